@@ -1,0 +1,119 @@
+"""What the environment configures, as one frozen value. Commands read it from settings.MAILSUITE and pass it down."""
+
+import platform
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+from mailsuite.env import Environment
+
+SERVICES_BY_LISTENER = {
+    "SMTP": "smtpd",
+    "SUBMISSION": "smtpd",
+    "SUBMISSIONS": "smtpd",
+    "IMAP": "retrieval",
+    "IMAPS": "retrieval",
+    "POP3": "retrieval",
+    "POP3S": "retrieval",
+    "HTTP": "web",
+    "HTTPS": "web",
+}
+LOOPBACK_PORTS = {
+    "SMTP": 1025,
+    "SUBMISSION": 1587,
+    "SUBMISSIONS": 1465,
+    "IMAP": 1143,
+    "IMAPS": 1993,
+    "POP3": 1110,
+    "POP3S": 1995,
+    "HTTP": 8000,
+    "HTTPS": 8443,
+}
+PRODUCTION_PORTS = {
+    "SMTP": 25,
+    "SUBMISSION": 587,
+    "SUBMISSIONS": 465,
+    "IMAP": 143,
+    "IMAPS": 993,
+    "POP3": 110,
+    "POP3S": 995,
+    "HTTP": 80,
+    "HTTPS": 443,
+}
+# From minutes to hours: most temporary refusals (greylisting, a restart) end within the first half hour.
+RETRY_SCHEDULE = tuple(timedelta(minutes=m) for m in (5, 15, 30, 60, 120, 240, 480))
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Listeners are (host, port) pairs by name (`SMTP`, `IMAPS`, …); an empty tuple is off."""
+
+    data: Path
+    hostname: str
+    production: bool
+    listeners: dict[str, tuple[tuple[str, int], ...]]
+    tls_cert: Path | None
+    tls_key: Path | None
+    resolver: str
+    workers: int
+    allow_private_hosts: tuple[IPv4Network | IPv6Network, ...]
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    retry_schedule: tuple[timedelta, ...]
+
+    @property
+    def blobs(self) -> Path:
+        return self.data / "mail"
+
+    @property
+    def spool(self) -> Path:
+        """Messages being received; on the blobs' file system, so that filing one is a rename."""
+        return self.data / "mail" / "spool"
+
+    @property
+    def store_socket(self) -> Path:
+        return self.data / "run" / "store.sock"
+
+    @property
+    def certificate(self) -> Path:
+        return self.tls_cert or self.data / "tls" / "cert.pem"
+
+    @property
+    def certificate_key(self) -> Path:
+        return self.tls_key or self.data / "tls" / "key.pem"
+
+
+def read_configuration(env: Environment, base: Path) -> Configuration:
+    """The configuration that `env` describes; what was wrong with it gathers in `env.problems`."""
+    production = env.boolean("MAILSUITE_PRODUCTION")
+    cert, key = env.text("MAILSUITE_TLS_CERT"), env.text("MAILSUITE_TLS_KEY")
+    if bool(cert) != bool(key):
+        env.problems.append("MAILSUITE_TLS_CERT and MAILSUITE_TLS_KEY belong together; only one of them is set.")
+    return Configuration(
+        data=env.path("MAILSUITE_DATA", base / "var"),
+        hostname=env.text("MAILSUITE_HOSTNAME", _default_hostname()).rstrip(".").lower(),
+        production=production,
+        listeners={
+            name: env.listeners(f"MAILSUITE_LISTEN_{name}", _default_listener(name, production=production))
+            for name in SERVICES_BY_LISTENER
+        },
+        tls_cert=Path(cert) if cert else None,
+        tls_key=Path(key) if key else None,
+        resolver=env.text("MAILSUITE_RESOLVER"),
+        workers=env.integer("MAILSUITE_WORKERS", 1, 1, 64),
+        allow_private_hosts=env.networks("MAILSUITE_ALLOW_PRIVATE_HOSTS"),
+        trusted_proxies=env.networks("MAILSUITE_TRUSTED_PROXIES"),
+        retry_schedule=env.durations("MAILSUITE_RETRY", RETRY_SCHEDULE),
+    )
+
+
+def _default_listener(name: str, *, production: bool) -> str:
+    if production:
+        port = PRODUCTION_PORTS[name]
+        return f"0.0.0.0:{port},[::]:{port}"
+    return f"127.0.0.1:{LOOPBACK_PORTS[name]}"
+
+
+def _default_hostname() -> str:
+    node = platform.node()
+    return node if "." in node else "localhost"

@@ -1,0 +1,59 @@
+"""Django's SQLite backend with writers that queue up in the kernel instead of in SQLite's busy handler.
+
+SQLite's handler sleeps and starves; `flock` on a file wakes the next writer at once. Every write transaction
+(BEGIN IMMEDIATE) takes the lock first and drops it after COMMIT or ROLLBACK. Readers take no lock.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any
+
+from django.db.backends.sqlite3 import base
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lock_descriptor: int | None = None
+
+    def _start_transaction_under_autocommit(self) -> None:
+        if self.transaction_mode != "IMMEDIATE":
+            return super()._start_transaction_under_autocommit()
+        self._acquire()
+        try:
+            super()._start_transaction_under_autocommit()
+        except BaseException:
+            self._release()
+            raise
+
+    def _commit(self) -> None:
+        # A COMMIT that fails leaves the transaction open: the lock stays until ROLLBACK.
+        super()._commit()
+        self._release()
+
+    def _rollback(self) -> None:
+        try:
+            super()._rollback()
+        finally:
+            self._release()
+
+    def _close(self) -> None:
+        try:
+            super()._close()
+        finally:
+            self._release()
+
+    def _acquire(self) -> None:
+        if self._lock_descriptor is None:
+            # One description for each transaction: flock excludes threads of one process as well as processes.
+            self._lock_descriptor = os.open(self._lock_path(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX)
+
+    def _release(self) -> None:
+        descriptor, self._lock_descriptor = self._lock_descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _lock_path(self) -> str:
+        return str(Path(self.settings_dict["NAME"]).with_name("write.lock"))

@@ -1,0 +1,57 @@
+"""DATABASE_URL as Django's DATABASES: two aliases of one database, `default` for writers and `reader` for reads."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from mailsuite.env import Environment
+
+# FULL: a commit is on the disk when it returns (promise 1). The page cache is small: the idle suite must stay light.
+SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4000;"
+
+
+def databases(env: Environment, data: Path) -> dict[str, dict[str, Any]]:
+    url = env.text("DATABASE_URL")
+    if not url:
+        return _sqlite(data / "mailsuite.sqlite3", data)
+    parts = urlsplit(url)
+    if parts.scheme in ("postgres", "postgresql"):
+        return _postgresql(url)
+    if parts.scheme == "sqlite" and parts.path.strip("/"):
+        return _sqlite(Path(unquote(parts.path)), data)
+    env.problems.append(
+        f"DATABASE_URL is {url!r}; it must be postgresql://USER:PASSWORD@HOST/NAME or sqlite:///ABSOLUTE/PATH."
+    )
+    return _sqlite(data / "mailsuite.sqlite3", data)
+
+
+def _sqlite(path: Path, data: Path) -> dict[str, dict[str, Any]]:
+    common = {"ENGINE": "mailsuite.database.sqlite", "NAME": str(path), "CONN_MAX_AGE": None}
+    writer = {"timeout": 30, "transaction_mode": "IMMEDIATE", "init_command": SQLITE_PRAGMAS}
+    reader = {"timeout": 30, "init_command": SQLITE_PRAGMAS + "PRAGMA query_only=ON;"}
+    return {
+        "default": common | {"OPTIONS": writer, "TEST": {"NAME": str(data / "test.sqlite3")}},
+        "reader": common | {"OPTIONS": reader, "TEST": {"MIRROR": "default"}},
+    }
+
+
+def _postgresql(url: str) -> dict[str, dict[str, Any]]:
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    # A socket folder goes into the host parameter, since a URL's host can't hold slashes.
+    common: dict[str, Any] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", None) or unquote(parts.hostname or ""),
+        "PORT": str(parts.port or options.pop("port", "")),
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+    }
+    # Repeatable read: a read that spans queries sees one moment.
+    reader = options | {"options": "-c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"}
+    return {
+        "default": common | {"OPTIONS": options},
+        "reader": common | {"OPTIONS": reader, "TEST": {"MIRROR": "default"}},
+    }

@@ -1,0 +1,103 @@
+"""Typed reading of environment variables. Every error names the variable, what it held and what it may hold.
+
+Errors are collected by `Environment` rather than raised one at a time, so that a person who mistyped three
+settings is told of three, in words and not as a traceback.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class SettingsError(Exception):
+    """One or more settings are unusable; str() is a line for each, fit to be shown to a person."""
+
+
+class Environment:
+    """Reads typed values from `variables`; problems gather in `problems` and `check()` raises them together."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.problems: list[str] = []
+
+    def text(self, name: str, default: str = "") -> str:
+        return self._variables.get(name, default).strip()
+
+    def boolean(self, name: str, default: bool = False) -> bool:
+        value = self.text(name).lower()
+        if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
+            return value in ("1", "true", "yes", "on") if value else default
+        return self._wrong(name, value, "yes or no", default)
+
+    def integer(self, name: str, default: int, minimum: int = 0, maximum: int = 2**31) -> int:
+        value = self.text(name)
+        if not value:
+            return default
+        if re.fullmatch(r"\d{1,10}", value) and minimum <= int(value) <= maximum:
+            return int(value)
+        return self._wrong(name, value, f"a whole number from {minimum} to {maximum}", default)
+
+    def path(self, name: str, default: Path) -> Path:
+        value = self.text(name)
+        return Path(value).expanduser().absolute() if value else default
+
+    def durations(self, name: str, default: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
+        """Comma-separated durations such as `5s,10m,1h,1d`."""
+        value = self.text(name)
+        if not value:
+            return default
+        matches = [re.fullmatch(r"(\d{1,9})([smhd])", item.strip()) for item in value.split(",")]
+        if all(matches):
+            return tuple(timedelta(seconds=int(m[1]) * UNITS[m[2]]) for m in matches if m)
+        return self._wrong(name, value, "durations such as 30s,10m,2h,1d", default)
+
+    def listeners(self, name: str, default: str) -> tuple[tuple[str, int], ...]:
+        """Comma-separated host:port pairs, `[::1]:25` for IPv6; set but empty means off."""
+        value = self._variables.get(name, default).strip()
+        pairs: list[tuple[str, int]] = []
+        for item in filter(None, (part.strip() for part in value.split(","))):
+            match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]*)):(\d{1,5})", item)
+            if not match or int(match[3]) > 65535:
+                return self._wrong(name, value, "host:port pairs such as 0.0.0.0:25,[::]:25, or nothing for off", ())
+            pairs.append((match[1] or match[2] or "0.0.0.0", int(match[3])))
+        return tuple(pairs)
+
+    def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        value = self.text(name)
+        try:
+            return tuple(ip_network(item.strip(), strict=False) for item in value.split(",") if item.strip())
+        except ValueError:
+            return self._wrong(name, value, "networks such as 10.0.0.0/8,fd00::/8", ())
+
+    def secret(self, name: str) -> str:
+        """The value of NAME, or the content of the file that NAME_FILE names; "" when neither is set."""
+        if value := self.text(name):
+            return value
+        file_name = self.text(f"{name}_FILE")
+        if not file_name:
+            return ""
+        try:
+            return Path(file_name).read_text().strip()
+        except OSError as error:
+            self.problems.append(f"{name}_FILE names {file_name}, which can't be read: {error.strerror}.")
+            return ""
+
+    def check(self) -> None:
+        """Raises SettingsError when any value read so far was wrong."""
+        if self.problems:
+            raise SettingsError("\n".join(self.problems))
+
+    def _wrong(self, name: str, value: str, wanted: str, default: T) -> T:
+        self.problems.append(f"{name} is {value!r}; it must be {wanted}.")
+        return default
+
+
+def from_process() -> Environment:
+    return Environment(os.environ)

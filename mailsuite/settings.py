@@ -1,0 +1,99 @@
+"""Django's settings, all of them from the environment (see deploy/env.example). Secure without configuration."""
+
+import os
+import sys
+from pathlib import Path
+
+from mailsuite import configuration, env, secrets
+from mailsuite.database.url import databases
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+_environment = env.Environment(os.environ)
+MAILSUITE = configuration.read_configuration(_environment, BASE_DIR)
+DATABASES = databases(_environment, MAILSUITE.data)
+ROOT_SECRET = _environment.secret("MAILSUITE_SECRET_KEY")
+OLD_ROOT_SECRETS = [value for value in _environment.secret("MAILSUITE_SECRET_KEY_OLD").split() if value]
+try:
+    _environment.check()
+    ROOT_SECRET = ROOT_SECRET or secrets.read_or_make_root(MAILSUITE.data / "secret.key")
+except (env.SettingsError, OSError) as error:
+    # A traceback would hide the one line that the reader needs.
+    print(f"Mailsuite can't start with these settings:\n{error}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+SECRET_KEY = secrets.derive(ROOT_SECRET, "django").hex()
+SECRET_KEY_FALLBACKS = [secrets.derive(root, "django").hex() for root in OLD_ROOT_SECRETS]
+DEBUG = False
+# The web's own middleware knows the hosted domains, which live in the database.
+ALLOWED_HOSTS = ["*"]
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "mailsuite.supervisor",
+    "mailsuite.directory",
+    "mailsuite.records",
+    "mailsuite.store",
+    "mailsuite.queue",
+    "mailsuite.trace",
+    "mailsuite.web",
+    "smtpd_service",
+    "retrieval",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "mailsuite.web.urls"
+WSGI_APPLICATION = "mailsuite.web.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "directory.User"
+PASSWORD_HASHERS = ["mailsuite.directory.passwords.Argon2idHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = MAILSUITE.data / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "mail": {"BACKEND": "mailsuite.store.blobs.LocalBlobs", "OPTIONS": {"location": str(MAILSUITE.blobs)}},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = MAILSUITE.production
+SECURE_HSTS_SECONDS = 31536000 if MAILSUITE.production else 0
