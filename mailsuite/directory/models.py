@@ -1,0 +1,219 @@
+"""Who receives mail here and who may send as whom.
+
+Addresses are found by `address_key` (NFC, case-folded local-part, A-label domain) beside what was typed, because
+the databases compare text differently. A key is unique over mailboxes and aliases together; services see to that.
+"""
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models import Q
+
+from mailsuite.mail.address import address_key
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(address_key=address_key(username or ""))
+
+    def create_user(self, email: str, password: str | None = None, **fields: object) -> "User":
+        user = self.model(email=email, address_key=address_key(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: object) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person who signs in: may own mailboxes, may administer domains."""
+
+    email = models.CharField("e-mail address", max_length=320, unique=True)
+    address_key = models.CharField(max_length=320, unique=True, editable=False)
+    name = models.CharField(max_length=200, blank=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField("may open the admin", default=False)
+    # Counted up by every change of the password: logins remembered under an older version are void.
+    credential_version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    USERNAME_FIELD = "email"
+    objects = UserManager()
+
+    def __str__(self) -> str:
+        return self.email
+
+    def get_full_name(self) -> str:
+        return self.name or self.email
+
+    def get_short_name(self) -> str:
+        return self.name or self.email
+
+
+class Domain(models.Model):
+    """A domain whose mail we take. `name` is the A-label form, `alias_of` makes it another name of a domain."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        DISABLED = "disabled"
+        REMOVED = "removed"
+
+    name = models.CharField(max_length=253, unique=True)
+    alias_of = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="domain_aliases")
+    state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
+    description = models.CharField(max_length=200, blank=True)
+    default_quota_octets = models.PositiveBigIntegerField("default quota in octets, 0 for none", default=0)
+    administrators = models.ManyToManyField(User, blank=True, related_name="administered_domains")
+    created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Mailbox(models.Model):
+    """An address that receives (RFC 5321 §2.3.11). What it uses of its quota is the store's to know."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+        REMOVED = "removed"
+
+    domain = models.ForeignKey(Domain, models.PROTECT, related_name="mailboxes")
+    user = models.ForeignKey(User, models.PROTECT, related_name="mailboxes")
+    address = models.CharField(max_length=320)
+    address_key = models.CharField(max_length=320, unique=True, editable=False)
+    name = models.CharField(max_length=200, blank=True)
+    quota_octets = models.PositiveBigIntegerField("quota in octets, 0 for none", default=0)
+    state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
+    created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["address_key"]
+        verbose_name_plural = "mailboxes"
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class Alias(models.Model):
+    """An address, a whole domain (catch-all) or a pattern whose mail goes to other addresses, here or elsewhere."""
+
+    class Kind(models.TextChoices):
+        ADDRESS = "address"
+        CATCH_ALL = "catch-all"
+        PATTERN = "pattern"
+
+    domain = models.ForeignKey(Domain, models.PROTECT, related_name="aliases")
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.ADDRESS)
+    # `sales@example.org`, `@example.org` for the catch-all, `sales-*@example.org` for a pattern.
+    address = models.CharField(max_length=320)
+    address_key = models.CharField(max_length=320, unique=True, editable=False)
+    is_active = models.BooleanField(default=True)
+    members_may_send = models.BooleanField(
+        "members may send as this address", default=True, help_text="Owners of the target mailboxes may use it as From."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["address_key"]
+        verbose_name_plural = "aliases"
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class AliasTarget(models.Model):
+    alias = models.ForeignKey(Alias, models.CASCADE, related_name="targets")
+    address = models.CharField(max_length=320)
+    address_key = models.CharField(max_length=320, editable=False, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["alias", "address_key"], name="alias_target_once")]
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class SendAs(models.Model):
+    """A user's permission to send as an address or, as `@example.org`, as anyone of a domain."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="send_as")
+    address = models.CharField(max_length=320)
+    address_key = models.CharField(max_length=320, editable=False)
+
+    class Meta:
+        verbose_name = "permission to send as"
+        verbose_name_plural = "permissions to send as"
+        constraints = [models.UniqueConstraint(fields=["user", "address_key"], name="send_as_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} as {self.address}"
+
+
+class Credential(models.Model):
+    """An app password: long, random, for protocols only; found by one keyed hash of it."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="credentials")
+    label = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = models.CharField(max_length=50, default="smtp imap pop3")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "app password"
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Login(models.Model):
+    """One login, or one failed attempt, over any protocol or the web."""
+
+    user = models.ForeignKey(User, models.CASCADE, null=True, blank=True, related_name="logins")
+    address_key = models.CharField(max_length=320)
+    at = models.DateTimeField(db_index=True)
+    protocol = models.CharField(max_length=12)
+    client_address = models.CharField(max_length=45)
+    succeeded = models.BooleanField()
+    reason = models.CharField(max_length=40, blank=True)
+    # Equal attempts within a minute are one row: an attack must not fill the table.
+    times = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "-at"], name="login_recent")]
+
+    def __str__(self) -> str:
+        return f"{self.address_key} by {self.protocol} from {self.client_address}"
+
+
+class LoginThrottle(models.Model):
+    """Failed logins of one key (`net:192.0.2.0/24 account`, `net:…`, `account:…`) and until when it must wait."""
+
+    key = models.CharField(max_length=400, unique=True)
+    failures = models.PositiveIntegerField(default=0)
+    window_started_at = models.DateTimeField()
+    blocked_until = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class DirectoryVersion(models.Model):
+    """One row, counted up in the transaction of every change above: caches of the directory live by it."""
+
+    version = models.PositiveBigIntegerField(default=1)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="directory_version_single_row")]
+
+    def __str__(self) -> str:
+        return str(self.version)

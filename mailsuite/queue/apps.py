@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class QueueConfig(AppConfig):
+    name = "mailsuite.queue"
+    label = "queue"
+    verbose_name = "Outbound queue"

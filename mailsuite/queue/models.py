@@ -1,0 +1,124 @@
+"""What waits to go to other hosts. A message and its recipients are separate; state is per recipient."""
+
+from django.db import models
+
+from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.ids import new_id, reference
+from mailsuite.store.models import Content
+
+
+class QueuedMessage(models.Model):
+    """One envelope on its way out. What is sent is `prefix` (our Received field) and the Content's octets."""
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    content = models.ForeignKey(Content, models.PROTECT, related_name="queued")
+    prefix = models.BinaryField(default=b"")
+    size_octets = models.BigIntegerField()
+    # "" is the null reverse-path; rewritten by SRS when the mail is forwarded.
+    reverse_path = models.CharField(max_length=320, blank=True)
+    story_id = models.BigIntegerField(null=True)
+    sender_mailbox = models.ForeignKey(Mailbox, models.SET_NULL, null=True, related_name="+")
+    domain = models.ForeignKey(Domain, models.SET_NULL, null=True, related_name="+")
+    smtputf8 = models.BooleanField(default=False)
+    eight_bit = models.BooleanField(default=False)
+    # RFC 3461: what the sender asked to hear of.
+    dsn_ret = models.CharField(max_length=4, blank=True)
+    dsn_envid = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    held_at = models.DateTimeField(null=True)
+    hold_reason = models.CharField(max_length=200, blank=True)
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["settled_at", "created_at"], name="queued_open")]
+
+    def __str__(self) -> str:
+        return self.reference
+
+    @property
+    def reference(self) -> str:
+        """The queue id that people see."""
+        return reference(self.pk)
+
+
+class QueuedRecipient(models.Model):
+    """One recipient's fate. It is due when `next_attempt_at` is past; a claim moves that to the end of its lease."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        DELIVERED = "delivered"
+        RELAYED = "relayed"
+        FAILED = "failed"
+        DROPPED = "dropped"
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    message = models.ForeignKey(QueuedMessage, models.CASCADE, related_name="recipients")
+    forward_path = models.CharField(max_length=320)
+    destination = models.CharField(max_length=255)
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    next_attempt_at = models.DateTimeField(null=True)
+    claim_token = models.CharField(max_length=36, blank=True)
+    attempt_count = models.PositiveIntegerField(default=0)
+    last_reply = models.TextField(blank=True)
+    last_host = models.CharField(max_length=255, blank=True)
+    warned_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+    dsn_notify = models.CharField(max_length=40, blank=True)
+    dsn_orcpt = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["next_attempt_at"], name="recipient_due", condition=models.Q(settled_at=None)),
+            models.Index(fields=["destination", "next_attempt_at"], name="recipient_by_destination"),
+        ]
+
+    def __str__(self) -> str:
+        return self.forward_path
+
+
+class DeliveryAttempt(models.Model):
+    """One try at one recipient: recorded before the peer is dialled, completed with its words."""
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    recipient = models.ForeignKey(QueuedRecipient, models.CASCADE, related_name="attempts")
+    token = models.CharField(max_length=36)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    remote_host = models.CharField(max_length=255, blank=True)
+    remote_address = models.CharField(max_length=45, blank=True)
+    tls = models.CharField(max_length=100, blank=True)
+    outcome = models.CharField(max_length=10, blank=True)
+    code = models.PositiveSmallIntegerField(null=True)
+    enhanced_code = models.CharField(max_length=12, blank=True)
+    reply = models.TextField(blank=True)
+    dialog = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["started_at"]
+
+    def __str__(self) -> str:
+        return f"{self.remote_host or 'no host'}: {self.reply[:60]}"
+
+
+class Route(models.Model):
+    """Where mail for a pattern of domains goes instead of to its MX: `example.org`, `*.example.org` or `*`."""
+
+    class Scheme(models.TextChoices):
+        SMTP = "smtp", "SMTP, STARTTLS when offered"
+        SMTP_STARTTLS = "smtp+starttls", "SMTP, STARTTLS required"
+        SMTPS = "smtps", "implicit TLS"
+
+    pattern = models.CharField(max_length=255, unique=True)
+    scheme = models.CharField(max_length=15, choices=Scheme, default=Scheme.SMTP)
+    host = models.CharField(max_length=255)
+    port = models.PositiveIntegerField(default=25)
+    username = models.CharField(max_length=320, blank=True)
+    password = models.TextField(blank=True, editable=False, help_text="Encrypted by the root secret.")
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["pattern"]
+
+    def __str__(self) -> str:
+        return f"{self.pattern} by {self.scheme}://{self.host}:{self.port}"

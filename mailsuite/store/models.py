@@ -1,0 +1,174 @@
+"""Mail as rows. `Content` is one received message, `Message` its place in a `Folder`; octets are in blobs.
+
+Only the store service's batches write these tables (see service.py); rows that a batch must agree on (`Usage`,
+`Folder`) are locked first, sorted by id, and every change of a folder draws one modseq from its locked row.
+"""
+
+from django.db import models
+
+from mailsuite.directory.models import Mailbox
+from mailsuite.ids import new_id
+
+
+class Usage(models.Model):
+    """What a mailbox holds; the row that a batch locks before it touches any of the mailbox's folders."""
+
+    mailbox = models.OneToOneField(Mailbox, models.CASCADE, primary_key=True, related_name="usage")
+    used_octets = models.BigIntegerField(default=0)
+    message_count = models.BigIntegerField(default=0)
+    # The next folder made in this mailbox: never one that a deleted folder of the same name had (RFC 3501 §2.3.1.1).
+    next_uid_validity = models.PositiveBigIntegerField()
+    quota_warned_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.mailbox_id}: {self.used_octets} octets"
+
+
+class Folder(models.Model):
+    """What RFC 9051 calls a mailbox. `name` is the whole name, parts parted by `/`; no path of any file system."""
+
+    class Role(models.TextChoices):
+        NONE = "", "none"
+        INBOX = "inbox"
+        SENT = "sent"
+        DRAFTS = "drafts"
+        TRASH = "trash"
+        JUNK = "junk"
+        ARCHIVE = "archive"
+
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="folders")
+    name = models.CharField(max_length=1000)
+    role = models.CharField(max_length=10, choices=Role, default=Role.NONE, blank=True)
+    # A name that only holds others: cannot be selected (\Noselect).
+    is_selectable = models.BooleanField(default=True)
+    uid_validity = models.PositiveBigIntegerField()
+    uid_next = models.PositiveBigIntegerField(default=1)
+    highest_modseq = models.PositiveBigIntegerField(default=1)
+    # UIDs from here on have been \Recent in no session yet.
+    recent_uid = models.PositiveBigIntegerField(default=1)
+    message_count = models.BigIntegerField(default=0)
+    unseen_count = models.BigIntegerField(default=0)
+    deleted_count = models.BigIntegerField(default=0)
+    size_octets = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["mailbox", "name"], name="folder_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Subscription(models.Model):
+    """A subscribed name, which outlives the folder of that name (RFC 3501 §6.3.6)."""
+
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="subscriptions")
+    name = models.CharField(max_length=1000)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["mailbox", "name"], name="subscription_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Content(models.Model):
+    """One reception, shared by all who got it: never changed, its octets in one blob.
+
+    `envelope` and `body_structure` are answers to FETCH, ready as octets; `parts` are the offsets of each part
+    (mailsuite.mail.structure); `header` is the header block unless it is too large to keep in a row.
+    """
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    blob = models.CharField(max_length=100)
+    size_octets = models.BigIntegerField()
+    header_octets = models.IntegerField()
+    received_at = models.DateTimeField()
+    header = models.BinaryField(null=True)
+    envelope = models.BinaryField()
+    body_structure = models.BinaryField()
+    body = models.BinaryField()
+    parts = models.BinaryField()
+    message_id = models.CharField(max_length=998, blank=True)
+    subject = models.CharField(max_length=500, blank=True)
+    from_text = models.CharField(max_length=500, blank=True)
+    to_text = models.CharField(max_length=1000, blank=True)
+    cc_text = models.CharField(max_length=1000, blank=True)
+    sent_at = models.DateTimeField(null=True)
+    # Hash of the conversation's first Message-ID: equal for all who take part in it (RFC 8474 §5.2).
+    thread_id = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["blob"], name="content_blob")]
+
+    def __str__(self) -> str:
+        return self.subject or self.message_id or str(self.pk)
+
+
+class Message(models.Model):
+    """A Content's place in a Folder: its own flags, keywords, uid and generated header `prefix`."""
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    # Indexes below begin with the folder; those that Django would add would only slow delivery.
+    folder = models.ForeignKey(Folder, models.CASCADE, related_name="messages", db_index=False)
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="messages", db_index=False)
+    content = models.ForeignKey(Content, models.PROTECT, related_name="messages")
+    uid = models.PositiveBigIntegerField()
+    # POP3's UIDL (RFC 1939 §7): kept by MOVE, new on COPY.
+    unique_id = models.BigIntegerField()
+    # Bits as in mailsuite.store.flags; keywords are sorted, parted by spaces.
+    flags = models.SmallIntegerField(default=0)
+    keywords = models.TextField(blank=True, default="")
+    modseq = models.PositiveBigIntegerField()
+    internal_date = models.DateTimeField()
+    save_date = models.DateTimeField()
+    prefix = models.BinaryField(default=b"")
+    size_octets = models.BigIntegerField()
+    # The trace.Story of its reception; no constraint, since stories are forgotten sooner than mail.
+    story_id = models.BigIntegerField(null=True)
+    first_fetched_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["folder", "uid"], name="message_uid_once")]
+        indexes = [models.Index(fields=["folder", "modseq"], name="message_changed_since")]
+
+    def __str__(self) -> str:
+        return f"{self.folder_id}:{self.uid}"
+
+
+class Tombstone(models.Model):
+    """A uid that was expunged, and when in modseq time: what a client that was away must forget (RFC 7162 §3.2.10)."""
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    folder = models.ForeignKey(Folder, models.CASCADE, related_name="tombstones", db_index=False)
+    uid = models.PositiveBigIntegerField()
+    modseq = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["folder", "uid"], name="tombstone_once")]
+        indexes = [models.Index(fields=["folder", "modseq"], name="tombstone_since")]
+
+    def __str__(self) -> str:
+        return f"{self.folder_id}:{self.uid}"
+
+
+class MaildropLease(models.Model):
+    """The exclusive lock of a POP3 session (RFC 1939 §4); a dead holder's lock falls with its lease."""
+
+    mailbox = models.OneToOneField(Mailbox, models.CASCADE, primary_key=True)
+    token = models.CharField(max_length=36)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"maildrop {self.mailbox_id}"
+
+
+class OrphanBlob(models.Model):
+    """A blob that no row named when the sweep looked: looked at again, then deleted."""
+
+    name = models.CharField(max_length=100, unique=True)
+    marked_at = models.DateTimeField()
+    forgotten_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,393 @@
+"""What the store service can be asked to do: plain values that cross its socket (or are run directly).
+
+An operation is a pure function of its input and may be run twice: the batch that it was in failed, or two hosts met.
+Each class names its answer's type; a refusal is raised at the caller as `Refused`. A missing answer promises nothing,
+an answer promises that its effect is durable (promise 1).
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from msgspec import Struct
+
+A = TypeVar("A")
+
+
+class Refused(Exception):
+    """The operation can't be done and nothing was changed. `code` is one of the words below; text is for people.
+
+    nonexistent, exists, cannot, over-quota, locked, lease-lost, invalid
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+class Operation(Struct, Generic[A], frozen=True, tag=True):
+    """`Answer` is the type that the answer is decoded to."""
+
+    Answer: ClassVar[Any] = None
+
+
+class EventFacts(Struct, frozen=True):
+    """A trace.Event to be. `text` is for people."""
+
+    kind: str
+    address: str = ""
+    reason: str = ""
+    text: str = ""
+    domain_id: int | None = None
+    mailbox_id: int | None = None
+
+
+class StoryFacts(Struct, frozen=True):
+    """A trace.Story to be; what stands in the message itself (subject, From, Message-ID) the store adds.
+
+    `story_id` is drawn by the caller (mailsuite.ids), who needs it for the Received field and the reply.
+    `data` is JSON.
+    """
+
+    story_id: int
+    kind: str
+    outcome: str
+    at: datetime
+    reason: str = ""
+    client_address: str = ""
+    client_name: str = ""
+    reverse_path: str = ""
+    sender_domain_id: int | None = None
+    sender_mailbox_id: int | None = None
+    subject: str = ""
+    from_text: str = ""
+    message_id: str = ""
+    size_octets: int = 0
+    data: str = "{}"
+    events: list[EventFacts] = []
+
+
+class LocalDelivery(Struct, frozen=True):
+    """One mailbox that gets the message. `prefix` is put in front of its octets: Return-Path, Delivered-To, Received.
+
+    It goes to the folder named `folder` if that exists, else to the one with `role`; without either, to the inbox.
+    """
+
+    mailbox_id: int
+    address: str
+    prefix: bytes
+    domain_id: int | None = None
+    role: str = "inbox"
+    folder: str = ""
+    flags: int = 0
+    keywords: list[str] = []
+    reason: str = ""
+
+
+class RemoteRecipient(Struct, frozen=True):
+    forward_path: str
+    destination: str
+    dsn_notify: str = ""
+    dsn_orcpt: str = ""
+
+
+class Outgoing(Struct, frozen=True):
+    """One envelope for the queue. `hold_reason` set means that it waits for an administrator."""
+
+    reverse_path: str
+    prefix: bytes
+    recipients: list[RemoteRecipient]
+    expires_at: datetime
+    smtputf8: bool = False
+    eight_bit: bool = False
+    dsn_ret: str = ""
+    dsn_envid: str = ""
+    sender_mailbox_id: int | None = None
+    domain_id: int | None = None
+    hold_reason: str = ""
+
+
+class Deliver(Operation[None], frozen=True, tag=True):
+    """Files one received message: content once, a row for each mailbox, queue rows, story. Answer: nothing.
+
+    `spool` is the name of a complete file in the spool folder; it is gone from there when the answer comes.
+    """
+
+    spool: str
+    size_octets: int
+    story: StoryFacts
+    local: list[LocalDelivery] = []
+    outgoing: list[Outgoing] = []
+
+
+class AppendItem(Struct, frozen=True):
+    spool: str
+    size_octets: int
+    flags: int = 0
+    keywords: list[str] = []
+    internal_date: datetime | None = None
+
+
+class AppendAnswer(Struct, frozen=True):
+    uid_validity: int
+    uids: list[int]
+
+
+class Append(Operation[AppendAnswer], frozen=True, tag=True):
+    """IMAP APPEND (RFC 3501 §6.3.11), all items or none. Refused: nonexistent, over-quota."""
+
+    Answer: ClassVar[Any] = AppendAnswer
+    mailbox_id: int
+    folder_id: int
+    items: list[AppendItem]
+    quota_octets: int = 0
+
+
+class FlagState(Struct, frozen=True, array_like=True):
+    uid: int
+    flags: int
+    keywords: str
+    modseq: int
+
+
+class StoreFlagsAnswer(Struct, frozen=True):
+    """`changed` has every message that the command touched as it is now; `modified` those that UNCHANGEDSINCE spared."""
+
+    changed: list[FlagState]
+    modified: list[int] = []
+
+
+class StoreFlags(Operation[StoreFlagsAnswer], frozen=True, tag=True):
+    """IMAP STORE (RFC 3501 §6.4.6). Uids that are gone are passed over."""
+
+    Answer: ClassVar[Any] = StoreFlagsAnswer
+    mailbox_id: int
+    folder_id: int
+    uids: list[int]
+    mode: Literal["add", "remove", "replace"]
+    flags: int
+    keywords: list[str] = []
+    unchanged_since: int | None = None
+
+
+class ExpungeAnswer(Struct, frozen=True):
+    uids: list[int]
+    modseq: int
+
+
+class Expunge(Operation[ExpungeAnswer], frozen=True, tag=True):
+    r"""Removes what is \Deleted; with `uids`, only of those (RFC 4315 §2.1)."""
+
+    Answer: ClassVar[Any] = ExpungeAnswer
+    mailbox_id: int
+    folder_id: int
+    uids: list[int] | None = None
+
+
+class CopyAnswer(Struct, frozen=True):
+    """`pairs` are (uid here, uid there) ascending (RFC 4315 §3)."""
+
+    uid_validity: int
+    pairs: list[tuple[int, int]]
+
+
+class Copy(Operation[CopyAnswer], frozen=True, tag=True):
+    """IMAP COPY, or MOVE (RFC 6851) when `move`: all of the uids that still exist, in one transaction.
+
+    Refused: nonexistent, over-quota (COPY alone).
+    """
+
+    Answer: ClassVar[Any] = CopyAnswer
+    mailbox_id: int
+    folder_id: int
+    target_id: int
+    uids: list[int]
+    move: bool = False
+    quota_octets: int = 0
+
+
+class CreateFolder(Operation[int], frozen=True, tag=True):
+    """Makes a folder and its missing parents; answers its id. Refused: exists, invalid."""
+
+    Answer: ClassVar[Any] = int
+    mailbox_id: int
+    name: str
+    role: str = ""
+
+
+class DeleteFolder(Operation[None], frozen=True, tag=True):
+    r"""Removes a folder and its messages; with children it stays as a \Noselect name. Refused: nonexistent, cannot."""
+
+    mailbox_id: int
+    name: str
+
+
+class RenameFolder(Operation[None], frozen=True, tag=True):
+    """Renames a folder and all below it; INBOX instead gives its messages to a new folder (RFC 3501 §6.3.5).
+
+    Refused: nonexistent, exists, cannot, invalid.
+    """
+
+    mailbox_id: int
+    name: str
+    new_name: str
+
+
+class Subscribe(Operation[None], frozen=True, tag=True):
+    mailbox_id: int
+    name: str
+    on: bool
+
+
+class ClaimRecent(Operation[int], frozen=True, tag=True):
+    r"""Answers the first uid that was \Recent in no session yet, and makes those up to now this session's."""
+
+    Answer: ClassVar[Any] = int
+    mailbox_id: int
+    folder_id: int
+
+
+class LeaseMaildrop(Operation[None], frozen=True, tag=True):
+    """Takes or renews the POP3 lock for `seconds`. Refused: locked, when another's token holds it."""
+
+    mailbox_id: int
+    token: str
+    seconds: int = 120
+
+
+class ReleaseMaildrop(Operation[None], frozen=True, tag=True):
+    mailbox_id: int
+    token: str
+
+
+class QuitMaildrop(Operation[ExpungeAnswer], frozen=True, tag=True):
+    """POP3's UPDATE state: removes the uids whatever their flags and drops the lock. Refused: lease-lost."""
+
+    Answer: ClassVar[Any] = ExpungeAnswer
+    mailbox_id: int
+    folder_id: int
+    token: str
+    uids: list[int]
+
+
+class MarkFetched(Operation[None], frozen=True, tag=True):
+    """Notes in the stories of these messages that a client has read them for the first time."""
+
+    message_ids: list[int]
+    text: str
+
+
+class TellStory(Operation[None], frozen=True, tag=True):
+    """A refusal or failed connection: buffered, written within a second, may be lost in a crash."""
+
+    story: StoryFacts
+    network: str
+
+
+class Touched(Operation[None], frozen=True, tag=True):
+    """Rows were changed by somebody else's transaction: tell those who watch these folders."""
+
+    folder_ids: list[int]
+
+
+class Watch(Operation[None], frozen=True, tag=True):
+    """Asks for hints on this connection: frames with request id 0 that hold a `Hint`."""
+
+
+class Hint(Struct, frozen=True):
+    folder_ids: list[int]
+
+
+class Claim(Struct, frozen=True):
+    """A recipient that is now ours to try until the lease ends, with what sending needs."""
+
+    recipient_id: int
+    message_id: int
+    forward_path: str
+    destination: str
+    attempt_count: int
+    warned: bool
+    reverse_path: str
+    blob: str
+    prefix: bytes
+    size_octets: int
+    smtputf8: bool
+    eight_bit: bool
+    created_at: datetime
+    expires_at: datetime
+    dsn_ret: str = ""
+    dsn_envid: str = ""
+    dsn_notify: str = ""
+    dsn_orcpt: str = ""
+    story_id: int | None = None
+
+
+class ClaimDue(Operation[list[Claim]], frozen=True, tag=True):
+    """Leases recipients that are due, oldest first, and records the attempt before anybody is dialled."""
+
+    Answer: ClassVar[Any] = list[Claim]
+    token: str
+    limit: int
+    lease_seconds: int
+    busy_destinations: list[str] = []
+
+
+class RenewClaims(Operation[list[int]], frozen=True, tag=True):
+    """Answers those of the recipients that are still held by `token`, their lease now ending later."""
+
+    Answer: ClassVar[Any] = list[int]
+    token: str
+    recipient_ids: list[int]
+    lease_seconds: int
+
+
+class AttemptResult(Struct, frozen=True):
+    """What came of one claim. `state` is queued (try again at `next_attempt_at`), delivered, relayed or failed."""
+
+    recipient_id: int
+    state: str
+    reply: str
+    next_attempt_at: datetime | None = None
+    code: int | None = None
+    enhanced_code: str = ""
+    remote_host: str = ""
+    remote_address: str = ""
+    tls: str = ""
+    dialog: str = ""
+    reason: str = ""
+    warned: bool = False
+
+
+class Settle(Operation[list[int]], frozen=True, tag=True):
+    """Writes results where the token is still the writer's own, with the DSNs they call for, in one transaction.
+
+    Answers the recipient ids that were written.
+    """
+
+    Answer: ClassVar[Any] = list[int]
+    token: str
+    results: list[AttemptResult]
+    notifications: list[Deliver] = []
+
+
+AnyOperation = (
+    Deliver
+    | Append
+    | StoreFlags
+    | Expunge
+    | Copy
+    | CreateFolder
+    | DeleteFolder
+    | RenameFolder
+    | Subscribe
+    | ClaimRecent
+    | LeaseMaildrop
+    | ReleaseMaildrop
+    | QuitMaildrop
+    | MarkFetched
+    | TellStory
+    | Touched
+    | Watch
+    | ClaimDue
+    | RenewClaims
+    | Settle
+)

@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class SupervisorConfig(AppConfig):
+    name = "mailsuite.supervisor"
+    label = "supervisor"
+    verbose_name = "Supervisor"

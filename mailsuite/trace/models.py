@@ -1,0 +1,99 @@
+"""What happened to each message: a Story is one reception (or refusal), an Event one thing that befell it since.
+
+Both are written in the transaction of what they tell of. Searches start from an indexed key: the queue id (the
+Story's id), a Message-ID, an address; ids ascend with time, so the newest come first without another index.
+"""
+
+from django.db import models
+
+from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.ids import new_id, reference
+
+
+class Story(models.Model):
+    class Kind(models.TextChoices):
+        INBOUND = "inbound", "from another host"
+        SUBMISSION = "submission", "from one of our users"
+        NOTIFICATION = "notification", "made here"
+
+    class Outcome(models.TextChoices):
+        ACCEPTED = "accepted"
+        REFUSED = "refused"
+        DEFERRED = "deferred"
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    kind = models.CharField(max_length=12, choices=Kind)
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    # The one word that is also in reply, log and metric.
+    reason = models.CharField(max_length=40, blank=True)
+    at = models.DateTimeField()
+    client_address = models.CharField(max_length=45, blank=True)
+    client_name = models.CharField(max_length=255, blank=True)
+    reverse_path = models.CharField(max_length=320, blank=True)
+    sender_key = models.CharField(max_length=320, blank=True)
+    sender_domain = models.ForeignKey(Domain, models.SET_NULL, null=True, related_name="+", db_constraint=False)
+    sender_mailbox = models.ForeignKey(
+        Mailbox, models.SET_NULL, null=True, related_name="+", db_constraint=False, db_index=False
+    )
+    from_text = models.CharField(max_length=500, blank=True)
+    subject = models.CharField(max_length=500, blank=True)
+    message_id = models.CharField(max_length=998, blank=True)
+    size_octets = models.BigIntegerField(default=0)
+    # JSON: listener, tls, authentication, checks, signing, the reply given.
+    data = models.TextField(default="{}")
+
+    class Meta:
+        verbose_name_plural = "stories"
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["message_id"], name="story_message_id", condition=~models.Q(message_id="")),
+            models.Index(fields=["sender_key", "-id"], name="story_sender"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference
+
+    @property
+    def reference(self) -> str:
+        """The queue id that the reply to the client carried."""
+        return reference(self.pk)
+
+
+class Event(models.Model):
+    """`kind` is filed, queued, expanded, delivered, delayed, failed, relayed, refused, fetched, held, …"""
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    story = models.ForeignKey(Story, models.CASCADE, related_name="events", db_constraint=False)
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=12)
+    address = models.CharField(max_length=320, blank=True)
+    address_key = models.CharField(max_length=320, blank=True)
+    domain = models.ForeignKey(Domain, models.SET_NULL, null=True, related_name="+", db_constraint=False)
+    mailbox = models.ForeignKey(
+        Mailbox, models.SET_NULL, null=True, related_name="+", db_constraint=False, db_index=False
+    )
+    reason = models.CharField(max_length=40, blank=True)
+    text = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["address_key", "-id"], name="event_address")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.address}"
+
+
+class RefusalCount(models.Model):
+    """Refusals above the rate at which each gets a Story: one row for a network, reason and minute."""
+
+    network = models.CharField(max_length=50)
+    reason = models.CharField(max_length=40)
+    minute = models.DateTimeField()
+    count = models.PositiveIntegerField(default=0)
+    example = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["network", "reason", "minute"], name="refusals_once")]
+
+    def __str__(self) -> str:
+        return f"{self.count} × {self.reason} from {self.network}"
