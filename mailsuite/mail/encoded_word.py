@@ -1,0 +1,107 @@
+"""Text in header fields (RFC 2047): octets to what a person reads, within bounds, and text to encoded words."""
+
+import binascii
+import codecs
+import re
+from functools import lru_cache
+
+_MAX_WORDS = 200
+# encoded-word = "=?" charset ["*" language] "?" encoding "?" encoded-text "?="  (RFC 2047 §2, RFC 2231 §5)
+_ENCODED_WORD = re.compile(rb"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[^?\s]{0,40})?\?([BbQq])\?([^?]*+)\?=")
+_Q_OCTET = re.compile(rb"=([0-9A-Fa-f]{2})")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# What senders mean by these names is the larger set
+_LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "ks_c_5601-1987": "cp949", "euc-kr": "cp949", "us-ascii": "utf-8"}
+# Codecs of Python that are no charset of mail, some slow on purpose-made input
+_NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw-unicode-escape", "unicode-escape", "undefined"})
+
+
+def decode_text(value: bytes, limit: int) -> str:
+    """Return the text of an unfolded field value: encoded words decoded, other octets as UTF-8 or else Latin-1,
+    control characters removed, cut to `limit` characters. Never raises."""
+    value = value[: limit * 12]  # an encoded word takes up to nine octets a character, its frame some more
+    text = _decode_words(value) if b"=?" in value else _decode_octets(value)
+    return clean_text(text, limit)
+
+
+def clean_text(text: str, limit: int) -> str:
+    """Return the text without control characters, tabs as spaces, cut to `limit` characters."""
+    if not text.isprintable():
+        text = _CONTROL.sub("", text.replace("\t", " "))
+    return text[:limit]
+
+
+def encode_text(text: str) -> str:
+    """Return the text as it may stand in an unstructured field: as it is when printable ASCII, else as encoded words
+    of at most 75 octets, parted by folds."""
+    text = _CONTROL.sub(" ", text)
+    if text.isascii() and "=?" not in text:
+        return text
+    chunks, chunk = [], b""
+    for character in text:
+        octets = character.encode()
+        if len(chunk) + len(octets) > 42:
+            chunks.append(chunk)
+            chunk = b""
+        chunk += octets
+    words = [f"=?utf-8?B?{binascii.b2a_base64(chunk, newline=False).decode()}?=" for chunk in [*chunks, chunk]]
+    return "\r\n ".join(words)
+
+
+def _decode_words(value: bytes) -> str:
+    pieces: list[str] = []
+    at, charset, pending = 0, b"", b""
+    for count, match in enumerate(_ENCODED_WORD.finditer(value)):
+        if count == _MAX_WORDS:
+            break
+        between = value[at : match.start()]
+        # White space between two encoded words is not part of the text (RFC 2047 §6.2). Neighbours in one charset are
+        # decoded as one, since real senders split characters between them.
+        joins = bool(charset) and not between.strip()
+        if pending and not (joins and charset == match[1].lower()):
+            pieces.append(_decode_charset(pending, charset))
+            pending = b""
+        if not joins:
+            pieces.append(_decode_octets(between))
+        charset, at = match[1].lower(), match.end()
+        pending += _decode_payload(match[3], match[2])
+    pieces.append(_decode_charset(pending, charset))
+    pieces.append(_decode_octets(value[at:]))
+    return "".join(pieces)
+
+
+def _decode_payload(payload: bytes, encoding: bytes) -> bytes:
+    if encoding in b"Qq":
+        return _Q_OCTET.sub(lambda match: binascii.unhexlify(match[1]), payload.replace(b"_", b" "))
+    try:
+        return binascii.a2b_base64(payload + b"==")
+    except binascii.Error:
+        return payload
+
+
+def _decode_octets(octets: bytes) -> str:
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
+
+
+def _decode_charset(octets: bytes, charset: bytes) -> str:
+    codec = _find_codec(charset.decode("ascii"))
+    if codec is None:
+        return _decode_octets(octets)
+    try:
+        return octets.decode(codec, "replace")
+    except (UnicodeError, LookupError):
+        return _decode_octets(octets)
+
+
+@lru_cache(maxsize=256)
+def _find_codec(charset: str) -> str | None:
+    """Return the name of Python's codec for the charset, or None when it has none fit for mail."""
+    try:
+        name = codecs.lookup(_LARGER.get(charset, charset)).name
+        b"".decode(name)
+    except (LookupError, ValueError, ImportError):
+        return None
+    return None if name in _NO_CHARSETS else name

@@ -1,0 +1,78 @@
+"""Header blocks as octets: where one ends, its fields in order, and fields picked from it (RFC 5322 §2.2).
+
+Everything here works on octets as they were received, takes bare LF for a line end as well (mail stored long ago has
+it), and runs in time linear to its input.
+"""
+
+import re
+from collections.abc import Collection
+from mmap import mmap
+
+Octets = bytes | mmap
+
+_FIELD_START = re.compile(rb"\n(?![ \t])")
+_LINE_END = re.compile(rb"\r\n?|\n")
+
+
+def header_end(octets: Octets, start: int, end: int) -> int:
+    """Return the offset after the header block that begins at `start`, its blank line included; `end` when there is
+    no blank line."""
+    first = octets[start : min(start + 2, end)]
+    if first[:1] == b"\n":
+        return start + 1
+    if first == b"\r\n":
+        return start + 2
+    crlf = octets.find(b"\n\r\n", start, end)
+    lf = octets.find(b"\n\n", start, end if crlf < 0 else crlf)
+    if lf >= 0:
+        return lf + 2
+    return crlf + 3 if crlf >= 0 else end
+
+
+def split_fields(block: bytes) -> list[bytes]:
+    """Return the fields of a header block, folded lines included, each without its last LF; what follows the last
+    line end comes last and is empty for a complete block."""
+    return _FIELD_START.split(block)
+
+
+def collect_fields(block: bytes) -> dict[bytes, list[bytes]]:
+    """Return the raw values of all fields by lower-case name, in the order they stand in the block. Lines that are
+    no field (such as an mbox `From ` line) are left out."""
+    fields: dict[bytes, list[bytes]] = {}
+    for field in split_fields(block):
+        name, colon, value = field.partition(b":")
+        if colon:
+            fields.setdefault(name.rstrip().lower(), []).append(value)
+    return fields
+
+
+def unfold(value: bytes) -> bytes:
+    """Return a field's value as one line fit for a quoted string: line ends out, bare CR to a space, NUL out, and no
+    white space around it."""
+    if b"\n" in value:
+        value = value.replace(b"\r\n", b"").replace(b"\n", b"")
+    value = value.strip(b" \t\r")
+    if b"\r" in value:
+        value = value.replace(b"\r", b" ")
+    return value.replace(b"\0", b"") if b"\0" in value else value
+
+
+def header_fields(header_block: bytes, names: Collection[bytes], *, exclude: bool) -> bytes:
+    """Return the fields with one of the names (or, with `exclude`, all others) as received, and the blank line:
+    what HEADER.FIELDS and HEADER.FIELDS.NOT answer with (RFC 3501 §6.4.5). Names compare without case."""
+    wanted = {name.lower() for name in names}
+    *complete, rest = split_fields(header_block)
+    lines = [field + b"\n" for field in complete]
+    if rest:
+        lines.append(rest + b"\r\n")
+    return b"".join(line for line in lines if _is_named(line, wanted) is not exclude and line.strip()) + b"\r\n"
+
+
+def _is_named(field: bytes, names: set[bytes]) -> bool:
+    name, colon, _ = field.partition(b":")
+    return bool(colon) and name.rstrip().lower() in names
+
+
+def normalize_line_ends(block: bytes) -> bytes:
+    """Return the header block with every bare CR or LF made CRLF."""
+    return _LINE_END.sub(b"\r\n", block)

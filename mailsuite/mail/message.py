@@ -1,0 +1,158 @@
+"""The one reading of a message at delivery: everything that rows, sessions and searches need of it later.
+
+Never raises, whatever the octets, and takes time linear to their number. Octets are left as they are.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from mmap import mmap
+
+from mailsuite.mail.address_list import parse_address_list
+from mailsuite.mail.body_structure import ParseLimits as ParseLimits
+from mailsuite.mail.body_structure import Structure, TooComplex, plain_structure, read_structure
+from mailsuite.mail.dates import parse_date
+from mailsuite.mail.encoded_word import decode_text
+from mailsuite.mail.envelope_structure import Fields, envelope_structure
+from mailsuite.mail.header import Octets, collect_fields, header_end, unfold
+from mailsuite.mail.structure import Part
+
+SUBJECT_CHARACTERS = 500
+FROM_CHARACTERS = 500
+RECIPIENTS_CHARACTERS = 1_000
+ADDRESS_CHARACTERS = 320
+MESSAGE_ID_CHARACTERS = 998
+MAX_REFERENCES = 100
+MAX_DELIVERED_TO = 100
+
+_MESSAGE_ID = re.compile(rb"<[^<>\s]{1,996}>")
+_NO_FIELDS: dict[bytes, list[bytes]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMessage:
+    """What a message says about itself.
+
+    `header_octets` counts the header block with its blank line. `envelope_structure`, `body_structure` and `body` are
+    the answers to FETCH ENVELOPE, BODYSTRUCTURE and BODY, ready to send. `parts` holds offsets into the octets read.
+    Texts are decoded, cut, free of control characters, and empty where the message has none; Message-IDs keep their
+    angle brackets. `sent_at` keeps the zone of the Date field. `truncated` means that the message went past a limit
+    and is described as plain text.
+    """
+
+    header_octets: int
+    envelope_structure: bytes
+    body_structure: bytes
+    body: bytes
+    parts: Part
+    truncated: bool
+    subject: str
+    from_address: str
+    from_text: str
+    to_text: str
+    cc_text: str
+    message_id: str
+    in_reply_to: str
+    references: tuple[str, ...]
+    sent_at: datetime | None
+    received_count: int
+    delivered_to: tuple[str, ...]
+    auto_submitted: str
+    list_id: str
+
+
+DEFAULT_LIMITS = ParseLimits()
+
+
+def parse_message(octets: bytes | memoryview | mmap, limits: ParseLimits = DEFAULT_LIMITS) -> ParsedMessage:
+    """Return what the message says about itself. A memoryview is copied; give bytes or an mmap where size matters."""
+    data: Octets = bytes(octets) if isinstance(octets, memoryview) else octets
+    body_start = header_end(data, 0, len(data))
+    header = collect_fields(data[: min(body_start, limits.header_octets)])
+    fits = body_start <= limits.header_octets and sum(map(len, header.values())) <= limits.fields
+    structure = _read_or_plain(data, header, body_start, limits) if fits else None
+    envelope = envelope_structure(header)
+    if len(envelope) > limits.structure_octets:
+        structure, envelope = None, envelope_structure(_NO_FIELDS)
+    part, body, body_structure = structure or plain_structure(data, body_start)
+    return ParsedMessage(
+        header_octets=body_start,
+        envelope_structure=envelope,
+        body_structure=b"(%b)" % body_structure,
+        body=b"(%b)" % body,
+        parts=part,
+        truncated=structure is None,
+        subject=_text(header, b"subject", SUBJECT_CHARACTERS),
+        from_address=_first_address(header),
+        from_text=_text(header, b"from", FROM_CHARACTERS),
+        to_text=_text(header, b"to", RECIPIENTS_CHARACTERS),
+        cc_text=_text(header, b"cc", RECIPIENTS_CHARACTERS),
+        message_id=_message_id(header, b"message-id"),
+        in_reply_to=_message_id(header, b"in-reply-to"),
+        references=_references(header),
+        sent_at=_date(header),
+        received_count=len(header.get(b"received", ())),
+        delivered_to=_delivered_to(header),
+        auto_submitted=_auto_submitted(header),
+        list_id=_list_id(header),
+    )
+
+
+def _read_or_plain(octets: Octets, header: Fields, body_start: int, limits: ParseLimits) -> Structure | None:
+    try:
+        return read_structure(octets, header, body_start, limits)
+    except TooComplex:
+        return None
+
+
+def _text(header: Fields, name: bytes, limit: int) -> str:
+    values = header.get(name)
+    return decode_text(unfold(values[0]), limit) if values else ""
+
+
+def _first_address(header: Fields) -> str:
+    values = header.get(b"from")
+    for entry in parse_address_list(unfold(values[0])) if values else ():
+        if entry.domain is not None and entry.local_part is not None:
+            return decode_text(b"%b@%b" % (entry.local_part, entry.domain), ADDRESS_CHARACTERS)
+    return ""
+
+
+def _message_id(header: Fields, name: bytes) -> str:
+    values = header.get(name)
+    if not values:
+        return ""
+    value = unfold(values[0])
+    match = _MESSAGE_ID.search(value)
+    return decode_text(match[0] if match else value, MESSAGE_ID_CHARACTERS)
+
+
+def _references(header: Fields) -> tuple[str, ...]:
+    """The first reference, which is the thread's root, and the newest of the others."""
+    values = header.get(b"references")
+    found = _MESSAGE_ID.findall(unfold(values[0])) if values else []
+    if len(found) > MAX_REFERENCES:
+        found = [found[0], *found[1 - MAX_REFERENCES :]]
+    return tuple(decode_text(message_id, MESSAGE_ID_CHARACTERS) for message_id in found)
+
+
+def _date(header: Fields) -> datetime | None:
+    values = header.get(b"date")
+    return parse_date(unfold(values[0])) if values else None
+
+
+def _delivered_to(header: Fields) -> tuple[str, ...]:
+    values = header.get(b"delivered-to", ())[:MAX_DELIVERED_TO]
+    return tuple(decode_text(unfold(value).strip(b"<> \t"), ADDRESS_CHARACTERS) for value in values)
+
+
+def _auto_submitted(header: Fields) -> str:
+    """The keyword of Auto-Submitted in lower case (RFC 3834 §5)."""
+    return _text(header, b"auto-submitted", 100).partition(";")[0].strip().lower()
+
+
+def _list_id(header: Fields) -> str:
+    """The identifier between the angle brackets of List-Id (RFC 2919 §3), or the whole value without them."""
+    value = _text(header, b"list-id", SUBJECT_CHARACTERS)
+    _, opening, inner = value.rpartition("<")
+    return inner.partition(">")[0].strip() if opening else value.strip()
