@@ -90,6 +90,9 @@ class _Parser:
     def _put(self, octets: bytes) -> None:
         if self._in_angle and self._inner is not None:
             self._inner.append(octets)
+        elif self._inner is not None and not octets.isspace():  # words after the closing bracket are a new entry
+            self._end_entry()
+            self._outer.append(octets)
         else:
             self._outer.append(octets)
 
@@ -105,6 +108,8 @@ class _Parser:
 
     def _take_special(self, special: bytes) -> None:
         if special == b"<":
+            if self._inner is not None:  # a second address without a comma between: neither may hide
+                self._end_entry()
             self._in_angle, self._inner, self._inner_at = True, [], -1
         elif special == b">":
             self._in_angle = False
@@ -112,8 +117,8 @@ class _Parser:
             self._inner_at = len(self._inner)
             self._inner.append(special)
         elif special == b"@":
-            self._outer_at = len(self._outer)
-            self._outer.append(special)
+            self._put(special)
+            self._outer_at = len(self._outer) - 1
         elif self._in_angle and self._inner and self._inner[0] == b"@" and special in b",:":
             self._take_route(special)
         elif special == b":":

@@ -11,7 +11,6 @@ from mmap import mmap
 Octets = bytes | mmap
 
 _FIELD_START = re.compile(rb"\n(?![ \t])")
-_LINE_END = re.compile(rb"\r\n?|\n")
 
 
 def header_end(octets: Octets, start: int, end: int) -> int:
@@ -73,6 +72,8 @@ def _is_named(field: bytes, names: set[bytes]) -> bool:
     return bool(colon) and name.rstrip().lower() in names
 
 
-def normalize_line_ends(block: bytes) -> bytes:
-    """Return the header block with every bare CR or LF made CRLF."""
-    return _LINE_END.sub(b"\r\n", block)
+def normalize_line_ends(octets: bytes) -> bytes:
+    """Return the octets with every bare CR or LF made CRLF."""
+    if octets.count(b"\n") == octets.count(b"\r") == octets.count(b"\r\n"):
+        return octets
+    return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
