@@ -9,7 +9,7 @@ is durable.
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 
 class StoreUnavailable(Exception):
@@ -65,9 +65,11 @@ class FolderStatus:
     size_octets: int
 
 
-@dataclass(frozen=True, slots=True)
-class MessageState:
-    """What changes about a message. `flags` are the bits of mailsuite.store.flags, `keywords` parted by spaces."""
+class MessageState(NamedTuple):
+    """What changes about a message. `flags` are the bits of mailsuite.store.flags, `keywords` parted by spaces.
+
+    A NamedTuple, since a folder has many: `MessageState._make(row)` takes what a cursor gives as it is.
+    """
 
     uid: int
     flags: int
@@ -85,9 +87,8 @@ class FolderChanges:
     expunged: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
-    """What FETCH needs beside the state; fields that were not asked for are None.
+class MessageRow(NamedTuple):
+    """What FETCH needs beside the state; fields that were not asked for are None. `size_octets` counts the prefix.
 
     `header` is prefix and header block in one, None when it is too large for a row and must be read with `octets`.
     `parts` are offsets within the content (mailsuite.mail.structure), so add `prefix_octets` to place them in the
