@@ -4,7 +4,6 @@ Errors are collected by `Environment` rather than raised one at a time, so that 
 settings is told of three, in words and not as a traceback.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -99,5 +98,22 @@ class Environment:
         return default
 
 
-def from_process() -> Environment:
-    return Environment(os.environ)
+def with_file(variables: Mapping[str, str], default: Path) -> dict[str, str]:
+    """`variables` over those of the env file, which MAILSUITE_ENV_FILE names or which is at `default`, if there is one.
+
+    The file has a NAME=value on each line, as systemd's EnvironmentFile= reads it; `#` begins a comment line.
+    """
+    named = variables.get("MAILSUITE_ENV_FILE")
+    path = Path(named) if named else default
+    if not named and not path.exists():
+        return dict(variables)
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise SystemExit(f"The env file {path} can't be read: {error.strerror}.") from None
+    pairs = [line.strip().partition("=") for line in lines if line.strip() and not line.lstrip().startswith(("#", ";"))]
+    return {name.strip(): _unquoted(value.strip()) for name, _, value in pairs} | dict(variables)
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value

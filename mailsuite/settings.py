@@ -9,7 +9,7 @@ from mailsuite.database.url import databases
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-_environment = env.Environment(os.environ)
+_environment = env.Environment(env.with_file(os.environ, BASE_DIR / "mailsuite.env"))
 MAILSUITE = configuration.read_configuration(_environment, BASE_DIR)
 DATABASES = databases(_environment, MAILSUITE.data)
 ROOT_SECRET = _environment.secret("MAILSUITE_SECRET_KEY")
@@ -19,12 +19,16 @@ try:
     ROOT_SECRET = ROOT_SECRET or secrets.read_or_make_root(MAILSUITE.data / "secret.key")
 except (env.SettingsError, OSError) as error:
     # A traceback would hide the one line that the reader needs.
+    if isinstance(error, OSError):
+        error = env.SettingsError(f"MAILSUITE_DATA is {MAILSUITE.data}, which can't be used: {error.strerror}.")
     print(f"Mailsuite can't start with these settings:\n{error}", file=sys.stderr)
     raise SystemExit(2) from None
 
 SECRET_KEY = secrets.derive(ROOT_SECRET, "django").hex()
 SECRET_KEY_FALLBACKS = [secrets.derive(root, "django").hex() for root in OLD_ROOT_SECRETS]
 DEBUG = False
+# The supervisor sets logging up, for each service under its name.
+LOGGING_CONFIG = None
 # The web's own middleware knows the hosted domains, which live in the database.
 ALLOWED_HOSTS = ["*"]
 
@@ -84,7 +88,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = MAILSUITE.data / "static"
+# Served by whitenoise from where the packages have them: nothing to collect, nothing to go stale after an upgrade.
+WHITENOISE_USE_FINDERS = True
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "mail": {"BACKEND": "mailsuite.store.blobs.LocalBlobs", "OPTIONS": {"location": str(MAILSUITE.blobs)}},

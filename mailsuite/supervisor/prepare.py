@@ -1,0 +1,117 @@
+"""What must be true before the services start: folders, certificate, migrated tables, a first administrator.
+
+All of it happens in a child of the supervisor that ends: the parent itself must never hold a database connection.
+"""
+
+import secrets
+import shutil
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core import checks
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from mailsuite.configuration import Configuration
+from mailsuite.supervisor.backup import copy_database
+from mailsuite.supervisor.certificate import ensure_certificate
+
+
+class PrepareError(Exception):
+    """The suite can't start; str() says in plain words why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What preparing came to. `password` is the first administrator's, only when this run made the account."""
+
+    administrator: str = ""
+    password: str = ""
+    backup: str = ""
+    migrations: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def prepare(configuration: Configuration, *, copy_first: bool) -> Prepared:
+    """Makes ready whatever is not. `copy_first` copies an existing database before migrations change it."""
+    make_folders(configuration)
+    if configuration.tls_cert is None:
+        ensure_certificate(
+            configuration.certificate, configuration.certificate_key, configuration.hostname, datetime.now(UTC)
+        )
+    warnings = _run_checks()
+    backup, migrations = _migrate(configuration, copy_first=copy_first)
+    administrator, password = _ensure_administrator(configuration.hostname)
+    return Prepared(administrator, password, backup, migrations, warnings)
+
+
+def make_folders(configuration: Configuration) -> None:
+    """Makes the data folder and those in it, for this user alone. Raises PrepareError."""
+    folders = [configuration.data, configuration.blobs, configuration.spool, configuration.store_socket.parent]
+    for folder in folders:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            probe = folder / ".probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise PrepareError(
+                f"The folder {folder} can't be written: {error.strerror}. "
+                "Give it to the user that Mailsuite runs as, or set MAILSUITE_DATA to another folder."
+            ) from None
+
+
+def version() -> str:
+    """The version of this code, as pyproject.toml has it."""
+    with open(settings.BASE_DIR / "pyproject.toml", "rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+def _run_checks() -> tuple[str, ...]:
+    """Runs Django's and our own system checks; returns the warnings. Raises PrepareError for an error."""
+    messages = [message for message in checks.run_checks() if not message.is_silenced()]
+    errors = [str(message) for message in messages if message.level >= checks.ERROR]
+    if errors:
+        raise PrepareError("\n".join(errors))
+    return tuple(str(message) for message in messages if message.level >= checks.WARNING)
+
+
+def _migrate(configuration: Configuration, *, copy_first: bool) -> tuple[str, int]:
+    """Applies what is not applied yet; returns where the copy of the database is ("" for none) and how many."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if not plan:
+        return "", 0
+    backup: Path | None = None
+    if executor.loader.applied_migrations and copy_first:
+        backup = _copy(configuration.data / "backups")
+    call_command("migrate", verbosity=0, interactive=False)
+    return str(backup or ""), len(plan)
+
+
+def _copy(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    name = f"before-{version()}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    try:
+        return copy_database(connection, folder, name)
+    except (OSError, RuntimeError) as error:
+        free = shutil.disk_usage(folder).free // 2**20
+        raise PrepareError(
+            f"This version changes the database. The copy to make first, in {folder} ({free} MiB free), failed:\n"
+            f"{error}\nCopy the database yourself and start once with `up --no-copy`, or remove the cause."
+        ) from None
+
+
+def _ensure_administrator(hostname: str) -> tuple[str, str]:
+    """The first administrator's address and, when the account was made now, its password."""
+    users = get_user_model().objects
+    existing = users.filter(is_superuser=True).order_by("pk").first()
+    if existing is not None:
+        return existing.email, ""
+    password = "-".join(secrets.token_hex(2) for _ in range(5))
+    return users.create_superuser(f"admin@{hostname}", password).email, password

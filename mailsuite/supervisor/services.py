@@ -1,0 +1,91 @@
+"""The contract between the supervisor and the services it runs.
+
+A service is a function `run(context) -> int | None` that serves until it is told to end, and then returns within
+seconds: what it accepted is finished, nothing new is begun. It is told by SIGTERM, or by the end of the pipe from the
+parent when that has died. It is called in a process of its own that has no thread, event loop or database connection
+yet; importing its module must start none either, since the parent imports it before it forks.
+"""
+
+import os
+import signal
+import socket
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+
+from mailsuite.configuration import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContext:
+    """What a service is given. `sockets` are bound, listening and non-blocking, by listener name (`SMTP`, `IMAPS`, …);
+    a listener that is off is missing there. `parent_pipe` is at end of file once the parent is gone; None when the
+    service runs alone. `index` counts the workers of one service from 0, `workers` is how many there are.
+    """
+
+    configuration: Configuration
+    sockets: dict[str, list[socket.socket]]
+    parent_pipe: int | None
+    name: str
+    index: int = 0
+    workers: int = 1
+
+
+Run = Callable[[ServiceContext], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One entry of the registry. `path` is `module:function`; those with `per_worker` run MAILSUITE_WORKERS times."""
+
+    name: str
+    path: str
+    per_worker: bool = False
+
+    def load(self) -> Run:
+        """Returns the service's run function, its module imported."""
+        module, _, function = self.path.partition(":")
+        run: Run = getattr(import_module(module), function)
+        return run
+
+
+# In the order of starting. Stopping goes the other way round, so that the store outlives all who write through it.
+SERVICES = (
+    Service("store", "mailsuite.store.service:run"),
+    Service("smtpd", "smtpd_service.service:run", per_worker=True),
+    Service("deliver", "smtpd_service.deliver:run"),
+    Service("retrieval", "retrieval.service:run", per_worker=True),
+    Service("web", "mailsuite.web.service:run"),
+)
+
+
+def watch_for_end(context: ServiceContext, loop: AbstractEventLoop, end: Callable[[], None]) -> None:
+    """Calls `end` in the loop, once, when the service must end. For services on an event loop."""
+
+    def end_once() -> None:
+        loop.remove_signal_handler(signal.SIGTERM)
+        # A second SIGTERM while the service finishes must not kill it midway.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if context.parent_pipe is not None:
+            loop.remove_reader(context.parent_pipe)
+        end()
+
+    loop.add_signal_handler(signal.SIGTERM, end_once)
+    if context.parent_pipe is not None:
+        loop.add_reader(context.parent_pipe, end_once)
+
+
+@contextmanager
+def end_descriptors(context: ServiceContext) -> Iterator[list[int]]:
+    """Descriptors of which one becomes readable, and stays so, when the service must end. For loops over selectors."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    previous = signal.signal(signal.SIGTERM, lambda *_: os.write(write_end, b"x"))
+    try:
+        yield [read_end] if context.parent_pipe is None else [read_end, context.parent_pipe]
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        os.close(read_end)
+        os.close(write_end)

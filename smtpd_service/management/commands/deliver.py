@@ -1,0 +1,8 @@
+"""`manage.py deliver`: the delivery of queued mail alone."""
+
+from mailsuite.supervisor.service_command import ServiceCommand
+
+
+class Command(ServiceCommand):
+    help = "Runs the delivery of queued mail and the periodic work alone."
+    service = "deliver"
