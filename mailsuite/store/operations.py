@@ -25,9 +25,11 @@ class Refused(Exception):
 
 
 class Operation(Struct, Generic[A], frozen=True, tag=True):
-    """`Answer` is the type that the answer is decoded to."""
+    """`Answer` is the type that the answer is decoded to. What may refuse after its first change runs `alone`, in a
+    transaction of its own; the others refuse before they change anything and share one."""
 
     Answer: ClassVar[Any] = None
+    alone: ClassVar[bool] = False
 
 
 class EventFacts(Struct, frozen=True):
@@ -150,7 +152,7 @@ class FlagState(Struct, frozen=True, array_like=True):
 
 
 class StoreFlagsAnswer(Struct, frozen=True):
-    """`changed` has every message that the command touched as it is now; `modified` those that UNCHANGEDSINCE spared."""
+    """`changed` has the messages as they are now; `modified` the uids that UNCHANGEDSINCE spared."""
 
     changed: list[FlagState]
     modified: list[int] = []
@@ -208,6 +210,7 @@ class Copy(Operation[CopyAnswer], frozen=True, tag=True):
 class CreateFolder(Operation[int], frozen=True, tag=True):
     """Makes a folder and its missing parents; answers its id. Refused: exists, invalid."""
 
+    alone: ClassVar[bool] = True
     Answer: ClassVar[Any] = int
     mailbox_id: int
     name: str
@@ -217,6 +220,7 @@ class CreateFolder(Operation[int], frozen=True, tag=True):
 class DeleteFolder(Operation[None], frozen=True, tag=True):
     r"""Removes a folder and its messages; with children it stays as a \Noselect name. Refused: nonexistent, cannot."""
 
+    alone: ClassVar[bool] = True
     mailbox_id: int
     name: str
 
@@ -227,6 +231,7 @@ class RenameFolder(Operation[None], frozen=True, tag=True):
     Refused: nonexistent, exists, cannot, invalid.
     """
 
+    alone: ClassVar[bool] = True
     mailbox_id: int
     name: str
     new_name: str
@@ -294,7 +299,10 @@ class Watch(Operation[None], frozen=True, tag=True):
 
 
 class Hint(Struct, frozen=True):
+    """Folders that changed; `queued` when something came into the queue."""
+
     folder_ids: list[int]
+    queued: bool = False
 
 
 class Claim(Struct, frozen=True):

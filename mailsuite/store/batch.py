@@ -1,0 +1,234 @@
+"""One transaction of the writer: what a batch has locked, what it will insert, whom it will tell.
+
+Order within a batch: Usage rows are locked, sorted by mailbox id; then the Folder rows they own. Uids and one modseq
+for each folder come from the locked row, so commit order is modseq order. Rows gather in lists and are written by
+`flush` before the commit. Operations are functions (batch, operation) -> answer, found in `handlers.HANDLERS`.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection
+
+from mailsuite.queue.models import QueuedMessage, QueuedRecipient
+from mailsuite.store import flags
+from mailsuite.store.models import Content, Message, Tombstone
+from mailsuite.store.operations import Refused
+from mailsuite.store.reading import Reading
+from mailsuite.store.sql import SLICE, Insert, for_update, placeholders, slices, timestamp
+from mailsuite.trace.models import Event, Story
+
+CONTENT = Insert(
+    Content,
+    *("id", "blob", "size_octets", "header_octets", "received_at", "header", "envelope", "body_structure", "body"),
+    *("parts", "message_id", "subject", "from_text", "to_text", "cc_text", "sent_at", "thread_id"),
+)
+MESSAGE = Insert(
+    Message,
+    *("id", "folder", "mailbox", "content", "uid", "unique_id", "flags", "keywords", "modseq", "internal_date"),
+    *("save_date", "prefix", "size_octets", "story_id"),
+)
+TOMBSTONE = Insert(Tombstone, "id", "folder", "uid", "modseq")
+STORY = Insert(
+    Story,
+    *("id", "kind", "outcome", "reason", "at", "client_address", "client_name", "reverse_path", "sender_key"),
+    *("sender_domain", "sender_mailbox", "from_text", "subject", "message_id", "size_octets", "data"),
+)
+EVENT = Insert(Event, *("id", "story", "at", "kind", "address", "address_key", "domain", "mailbox", "reason", "text"))
+QUEUED_MESSAGE = Insert(
+    QueuedMessage,
+    *("id", "content", "prefix", "size_octets", "reverse_path", "story_id", "sender_mailbox", "domain", "smtputf8"),
+    *("eight_bit", "dsn_ret", "dsn_envid", "created_at", "expires_at", "held_at", "hold_reason"),
+)
+QUEUED_RECIPIENT = Insert(
+    QueuedRecipient,
+    *("id", "message", "forward_path", "destination", "state", "next_attempt_at", "claim_token", "attempt_count"),
+    *("last_reply", "last_host", "dsn_notify", "dsn_orcpt"),
+)
+INSERTS = (CONTENT, STORY, EVENT, MESSAGE, TOMBSTONE, QUEUED_MESSAGE, QUEUED_RECIPIENT)
+
+USAGE_COLUMNS = "mailbox_id, used_octets, message_count, next_uid_validity"
+FOLDER_COLUMNS = (
+    "id, mailbox_id, name, role, is_selectable, uid_validity, uid_next, highest_modseq, recent_uid, message_count,"
+    " unseen_count, deleted_count, size_octets"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A spool file that was read and adopted: a Content row to be. Batches find it by the spool file's name."""
+
+    reading: Reading
+    blob: str
+
+
+@dataclass(slots=True)
+class UsageRow:
+    mailbox_id: int
+    used_octets: int
+    message_count: int
+    next_uid_validity: int
+
+
+@dataclass(slots=True)
+class FolderRow:
+    """A locked Folder. `draw_uid` and `Batch.modseq` are the only sources of uids and mod-sequences."""
+
+    id: int
+    mailbox_id: int
+    name: str
+    role: str
+    is_selectable: bool
+    uid_validity: int
+    uid_next: int
+    highest_modseq: int
+    recent_uid: int
+    message_count: int
+    unseen_count: int
+    deleted_count: int
+    size_octets: int
+
+    def draw_uid(self) -> int:
+        uid, self.uid_next = self.uid_next, self.uid_next + 1
+        return uid
+
+    def count(self, bits: int, size_octets: int, sign: int = 1) -> None:
+        """A message with these flags comes (1) or goes (-1)."""
+        self.message_count += sign
+        self.size_octets += sign * size_octets
+        self.unseen_count += 0 if bits & flags.SEEN else sign
+        self.deleted_count += sign if bits & flags.DELETED else 0
+
+
+@dataclass(slots=True)
+class Batch:
+    """The open transaction. `hints` are the folders that changed; `tell` runs after the commit."""
+
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    usage: dict[int, UsageRow] = field(default_factory=dict)
+    folders: dict[int, FolderRow] = field(default_factory=dict)
+    hints: set[int] = field(default_factory=set)
+    queued: bool = False
+    files: dict[str, Filed] = field(default_factory=dict)
+    cursor: Any = None
+    now_value: Any = None
+    _modseqs: dict[int, int] = field(default_factory=dict)
+    _by_role: dict[tuple[int, str], FolderRow] = field(default_factory=dict)
+    _by_name: dict[tuple[int, str], FolderRow] = field(default_factory=dict)
+    _rows: dict[Insert, list[tuple[Any, ...]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cursor = connection.cursor()
+        self.now_value = timestamp()(self.now)
+
+    def lock(self, mailbox_ids: Collection[int]) -> None:
+        """Locks these mailboxes' Usage rows and reads their folders; call once, before any change."""
+        for ids in slices(sorted(mailbox_ids)):
+            self.cursor.execute(
+                f"SELECT {USAGE_COLUMNS} FROM store_usage WHERE mailbox_id IN ({placeholders(ids)})"
+                f" ORDER BY mailbox_id{for_update()}",
+                ids,
+            )
+            self.usage.update((row[0], UsageRow(*row)) for row in self.cursor.fetchall())
+        for ids in slices(sorted(mailbox_ids)):
+            self.cursor.execute(
+                f"SELECT {FOLDER_COLUMNS} FROM store_folder WHERE mailbox_id IN ({placeholders(ids)})"
+                f" ORDER BY id{for_update()}",
+                ids,
+            )
+            for row in self.cursor.fetchall():
+                self.adopt_folder(FolderRow(*row))
+
+    def adopt_folder(self, row: FolderRow) -> None:
+        self.folders[row.id] = row
+        self._by_name[row.mailbox_id, row.name] = row
+        if row.role:
+            self._by_role[row.mailbox_id, row.role] = row
+
+    def folder(self, mailbox_id: int, folder_id: int) -> FolderRow:
+        """The locked folder. Refused when it is gone or somebody else's: ids from a client prove nothing."""
+        row = self.folders.get(folder_id)
+        if row is None or row.mailbox_id != mailbox_id or not row.is_selectable:
+            raise Refused("nonexistent", "there is no such folder")
+        return row
+
+    def folder_for(self, mailbox_id: int, role: str, name: str) -> FolderRow:
+        """Where a delivery goes: the folder named so, else the one with the role, else the inbox."""
+        named = self._by_name.get((mailbox_id, name)) if name else None
+        if named and named.is_selectable:
+            return named
+        row = self._by_role.get((mailbox_id, role)) or self._by_role.get((mailbox_id, "inbox"))
+        if row is None or mailbox_id not in self.usage:
+            raise Refused("nonexistent", f"mailbox {mailbox_id} has no inbox")
+        return row
+
+    def named(self, mailbox_id: int, name: str) -> FolderRow | None:
+        return self._by_name.get((mailbox_id, name))
+
+    def in_mailbox(self, mailbox_id: int) -> list[FolderRow]:
+        return [row for row in self.folders.values() if row.mailbox_id == mailbox_id]
+
+    def forget_folder(self, row: FolderRow) -> None:
+        del self.folders[row.id], self._by_name[row.mailbox_id, row.name]
+        if row.role:
+            self._by_role.pop((row.mailbox_id, row.role), None)
+
+    def modseq(self, folder: FolderRow) -> int:
+        """The one modseq that everything this batch does in the folder carries."""
+        modseq = self._modseqs.get(folder.id)
+        if modseq is None:
+            folder.highest_modseq += 1
+            modseq = self._modseqs[folder.id] = folder.highest_modseq
+            self.hints.add(folder.id)
+        return modseq
+
+    def insert(self, statement: Insert, row: tuple[Any, ...]) -> None:
+        self._rows.setdefault(statement, []).append(row)
+
+    def flush(self) -> None:
+        """Writes what gathered; also called by operations that must read their own batch's rows."""
+        for statement in INSERTS:
+            statement.run(self.cursor, self._rows.pop(statement, ()))
+
+    def finish(self) -> None:
+        """Writes rows and counters; the commit follows."""
+        self.flush()
+        touched = [self.folders[folder_id] for folder_id in sorted(self.hints) if folder_id in self.folders]
+        self._update(
+            "UPDATE store_folder SET uid_next = %s, highest_modseq = %s, message_count = %s, unseen_count = %s,"
+            " deleted_count = %s, size_octets = %s WHERE id = %s",
+            [
+                (f.uid_next, f.highest_modseq, f.message_count, f.unseen_count, f.deleted_count, f.size_octets, f.id)
+                for f in touched
+            ],
+        )
+        usages = [self.usage[mailbox_id] for mailbox_id in sorted({f.mailbox_id for f in touched})]
+        self._update(
+            "UPDATE store_usage SET used_octets = %s, message_count = %s WHERE mailbox_id = %s",
+            [(u.used_octets, u.message_count, u.mailbox_id) for u in usages],
+        )
+        self.cursor.close()
+
+    def _update(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            self.cursor.executemany(sql, rows)
+
+    def messages(self, folder_id: int, uids: Iterable[int] | None, columns: str, extra: str = "") -> list[Any]:
+        """Rows of the folder's messages, ascending by uid; all of them when `uids` is None."""
+        self.flush()
+        if uids is None:
+            self.cursor.execute(
+                f"SELECT {columns} FROM store_message WHERE folder_id = %s{extra} ORDER BY uid", [folder_id]
+            )
+            return list(self.cursor.fetchall())
+        found: list[Any] = []
+        for some in slices(sorted(set(uids)), SLICE):
+            self.cursor.execute(
+                f"SELECT {columns} FROM store_message WHERE folder_id = %s AND uid IN ({placeholders(some)}){extra}"
+                " ORDER BY uid",
+                [folder_id, *some],
+            )
+            found.extend(self.cursor.fetchall())
+        return found

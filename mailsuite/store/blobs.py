@@ -1,0 +1,95 @@
+"""Blobs: one immutable file for each reception, behind Django's storages, filed from the spool by rename.
+
+Names are `HOUR/REFERENCE`: folders fan out by time, so that one fsync of a folder serves a whole batch. A blob is
+never named by its content: nothing that was deleted is ever revived.
+"""
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.files.storage import FileSystemStorage, storages
+
+from mailsuite.ids import new_id, reference
+
+
+def fsync_folder(path: Path | str) -> None:
+    """Makes the folder's entries durable: a rename is not until then."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class LocalBlobs(FileSystemStorage):
+    """Django's file storage with `adopt`, which files a batch of spooled messages durably."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._known_folders: set[str] = set()
+
+    @property
+    def spool(self) -> Path:
+        """Files being received, on the same file system, so that adopting one is a rename."""
+        return Path(self.location) / "spool"
+
+    def prepare(self) -> None:
+        """Makes the folders that everything else expects."""
+        self.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fsync_folder(self.location)
+        fsync_folder(Path(self.location).parent)
+
+    def new_name(self) -> str:
+        return f"{datetime.now(UTC):%Y%m%d%H}/{reference(new_id())}"
+
+    def adopt(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Renames spool files, whose octets the caller has fsynced, to blobs: pairs of (spool name, blob name).
+
+        When this returns the entries are durable too. Raises FileNotFoundError for a spool file that is gone;
+        those renamed before are then blobs that no row names, which the sweep removes.
+        """
+        folders: set[str] = set()
+        try:
+            for spooled, name in pairs:
+                folder = name.partition("/")[0]
+                self._make_folder(folder)
+                os.rename(self.spool / spooled, os.path.join(self.location, name))
+                folders.add(folder)
+        finally:
+            for folder in folders:
+                fsync_folder(os.path.join(self.location, folder))
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Removes blobs whose rows were never committed."""
+        for name in names:
+            try:
+                os.unlink(os.path.join(self.location, name))
+            except FileNotFoundError:
+                continue
+
+    def open_spooled(self, spooled: str) -> int:
+        """A descriptor of the spool file; the name comes from another process, so it may not leave the spool."""
+        if "/" in spooled or spooled.startswith("."):
+            raise ValueError(f"{spooled!r} is no name of a spool file")
+        return os.open(self.spool / spooled, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def _make_folder(self, folder: str) -> None:
+        if folder in self._known_folders:
+            return
+        path = os.path.join(self.location, folder)
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            pass
+        # Also when it was there: whoever made it may have died before this.
+        fsync_folder(self.location)
+        self._known_folders.add(folder)
+
+
+def mail_storage() -> LocalBlobs:
+    storage = storages["mail"]
+    assert isinstance(storage, LocalBlobs)
+    return storage

@@ -1,0 +1,173 @@
+"""Filing what was received: DELIVER and APPEND, one content for all who get it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from mailsuite.ids import new_id
+from mailsuite.mail.address import AddressError, address_key
+from mailsuite.store import batch as tables
+from mailsuite.store.batch import Batch, Filed, FolderRow
+from mailsuite.store.operations import (
+    Append,
+    AppendAnswer,
+    Deliver,
+    EventFacts,
+    LocalDelivery,
+    Outgoing,
+    Refused,
+    StoryFacts,
+)
+from mailsuite.store.reading import Reading
+from mailsuite.store.sql import timestamp
+from mailsuite.trace.models import Story
+
+
+def deliver(batch: Batch, op: Deliver) -> None:
+    """Inserts one reception whole. A mailbox named twice gets it once."""
+    filed = batch.files[op.spool]
+    places = {
+        local.mailbox_id: (local, batch.folder_for(local.mailbox_id, local.role, local.folder))
+        for local in reversed(op.local)
+    }
+    content_id = _insert_content(batch, filed)
+    events: list[EventFacts] = list(op.story.events)
+    for local, folder in reversed(places.values()):
+        keywords = " ".join(local.keywords)
+        _insert_message(batch, folder, content_id, filed.reading, local.prefix, local.flags, keywords, op.story)
+        events.append(_filed_event(local, folder))
+    for outgoing in op.outgoing:
+        events.extend(_enqueue(batch, outgoing, content_id, filed.reading, op.story))
+    insert_story(batch, op.story, events, filed.reading)
+
+
+def append(batch: Batch, op: Append) -> AppendAnswer:
+    folder = batch.folder(op.mailbox_id, op.folder_id)
+    usage = batch.usage[op.mailbox_id]
+    files = [batch.files[item.spool] for item in op.items]
+    size = sum(filed.reading.size_octets for filed in files)
+    if op.quota_octets and usage.used_octets + size > op.quota_octets:
+        raise Refused("over-quota", "the mailbox is full")
+    uids = []
+    for item, filed in zip(op.items, files, strict=True):
+        content_id = _insert_content(batch, filed)
+        keywords = " ".join(sorted(item.keywords))
+        uids.append(
+            _insert_message(
+                batch, folder, content_id, filed.reading, b"", item.flags, keywords, None, item.internal_date
+            )
+        )
+    return AppendAnswer(folder.uid_validity, uids)
+
+
+def already_delivered(story_id: int) -> bool:
+    """Whether this very operation was committed before: its answer was lost and it is being asked again."""
+    return Story.objects.filter(pk=story_id).exists()
+
+
+def _insert_content(batch: Batch, filed: Filed) -> int:
+    reading, content_id = filed.reading, new_id()
+    batch.insert(
+        tables.CONTENT,
+        (
+            *(content_id, filed.blob, reading.size_octets, reading.header_octets, batch.now_value, reading.header),
+            *(reading.envelope, reading.body_structure, reading.body, reading.parts, reading.message_id),
+            *(reading.subject, reading.from_text, reading.to_text, reading.cc_text),
+            *(timestamp()(reading.sent_at) if reading.sent_at else None, reading.thread_id),
+        ),
+    )
+    return content_id
+
+
+def _insert_message(
+    batch: Batch,
+    folder: FolderRow,
+    content_id: int,
+    reading: Reading,
+    prefix: bytes,
+    bits: int,
+    keywords: str,
+    story: StoryFacts | None,
+    internal_date: datetime | None = None,
+) -> int:
+    size = len(prefix) + reading.size_octets
+    uid = folder.draw_uid()
+    row_id = new_id()
+    folder.count(bits, size)
+    usage = batch.usage[folder.mailbox_id]
+    usage.used_octets += size
+    usage.message_count += 1
+    received_at: Any = timestamp()(internal_date.astimezone(UTC)) if internal_date else batch.now_value
+    batch.insert(
+        tables.MESSAGE,
+        (
+            *(row_id, folder.id, folder.mailbox_id, content_id, uid, row_id, bits, keywords, batch.modseq(folder)),
+            *(received_at, batch.now_value, prefix, size, story.story_id if story else None),
+        ),
+    )
+    return uid
+
+
+def _filed_event(local: LocalDelivery, folder: FolderRow) -> EventFacts:
+    return EventFacts("filed", local.address, local.reason, f"into {folder.name}", local.domain_id, local.mailbox_id)
+
+
+def _enqueue(
+    batch: Batch, outgoing: Outgoing, content_id: int, reading: Reading, story: StoryFacts
+) -> list[EventFacts]:
+    message_id, held = new_id(), batch.now_value if outgoing.hold_reason else None
+    batch.queued = True
+    batch.insert(
+        tables.QUEUED_MESSAGE,
+        (
+            *(message_id, content_id, outgoing.prefix, len(outgoing.prefix) + reading.size_octets),
+            *(outgoing.reverse_path, story.story_id, outgoing.sender_mailbox_id, outgoing.domain_id),
+            *(outgoing.smtputf8, outgoing.eight_bit, outgoing.dsn_ret, outgoing.dsn_envid, batch.now_value),
+            *(timestamp()(outgoing.expires_at), held, outgoing.hold_reason),
+        ),
+    )
+    for recipient in outgoing.recipients:
+        batch.insert(
+            tables.QUEUED_RECIPIENT,
+            (
+                *(new_id(), message_id, recipient.forward_path, recipient.destination, "queued"),
+                *(None if held else batch.now_value, "", 0, "", "", recipient.dsn_notify, recipient.dsn_orcpt),
+            ),
+        )
+    return [
+        EventFacts("queued", recipient.forward_path, outgoing.hold_reason, "", outgoing.domain_id)
+        for recipient in outgoing.recipients
+    ]
+
+
+def insert_story(batch: Batch, story: StoryFacts, events: list[EventFacts], reading: Reading | None) -> None:
+    """A Story with its first events; what the message says of itself comes from its reading."""
+    batch.insert(
+        tables.STORY,
+        (
+            *(story.story_id, story.kind, story.outcome, story.reason, timestamp()(story.at), story.client_address),
+            *(story.client_name, story.reverse_path, _key(story.reverse_path), story.sender_domain_id),
+            *(story.sender_mailbox_id, reading.from_text if reading else story.from_text),
+            *(reading.subject if reading else story.subject, reading.message_id if reading else story.message_id),
+            *(reading.size_octets if reading else story.size_octets, story.data),
+        ),
+    )
+    for event in events:
+        insert_event(batch, story.story_id, event)
+
+
+def insert_event(batch: Batch, story_id: int, event: EventFacts) -> None:
+    batch.insert(
+        tables.EVENT,
+        (
+            *(new_id(), story_id, batch.now_value, event.kind, event.address, _key(event.address)),
+            *(event.domain_id, event.mailbox_id, event.reason, event.text),
+        ),
+    )
+
+
+def _key(address: str) -> str:
+    """The address as it is searched for; what is none is kept as it came."""
+    try:
+        return address_key(address) if address else ""
+    except AddressError:
+        return address[:320]

@@ -1,0 +1,160 @@
+"""Folders: making, removing, renaming; what a new mailbox starts with."""
+
+from datetime import UTC, datetime
+
+from django.db import transaction
+
+from mailsuite.directory.models import Mailbox
+from mailsuite.store import messages
+from mailsuite.store.batch import Batch, FolderRow
+from mailsuite.store.models import Folder, Message, Subscription, Tombstone, Usage
+from mailsuite.store.operations import CreateFolder, DeleteFolder, Refused, RenameFolder, Subscribe
+
+SEPARATOR = "/"
+MAX_NAME_CHARACTERS = 1000
+MAX_DEPTH = 50
+MAX_FOLDERS = 5000
+# There from the start: a client that finds none makes its own, under another name in every language.
+FIRST_FOLDERS = {
+    "INBOX": Folder.Role.INBOX,
+    "Sent": Folder.Role.SENT,
+    "Drafts": Folder.Role.DRAFTS,
+    "Trash": Folder.Role.TRASH,
+    "Junk": Folder.Role.JUNK,
+    "Archive": Folder.Role.ARCHIVE,
+}
+
+
+@transaction.atomic
+def prepare_mailbox(mailbox: Mailbox) -> None:
+    """Makes the Usage row, the first folders and their subscriptions, in the caller's transaction."""
+    # Seconds since 1970 fit RFC 3501's 32 bits, and a mailbox removed and made again starts above its old values.
+    validity = int(datetime.now(UTC).timestamp())
+    Usage.objects.create(mailbox=mailbox, next_uid_validity=validity + len(FIRST_FOLDERS))
+    Folder.objects.bulk_create(
+        Folder(mailbox=mailbox, name=name, role=role, uid_validity=validity + position)
+        for position, (name, role) in enumerate(FIRST_FOLDERS.items())
+    )
+    Subscription.objects.bulk_create(Subscription(mailbox=mailbox, name=name) for name in FIRST_FOLDERS)
+
+
+def create_folder(batch: Batch, op: CreateFolder) -> int:
+    """A name that only held others becomes a folder that can be selected."""
+    name = _checked(op.name)
+    existing = batch.named(op.mailbox_id, name)
+    if existing and existing.is_selectable:
+        raise Refused("exists", "there is a folder of that name already")
+    _make_parents(batch, op.mailbox_id, name)
+    if existing:
+        existing.is_selectable, existing.uid_validity = True, _draw_uid_validity(batch, op.mailbox_id)
+        Folder.objects.filter(pk=existing.id).update(is_selectable=True, uid_validity=existing.uid_validity)
+        return existing.id
+    if op.role and any(row.role == op.role for row in batch.in_mailbox(op.mailbox_id)):
+        raise Refused("cannot", "another folder has that special use already")
+    return _insert(batch, op.mailbox_id, name, role=op.role).id
+
+
+def delete_folder(batch: Batch, op: DeleteFolder) -> None:
+    folder = _existing(batch, op.mailbox_id, op.name)
+    if folder.role == Folder.Role.INBOX:
+        raise Refused("cannot", "INBOX can't be deleted")
+    children = _below(batch, op.mailbox_id, folder.name)
+    if not folder.is_selectable and children:
+        raise Refused("cannot", "delete the folders below it first")
+    rows = batch.messages(folder.id, None, "id, uid, flags, size_octets")
+    messages.remove(batch, folder, rows)
+    batch.flush()
+    if children:
+        Folder.objects.filter(pk=folder.id).update(is_selectable=False, role="")
+        folder.is_selectable = False
+        return
+    batch.hints.add(folder.id)
+    Tombstone.objects.filter(folder_id=folder.id).delete()
+    Message.objects.filter(folder_id=folder.id).delete()
+    Folder.objects.filter(pk=folder.id).delete()
+    batch.forget_folder(folder)
+
+
+def rename_folder(batch: Batch, op: RenameFolder) -> None:
+    folder, new_name = _existing(batch, op.mailbox_id, op.name), _checked(op.new_name)
+    if batch.named(op.mailbox_id, new_name):
+        raise Refused("exists", "there is a folder of that name already")
+    if new_name.startswith(folder.name + SEPARATOR):
+        raise Refused("cannot", "a folder can't be moved below itself")
+    _make_parents(batch, op.mailbox_id, new_name)
+    if folder.role == Folder.Role.INBOX:
+        return _empty_into(batch, folder, _insert(batch, op.mailbox_id, new_name))
+    children = _below(batch, op.mailbox_id, folder.name)
+    # The deepest last would do as well: no new name meets an old one, since none begins with the folder's own.
+    for row in [folder, *children]:
+        batch.forget_folder(row)
+        row.name = new_name + row.name[len(op.name) :]
+        _checked(row.name)
+        Folder.objects.filter(pk=row.id).update(name=row.name)
+        batch.adopt_folder(row)
+    return None
+
+
+def subscribe(batch: Batch, op: Subscribe) -> None:
+    if op.on:
+        Subscription.objects.get_or_create(mailbox_id=op.mailbox_id, name=op.name[:MAX_NAME_CHARACTERS])
+    else:
+        Subscription.objects.filter(mailbox_id=op.mailbox_id, name=op.name).delete()
+
+
+def _empty_into(batch: Batch, inbox: FolderRow, target: FolderRow) -> None:
+    """RENAME INBOX leaves an empty inbox and its children where they are (RFC 3501 §6.3.5)."""
+    for row in batch.messages(inbox.id, None, f"id, {messages.COPIED}"):
+        messages.move_one(batch, inbox, target, row)
+
+
+def _existing(batch: Batch, mailbox_id: int, name: str) -> FolderRow:
+    folder = batch.named(mailbox_id, name)
+    if folder is None:
+        raise Refused("nonexistent", "there is no folder of that name")
+    return folder
+
+
+def _below(batch: Batch, mailbox_id: int, name: str) -> list[FolderRow]:
+    return [row for row in batch.in_mailbox(mailbox_id) if row.name.startswith(name + SEPARATOR)]
+
+
+def _make_parents(batch: Batch, mailbox_id: int, name: str) -> None:
+    parts = name.split(SEPARATOR)
+    for depth in range(1, len(parts)):
+        parent = SEPARATOR.join(parts[:depth])
+        if batch.named(mailbox_id, parent) is None:
+            _insert(batch, mailbox_id, parent)
+
+
+def _insert(batch: Batch, mailbox_id: int, name: str, role: str = "") -> FolderRow:
+    if len(batch.in_mailbox(mailbox_id)) >= MAX_FOLDERS:
+        raise Refused("cannot", f"a mailbox holds at most {MAX_FOLDERS} folders")
+    folder = Folder.objects.create(
+        mailbox_id=mailbox_id, name=name, role=role, uid_validity=_draw_uid_validity(batch, mailbox_id)
+    )
+    row = FolderRow(
+        *(folder.pk, mailbox_id, name, role, True, folder.uid_validity, 1, folder.highest_modseq, 1, 0, 0, 0, 0)
+    )
+    batch.adopt_folder(row)
+    return row
+
+
+def _draw_uid_validity(batch: Batch, mailbox_id: int) -> int:
+    """Never one that the mailbox had before, whatever was deleted (RFC 3501 §2.3.1.1)."""
+    usage = batch.usage[mailbox_id]
+    value = max(usage.next_uid_validity, int(batch.now.timestamp()))
+    usage.next_uid_validity = value + 1
+    Usage.objects.filter(mailbox_id=mailbox_id).update(next_uid_validity=value + 1)
+    return value
+
+
+def _checked(name: str) -> str:
+    if not name or len(name) > MAX_NAME_CHARACTERS or any(ord(c) < 32 or ord(c) == 127 for c in name):
+        raise Refused("invalid", f"a folder's name has 1 to {MAX_NAME_CHARACTERS} characters and no control characters")
+    parts = name.split(SEPARATOR)
+    if "" in parts:
+        raise Refused("invalid", "a folder's name has no empty part between slashes")
+    if len(parts) > MAX_DEPTH:
+        raise Refused("invalid", f"folders can be nested {MAX_DEPTH} deep")
+    return name

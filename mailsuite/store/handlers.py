@@ -1,0 +1,211 @@
+"""Which function does which operation, and running a batch of them: one transaction, one commit, all answered.
+
+The same functions serve the store service and whoever runs operations directly (admin, commands, tests).
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from mailsuite.ids import new_id, reference
+from mailsuite.store import filing, folders, messages
+from mailsuite.store import operations as ops
+from mailsuite.store.batch import Batch, Filed
+from mailsuite.store.blobs import LocalBlobs, mail_storage
+from mailsuite.store.reading import Reading, read_spooled
+
+logger = logging.getLogger(__name__)
+
+HANDLERS: dict[type[Any], Callable[[Batch, Any], Any]] = {
+    ops.Deliver: filing.deliver,
+    ops.Append: filing.append,
+    ops.StoreFlags: messages.store_flags,
+    ops.Expunge: messages.expunge,
+    ops.Copy: messages.copy,
+    ops.CreateFolder: folders.create_folder,
+    ops.DeleteFolder: folders.delete_folder,
+    ops.RenameFolder: folders.rename_folder,
+    ops.Subscribe: folders.subscribe,
+    ops.ClaimRecent: messages.claim_recent,
+    ops.LeaseMaildrop: messages.lease_maildrop,
+    ops.ReleaseMaildrop: messages.release_maildrop,
+    ops.QuitMaildrop: messages.quit_maildrop,
+    ops.MarkFetched: messages.mark_fetched,
+}
+
+
+class StoreBug(Exception):
+    """An operation failed for a reason of ours; logged under `reference`, which a reply may carry."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"internal error {reference}")
+        self.reference = reference
+
+
+class StoreUnavailable(Exception):
+    """The store can't do it now (no disk, no database, not running); nothing is known to have changed."""
+
+
+class Job:
+    """An operation under way: its files, then its answer or error. `context` is the caller's own."""
+
+    __slots__ = ("answer", "context", "error", "files", "operation", "readings")
+
+    def __init__(self, operation: Any, context: Any = None) -> None:
+        self.operation, self.context = operation, context
+        self.answer: Any = None
+        self.error: Exception | None = None
+        self.readings: dict[str, Reading] = {}
+        self.files: dict[str, Filed] = {}
+
+
+def spooled(operation: Any) -> list[tuple[str, int]]:
+    """(spool name, octets) of the files that the operation files."""
+    match operation:
+        case ops.Deliver(spool=spool, size_octets=size):
+            return [(spool, size)]
+        case ops.Append(items=items):
+            return [(item.spool, item.size_octets) for item in items]
+        case ops.Settle(notifications=notifications):
+            return [(item.spool, item.size_octets) for item in notifications]
+    return []
+
+
+def mailboxes(operation: Any) -> set[int]:
+    """The mailboxes whose rows the operation changes."""
+    match operation:
+        case ops.Deliver(local=local):
+            return {delivery.mailbox_id for delivery in local}
+        case ops.Settle(notifications=notifications):
+            return {delivery.mailbox_id for item in notifications for delivery in item.local}
+        case ops.LeaseMaildrop() | ops.ReleaseMaildrop() | ops.MarkFetched() | ops.Subscribe():
+            return set()
+    mailbox_id = getattr(operation, "mailbox_id", None)
+    return set() if mailbox_id is None else {mailbox_id}
+
+
+def run_jobs(jobs: Sequence[Job]) -> Batch | None:
+    """Runs all; every job ends with an answer or an error. Returns what there is to tell, None when nothing."""
+    _file(jobs)
+    open_jobs = [job for job in jobs if job.error is None]
+    together = [job for job in open_jobs if not job.operation.alone]
+    told = [_commit(together)] if together else []
+    told += [_commit([job]) for job in open_jobs if job.operation.alone]
+    for job in jobs:
+        if job.error is not None and job.files:
+            mail_storage().discard(filed.blob for filed in job.files.values())
+    return _merged([batch for batch in told if batch])
+
+
+def execute(operation: Any) -> Any:
+    """Runs one operation here and now, beside the service; returns its answer or raises what it would have sent."""
+    job = Job(operation)
+    batch = run_jobs([job])
+    if job.error:
+        raise job.error
+    if batch and (batch.hints or batch.queued):
+        from mailsuite.store.client import tell_service
+
+        folder_ids = sorted(batch.hints)
+        transaction.on_commit(lambda: tell_service(folder_ids))
+    return job.answer
+
+
+def _file(jobs: Sequence[Job]) -> None:
+    """Fsyncs and reads the spool files, then makes them blobs."""
+    storage, adopted = mail_storage(), []
+    for job in jobs:
+        try:
+            for name, size in spooled(job.operation):
+                reading = job.readings.get(name) or _read(storage, name)
+                if reading.size_octets != size:
+                    raise ValueError(f"spool file {name} has {reading.size_octets} octets, not {size}")
+                job.files[name] = Filed(reading, storage.new_name())
+            adopted.append(job)
+        except FileNotFoundError as error:
+            _missing(job, error)
+        except Exception as error:
+            job.error = _error(error, job)
+    pairs = [(name, filed.blob) for job in adopted for name, filed in job.files.items()]
+    if not pairs:
+        return
+    try:
+        storage.adopt(pairs)
+    except Exception as error:
+        for job in adopted:
+            job.error = _error(error, job)
+
+
+def _read(storage: LocalBlobs, name: str) -> Reading:
+    descriptor = storage.open_spooled(name)
+    try:
+        return read_spooled(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _missing(job: Job, error: Exception) -> None:
+    """A delivery asked for again because its answer was lost is done already; anything else has lost its file."""
+    operation = job.operation
+    done = isinstance(operation, ops.Deliver) and filing.already_delivered(operation.story.story_id)
+    job.operation = ops.Touched([]) if done else operation
+    job.error = None if done else _error(error, job)
+
+
+def _commit(jobs: Sequence[Job]) -> Batch | None:
+    """One transaction for all; when it fails each runs alone, so that what fails fails alone."""
+    try:
+        return _transact(jobs)
+    except Exception as error:
+        if isinstance(error, OperationalError | InterfaceError) and not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        if len(jobs) == 1:
+            jobs[0].error = _error(error, jobs[0])
+            return None
+        logger.warning("a batch of %d failed (%s); each runs alone", len(jobs), type(error).__name__)
+        return _merged([batch for batch in (_commit([job]) for job in jobs) if batch])
+
+
+def _transact(jobs: Sequence[Job]) -> Batch:
+    with transaction.atomic():
+        batch = Batch()
+        wanted = set().union(*(mailboxes(job.operation) for job in jobs))
+        if wanted:
+            batch.lock(wanted)
+        for job in jobs:
+            batch.files.update(job.files)
+            handler = HANDLERS.get(type(job.operation))
+            try:
+                job.error = None
+                job.answer = handler(batch, job.operation) if handler else None
+            except ops.Refused as refusal:
+                if job.operation.alone:
+                    raise
+                job.error = refusal
+        batch.finish()
+    return batch
+
+
+def _merged(batches: Sequence[Batch]) -> Batch | None:
+    if not batches:
+        return None
+    first = batches[0]
+    for other in batches[1:]:
+        first.hints |= other.hints
+        first.queued |= other.queued
+    return first
+
+
+def _error(error: Exception, job: Job) -> Exception:
+    """What the asker is told: refusals as they are, the rest without internals."""
+    if isinstance(error, ops.Refused):
+        return error
+    if isinstance(error, OSError | OperationalError | InterfaceError):
+        logger.error("%s can't be done now: %s", type(job.operation).__name__, error)
+        return StoreUnavailable(str(error))
+    bug = StoreBug(reference(new_id()))
+    logger.error("%s failed as %s", type(job.operation).__name__, bug.reference, exc_info=error)
+    return bug

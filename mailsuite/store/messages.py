@@ -1,0 +1,178 @@
+"""What IMAP and POP3 do to messages that are there: flags, removal, copies, moves, the maildrop's lock."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from mailsuite.ids import new_id
+from mailsuite.store import batch as tables
+from mailsuite.store import flags
+from mailsuite.store.batch import Batch, FolderRow
+from mailsuite.store.filing import insert_event
+from mailsuite.store.models import MaildropLease, Message
+from mailsuite.store.operations import (
+    ClaimRecent,
+    Copy,
+    CopyAnswer,
+    EventFacts,
+    Expunge,
+    ExpungeAnswer,
+    FlagState,
+    LeaseMaildrop,
+    MarkFetched,
+    QuitMaildrop,
+    Refused,
+    ReleaseMaildrop,
+    StoreFlags,
+    StoreFlagsAnswer,
+)
+from mailsuite.store.sql import placeholders, slices
+
+COPIED = "content_id, flags, keywords, internal_date, prefix, size_octets, story_id, uid"
+
+
+def store_flags(batch: Batch, op: StoreFlags) -> StoreFlagsAnswer:
+    folder = batch.folder(op.mailbox_id, op.folder_id)
+    changed, spared, updates = [], [], []
+    for row_id, uid, bits, keywords, modseq, _size in batch.messages(
+        folder.id, op.uids, "id, uid, flags, keywords, modseq, size_octets"
+    ):
+        if op.unchanged_since is not None and modseq > op.unchanged_since:
+            spared.append(uid)
+            continue
+        new_bits, new_keywords = _combine(op, bits, keywords)
+        if (new_bits, new_keywords) != (bits, keywords):
+            modseq = batch.modseq(folder)
+            updates.append((new_bits, new_keywords, modseq, row_id))
+            folder.unseen_count += bool(bits & flags.SEEN) - bool(new_bits & flags.SEEN)
+            folder.deleted_count += bool(new_bits & flags.DELETED) - bool(bits & flags.DELETED)
+        changed.append(FlagState(uid, new_bits, new_keywords, modseq))
+    if updates:
+        batch.cursor.executemany(
+            "UPDATE store_message SET flags = %s, keywords = %s, modseq = %s WHERE id = %s", updates
+        )
+    return StoreFlagsAnswer(changed, spared)
+
+
+def _combine(op: StoreFlags, bits: int, keywords: str) -> tuple[int, str]:
+    """Keywords are equal whatever their case; the spelling that was there first stays (RFC 3501 §2.3.2)."""
+    if op.mode == "replace":
+        old = {word.lower(): word for word in keywords.split()}
+        return op.flags, _join({word.lower(): old.get(word.lower(), word) for word in op.keywords})
+    held = {word.lower(): word for word in keywords.split()}
+    if op.mode == "add":
+        return bits | op.flags, _join({word.lower(): word for word in op.keywords} | held) if op.keywords else keywords
+    for word in op.keywords:
+        held.pop(word.lower(), None)
+    return bits & ~op.flags, _join(held) if op.keywords else keywords
+
+
+def _join(words: dict[str, str]) -> str:
+    return " ".join(word for _, word in sorted(words.items()))
+
+
+def expunge(batch: Batch, op: Expunge) -> ExpungeAnswer:
+    folder = batch.folder(op.mailbox_id, op.folder_id)
+    # A folder without deleted messages is not walked through: clients expunge on every CLOSE.
+    if not folder.deleted_count:
+        return ExpungeAnswer([], folder.highest_modseq)
+    rows = batch.messages(folder.id, op.uids, "id, uid, flags, size_octets", f" AND (flags & {flags.DELETED}) <> 0")
+    return remove(batch, folder, rows)
+
+
+def remove(batch: Batch, folder: FolderRow, rows: Sequence[tuple[int, int, int, int]]) -> ExpungeAnswer:
+    """Deletes messages given as (id, uid, flags, size), leaving tombstones; the sweep takes what they held."""
+    if not rows:
+        return ExpungeAnswer([], folder.highest_modseq)
+    usage, modseq = batch.usage[folder.mailbox_id], batch.modseq(folder)
+    for _, uid, bits, size in rows:
+        folder.count(bits, size, -1)
+        usage.used_octets -= size
+        usage.message_count -= 1
+        batch.insert(tables.TOMBSTONE, (new_id(), folder.id, uid, modseq))
+    for some in slices([row[0] for row in rows]):
+        batch.cursor.execute(f"DELETE FROM store_message WHERE id IN ({placeholders(some)})", list(some))
+    return ExpungeAnswer([row[1] for row in rows], modseq)
+
+
+def copy(batch: Batch, op: Copy) -> CopyAnswer:
+    source, target = batch.folder(op.mailbox_id, op.folder_id), batch.folder(op.mailbox_id, op.target_id)
+    rows = batch.messages(source.id, op.uids, f"id, {COPIED}")
+    if op.move:
+        return CopyAnswer(target.uid_validity, [move_one(batch, source, target, row) for row in rows])
+    usage = batch.usage[op.mailbox_id]
+    if op.quota_octets and usage.used_octets + sum(row[6] for row in rows) > op.quota_octets:
+        raise Refused("over-quota", "the mailbox is full")
+    return CopyAnswer(target.uid_validity, [_copy_one(batch, target, row) for row in rows])
+
+
+def _copy_one(batch: Batch, target: FolderRow, row: tuple[Any, ...]) -> tuple[int, int]:
+    _, content_id, bits, keywords, internal_date, prefix, size, story_id, old_uid = row
+    usage, uid, row_id = batch.usage[target.mailbox_id], target.draw_uid(), new_id()
+    target.count(bits, size)
+    usage.used_octets += size
+    usage.message_count += 1
+    batch.insert(
+        tables.MESSAGE,
+        (
+            *(row_id, target.id, target.mailbox_id, content_id, uid, row_id, bits, keywords, batch.modseq(target)),
+            *(internal_date, batch.now_value, bytes(prefix), size, story_id),
+        ),
+    )
+    return old_uid, uid
+
+
+def move_one(batch: Batch, source: FolderRow, target: FolderRow, row: tuple[Any, ...]) -> tuple[int, int]:
+    """The row goes over as it is, so that its unique_id stays; the place that it leaves becomes a tombstone."""
+    row_id, _, bits, _, _, _, size, _, old_uid = row
+    uid = target.draw_uid()
+    source.count(bits, size, -1)
+    target.count(bits, size)
+    batch.insert(tables.TOMBSTONE, (new_id(), source.id, old_uid, batch.modseq(source)))
+    batch.cursor.execute(
+        "UPDATE store_message SET folder_id = %s, uid = %s, modseq = %s, save_date = %s WHERE id = %s",
+        [target.id, uid, batch.modseq(target), batch.now_value, row_id],
+    )
+    return old_uid, uid
+
+
+def claim_recent(batch: Batch, op: ClaimRecent) -> int:
+    folder = batch.folder(op.mailbox_id, op.folder_id)
+    first = folder.recent_uid
+    if folder.recent_uid != folder.uid_next:
+        folder.recent_uid = folder.uid_next
+        batch.cursor.execute("UPDATE store_folder SET recent_uid = %s WHERE id = %s", [folder.uid_next, folder.id])
+    return first
+
+
+def lease_maildrop(batch: Batch, op: LeaseMaildrop) -> None:
+    lease = MaildropLease.objects.filter(mailbox_id=op.mailbox_id).first()
+    if lease and lease.token != op.token and lease.expires_at > batch.now:
+        raise Refused("locked", "another session has this mailbox open")
+    MaildropLease.objects.update_or_create(
+        mailbox_id=op.mailbox_id,
+        defaults={"token": op.token, "expires_at": batch.now + timedelta(seconds=op.seconds)},
+    )
+
+
+def release_maildrop(batch: Batch, op: ReleaseMaildrop) -> None:
+    MaildropLease.objects.filter(mailbox_id=op.mailbox_id, token=op.token).delete()
+
+
+def quit_maildrop(batch: Batch, op: QuitMaildrop) -> ExpungeAnswer:
+    """Messages that IMAP removed meanwhile are gone already and are no error."""
+    if not MaildropLease.objects.filter(mailbox_id=op.mailbox_id, token=op.token).exists():
+        raise Refused("lease-lost", "the lock on this mailbox was lost; nothing was deleted")
+    folder = batch.folder(op.mailbox_id, op.folder_id)
+    answer = remove(batch, folder, batch.messages(folder.id, op.uids, "id, uid, flags, size_octets"))
+    MaildropLease.objects.filter(mailbox_id=op.mailbox_id, token=op.token).delete()
+    return answer
+
+
+def mark_fetched(batch: Batch, op: MarkFetched) -> None:
+    fresh = Message.objects.filter(pk__in=op.message_ids[:1000], first_fetched_at=None)
+    rows = list(fresh.values_list("pk", "story_id", "mailbox__address", "mailbox__domain_id", "mailbox_id"))
+    Message.objects.filter(pk__in=[row[0] for row in rows]).update(first_fetched_at=batch.now)
+    for _, story_id, address, domain_id, mailbox_id in rows:
+        if story_id:
+            insert_event(batch, story_id, EventFacts("fetched", address, "", op.text, domain_id, mailbox_id))

@@ -1,0 +1,76 @@
+"""Refusals and connections that changed nothing: buffered, written once a second, collapsed when there are many.
+
+They may be lost in a crash, and an attack must not fill the database: beyond a few a minute of one network and reason
+they become one row with a count.
+"""
+
+import logging
+from collections import Counter
+from datetime import datetime
+
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F
+
+from mailsuite.ids import reference
+from mailsuite.store.batch import Batch
+from mailsuite.store.filing import insert_story
+from mailsuite.store.operations import StoryFacts
+from mailsuite.trace.models import RefusalCount
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 1.0
+STORIES_A_MINUTE = 10  # of one network and reason
+STORIES_A_FLUSH = 200
+
+Key = tuple[str, str, datetime]
+
+
+class RefusalBuffer:
+    """`due` is the monotonic time of the next flush, None when there is nothing to write."""
+
+    def __init__(self) -> None:
+        self.due: float | None = None
+        self._stories: list[StoryFacts] = []
+        self._seen: Counter[Key] = Counter()
+        self._collapsed: Counter[Key] = Counter()
+        self._examples: dict[Key, str] = {}
+
+    def add(self, story: StoryFacts, network: str, now: float) -> None:
+        self.due = self.due or now + FLUSH_SECONDS
+        key = (network[:50], story.reason, story.at.replace(second=0, microsecond=0))
+        self._seen[key] += 1
+        if self._seen[key] <= STORIES_A_MINUTE and len(self._stories) < STORIES_A_FLUSH:
+            self._stories.append(story)
+            return
+        self._collapsed[key] += 1
+        self._examples.setdefault(key, f"{reference(story.story_id)} {story.client_name} {story.data}"[:2000])
+
+    def flush(self, now: float) -> None:
+        if self.due is None or self.due > now:
+            return
+        stories, self._stories = self._stories, []
+        collapsed, self._collapsed = self._collapsed, Counter()
+        examples, self._examples = self._examples, {}
+        self.due = None
+        if self._seen:
+            newest = max(key[2] for key in self._seen)
+            self._seen = Counter({key: count for key, count in self._seen.items() if key[2] == newest})
+        try:
+            _write(stories, collapsed, examples)
+        except DatabaseError as error:
+            logger.warning("%d refusals could not be written: %s", len(stories) + collapsed.total(), error)
+            connection.close_if_unusable_or_obsolete()
+
+
+def _write(stories: list[StoryFacts], collapsed: Counter[Key], examples: dict[Key, str]) -> None:
+    with transaction.atomic():
+        batch = Batch()
+        for story in stories:
+            insert_story(batch, story, story.events, None)
+        batch.finish()
+        for (network, reason, minute), count in collapsed.items():
+            row, _ = RefusalCount.objects.get_or_create(
+                network=network, reason=reason, minute=minute, defaults={"example": examples[network, reason, minute]}
+            )
+            RefusalCount.objects.filter(pk=row.pk).update(count=F("count") + count)

@@ -1,0 +1,264 @@
+"""The store service: the one writer of mail and queue on its host.
+
+A plain loop without threads. Each round reads all requests that wait, from all connections, and runs them as one
+batch: files made durable, one transaction, one commit, all answered, hints sent. No artificial delay: a batch is
+whatever gathered during the previous commit. Large messages are read by forked children meanwhile.
+"""
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+from mailsuite.store import operations as ops
+from mailsuite.store import wire
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.handlers import Job, StoreBug, StoreUnavailable, run_jobs, spooled
+from mailsuite.store.reading import CHILD_SECONDS, INLINE_OCTETS, Child
+from mailsuite.store.refusals import RefusalBuffer
+from mailsuite.store.sweep import sweep_spool
+
+if TYPE_CHECKING:
+    from mailsuite.supervisor.services import ServiceContext
+
+logger = logging.getLogger(__name__)
+
+BATCH_JOBS = 256
+READERS = 2
+# A watcher that does not read its hints is cut off: it looks for itself when it comes back.
+MAX_UNSENT = 8 * 1024 * 1024
+
+
+class Connection:
+    """One client of the service; `output` waits for the socket to take it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.frames = wire.Frames()
+        self.output = bytearray()
+        self.watches = False
+        self.closed = False
+
+
+class StoreService:
+    def __init__(self, context: "ServiceContext") -> None:
+        self._path = context.configuration.store_socket
+        self._selector = selectors.DefaultSelector()
+        self._connections: set[Connection] = set()
+        self._ready: list[Job] = []
+        self._large: list[Job] = []
+        self._children: dict[Child, tuple[Job, list[str], int, str]] = {}
+        self._refusals = RefusalBuffer()
+        self._stopping = False
+        self._parent_pipe = context.parent_pipe
+
+    def run(self) -> None:
+        listener = self._listen()
+        self._handle_signals()
+        if self._parent_pipe is not None:
+            self._selector.register(self._parent_pipe, selectors.EVENT_READ, self._stop)
+        try:
+            while not self._stopping or self._ready or self._children or self._large:
+                self._wait(listener)
+                self._start_readers()
+                jobs, self._ready = self._ready[:BATCH_JOBS], self._ready[BATCH_JOBS:]
+                if jobs:
+                    self._run(jobs)
+                self._refusals.flush(time.monotonic())
+            self._refusals.flush(float("inf"))
+        finally:
+            self._path.unlink(missing_ok=True)
+            for connection in list(self._connections):
+                self._close(connection)
+
+    def _listen(self) -> socket.socket:
+        """The socket is bound under another name and renamed: whoever can see it can connect."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(draft))
+        draft.chmod(0o600)
+        listener.listen(128)
+        listener.setblocking(False)
+        draft.rename(self._path)
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        return listener
+
+    def _handle_signals(self) -> None:
+        """Signals wake the selector through a pipe, so none is missed between a look and a wait."""
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._wake_read = wake_read
+        self._selector.register(wake_read, selectors.EVENT_READ, self._stop)
+
+    def _stop(self, _key: Any, _events: int) -> None:
+        """What was asked for before is still done; nothing new is accepted."""
+        if not self._stopping:
+            self._stopping = True
+            self._selector.unregister(self._wake_read)
+            if self._parent_pipe is not None:
+                self._selector.unregister(self._parent_pipe)
+
+    def _wait(self, listener: socket.socket) -> None:
+        for key, events in self._selector.select(self._timeout()):
+            key.data(key.fileobj, events)
+        now = time.monotonic()
+        for child in [child for child in self._children if child.deadline <= now]:
+            self._read_by_child(child)
+
+    def _timeout(self) -> float:
+        if self._ready or self._stopping and not self._children:
+            return 0
+        waits = [child.deadline for child in self._children]
+        waits += [self._refusals.due] if self._refusals.due else []
+        return max(0.0, min(waits) - time.monotonic()) if waits else 3600.0
+
+    def _accept(self, listener: socket.socket, _events: int) -> None:
+        sock, _ = listener.accept()
+        sock.setblocking(False)
+        connection = Connection(sock)
+        self._connections.add(connection)
+        self._selector.register(sock, selectors.EVENT_READ, lambda _, events: self._serve(connection, events))
+
+    def _serve(self, connection: Connection, events: int) -> None:
+        if events & selectors.EVENT_WRITE:
+            self._send(connection, b"")
+        if not events & selectors.EVENT_READ or connection.closed:
+            return
+        try:
+            while data := connection.sock.recv(1 << 18):
+                for frame in connection.frames.feed(data):
+                    self._take(connection, *wire.read_request(frame))
+            self._close(connection)
+        except BlockingIOError:
+            return
+        except (OSError, wire.WireError) as error:
+            logger.warning("a client of the store is cut off: %s", error)
+            self._close(connection)
+
+    def _take(self, connection: Connection, request_id: int, operation: Any) -> None:
+        match operation:
+            case ops.Watch():
+                connection.watches = True
+            case ops.Touched(folder_ids=folder_ids):
+                self._hint(folder_ids, queued=not folder_ids)
+            case ops.TellStory(story=story, network=network):
+                self._refusals.add(story, network, time.monotonic())
+            case _:
+                job = Job(operation, (connection, request_id))
+                large = any(size > INLINE_OCTETS for _, size in spooled(operation))
+                (self._large if large else self._ready).append(job)
+                return
+        if request_id:
+            self._send(connection, wire.answer(request_id, wire.Status.DONE, None))
+
+    def _start_readers(self) -> None:
+        """Gives large files to children, a few at a time; the job is ready when all its files are read."""
+        while self._large and len(self._children) < READERS:
+            job = self._large.pop(0)
+            self._read_next(job, [name for name, size in spooled(job.operation) if size > INLINE_OCTETS])
+
+    def _read_next(self, job: Job, names: list[str]) -> None:
+        if not names:
+            self._ready.append(job)
+            return
+        name, *others = names
+        try:
+            descriptor = mail_storage().open_spooled(name)
+        except (OSError, ValueError):
+            self._ready.append(job)  # running it says what is wrong
+            return
+        child = Child(descriptor, time.monotonic() + CHILD_SECONDS, self._close_all)
+        self._children[child] = (job, others, descriptor, name)
+        self._selector.register(child, selectors.EVENT_READ, lambda *_: child.receive() and self._read_by_child(child))
+
+    def _read_by_child(self, child: Child) -> None:
+        job, others, descriptor, name = self._children.pop(child)
+        self._selector.unregister(child)
+        try:
+            job.readings[name] = child.finish()
+        except OSError as error:
+            logger.error("spool file %s can't be read: %s", name, error)
+        finally:
+            os.close(descriptor)
+        self._read_next(job, others)
+
+    def _close_all(self) -> None:
+        """In a forked child: its copies of the clients' sockets must not keep their connections open."""
+        for connection in self._connections:
+            connection.sock.close()
+
+    def _run(self, jobs: list[Job]) -> None:
+        told = run_jobs(jobs)
+        for job in jobs:
+            connection, request_id = job.context
+            if request_id:
+                self._send(connection, wire.answer(request_id, *_outcome(job)))
+        if told:
+            self._hint(sorted(told.hints), queued=told.queued)
+
+    def _hint(self, folder_ids: list[int], *, queued: bool) -> None:
+        if not folder_ids and not queued:
+            return
+        frame = wire.answer(0, wire.Status.DONE, ops.Hint(folder_ids, queued))
+        for connection in [c for c in self._connections if c.watches]:
+            self._send(connection, frame)
+
+    def _send(self, connection: Connection, data: bytes) -> None:
+        if connection.closed:
+            return
+        connection.output += data
+        try:
+            sent = connection.sock.send(connection.output)
+            del connection.output[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            return self._close(connection)
+        if len(connection.output) > MAX_UNSENT:
+            logger.warning("a client of the store does not read its answers and is cut off")
+            return self._close(connection)
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.output else 0)
+        key = self._selector.get_key(connection.sock)
+        if key.events != wanted:
+            self._selector.modify(connection.sock, wanted, key.data)
+        return None
+
+    def _close(self, connection: Connection) -> None:
+        if not connection.closed:
+            connection.closed = True
+            self._connections.discard(connection)
+            self._selector.unregister(connection.sock)
+            connection.sock.close()
+
+
+def _outcome(job: Job) -> tuple[wire.Status, Any]:
+    match job.error:
+        case None:
+            return wire.Status.DONE, job.answer
+        case ops.Refused(code=code, text=text):
+            return wire.Status.REFUSED, (code, text)
+        case StoreBug(reference=reference):
+            return wire.Status.BUG, reference
+        case StoreUnavailable():
+            return wire.Status.UNAVAILABLE, "the store can't do this now"
+    return wire.Status.BUG, ""
+
+
+def run(context: "ServiceContext") -> int:
+    """Serves until SIGTERM or until the parent is gone."""
+    mail_storage().prepare()
+    sweep_spool()
+    try:
+        StoreService(context).run()
+    finally:
+        connections.close_all()
+    return 0

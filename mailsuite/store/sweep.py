@@ -1,0 +1,111 @@
+"""What no row names any more: contents nobody holds, blobs of no content, spool files of sessions that died.
+
+A blob is marked when it is older than a day and unnamed, looked at again in the transaction that forgets it, and
+deleted a day after that: whatever is being filed meanwhile, and whatever a restored database still names, is safe.
+"""
+
+import os
+import time
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from mailsuite.queue.models import QueuedMessage
+from mailsuite.store.blobs import LocalBlobs, mail_storage
+from mailsuite.store.models import Content, Message, OrphanBlob
+
+GRACE = timedelta(days=1)
+SLICE = 500
+
+
+def sweep(now: datetime) -> int:
+    """One round over everything, in short transactions; returns how many blobs were deleted."""
+    forget_contents(now)
+    mark_orphans(now)
+    return delete_orphans(now)
+
+
+def forget_contents(now: datetime) -> int:
+    """Deletes Content rows older than a day that neither a folder nor the queue holds; returns how many."""
+    held = Exists(Message.objects.filter(content=OuterRef("pk"))) | Exists(
+        QueuedMessage.objects.filter(content=OuterRef("pk"))
+    )
+    forgotten, last = 0, 0
+    while True:
+        ids = list(
+            Content.objects.filter(pk__gt=last, received_at__lt=now - GRACE)
+            .exclude(held)
+            .order_by("pk")
+            .values_list("pk", flat=True)[:SLICE]
+        )
+        if not ids:
+            return forgotten
+        last = ids[-1]
+        with transaction.atomic():
+            # A COPY may have come between: the row is locked, then looked at again.
+            free = list(
+                Content.objects.select_for_update().filter(pk__in=ids).exclude(held).values_list("pk", flat=True)
+            )
+            forgotten += Content.objects.filter(pk__in=free).delete()[0]
+
+
+def mark_orphans(now: datetime) -> int:
+    """Marks blobs older than a day that no Content names; returns how many are newly marked."""
+    storage, marked = mail_storage(), 0
+    for folder in _blob_folders(storage):
+        path = os.path.join(storage.location, folder)
+        old = [
+            f"{folder}/{entry.name}" for entry in os.scandir(path) if entry.stat().st_mtime < (now - GRACE).timestamp()
+        ]
+        for start in range(0, len(old), SLICE):
+            names = old[start : start + SLICE]
+            named = set(Content.objects.filter(blob__in=names).values_list("blob", flat=True))
+            known = set(OrphanBlob.objects.filter(name__in=names).values_list("name", flat=True))
+            fresh = [OrphanBlob(name=name, marked_at=now) for name in names if name not in named | known]
+            OrphanBlob.objects.bulk_create(fresh, ignore_conflicts=True)
+            marked += len(fresh)
+    return marked
+
+
+def delete_orphans(now: datetime) -> int:
+    """Forgets what was marked a day ago and is still unnamed, deletes what was forgotten a day ago."""
+    for orphans in iter(
+        lambda: list(OrphanBlob.objects.filter(forgotten_at=None, marked_at__lt=now - GRACE)[:SLICE]), []
+    ):
+        with transaction.atomic():
+            named = set(
+                Content.objects.filter(blob__in=[orphan.name for orphan in orphans]).values_list("blob", flat=True)
+            )
+            OrphanBlob.objects.filter(name__in=named).delete()
+            OrphanBlob.objects.filter(pk__in=[o.pk for o in orphans if o.name not in named]).update(forgotten_at=now)
+    deleted, storage = 0, mail_storage()
+    for orphan in OrphanBlob.objects.filter(forgotten_at__lt=now - GRACE):
+        storage.discard([orphan.name])
+        orphan.delete()
+        deleted += 1
+    for folder in _blob_folders(storage):
+        _remove_if_empty(storage, folder, now)
+    return deleted
+
+
+def sweep_spool() -> int:
+    """Deletes spool files that nobody has written to for a day; returns how many."""
+    spool, deleted = mail_storage().spool, 0
+    for entry in os.scandir(spool):
+        if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < time.time() - GRACE.total_seconds():
+            os.unlink(entry.path)
+            deleted += 1
+    return deleted
+
+
+def _blob_folders(storage: LocalBlobs) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(storage.location) if entry.is_dir() and entry.name.isdigit())
+
+
+def _remove_if_empty(storage: LocalBlobs, folder: str, now: datetime) -> None:
+    if folder < f"{now - GRACE:%Y%m%d%H}":
+        try:
+            os.rmdir(os.path.join(storage.location, folder))
+        except OSError:  # it holds blobs
+            return

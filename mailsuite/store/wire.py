@@ -1,0 +1,84 @@
+"""How operations and answers cross the store's socket: frames of a 4-octet length and MessagePack (msgspec).
+
+A request is (id, operation), an answer (id, status, payload). Requests of one connection may be answered in any order.
+Frames with id 0 are hints. The socket is in the data folder, for this installation's own processes only.
+"""
+
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from mailsuite.store.operations import AnyOperation
+
+MAX_FRAME = 64 * 1024 * 1024
+HEADER = 4
+
+
+class Status(IntEnum):
+    DONE = 0
+    REFUSED = 1
+    BUG = 2
+    UNAVAILABLE = 3
+
+
+_encoder = msgspec.msgpack.Encoder()
+_requests: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(tuple[int, AnyOperation])
+_answers: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(tuple[int, int, msgspec.Raw])
+
+
+class WireError(Exception):
+    """The other side does not speak this language."""
+
+
+def request(request_id: int, operation: Any) -> bytes:
+    return _framed(_encoder.encode((request_id, operation)))
+
+
+def answer(request_id: int, status: Status, payload: Any) -> bytes:
+    return _framed(_encoder.encode((request_id, int(status), payload)))
+
+
+def read_request(frame: bytes) -> tuple[int, Any]:
+    try:
+        return _requests.decode(frame)
+    except msgspec.MsgspecError as error:
+        raise WireError(str(error)) from None
+
+
+def read_answer(frame: bytes) -> tuple[int, Status, msgspec.Raw]:
+    try:
+        request_id, status, payload = _answers.decode(frame)
+        return request_id, Status(status), payload
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise WireError(str(error)) from None
+
+
+def decode(payload: msgspec.Raw, wanted: Any) -> Any:
+    return msgspec.msgpack.decode(payload, type=wanted)
+
+
+class Frames:
+    """Octets in as they come, whole frames out."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        self._buffer += data
+        frames, start = [], 0
+        while len(self._buffer) - start >= HEADER:
+            length = int.from_bytes(self._buffer[start : start + HEADER])
+            if length > MAX_FRAME:
+                raise WireError(f"a frame of {length} octets")
+            end = start + HEADER + length
+            if len(self._buffer) < end:
+                break
+            frames.append(bytes(self._buffer[start + HEADER : end]))
+            start = end
+        del self._buffer[:start]
+        return frames
+
+
+def _framed(payload: bytes) -> bytes:
+    return len(payload).to_bytes(HEADER) + payload

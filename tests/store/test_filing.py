@@ -1,0 +1,144 @@
+"""Deliveries and appends: what rows, counters and blobs they leave."""
+
+import os
+from datetime import UTC, datetime
+
+import pytest
+
+from mailsuite.ids import new_id
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.handlers import StoreBug, StoreUnavailable, execute
+from mailsuite.store.models import Content, Folder, Message, Usage
+from mailsuite.store.operations import (
+    Append,
+    AppendItem,
+    Deliver,
+    LocalDelivery,
+    Outgoing,
+    Refused,
+    RemoteRecipient,
+    StoryFacts,
+)
+from mailsuite.trace.models import Event, Story
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MAIL = b"From: Ann <ann@example.org>\r\nSubject: hello\r\nMessage-ID: <1@example.org>\r\n\r\nbody\r\n"
+
+
+def story(**facts):
+    return StoryFacts(story_id=new_id(), kind="inbound", outcome="accepted", at=NOW, **facts)
+
+
+def deliver(spooled, *mailboxes, **more):
+    name = spooled(MAIL)
+    local = [LocalDelivery(mailbox.pk, mailbox.address, b"Return-Path: <>\r\n") for mailbox in mailboxes]
+    return Deliver(name, len(MAIL), story(reverse_path="ann@example.org"), local, **more)
+
+
+def test_one_content_serves_many_mailboxes(make_mailbox, spooled):
+    first, second = make_mailbox("a@example.org"), make_mailbox("b@example.org")
+    execute(deliver(spooled, first, second))
+    content = Content.objects.get()
+    assert (content.subject, content.message_id, content.size_octets) == ("hello", "<1@example.org>", len(MAIL))
+    assert Message.objects.filter(content=content).count() == 2
+    with mail_storage().open(content.blob) as blob:
+        assert blob.read() == MAIL
+    for mailbox in (first, second):
+        inbox = Folder.objects.get(mailbox=mailbox, role="inbox")
+        size = len(MAIL) + len(b"Return-Path: <>\r\n")
+        assert (inbox.uid_next, inbox.message_count, inbox.unseen_count, inbox.size_octets) == (2, 1, 1, size)
+        assert Usage.objects.get(mailbox=mailbox).used_octets == size
+    told = Story.objects.get()
+    assert (told.subject, told.size_octets, told.sender_key) == ("hello", len(MAIL), "ann@example.org")
+    assert sorted(Event.objects.values_list("kind", "address")) == [
+        ("filed", "a@example.org"),
+        ("filed", "b@example.org"),
+    ]
+
+
+def test_a_mailbox_named_twice_gets_it_once(make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+    execute(deliver(spooled, mailbox, mailbox))
+    assert Message.objects.count() == 1
+
+
+def test_spool_is_empty_afterwards(make_mailbox, spooled):
+    execute(deliver(spooled, make_mailbox("a@example.org")))
+    assert os.listdir(mail_storage().spool) == []
+
+
+def test_asking_again_for_a_delivery_that_was_done_changes_nothing(make_mailbox, spooled):
+    operation = deliver(spooled, make_mailbox("a@example.org"))
+    execute(operation)
+    execute(operation)
+    assert Message.objects.count() == 1
+
+
+def test_a_lost_spool_file_is_no_success(make_mailbox, spooled):
+    operation = deliver(spooled, make_mailbox("a@example.org"))
+    os.unlink(mail_storage().spool / operation.spool)
+    with pytest.raises(StoreUnavailable):
+        execute(operation)
+    assert not Story.objects.exists()
+
+
+def test_a_file_cut_short_is_no_success(make_mailbox, spooled):
+    operation = deliver(spooled, make_mailbox("a@example.org"))
+    with open(mail_storage().spool / operation.spool, "wb") as file:
+        file.write(MAIL[:-3])
+    with pytest.raises(StoreBug):
+        execute(operation)
+    assert not Message.objects.exists()
+
+
+def test_a_failed_delivery_leaves_no_blob(make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+    Folder.objects.filter(mailbox=mailbox).delete()
+    with pytest.raises(Refused, match="no inbox"):
+        execute(deliver(spooled, mailbox))
+    location = mail_storage().location
+    assert [name for folder in os.listdir(location) for name in os.listdir(f"{location}/{folder}")] == []
+
+
+def test_remote_recipients_are_queued_in_the_same_transaction(make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+    outgoing = Outgoing("a@example.org", b"Received: x\r\n", [RemoteRecipient("x@example.net", "example.net")], NOW)
+    execute(deliver(spooled, mailbox, outgoing=[outgoing]))
+    queued = Content.objects.get().queued.get()
+    assert queued.size_octets == len(MAIL) + len(b"Received: x\r\n")
+    assert queued.recipients.get().state == "queued"
+
+
+def test_append_returns_uids_in_order(make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+    folder = Folder.objects.get(mailbox=mailbox, role="drafts")
+    items = [AppendItem(spooled(MAIL), len(MAIL), 1, ["b", "a"], NOW) for _ in range(2)]
+    answer = execute(Append(mailbox.pk, folder.pk, items))
+    assert (answer.uid_validity, answer.uids) == (folder.uid_validity, [1, 2])
+    message = Message.objects.get(uid=2)
+    assert (message.flags, message.keywords, message.internal_date) == (1, "a b", NOW)
+
+
+def test_append_over_quota_is_refused(make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+    folder = Folder.objects.get(mailbox=mailbox, role="drafts")
+    with pytest.raises(Refused) as refusal:
+        execute(Append(mailbox.pk, folder.pk, [AppendItem(spooled(MAIL), len(MAIL))], quota_octets=10))
+    assert refusal.value.code == "over-quota"
+    assert not Message.objects.exists()
+
+
+def test_append_to_somebody_elses_folder_is_refused(make_mailbox, spooled):
+    mine, other = make_mailbox("a@example.org"), make_mailbox("b@example.org")
+    folder = Folder.objects.get(mailbox=other, role="inbox")
+    with pytest.raises(Refused) as refusal:
+        execute(Append(mine.pk, folder.pk, [AppendItem(spooled(MAIL), len(MAIL))]))
+    assert refusal.value.code == "nonexistent"
+
+
+def test_text_that_no_database_stores_is_stored_without_it(make_mailbox, spooled):
+    mail = b"Subject: a=?utf-8?q?=00b?= \xff\x00c\r\nMessage-ID: <\x00\xff@x>\r\n\r\n\x00"
+    mailbox = make_mailbox("a@example.org")
+    execute(Deliver(spooled(mail), len(mail), story(), [LocalDelivery(mailbox.pk, mailbox.address, b"")]))
+    assert "\0" not in Content.objects.get().subject
