@@ -13,8 +13,8 @@ _SUBJECTS = {
     Action.EXPANDED: "Passed on",
 }
 _OPENINGS = {
-    Action.FAILED: "Your message could not be delivered to the following address. It was not delivered there, and it will "
-    "not be tried again.",
+    Action.FAILED: "Your message could not be delivered to the following address. It was not delivered there, and it "
+    "will not be tried again.",
     Action.DELAYED: "Your message has not reached the following address yet. There is nothing you need to do: delivery "
     "is tried again and again, and if it can't be done you will be told.",
     Action.DELIVERED: "Your message was delivered to the following address. You asked to be told.",

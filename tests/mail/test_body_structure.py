@@ -1,0 +1,194 @@
+import mmap
+import tempfile
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+import pytest
+
+from mailsuite.mail.message import ParseLimits, parse_message
+
+TEXT = [b"text", b"plain", [b"charset", b"us-ascii"], None, None, b"7bit"]
+SUBJECT_D = [None, b"d", *[None] * 8]  # an ENVELOPE
+
+
+IMAGE_FIELDS = b"Content-Transfer-Encoding: BASE64\r\nContent-ID: <a@b>\r\nContent-Description: a b\r\n"
+INNER = b"Content-Type: multipart/mixed; boundary=%b\n"
+
+
+def _message(content_type, body, more=b""):
+    return b"Content-Type: " + content_type + b"\r\n" + more + b"\r\n" + body
+
+
+def _mixed(body, more=b""):
+    return _message(b"multipart/mixed; boundary=x", body, more)
+
+
+def _leaf(main, sub, parameters=None, *rest):
+    return [main, sub, parameters, None, None, b"7bit", 0, *rest]
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        (b"", [*TEXT, 0, 0]),
+        (b"Subject: x\r\n", [*TEXT, 0, 0]),
+        (b"Subject: x\r\n\r\nfirst\r\nsecond", [*TEXT, 13, 1]),
+        (_message(b"garbage", b""), [*TEXT, 0, 0]),
+        (_message(b"TEXT/HTML; Charset=UTF-8", b""), _leaf(b"text", b"html", [b"charset", b"UTF-8"], 0)),
+        (_message(b"text/html", b""), _leaf(b"text", b"html", [b"charset", b"us-ascii"], 0)),
+        (_message(b"image/png", b"abc", IMAGE_FIELDS),
+         [b"image", b"png", None, b"<a@b>", b"a b", b"base64", 3]),
+        (_message(b'image/png; name="a \\"b\\".png"; x', b""),
+         [b"image", b"png", [b"name", b'a "b".png'], None, None, b"7bit", 0]),
+        (_message(b"image/png;\r\n filename*0*=utf-8''%C3%A4;\r\n\tfilename*1=b", b""),
+         [b"image", b"png", [b"filename*0*", b"utf-8''%C3%A4", b"filename*1", b"b"], None, None, b"7bit", 0]),
+        (_message(b"image/png; name=\xe4(1).png", b""), _leaf(b"image", b"png", [b"name", b"\xe4(1).png"])),
+        (_message(b"multipart/mixed", b"--x\r\n"), [*TEXT, 5, 1]),
+        (_mixed(b""), [[*TEXT, 0, 0], b"mixed"]),
+        (_mixed(b"text\r\n--x--\r\n"), [[*TEXT, 0, 0], b"mixed"]),
+        (_mixed(b"--x\r\n\r\n--x\r\n--x--"), [[*TEXT, 0, 0], [*TEXT, 0, 0], b"mixed"]),
+        (_mixed(b"--x\r\n\r\nopen"), [[*TEXT, 4, 0], b"mixed"]),
+        (_mixed(b"--x \t\r\n\r\na\r\n--xy\r\n--x-\r\nb\r\n--x-- \r\n--x\r\n\r\nlate"),
+         [[*TEXT, 16, 3], b"mixed"]),
+        (_message(b'multipart/mixed; boundary="a b:?"', b"--a b:?\r\n\r\na\r\n--a b:?--"), [[*TEXT, 1, 0], b"mixed"]),
+        (_mixed(b"--x\n" + INNER % b"xy" + b"\n--xy\n\na\n--xy\n\nb\n--x\n\nc\n"),
+         [[[*TEXT, 1, 0], [*TEXT, 1, 0], b"mixed"], [*TEXT, 2, 1], b"mixed"]),
+        (_mixed(b"--x\n\na\n--x\n" + INNER % b"x" + b"\nb\n--x--"),
+         [[*TEXT, 1, 0], [[*TEXT, 0, 0], b"mixed"], b"mixed"]),
+        (_message(b"multipart/digest; boundary=x", b"--x\n\nSubject: d\n\nbody\n--x--"),
+         [[b"message", b"rfc822", None, None, None, b"7bit", 16, SUBJECT_D, [*TEXT, 4, 0], 2], b"digest"]),
+        (_message(b"message/rfc822", b"Subject: d\r\n\r\nbody\r\n"),
+         [b"message", b"rfc822", None, None, None, b"7bit", 20, SUBJECT_D, [*TEXT, 6, 1], 3]),
+    ],
+)  # fmt: skip
+def test_body(octets, expected, read_imap):
+    assert read_imap(parse_message(octets).body) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "extension"),
+    [
+        (b"", [None, None, None, None]),
+        (b"Content-Disposition: inline\r\n", [None, [b"inline", None], None, None]),
+        (b"Content-Disposition: ATTACHMENT; FileName=\"a;b.txt\"; size=3\r\n",
+         [None, [b"attachment", [b"filename", b"a;b.txt", b"size", b"3"]], None, None]),
+        (b"Content-Disposition: ;\r\n", [None, None, None, None]),
+        (b"Content-Language: en\r\n", [None, None, b"en", None]),
+        (b"Content-Language: en, de ,\r\n", [None, None, [b"en", b"de"], None]),
+        (b"Content-Location: http://x/\r\n", [None, None, None, b"http://x/"]),
+        (b"Content-MD5: AAAA\r\n", [None, None, None, None]),
+    ],
+)  # fmt: skip
+def test_extension(header, extension, read_imap):
+    message = parse_message(header + b"\r\nbody")
+    assert read_imap(message.body_structure) == [*TEXT, 4, 0, *extension]
+
+
+def test_extension_of_a_multipart(read_imap):
+    octets = _mixed(b"--x\r\n\r\na\r\n--x--", b"Content-Language: en\r\n")
+    assert read_imap(parse_message(octets).body_structure) == [
+        [*TEXT, 1, 0, None, None, None, None], b"mixed", [b"boundary", b"x"], None, b"en", None,
+    ]  # fmt: skip
+
+
+def _generated():
+    plain = EmailMessage()
+    plain["Subject"], plain["From"], plain["To"] = (
+        "plain",
+        "Ann <ann@example.org>",
+        "bob@example.net, C <c@example.net>",
+    )
+    plain.set_content("hello\nthere\n")
+    alternative = EmailMessage()
+    alternative["Subject"] = "Grüße"
+    alternative.set_content("hällo\n", cte="quoted-printable")
+    alternative.add_alternative("<p>hällo</p>\n", subtype="html", cte="base64")
+    alternative.get_payload()[1].add_related(b"\x89PNG", "image", "png", cid="<i@example.org>")
+    mixed = EmailMessage()
+    mixed["Subject"] = "attachments"
+    mixed.set_content("see below\n")
+    mixed.add_attachment(b"\0\1\2" * 100, "application", "octet-stream", filename="ä b.bin")
+    mixed.add_attachment(plain)
+    nested = EmailMessage()
+    nested.set_content("outer\n")
+    nested.add_attachment(alternative)
+    nested.add_attachment(mixed)
+    return [plain, alternative, mixed, nested]
+
+
+def _expected(part):
+    """What BODY says of the standard library's reading: types, size and children."""
+    if part.get_content_maintype() == "multipart":
+        return [*map(_expected, part.get_payload()), part.get_content_subtype().encode()]
+    kind = [part.get_content_maintype().encode(), part.get_content_subtype().encode()]
+    if part.get_content_type() == "message/rfc822":
+        return [*kind, _expected(part.get_payload(0))]
+    return [*kind, len(part.get_payload().encode("ascii", "surrogateescape"))]
+
+
+def _seen(body):
+    if isinstance(body[0], list):
+        return [*map(_seen, body[:-1]), body[-1]]
+    return [*body[:2], _seen(body[8])] if body[1] == b"rfc822" else [*body[:2], body[6]]
+
+
+@pytest.mark.parametrize("linesep", ["\r\n", "\n"])
+@pytest.mark.parametrize("number", range(4))
+def test_standard_library_sees_the_same(number, linesep, read_imap):
+    octets = _generated()[number].as_bytes(policy=policy.SMTP.clone(linesep=linesep))
+    message = parse_message(octets)
+    reference = message_from_bytes(octets, policy=policy.compat32)
+    assert _seen(read_imap(message.body)) == _expected(reference)
+    assert not message.truncated
+
+
+def _nest(depth, innermost):
+    octets = innermost
+    for level in range(depth):
+        octets = b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n%b\r\n--b%d--" % (
+            level,
+            level,
+            octets,
+            level,
+        )
+    return octets
+
+
+@pytest.mark.parametrize(
+    ("octets", "limits"),
+    [
+        (_nest(4, b"\r\nx"), ParseLimits(depth=3)),
+        (b"Content-Type: message/rfc822\r\n\r\n" * 4, ParseLimits(depth=3)),
+        (_mixed(b"--x\r\n\r\n" * 5), ParseLimits(parts=5)),
+        (_mixed(b"--xy\r\n" * 5), ParseLimits(false_delimiters=4)),
+        (b"A: b\r\n" * 6 + b"\r\nbody", ParseLimits(fields=5)),
+        (b"A: bbbbbb\r\n\r\nbody", ParseLimits(header_octets=10)),
+        (_mixed(b"--x\r\n" + b"A: b\r\n" * 6), ParseLimits(fields=5)),
+        (b"Subject: " + b"x" * 100 + b"\r\n\r\n", ParseLimits(structure_octets=50)),
+        (_message(b"text/plain; name=" + b"x" * 100, b""), ParseLimits(structure_octets=90)),
+    ],
+)
+def test_past_a_limit_a_message_is_plain_text(octets, limits, read_imap):
+    message = parse_message(octets, limits)
+    assert message.truncated
+    size = len(octets) - message.header_octets
+    assert read_imap(message.body) == [*TEXT, size, octets[message.header_octets :].count(b"\n")]
+    assert (message.parts.header_start, message.parts.end, message.parts.children) == (0, len(octets), ())
+    assert len(read_imap(message.envelope_structure)) == 10
+    assert not parse_message(octets).truncated
+
+
+def test_at_the_limit_nothing_is_lost():
+    assert not parse_message(_nest(3, b"\r\nx"), ParseLimits(depth=3)).truncated
+    assert not parse_message(_mixed(b"--x\r\n\r\n" * 4), ParseLimits(parts=5)).truncated
+
+
+def test_mmap_and_memoryview_read_like_bytes():
+    octets = _generated()[3].as_bytes(policy=policy.SMTP) + b"x\r\n" * 100_000
+    expected = parse_message(octets)
+    assert parse_message(memoryview(octets)) == expected
+    with tempfile.TemporaryFile() as file:
+        file.write(octets)
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            assert parse_message(mapped) == expected
