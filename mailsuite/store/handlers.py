@@ -11,6 +11,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from mailsuite.ids import new_id, reference
+from mailsuite.queue import claims
 from mailsuite.store import filing, folders, messages
 from mailsuite.store import operations as ops
 from mailsuite.store.batch import Batch, Filed
@@ -34,6 +35,9 @@ HANDLERS: dict[type[Any], Callable[[Batch, Any], Any]] = {
     ops.ReleaseMaildrop: messages.release_maildrop,
     ops.QuitMaildrop: messages.quit_maildrop,
     ops.MarkFetched: messages.mark_fetched,
+    ops.ClaimDue: claims.claim_due,
+    ops.RenewClaims: claims.renew,
+    ops.Settle: claims.settle,
 }
 
 

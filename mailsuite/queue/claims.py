@@ -1,0 +1,174 @@
+"""The store's side of delivery: leases on recipients that are due, and the results of trying them.
+
+The three operations run inside a batch's transaction (mailsuite.store.handlers). A claim moves `next_attempt_at` to
+the end of its lease and writes the worker's token: should the worker die, the row falls due again by itself. Results
+count only where the token is still the writer's own, so that two workers never settle one recipient.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from django.db import connection
+from django.db.models import F, QuerySet
+
+from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
+from mailsuite.store import filing
+from mailsuite.store.batch import Batch
+from mailsuite.store.operations import (
+    AttemptResult,
+    Claim,
+    ClaimDue,
+    EventFacts,
+    Refused,
+    RenewClaims,
+    Settle,
+)
+
+State = QueuedRecipient.State
+SETTLED = frozenset({State.DELIVERED, State.RELAYED, State.FAILED})
+# What an attempt says whose worker never came back to tell.
+ABANDONED = "abandoned"
+
+
+def claim_due(batch: Batch, op: ClaimDue) -> list[Claim]:
+    """Leases up to `limit` recipients that are due, those due longest first, and records an attempt for each.
+
+    `attempt_count` of the answer counts the attempt that begins now.
+    """
+    due = _skipping_locked(
+        QueuedRecipient.objects.filter(settled_at=None, next_attempt_at__lte=batch.now, message__held_at=None)
+        .exclude(destination__in=op.busy_destinations)
+        .order_by("next_attempt_at", "pk")
+    )
+    ids = list(due.values_list("pk", flat=True)[: op.limit])
+    if not ids:
+        return []
+    # An attempt that is still open belongs to a worker whose lease ran out.
+    DeliveryAttempt.objects.filter(recipient_id__in=ids, ended_at=None).update(
+        ended_at=batch.now, outcome=ABANDONED, reply="the worker ended before it could tell what came of this attempt"
+    )
+    QueuedRecipient.objects.filter(pk__in=ids).update(
+        next_attempt_at=batch.now + timedelta(seconds=op.lease_seconds),
+        claim_token=op.token,
+        attempt_count=F("attempt_count") + 1,
+    )
+    DeliveryAttempt.objects.bulk_create(
+        DeliveryAttempt(recipient_id=pk, token=op.token, started_at=batch.now) for pk in ids
+    )
+    rows = (
+        QueuedRecipient.objects.filter(pk__in=ids)
+        .select_related("message", "message__content")
+        .defer(*("message__content__" + name for name in ("header", "envelope", "body_structure", "body", "parts")))
+    )
+    return [_claim(row) for row in rows.order_by("message_id", "pk")]
+
+
+def renew(batch: Batch, op: RenewClaims) -> list[int]:
+    """Answers those that `token` still holds, their lease now ending `lease_seconds` from now; 0 gives them back."""
+    held = _held(op.token, op.recipient_ids)
+    ids = list(held.values_list("pk", flat=True))
+    QueuedRecipient.objects.filter(pk__in=ids).update(
+        next_attempt_at=batch.now + timedelta(seconds=op.lease_seconds),
+        **({} if op.lease_seconds else {"claim_token": ""}),
+    )
+    return ids
+
+
+def settle(batch: Batch, op: Settle) -> list[int]:
+    """Writes the results whose recipients `token` still holds, and files the notifications; answers their ids.
+
+    Refused as lease-lost when there are notifications and a recipient that they may tell of is no longer held, and as
+    nonexistent when a mailbox that should get one is gone: nothing was changed then.
+    """
+    results = {result.recipient_id: result for result in op.results}
+    held = {row.pk: row for row in _held(op.token, list(results)).select_related("message")}
+    if op.notifications and len(held) < len(results):
+        raise Refused("lease-lost", "a recipient is no longer this worker's")
+    for notification in op.notifications:
+        for local in notification.local:
+            batch.folder_for(local.mailbox_id, local.role, local.folder)
+    for notification in op.notifications:
+        filing.deliver(batch, notification)
+    for row in held.values():
+        _write(batch, op.token, row, results[row.pk])
+    fields = ["state", "next_attempt_at", "claim_token", "last_reply", "last_host", "warned_at", "settled_at"]
+    QueuedRecipient.objects.bulk_update(held.values(), fields, batch_size=50)
+    settle_messages(batch, {row.message_id for row in held.values()})
+    return sorted(held)
+
+
+def settle_messages(batch: Batch, message_ids: Iterable[int]) -> None:
+    """Marks those of the messages as settled that wait for no recipient any more."""
+    QueuedMessage.objects.filter(pk__in=list(message_ids), settled_at=None).exclude(recipients__settled_at=None).update(
+        settled_at=batch.now
+    )
+
+
+def _held(token: str, recipient_ids: Sequence[int]) -> QuerySet[QueuedRecipient]:
+    """The recipients that the token holds, locked with their messages in one order for everybody."""
+    mine = QueuedRecipient.objects.filter(pk__in=recipient_ids, claim_token=token, settled_at=None).exclude(
+        claim_token=""
+    )
+    # Two workers that settle the last two recipients of a message must see each other.
+    messages = QueuedMessage.objects.filter(pk__in=mine.values("message_id")).order_by("pk")
+    list(messages.select_for_update().values_list("pk", flat=True))
+    return mine.order_by("pk").select_for_update(of=("self",) if connection.features.has_select_for_update_of else ())
+
+
+def _skipping_locked(rows: QuerySet[QueuedRecipient]) -> QuerySet[QueuedRecipient]:
+    """Two workers that claim at once take different rows; SQLite has one writer at a time and needs no more."""
+    if not connection.features.has_select_for_update_skip_locked:
+        return rows
+    return rows.select_for_update(skip_locked=True, of=("self",))
+
+
+def _write(batch: Batch, token: str, row: QueuedRecipient, result: AttemptResult) -> None:
+    settled = result.state in SETTLED
+    row.state = result.state if settled else State.QUEUED
+    row.claim_token = ""
+    row.last_reply, row.last_host = result.reply, result.remote_host
+    row.settled_at = batch.now if settled else None
+    row.warned_at = row.warned_at or (batch.now if result.warned else None)
+    waits = not settled and row.message.held_at is None
+    row.next_attempt_at = (result.next_attempt_at or batch.now) if waits else None
+    DeliveryAttempt.objects.filter(recipient_id=row.pk, token=token, ended_at=None).update(
+        ended_at=batch.now,
+        remote_host=result.remote_host,
+        remote_address=result.remote_address,
+        tls=result.tls,
+        outcome=result.state if settled else "delayed",
+        code=result.code,
+        enhanced_code=result.enhanced_code,
+        reply=result.reply,
+        dialog=result.dialog,
+    )
+    if row.message.story_id is not None:
+        kind = result.state if settled else "delayed"
+        text = f"{result.remote_host}: {result.reply}" if result.remote_host else result.reply
+        event = EventFacts(kind, row.forward_path, result.reason, text, row.message.domain_id)
+        filing.insert_event(batch, row.message.story_id, event)
+
+
+def _claim(row: QueuedRecipient) -> Claim:
+    message = row.message
+    return Claim(
+        recipient_id=row.pk,
+        message_id=message.pk,
+        forward_path=row.forward_path,
+        destination=row.destination,
+        attempt_count=row.attempt_count,
+        warned=row.warned_at is not None,
+        reverse_path=message.reverse_path,
+        blob=message.content.blob,
+        prefix=bytes(message.prefix),
+        size_octets=message.size_octets,
+        smtputf8=message.smtputf8,
+        eight_bit=message.eight_bit,
+        created_at=message.created_at,
+        expires_at=message.expires_at,
+        dsn_ret=message.dsn_ret,
+        dsn_envid=message.dsn_envid,
+        dsn_notify=row.dsn_notify,
+        dsn_orcpt=row.dsn_orcpt,
+        story_id=message.story_id,
+    )
