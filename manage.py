@@ -4,8 +4,21 @@
 import os
 import sys
 
+from mailsuite import bootstrap
+
 
 def main() -> None:
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    locks = [bootstrap.LOCK, bootstrap.DEV_LOCK] if command == "test" else [bootstrap.LOCK]
+    try:
+        bootstrap.ensure_packages(*locks)
+    except bootstrap.BootstrapError as error:
+        sys.exit(str(error))
+    if command == "test":
+        # Not Django's test command: pytest, on every database that this machine has.
+        os.execv(sys.executable, [sys.executable, str(bootstrap.BASE / "tests" / "run.py"), *sys.argv[2:]])
+    if "--production" in sys.argv[2:]:
+        os.environ["MAILSUITE_PRODUCTION"] = "yes"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailsuite.settings")
     from django.core.management import execute_from_command_line
 

@@ -1,0 +1,99 @@
+"""Runs manage.py where the pinned packages are: here, or in a virtual environment beside manage.py that it makes.
+
+Written for the standard library alone, and so that an old Python can at least read it and be told that it is old.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+BASE = Path(__file__).resolve().parent.parent
+ENVIRONMENT = BASE / ".venv"
+LOCK = BASE / "requirements.lock"
+DEV_LOCK = BASE / "requirements-dev.lock"
+OLDEST_PYTHON = (3, 11)
+
+
+class BootstrapError(Exception):
+    """The packages can't be had; str() says in plain words why and what to do."""
+
+
+def ensure_packages(*locks: Path) -> None:
+    """Returns when everything that `locks` pin is importable. If need be makes the environment, installs, and starts
+    this command again inside it, so that what calls this must not have begun anything yet."""
+    if sys.version_info < OLDEST_PYTHON:
+        wanted = ".".join(map(str, OLDEST_PYTHON))
+        raise BootstrapError(f"Mailsuite needs Python {wanted} or newer; {sys.executable} is {sys.version.split()[0]}.")
+    if _is_inside() and all(_stamp(lock).exists() for lock in locks):
+        return
+    if all(_is_installed(lock) for lock in locks):
+        return
+    if not all(_stamp(lock).exists() for lock in locks):
+        _install(locks)
+    python = str(ENVIRONMENT / "bin" / "python")
+    os.execv(python, [python, *sys.argv])
+
+
+def _is_inside() -> bool:
+    return Path(sys.prefix).resolve() == ENVIRONMENT.resolve()
+
+
+def _stamp(lock: Path) -> Path:
+    """The file that says that exactly this lock is installed: its name holds the lock's digest."""
+    return ENVIRONMENT / f".installed-{lock.stem}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
+
+
+def _is_installed(lock: Path) -> bool:
+    """Whether this interpreter has all pinned versions already, as in a container or an environment of the system's."""
+    pins = [line.split()[0].split("==") for line in lock.read_text().splitlines() if "==" in line.split(";")[0]]
+    try:
+        return all(metadata.version(name) == version for name, version in pins)
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def _install(locks: tuple[Path, ...]) -> None:
+    """Brings the environment to what the locks pin; of several at once, one does it and the others wait."""
+    with open(BASE / "manage.py") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        # Without pip it is what a failed or interrupted attempt left.
+        if not (ENVIRONMENT / "bin" / "pip").exists():
+            _make_environment()
+        for lock in locks:
+            if not _stamp(lock).exists():
+                _install_lock(lock)
+
+
+def _make_environment() -> None:
+    if not os.access(BASE, os.W_OK):
+        raise BootstrapError(f"{BASE} is not this user's to write. Run `python3 manage.py help` once as its owner.")
+    _say(f"Making a virtual environment in {ENVIRONMENT}")
+    result = subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], capture_output=True, text=True)
+    if result.returncode:
+        python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        raise BootstrapError(
+            f"{sys.executable} can't make a virtual environment. On Debian: apt install python3-venv "
+            f"(or {python}-venv). It said:\n{(result.stdout + result.stderr).strip()}"
+        )
+
+
+def _install_lock(lock: Path) -> None:
+    _say(f"Installing the packages of {lock.name} (once; about a minute)")
+    python = str(ENVIRONMENT / "bin" / "python")
+    command = [python, "-m", "pip", "install", "--require-hashes", "--no-deps", "--disable-pip-version-check"]
+    result = subprocess.run([*command, "--progress-bar", "off", "-r", str(lock)], stdout=sys.stderr)
+    if result.returncode:
+        raise BootstrapError(f"The packages of {lock.name} could not be installed; the lines above say why.")
+    for old in ENVIRONMENT.glob(f".installed-{lock.stem}-*"):
+        old.unlink()
+    _stamp(lock).touch()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
