@@ -1,0 +1,197 @@
+"""The real suite, started by `manage.py up` on free ports with a data folder of its own, for tests that use clients."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+BASE = Path(__file__).resolve().parent.parent.parent
+LISTENERS = ("SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S", "HTTP", "HTTPS")
+STOP_SECONDS = 20
+
+
+class Suite:
+    """One suite. `environment` is added to its settings; ports stay the same over restarts."""
+
+    def __init__(self, data: Path, environment: dict[str, str]) -> None:
+        self.data = data
+        self.log = data.parent / f"{data.name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.environment = os.environ | {
+            "MAILSUITE_DATA": str(data),
+            "MAILSUITE_HOSTNAME": "mx.suite.test",
+            "MAILSUITE_ALLOW_PRIVATE_HOSTS": "127.0.0.0/8,::1/128",
+            **{f"MAILSUITE_LISTEN_{name}": "127.0.0.1:0" for name in LISTENERS},
+            **environment,
+        }
+
+    @property
+    def certificate(self) -> Path:
+        """The self-signed certificate, which names localhost and 127.0.0.1: clients trust it as their root."""
+        return self.data / "tls" / "cert.pem"
+
+    @property
+    def state(self) -> dict:
+        return json.loads((self.data / "run" / "suite.json").read_text())
+
+    @property
+    def services(self) -> dict[str, list[int]]:
+        """Process ids by service."""
+        return self.state["services"]
+
+    def port(self, listener: str) -> int:
+        """Where `listener` is on 127.0.0.1."""
+        return self.state["listeners"][listener][0][1]
+
+    def url(self, path: str = "/") -> str:
+        return f"http://127.0.0.1:{self.port('HTTP')}{path}"
+
+    def start(self, *arguments: str, wait: float = 30) -> "Suite":
+        """Starts `up` in a session of its own, whose id is the process id, and waits until every listener answers."""
+        with open(self.log, "ab") as log:
+            command = [sys.executable, str(BASE / "manage.py"), "up", *arguments]
+            self.process = subprocess.Popen(
+                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self.wait_ready(wait)
+        for name, places in self.state["listeners"].items():
+            self.environment[f"MAILSUITE_LISTEN_{name}"] = f"127.0.0.1:{places[0][1]}"
+        return self
+
+    def wait_ready(self, seconds: float = 30) -> None:
+        status = self.run("status", "--wait", str(seconds))
+        if status.returncode:
+            pytest.fail(f"the suite did not become ready:\n{status.stdout}{status.stderr}\n{self.log.read_text()}")
+
+    def run(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
+        """Runs a command of manage.py with this suite's settings."""
+        command = [sys.executable, str(BASE / "manage.py"), *arguments]
+        return subprocess.run(command, env=self.environment, input=input, capture_output=True, text=True, timeout=120)
+
+    def manage(self, *arguments: str, input: str = "") -> str:
+        """What a command printed; fails the test when the command fails."""
+        done = self.run(*arguments, input=input)
+        if done.returncode:
+            pytest.fail(f"manage.py {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def add_domain(self, name: str) -> None:
+        self.manage("domain", "add", name)
+
+    def add_mailbox(self, address: str, password: str) -> None:
+        self.manage("mailbox", "add", address, "--password-stdin", "--weak-password-ok", input=password + "\n")
+
+    def add_alias(self, address: str, *targets: str) -> None:
+        self.manage("alias", "add", address, *targets)
+
+    def stop(self) -> None:
+        """Ends the suite as Ctrl-C does; fails the test unless it ends cleanly, in time, leaving no process."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            code = None
+        left = self.processes()
+        self.kill()
+        if code != 0 or left:
+            pytest.fail(f"the suite ended with {code} and left {left}:\n{self.log.read_text()}")
+
+    def kill(self) -> None:
+        """Ends every process of the suite at once, with SIGKILL, and waits until they are gone."""
+        if self.process is None:
+            return
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+        for _ in range(500):
+            if not self.processes():
+                break
+            time.sleep(0.01)
+        self.process = None
+
+    def processes(self) -> list[int]:
+        """The living processes of the suite's session."""
+        return [] if self.process is None else processes_of_session(self.process.pid)
+
+
+def processes_of_session(session: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            # After the name in brackets: state, parent, group, session (proc(5)).
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            found.append(int(folder.name))
+    return found
+
+
+@contextmanager
+def _new_suites() -> Iterator[Callable[..., Suite]]:
+    """Makes suites, each with its own data folder and, on PostgreSQL, its own database; removes them at the end."""
+    # Short, since the path of a Unix socket may have 107 octets.
+    folder = Path(tempfile.mkdtemp(prefix="suite-"))
+    server = os.environ.get("DATABASE_URL", "")
+    suites: list[Suite] = []
+    databases: list[str] = []
+
+    def new_suite(**environment: str) -> Suite:
+        if server and "DATABASE_URL" not in environment:
+            databases.append(f"suite_{uuid.uuid4().hex[:12]}")
+            _administer(server, f"CREATE DATABASE {databases[-1]}")
+            environment["DATABASE_URL"] = _with_name(server, databases[-1])
+        suites.append(Suite(folder / str(len(suites)), environment))
+        return suites[-1]
+
+    try:
+        yield new_suite
+    finally:
+        for one in suites:
+            one.kill()
+        for name in databases:
+            _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+        shutil.rmtree(folder)
+
+
+def _with_name(url: str, name: str) -> str:
+    front, question, options = url.partition("?")
+    return f"{front.rpartition('/')[0]}/{name}{question}{options}"
+
+
+def _administer(server: str, statement: str) -> None:
+    with psycopg.connect(_with_name(server, "postgres"), autocommit=True) as connection:
+        connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def suite() -> Iterator[Suite]:
+    """One running suite for all tests that leave it as healthy as they found it."""
+    with _new_suites() as new_suite:
+        running = new_suite().start()
+        yield running
+        running.stop()
+
+
+@pytest.fixture
+def start_suite() -> Iterator[Callable[..., Suite]]:
+    """Starts suites for one test that kills, restarts or configures them: `start_suite(MAILSUITE_RETRY="1s")`."""
+    with _new_suites() as new_suite:
+        yield lambda **environment: new_suite(**environment).start()
