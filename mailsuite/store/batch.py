@@ -115,6 +115,7 @@ class Batch:
     cursor: Any = None
     now_value: Any = None
     _modseqs: dict[int, int] = field(default_factory=dict)
+    _mailboxes: set[int] = field(default_factory=set)
     _by_role: dict[tuple[int, str], FolderRow] = field(default_factory=dict)
     _by_name: dict[tuple[int, str], FolderRow] = field(default_factory=dict)
     _rows: dict[Insert, list[tuple[Any, ...]]] = field(default_factory=dict)
@@ -182,6 +183,7 @@ class Batch:
             folder.highest_modseq += 1
             modseq = self._modseqs[folder.id] = folder.highest_modseq
             self.hints.add(folder.id)
+            self._mailboxes.add(folder.mailbox_id)
         return modseq
 
     def insert(self, statement: Insert, row: tuple[Any, ...]) -> None:
@@ -204,7 +206,7 @@ class Batch:
                 for f in touched
             ],
         )
-        usages = [self.usage[mailbox_id] for mailbox_id in sorted({f.mailbox_id for f in touched})]
+        usages = [self.usage[mailbox_id] for mailbox_id in sorted(self._mailboxes)]
         self._update(
             "UPDATE store_usage SET used_octets = %s, message_count = %s WHERE mailbox_id = %s",
             [(u.used_octets, u.message_count, u.mailbox_id) for u in usages],

@@ -7,6 +7,7 @@ never named by its content: nothing that was deleted is ever revived.
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,15 @@ class LocalBlobs(FileSystemStorage):
         super().__init__(*args, **kwargs)
         self._known_folders: set[str] = set()
 
-    @property
+    @cached_property
     def spool(self) -> Path:
         """Files being received, on the same file system, so that adopting one is a rename."""
         return Path(self.location) / "spool"
+
+    @cached_property
+    def _spool(self) -> str:
+        """The same as text: building Paths is a tenth of the writer's time."""
+        return str(self.spool)
 
     def prepare(self) -> None:
         """Makes the folders that everything else expects."""
@@ -56,7 +62,7 @@ class LocalBlobs(FileSystemStorage):
             for spooled, name in pairs:
                 folder = name.partition("/")[0]
                 self._make_folder(folder)
-                os.rename(self.spool / spooled, os.path.join(self.location, name))
+                os.rename(f"{self._spool}/{spooled}", f"{self.location}/{name}")
                 folders.add(folder)
         finally:
             for folder in folders:
@@ -74,7 +80,7 @@ class LocalBlobs(FileSystemStorage):
         """A descriptor of the spool file; the name comes from another process, so it may not leave the spool."""
         if "/" in spooled or spooled.startswith("."):
             raise ValueError(f"{spooled!r} is no name of a spool file")
-        return os.open(self.spool / spooled, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return os.open(f"{self._spool}/{spooled}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def _make_folder(self, folder: str) -> None:
         if folder in self._known_folders:

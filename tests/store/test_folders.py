@@ -1,0 +1,117 @@
+"""CREATE, DELETE, RENAME and what a new mailbox has."""
+
+import pytest
+
+from mailsuite.store.handlers import execute
+from mailsuite.store.models import Folder, Message
+from mailsuite.store.operations import Append, AppendItem, CreateFolder, DeleteFolder, Refused, RenameFolder
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def mailbox(make_mailbox):
+    return make_mailbox("a@example.org")
+
+
+def names(mailbox):
+    return sorted(Folder.objects.filter(mailbox=mailbox, role="").values_list("name", flat=True))
+
+
+def refused(operation):
+    with pytest.raises(Refused) as refusal:
+        execute(operation)
+    return refusal.value.code
+
+
+def test_a_new_mailbox_has_its_special_folders(mailbox):
+    assert dict(mailbox.folders.values_list("name", "role")) == {
+        "INBOX": "inbox",
+        "Sent": "sent",
+        "Drafts": "drafts",
+        "Trash": "trash",
+        "Junk": "junk",
+        "Archive": "archive",
+    }
+    assert mailbox.subscriptions.count() == 6
+    assert len(set(mailbox.folders.values_list("uid_validity", flat=True))) == 6
+
+
+def test_missing_parents_are_made(mailbox):
+    execute(CreateFolder(mailbox.pk, "a/b/c"))
+    assert names(mailbox) == ["a", "a/b", "a/b/c"]
+
+
+@pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", "a\nb", "a\0", "x" * 1001, "/".join("a" * 51)])
+def test_names_that_are_none(mailbox, name):
+    assert refused(CreateFolder(mailbox.pk, name)) == "invalid"
+    assert names(mailbox) == []
+
+
+def test_a_second_of_the_same_name_is_refused(mailbox):
+    execute(CreateFolder(mailbox.pk, "a"))
+    assert refused(CreateFolder(mailbox.pk, "a")) == "exists"
+
+
+def test_a_folder_made_again_has_a_higher_uid_validity(mailbox):
+    execute(CreateFolder(mailbox.pk, "a"))
+    before = Folder.objects.get(name="a").uid_validity
+    execute(DeleteFolder(mailbox.pk, "a"))
+    execute(CreateFolder(mailbox.pk, "a"))
+    assert Folder.objects.get(name="a").uid_validity > before
+
+
+def test_deleting_a_folder_with_children_keeps_its_name(mailbox, spooled):
+    execute(CreateFolder(mailbox.pk, "a/b"))
+    parent = Folder.objects.get(name="a")
+    execute(Append(mailbox.pk, parent.pk, [AppendItem(spooled(b"\r\n"), 2)]))
+    execute(DeleteFolder(mailbox.pk, "a"))
+    assert not Folder.objects.get(name="a").is_selectable
+    assert not Message.objects.exists()
+    assert refused(DeleteFolder(mailbox.pk, "a")) == "cannot"
+    execute(CreateFolder(mailbox.pk, "a"))
+    assert Folder.objects.get(name="a").is_selectable
+
+
+def test_deleting_a_folder_gives_its_octets_back(mailbox, spooled):
+    execute(CreateFolder(mailbox.pk, "a"))
+    execute(Append(mailbox.pk, Folder.objects.get(name="a").pk, [AppendItem(spooled(b"\r\n"), 2)]))
+    execute(DeleteFolder(mailbox.pk, "a"))
+    mailbox.usage.refresh_from_db()
+    assert (mailbox.usage.used_octets, mailbox.usage.message_count) == (0, 0)
+
+
+def test_the_inbox_stays(mailbox):
+    assert refused(DeleteFolder(mailbox.pk, "INBOX")) == "cannot"
+
+
+def test_renaming_takes_the_children_along(mailbox):
+    execute(CreateFolder(mailbox.pk, "a/b/c"))
+    execute(RenameFolder(mailbox.pk, "a/b", "x/y"))
+    assert names(mailbox) == ["a", "x", "x/y", "x/y/c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "new_name", "code"),
+    [("a", "a/b/c", "cannot"), ("a", "z", "exists"), ("q", "w", "nonexistent"), ("a", "", "invalid")],
+)
+def test_renames_that_are_refused(mailbox, name, new_name, code):
+    execute(CreateFolder(mailbox.pk, "a"))
+    execute(CreateFolder(mailbox.pk, "z"))
+    assert refused(RenameFolder(mailbox.pk, name, new_name)) == code
+    assert names(mailbox) == ["a", "z"]
+
+
+def test_a_rename_that_would_make_a_childs_name_too_long_changes_nothing(mailbox):
+    execute(CreateFolder(mailbox.pk, "a/" + "b" * 500))
+    assert refused(RenameFolder(mailbox.pk, "a", "c" * 600)) == "invalid"
+    assert names(mailbox) == ["a", "a/" + "b" * 500]
+
+
+def test_renaming_the_inbox_moves_its_messages_and_leaves_it(mailbox, spooled):
+    inbox = mailbox.folders.get(role="inbox")
+    execute(Append(mailbox.pk, inbox.pk, [AppendItem(spooled(b"\r\n"), 2)]))
+    execute(RenameFolder(mailbox.pk, "INBOX", "old"))
+    inbox.refresh_from_db()
+    assert inbox.message_count == 0
+    assert Folder.objects.get(name="old").messages.count() == 1

@@ -1,0 +1,258 @@
+"""The store service as a process of its own: batches, large messages, hints, death and return."""
+
+import asyncio
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from mailsuite.ids import new_id
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.client import StoreClient, tell_service
+from mailsuite.store.handlers import StoreBug, StoreUnavailable
+from mailsuite.store.models import Content, Folder, Message
+from mailsuite.store.operations import (
+    Append,
+    AppendItem,
+    CreateFolder,
+    Deliver,
+    LocalDelivery,
+    Refused,
+    StoryFacts,
+    Subscribe,
+    TellStory,
+)
+from mailsuite.trace.models import RefusalCount, Story
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SERVE = """
+import dataclasses, sys
+import django
+django.setup()
+from django.conf import settings
+from pathlib import Path
+from types import SimpleNamespace
+from mailsuite.store import service
+settings.STORAGES["mail"]["OPTIONS"]["location"] = sys.argv[1]
+configuration = SimpleNamespace(store_socket=Path(sys.argv[2]))
+sys.exit(service.run(SimpleNamespace(configuration=configuration, parent_pipe=0, name="store", sockets={})))
+"""
+
+
+class Service:
+    def __init__(self, folder):
+        self.path = folder / "run" / "store.sock"
+        self.process = None
+
+    def start(self):
+        database = connection.settings_dict
+        url = f"sqlite://{database['NAME']}"
+        if connection.vendor == "postgresql":
+            credentials = f"{database['USER']}:{database['PASSWORD']}".rstrip(":")
+            url = f"postgresql://{credentials}@/{database['NAME']}?host={database['HOST']}&port={database['PORT']}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(mail_storage().location), str(self.path)],
+            env=os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "mailsuite.settings"},
+            stdin=subprocess.PIPE,
+        )
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        self.process.wait(20)
+        self.process.stdin.close()
+
+
+@pytest.fixture
+def service(tmp_path):
+    service = Service(tmp_path)
+    service.start()
+    yield service
+    service.stop()
+
+
+def run(service, work):
+    """Runs `work(client)` on a loop with a client of the service."""
+
+    async def main():
+        client = StoreClient(service.path)
+        try:
+            return await asyncio.wait_for(work(client), 60)
+        finally:
+            await client.close()
+
+    return asyncio.run(main())
+
+
+def delivery(mailbox, spooled, octets=b"Subject: x\r\n\r\n"):
+    facts = StoryFacts(new_id(), "inbound", "accepted", datetime.now(UTC))
+    return Deliver(spooled(octets), len(octets), facts, [LocalDelivery(mailbox.pk, mailbox.address, b"")])
+
+
+def test_many_at_once_are_all_filed(service, make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+    operations = [delivery(mailbox, spooled) for _ in range(200)]
+    run(service, lambda client: asyncio.gather(*map(client.run, operations)))
+    assert sorted(Message.objects.values_list("uid", flat=True)) == list(range(1, 201))
+
+
+def test_one_that_fails_fails_alone(service, make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+    good, lost = [delivery(mailbox, spooled) for _ in range(20)], delivery(mailbox, spooled)
+    os.unlink(mail_storage().spool / lost.spool)
+    wrong = delivery(mailbox, spooled)
+    wrong = Deliver(wrong.spool, wrong.size_octets, StoryFacts(1, "x" * 99, "accepted", datetime.now(UTC)), wrong.local)
+    doubled = Deliver(spooled(b"\r\n"), 2, StoryFacts(good[0].story.story_id, "inbound", "accepted", wrong.story.at))
+
+    async def work(client):
+        return await asyncio.gather(*map(client.run, [*good, lost, doubled]), return_exceptions=True)
+
+    answers = run(service, work)
+    assert answers[:20] == [None] * 20
+    assert isinstance(answers[20], StoreUnavailable)
+    assert isinstance(answers[21], StoreBug)
+    assert Message.objects.count() == 20
+
+
+def test_refusals_reach_the_asker(service, make_mailbox):
+    mailbox = make_mailbox("a@example.org")
+    with pytest.raises(Refused) as refusal:
+        run(service, lambda client: client.run(CreateFolder(mailbox.pk, "INBOX")))
+    assert (refusal.value.code, bool(refusal.value.text)) == ("exists", True)
+
+
+def test_a_large_message_is_read_by_a_child_and_keeps_nobody_waiting(service, make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+    large = b"Subject: large\r\n\r\n" + (b"x" * 76 + b"\r\n") * 50_000
+
+    async def work(client):
+        big = asyncio.ensure_future(client.run(delivery(mailbox, spooled, large)))
+        await client.run(delivery(mailbox, spooled))
+        assert not big.done()
+        await big
+
+    run(service, work)
+    assert Content.objects.get(subject="large").size_octets == len(large)
+
+
+def test_watchers_are_told_of_changes(service, make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+    inbox, drafts = (Folder.objects.get(mailbox=mailbox, role=role) for role in ("inbox", "drafts"))
+
+    async def work(client):
+        told, event = set(), asyncio.Event()
+        await client.watch(lambda hint: (told.update(hint.folder_ids), event.set()))
+        await client.run(delivery(mailbox, spooled))
+        await client.run(Append(mailbox.pk, drafts.pk, [AppendItem(spooled(b"\r\n"), 2)]))
+        while told != {inbox.pk, drafts.pk}:
+            event.clear()
+            await event.wait()
+
+    run(service, work)
+
+
+def test_those_who_write_for_themselves_can_tell(service, make_mailbox, settings):
+    async def work(client):
+        told = asyncio.get_running_loop().create_future()
+        await client.watch(lambda hint: told.done() or told.set_result(hint.folder_ids))
+        await client.run(Subscribe(make_id, "x", True))
+        await asyncio.to_thread(tell_service, [42])
+        assert await told == [42]
+
+    make_id = make_mailbox("a@example.org").pk
+    import dataclasses
+
+    settings.MAILSUITE = dataclasses.replace(settings.MAILSUITE, data=service.path.parent.parent)
+    run(service, work)
+
+
+def test_a_killed_service_comes_back_and_nothing_is_doubled(service, make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+    operations = [delivery(mailbox, spooled) for _ in range(300)]
+
+    async def work(client):
+        await client.run(operations[0])
+        rest = asyncio.gather(*map(client.run, operations[1:]), return_exceptions=True)
+        await asyncio.sleep(0)
+        service.stop(signal.SIGKILL)
+        service.start()
+        return await rest
+
+    answers = run(service, work)
+    filed = dict.fromkeys(Story.objects.values_list("pk", flat=True), 0)
+    for story_id in Message.objects.values_list("story_id", flat=True):
+        filed[story_id] += 1
+    assert set(filed.values()) == {1}
+    for operation, answer in zip(operations[1:], answers, strict=True):
+        assert answer is not None or operation.story.story_id in filed
+
+
+def test_sigterm_finishes_what_was_asked(service, make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+    octets = b"\r\n" + b"x" * 3_000_000
+
+    async def work(client):
+        waiting = asyncio.ensure_future(client.run(delivery(mailbox, spooled, octets)))
+        await client.run(Subscribe(mailbox.pk, "x", True))
+        service.process.send_signal(signal.SIGTERM)
+        await waiting
+
+    run(service, work)
+    assert service.process.wait(20) == 0
+    assert Message.objects.count() == 1
+
+
+def test_the_end_of_the_parent_ends_it(service, make_mailbox):
+    mailbox = make_mailbox("a@example.org")
+    run(service, lambda client: client.run(Subscribe(mailbox.pk, "x", True)))
+    service.process.stdin.close()
+    assert service.process.wait(20) == 0
+
+
+def test_nonsense_on_the_socket_ends_that_connection_only(service, make_mailbox):
+    mailbox = make_mailbox("a@example.org")
+
+    async def work(client):
+        await client.run(Subscribe(mailbox.pk, "x", True))
+        reader, writer = await asyncio.open_unix_connection(str(service.path))
+        writer.write((5).to_bytes(4) + b"\xc1\xc1\xc1\xc1\xc1")
+        assert await reader.read() == b""
+        writer.close()
+        await client.run(Subscribe(mailbox.pk, "y", True))
+
+    run(service, work)
+
+
+def test_refusals_above_the_rate_become_one_row_with_a_count(service, make_mailbox):
+    mailbox = make_mailbox("a@example.org")
+    at = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+    async def work(client):
+        for _ in range(50):
+            facts = StoryFacts(new_id(), "inbound", "refused", at, "unknown", data=secrets.token_hex(4))
+            client.send(TellStory(facts, "192.0.2.0/24"))
+        await client.run(Subscribe(mailbox.pk, "x", True))
+
+    run(service, lambda client: client.run(Subscribe(mailbox.pk, "w", True)))
+    run(service, work)
+    service.process.send_signal(signal.SIGTERM)
+    service.process.wait(20)
+    assert Story.objects.filter(reason="unknown").count() == 10
+    assert RefusalCount.objects.get().count == 40
+
+
+def test_spool_names_cannot_leave_the_spool(service, make_mailbox):
+    mailbox = make_mailbox("a@example.org")
+    secret = settings.MAILSUITE.data / "secret.key"
+    assert secret.exists()
+    operation = Deliver("../../secret.key", 65, StoryFacts(new_id(), "inbound", "accepted", datetime.now(UTC)))
+    inbox = Folder.objects.get(mailbox=mailbox, role="inbox")
+    for bad in (operation, Append(mailbox.pk, inbox.pk, [AppendItem("../../secret.key", 65)])):
+        with pytest.raises(StoreBug):
+            run(service, lambda client, bad=bad: client.run(bad))
+    assert secret.exists()
