@@ -173,10 +173,10 @@ def _take_path(text: str) -> tuple[Path, str]:
         return NULL_PATH, rest
     if inner.lower() == "postmaster":
         return Path(Address(inner, "")), rest
-    address = _parse_mailbox(inner, allow_underscores=True)
     # The limit of 64 octets for a local-part is not enforced here: senders who write the recipient into the
     # reverse-path exceed it, and RFC 5321 §4.5.3.1 asks for implementations without limits.
-    if len(str(address).encode()) + 2 > PATH_OCTETS:
+    address = _parse_mailbox(inner, allow_underscores=True) if end < PATH_OCTETS else None
+    if address is None or len(str(address).encode()) + 2 > PATH_OCTETS:
         raise AddressError(f"The path is longer than {PATH_OCTETS} octets: shorten it")
     return Path(address), rest
 

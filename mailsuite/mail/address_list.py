@@ -13,7 +13,9 @@ _SIMPLE = re.compile(
     rb'[ \t]*+(?:(?:"([^"\\]*+)"[ \t]*+|([^"(<>@,;:\[\\]*+))<(%b)@(%b)>|(%b)@(%b))[ \t]*+(?:,|\Z)'
     % (_ATOM, _ATOM, _ATOM, _ATOM)
 )
-_TOKEN = re.compile(rb'([ \t]++)|"((?:[^"\\]++|\\.)*+)"?|(\[[^\]]*+\]?)|([(<>@,;:])|([^ \t"(<>@,;:\[]++)', re.DOTALL)
+_TOKEN = re.compile(
+    rb'([ \t]++)|"((?:[^"\\]++|\\.)*+)"?|(\[[^\]]*+\]?)|\(([^()\\]*+)\)|([(<>@,;:])|([^ \t"(<>@,;:\[]++)', re.DOTALL
+)
 _COMMENT_MARK = re.compile(rb"[()]|\\.", re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -73,8 +75,10 @@ class _Parser:
             if match is None:  # no octet is left without a token; this only keeps the loop moving
                 break
             at = match.end()
-            space, quoted, literal, special, atom = match.groups()
-            if special == b"(":
+            space, quoted, literal, comment, special, atom = match.groups()
+            if comment is not None:
+                self._comment = comment.strip()
+            elif special == b"(":  # one that nests
                 at = self._take_comment(at)
             elif special is not None:
                 self._take_special(special)

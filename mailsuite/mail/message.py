@@ -24,6 +24,7 @@ ADDRESS_CHARACTERS = 320
 MESSAGE_ID_CHARACTERS = 998
 MAX_REFERENCES = 100
 MAX_DELIVERED_TO = 100
+_FIRST_ADDRESS_OCTETS = 4_000  # of the From field are looked through for its first address
 
 _MESSAGE_ID = re.compile(rb"<[^<>\s]{1,996}>")
 _NO_FIELDS: dict[bytes, list[bytes]] = {}
@@ -112,7 +113,7 @@ def _text(header: Fields, name: bytes, limit: int) -> str:
 
 def _first_address(header: Fields) -> str:
     values = header.get(b"from")
-    for entry in parse_address_list(unfold(values[0])) if values else ():
+    for entry in parse_address_list(unfold(values[0])[:_FIRST_ADDRESS_OCTETS]) if values else ():
         if entry.domain is not None and entry.local_part is not None:
             return decode_text(b"%b@%b" % (entry.local_part, entry.domain), ADDRESS_CHARACTERS)
     return ""
