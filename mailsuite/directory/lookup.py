@@ -1,0 +1,167 @@
+"""What the services ask the directory: who gets mail for an address, who may send as one, which keys sign.
+
+Plain values out, remembered per process while the directory's version stays the same. Everything here is synchronous
+and reads by the `reader` alias.
+"""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from mailsuite.directory import resolution
+from mailsuite.directory.cache import CACHE
+from mailsuite.directory.models import Domain, Mailbox, SendAs
+from mailsuite.directory.resolution import AliasEntry, Kind, MailboxEntry, Resolution
+from mailsuite.directory.source import DatabaseSource
+from mailsuite.mail.address import Address, AddressError, Path, normalize_domain, parse_address
+from mailsuite.records.models import DkimKey
+from mailsuite.secrets import field_cipher
+from mailsuite.store.models import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class HostedDomain:
+    """A domain that is ours, under the name that was asked for. `canonical` differs for a domain alias."""
+
+    domain_id: int
+    name: str
+    canonical: str
+    is_disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """An active DKIM key: `private_key` is PKCS#8 PEM; `algorithm` rsa or ed25519."""
+
+    domain: str
+    selector: str
+    algorithm: str
+    private_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    octets: int
+    messages: int
+
+
+def resolve(address: str | Address | Path) -> Resolution:
+    """Who gets mail for an address or path; what can't be parsed is unknown. `postmaster` needs no domain."""
+    parsed = _parsed(address)
+    if parsed is None:
+        return Resolution(Kind.UNKNOWN, reason="malformed")
+    return CACHE.get(
+        ("resolve", str(parsed)),
+        lambda: resolution.resolve(parsed, _source()),
+        is_unknown=lambda found: found.kind in (Kind.UNKNOWN, Kind.UNHOSTED),
+    )
+
+
+def hosted_domain(name: str) -> HostedDomain | None:
+    """The domain of that name (any form of it) if it is ours, disabled ones included."""
+    try:
+        name = normalize_domain(name)
+    except AddressError:
+        return None
+    return CACHE.get(("domain", name), lambda: _hosted_domain(name), is_unknown=lambda found: found is None)
+
+
+def hosted_names() -> frozenset[str]:
+    """Every domain that is ours and not disabled, domain aliases included."""
+    return CACHE.get(
+        "names",
+        lambda: frozenset(
+            Domain.objects.using("reader").filter(state=Domain.State.ACTIVE).values_list("name", flat=True)
+        ),
+    )
+
+
+def may_send_as(user_id: int, address: str | Address) -> bool:
+    """Whether the user may put the address into envelope, From or Sender.
+
+    Yes for the mailboxes that are theirs, with any detail; for aliases that lead straight to one of them and let their
+    members send; for the same under a domain alias; and for what SendAs grants, which may be a whole `@domain`.
+    An address that another mailbox receives is never theirs by a catch-all.
+    """
+    parsed = _parsed(address)
+    if parsed is None or not parsed.domain:
+        return False
+    return CACHE.get(
+        ("send-as", user_id, str(parsed)), lambda: _may_send_as(user_id, parsed), is_unknown=lambda may: not may
+    )
+
+
+def usage(mailbox_id: int) -> Used:
+    """What the mailbox holds now; never remembered."""
+    row = Usage.objects.using("reader").filter(pk=mailbox_id).values_list("used_octets", "message_count").first()
+    return Used(*row) if row else Used(0, 0)
+
+
+def dkim_keys(domain: str) -> tuple[SigningKey, ...]:
+    """The active keys of a hosted domain, RSA first; empty when it has none. Raises SecretError when they were
+    encrypted under a root secret that is not ours."""
+    return CACHE.get(("dkim", domain), lambda: _dkim_keys(domain), is_unknown=lambda keys: not keys)
+
+
+def _source() -> DatabaseSource:
+    return DatabaseSource(settings.MAILSUITE.hostname)
+
+
+def _parsed(address: str | Address | Path) -> Address | None:
+    """The address; one without domain for the bare postmaster; None for what is none."""
+    if isinstance(address, Path):
+        return address.address
+    if isinstance(address, Address):
+        return address
+    if address.lower() == "postmaster":
+        return Address(address, "")
+    try:
+        return parse_address(address)
+    except AddressError:
+        return None
+
+
+def _hosted_domain(name: str) -> HostedDomain | None:
+    found = _source().domain(name)
+    return HostedDomain(found.domain_id, found.name, found.canonical, found.is_disabled) if found else None
+
+
+def _may_send_as(user_id: int, address: Address) -> bool:
+    source = _source()
+    domain = source.domain(address.domain)
+    if domain is not None and _receives(user_id, address, source):
+        return True
+    names = {address.domain, domain.canonical if domain else address.domain}
+    base, _ = resolution.split_subaddress(address.local_part)
+    keys = {Address(local, name).key for local in (address.local_part, base) for name in names}
+    keys |= {f"@{name}" for name in names}
+    return SendAs.objects.using("reader").filter(user_id=user_id, address_key__in=keys).exists()
+
+
+def _receives(user_id: int, address: Address, source: DatabaseSource) -> bool:
+    """Whether mail for the address goes to a mailbox of the user, or by one alias, that allows it, to one."""
+    match _receiver(address, source):
+        case MailboxEntry(user_id=owner, state=Mailbox.State.ACTIVE):
+            return owner == user_id
+        case AliasEntry(is_active=True, members_may_send=True, targets=targets):
+            return any(_owns(user_id, target, source) for target in targets)
+    return False
+
+
+def _owns(user_id: int, target: str, source: DatabaseSource) -> bool:
+    match _receiver(parse_address(target), source):
+        case MailboxEntry(user_id=owner, state=Mailbox.State.ACTIVE):
+            return owner == user_id
+    return False
+
+
+def _receiver(address: Address, source: DatabaseSource) -> MailboxEntry | AliasEntry | None:
+    domain = source.domain(address.domain)
+    return resolution.receiver(address, domain, source)[0] if domain and not domain.is_disabled else None
+
+
+def _dkim_keys(domain: str) -> tuple[SigningKey, ...]:
+    cipher = field_cipher()
+    rows = DkimKey.objects.using("reader").filter(domain__name=domain, state=DkimKey.State.ACTIVE)
+    keys = [SigningKey(domain, row.selector, row.algorithm, cipher.decrypt(row.private_key)) for row in rows]
+    return tuple(sorted(keys, key=lambda key: (key.algorithm != DkimKey.Algorithm.RSA, key.selector)))

@@ -1,0 +1,54 @@
+"""Every change of the directory: one function, one transaction, a new directory version.
+
+Admin, pages and commands call these and nothing else. Arguments are what a person typed; what is wrong with them is a
+DirectoryError in plain words. Passwords are hashed and keys made before the transaction begins, since nobody may hold
+the write lock meanwhile; those who are in a transaction already pass them in ready made.
+"""
+
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.services.aliases import add_alias, change_alias, remove_alias
+from mailsuite.directory.services.credentials import (
+    NewAppPassword,
+    add_app_password,
+    grant_send_as,
+    revoke_app_password,
+    revoke_send_as,
+)
+from mailsuite.directory.services.domains import add_domain, change_domain, remove_domain, set_domain_state
+from mailsuite.directory.services.mailboxes import (
+    add_mailbox,
+    change_mailbox,
+    remove_mailbox,
+    resume_mailbox,
+    set_password,
+    set_user_password,
+    suspend_mailbox,
+)
+from mailsuite.directory.services.passwords import check_strength, hash_password
+from mailsuite.directory.version import touch_directory
+
+__all__ = [
+    "DirectoryError",
+    "NewAppPassword",
+    "add_alias",
+    "add_app_password",
+    "add_domain",
+    "add_mailbox",
+    "change_alias",
+    "change_domain",
+    "change_mailbox",
+    "check_strength",
+    "grant_send_as",
+    "hash_password",
+    "remove_alias",
+    "remove_domain",
+    "remove_mailbox",
+    "resume_mailbox",
+    "revoke_app_password",
+    "revoke_send_as",
+    "set_domain_state",
+    "set_password",
+    "set_user_password",
+    "suspend_mailbox",
+    "touch_directory",
+]

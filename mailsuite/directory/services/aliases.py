@@ -1,0 +1,130 @@
+"""Aliases: addresses, catch-alls (`@example.org`) and patterns (`sales-*@example.org`) that lead to other addresses."""
+
+import re
+from collections.abc import Sequence
+
+from django.conf import settings
+from django.db import transaction
+
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Alias, AliasTarget, Domain, Mailbox
+from mailsuite.directory.resolution import MAX_TARGETS, Kind, resolve
+from mailsuite.directory.services import parsing
+from mailsuite.directory.source import DatabaseSource
+from mailsuite.directory.version import touch_directory
+from mailsuite.mail.address import Address
+
+
+def add_alias(address: str, targets: Sequence[str], *, members_may_send: bool | None = None) -> int:
+    """Makes an alias and returns its id. Unless said, members may send as an address, not as a catch-all or pattern.
+
+    Targets at hosted domains must exist, and no alias may lead back to itself.
+    """
+    with transaction.atomic():
+        alias = write_alias(address, targets, members_may_send=members_may_send)
+        touch_directory()
+    return alias.pk
+
+
+def change_alias(
+    address: str,
+    *,
+    targets: Sequence[str] | None = None,
+    is_active: bool | None = None,
+    members_may_send: bool | None = None,
+) -> None:
+    """Changes what is given."""
+    with transaction.atomic():
+        alias = _existing(address)
+        if is_active is not None:
+            alias.is_active = is_active
+        if members_may_send is not None:
+            alias.members_may_send = members_may_send
+        alias.save(update_fields=["is_active", "members_may_send"])
+        if targets is not None:
+            alias.targets.all().delete()
+            _write_targets(alias, targets, check_targets=True)
+        touch_directory()
+
+
+def remove_alias(address: str) -> None:
+    with transaction.atomic():
+        _existing(address).delete()
+        touch_directory()
+
+
+def write_alias(
+    address: str, targets: Sequence[str], *, members_may_send: bool | None, check_targets: bool = True
+) -> Alias:
+    """The rows of a new alias, in the caller's transaction, without a new version."""
+    kind, text, key, domain = _parsed(address)
+    if Alias.objects.filter(address_key=key).exists():
+        raise DirectoryError(f"The alias {text} is there already: remove it first with manage.py alias remove {text}")
+    if Mailbox.objects.filter(address_key=key).exists():
+        raise DirectoryError(f"{text} is a mailbox, so it can't be an alias.")
+    if members_may_send is None:
+        members_may_send = kind == Alias.Kind.ADDRESS
+    alias = Alias.objects.create(
+        domain=domain, kind=kind, address=text, address_key=key, members_may_send=members_may_send
+    )
+    _write_targets(alias, targets, check_targets=check_targets)
+    return alias
+
+
+def _write_targets(alias: Alias, targets: Sequence[str], *, check_targets: bool) -> None:
+    parsed = {address.key: address for address in map(parsing.address, targets)}
+    if not parsed:
+        raise DirectoryError(f"{alias} needs at least one address that its mail goes to.")
+    if len(parsed) > MAX_TARGETS:
+        raise DirectoryError(f"{alias} has more than {MAX_TARGETS} targets: a mailing list does that better.")
+    AliasTarget.objects.bulk_create(
+        AliasTarget(alias=alias, address=str(address), address_key=key) for key, address in parsed.items()
+    )
+    _refuse_loop(alias)
+    if check_targets:
+        _refuse_unknown(list(parsed.values()))
+
+
+def _refuse_loop(alias: Alias) -> None:
+    """Follows the alias as it would be now, by the same rule that delivers mail."""
+    source = DatabaseSource(settings.MAILSUITE.hostname, "default")
+    # Some address that a pattern or catch-all takes, and that no mailbox or alias has.
+    probe = {"address": alias.address, "pattern": alias.address.replace("*", "loop-probe")}
+    found = resolve(parsing.address(probe.get(alias.kind, f"loop-probe-{alias.pk}{alias.address}")), source)
+    for step in found.chain:
+        if step.by == "loop":
+            raise DirectoryError(f"The mail would go round in a circle: {alias} leads back to {step.address}.")
+        if step.by == "too-deep":
+            raise DirectoryError(f"Too many aliases behind one another at {step.address}: name the last one's targets.")
+
+
+def _refuse_unknown(targets: Sequence[Address]) -> None:
+    source = DatabaseSource(settings.MAILSUITE.hostname, "default")
+    for target in targets:
+        if resolve(target, source).kind is Kind.UNKNOWN:
+            raise DirectoryError(f"There is no {target} here: add the mailbox first, or correct the address.")
+
+
+def _existing(address: str) -> Alias:
+    text, key = _parsed(address, must_be_hosted=False)[1:3]
+    alias = Alias.objects.filter(address_key=key).first()
+    if alias is None:
+        raise DirectoryError(f"There is no alias {text}. The list is: manage.py alias list")
+    return alias
+
+
+def _parsed(address: str, *, must_be_hosted: bool = True) -> tuple[str, str, str, Domain | None]:
+    """Kind, the text to show, the key to find it by, and the domain."""
+    local_part, at, domain_text = address.strip().rpartition("@")
+    if not at:
+        raise DirectoryError(f"{address!r} has no @: write an address, @example.org or sales-*@example.org.")
+    domain = parsing.own_domain(domain_text) if must_be_hosted else None
+    if not local_part or local_part == "*":
+        text = f"@{parsing.domain_name(domain_text)}"
+        return Alias.Kind.CATCH_ALL, text, text, domain
+    # A * is legal in an address (RFC 5322 §3.2.3), but nobody means one.
+    parsed = parsing.address(address)
+    kind = Alias.Kind.PATTERN if "*" in parsed.local_part else Alias.Kind.ADDRESS
+    if kind == Alias.Kind.PATTERN and not re.search(r"[^*]", parsed.local_part):
+        raise DirectoryError(f"{address!r} takes every address: write @{parsed.domain} for a catch-all.")
+    return kind, str(parsed), parsed.key, domain

@@ -1,0 +1,79 @@
+"""App passwords and permissions to send as somebody."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from mailsuite.directory import app_password
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Credential, SendAs, User
+from mailsuite.directory.services import parsing
+from mailsuite.directory.version import touch_directory
+
+SCOPES = ("smtp", "imap", "pop3")
+
+
+@dataclass(frozen=True, slots=True)
+class NewAppPassword:
+    """`password` exists nowhere else: show it now."""
+
+    credential_id: int
+    password: str
+
+
+def add_app_password(
+    user_id: int, label: str, *, scopes: Sequence[str] = SCOPES, expires_at: datetime | None = None
+) -> NewAppPassword:
+    """Makes an app password for the protocols named in `scopes`."""
+    chosen = [scope for scope in SCOPES if scope in scopes]
+    if not chosen or set(scopes) - set(SCOPES):
+        raise DirectoryError(f"An app password is for one or more of {', '.join(SCOPES)}: choose.")
+    if not label.strip():
+        raise DirectoryError("Name the device or program that the app password is for.")
+    password = app_password.generate()
+    with transaction.atomic():
+        row = Credential.objects.create(
+            user_id=user_id,
+            label=label.strip()[:100],
+            digest=app_password.digests(password)[0],
+            scopes=" ".join(chosen),
+            expires_at=expires_at,
+        )
+        touch_directory()
+    return NewAppPassword(row.pk, password)
+
+
+def revoke_app_password(credential_id: int) -> None:
+    """Voids it; sessions that it opened end within seconds."""
+    with transaction.atomic():
+        Credential.objects.filter(pk=credential_id, revoked_at=None).update(revoked_at=Now())
+        touch_directory()
+
+
+def grant_send_as(user_id: int, address: str) -> int:
+    """Lets the user send as an address, or as anyone of a domain when it is `@example.org`; returns the grant's id."""
+    text, key = send_as_key(address)
+    with transaction.atomic():
+        if not User.objects.filter(pk=user_id).exists():
+            raise DirectoryError("There is no such account.")
+        row, _ = SendAs.objects.get_or_create(user_id=user_id, address_key=key, defaults={"address": text})
+        touch_directory()
+    return row.pk
+
+
+def revoke_send_as(grant_id: int) -> None:
+    with transaction.atomic():
+        SendAs.objects.filter(pk=grant_id).delete()
+        touch_directory()
+
+
+def send_as_key(address: str) -> tuple[str, str]:
+    """What to show and the key to find it by, of an address or `@domain`."""
+    if address.strip().startswith("@"):
+        text = f"@{parsing.domain_name(address.strip()[1:])}"
+        return text, text
+    parsed = parsing.address(address)
+    return str(parsed), parsed.key

@@ -1,0 +1,123 @@
+"""Domains: hosted, disabled, removed."""
+
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Alias, Domain, Mailbox, User
+from mailsuite.directory.resolution import ROLES
+from mailsuite.directory.services import parsing
+from mailsuite.directory.services.aliases import write_alias
+from mailsuite.directory.services.mailboxes import write_removed
+from mailsuite.directory.version import touch_directory
+from mailsuite.records.services import KeyPair, make_key_pairs, store_domain_keys
+
+
+def add_domain(
+    name: str,
+    *,
+    postmaster: str = "",
+    alias_of: str = "",
+    description: str = "",
+    default_quota_octets: int = 0,
+    key_pairs: Sequence[KeyPair] | None = None,
+) -> int:
+    """Hosts a domain, with its DKIM keys and, unless it is another name of one, postmaster@ and abuse@; returns its id.
+
+    Their mail goes to `postmaster`, else to the first administrator's address. A removed domain comes back empty: its
+    mailboxes stay removed.
+    """
+    name = parsing.domain_name(name)
+    if postmaster:
+        parsing.address(postmaster)
+    if not Domain.objects.filter(name=name, dkim_keys__isnull=False).exists():
+        key_pairs = make_key_pairs() if key_pairs is None else key_pairs
+    with transaction.atomic():
+        domain = Domain.objects.filter(name=name).first() or Domain(name=name, state=Domain.State.REMOVED)
+        if domain.state != Domain.State.REMOVED:
+            raise DirectoryError(f"{name} is hosted here already.")
+        domain.alias_of = _main_domain(alias_of, of=domain) if alias_of else None
+        domain.description, domain.default_quota_octets = description, default_quota_octets
+        domain.state, domain.removed_at = Domain.State.ACTIVE, None
+        domain.save()
+        if key_pairs and not domain.dkim_keys.exists():
+            store_domain_keys(domain, key_pairs)
+        if domain.alias_of is None:
+            _add_roles(domain, postmaster or _first_administrator())
+        touch_directory()
+    return domain.pk
+
+
+def change_domain(
+    name: str, *, description: str | None = None, default_quota_octets: int | None = None, alias_of: str | None = None
+) -> None:
+    """Changes what is given; `alias_of` "" makes it a domain of its own again."""
+    with transaction.atomic():
+        domain = parsing.live_domain(name)
+        if description is not None:
+            domain.description = description
+        if default_quota_octets is not None:
+            domain.default_quota_octets = default_quota_octets
+        if alias_of is not None:
+            domain.alias_of = _main_domain(alias_of, of=domain) if alias_of else None
+        domain.save()
+        touch_directory()
+
+
+def set_domain_state(name: str, *, disabled: bool) -> None:
+    """A disabled domain takes no mail and lets nobody sign in; nothing of it is lost."""
+    with transaction.atomic():
+        domain = parsing.live_domain(name)
+        domain.state = Domain.State.DISABLED if disabled else Domain.State.ACTIVE
+        domain.save(update_fields=["state"])
+        touch_directory()
+
+
+def remove_domain(name: str) -> None:
+    """Marks the domain, its mailboxes and its other names as removed, and forgets its aliases; a worker deletes the
+    mail later."""
+    with transaction.atomic():
+        domain = parsing.live_domain(name)
+        for mailbox in Mailbox.objects.filter(domain=domain).exclude(state=Mailbox.State.REMOVED):
+            write_removed(mailbox)
+        Alias.objects.filter(domain=domain).delete()
+        removed = Domain.objects.filter(pk__in=[domain.pk, *domain.domain_aliases.values_list("pk", flat=True)])
+        removed.update(state=Domain.State.REMOVED, removed_at=Now())
+        touch_directory()
+
+
+def _main_domain(name: str, *, of: Domain) -> Domain:
+    """The domain that `of` is to be another name of."""
+    main = parsing.own_domain(name)
+    if main.pk == of.pk:
+        raise DirectoryError(f"{main} can't be another name of itself.")
+    if of.pk and (
+        of.domain_aliases.exclude(state=Domain.State.REMOVED).exists()
+        or of.mailboxes.exclude(state=Mailbox.State.REMOVED).exists()
+    ):
+        raise DirectoryError(f"{of} has mailboxes or other names of its own: remove them first.")
+    return main
+
+
+def _add_roles(domain: Domain, target: str) -> None:
+    """RFC 5321 §4.5.1 demands postmaster; RFC 2142 §4 asks for abuse."""
+    if not target:
+        return
+    taken = set(
+        Mailbox.objects.filter(domain=domain).exclude(state=Mailbox.State.REMOVED).values_list("address_key", flat=True)
+    )
+    taken |= set(Alias.objects.filter(domain=domain).values_list("address_key", flat=True))
+    for role in ROLES:
+        if f"{role}@{domain.name}" not in taken:
+            write_alias(f"{role}@{domain.name}", [target], members_may_send=True, check_targets=False)
+
+
+def _first_administrator() -> str:
+    """A mailbox of the first superuser who has one, else the first superuser's address."""
+    owned = Mailbox.objects.filter(user__is_superuser=True, state=Mailbox.State.ACTIVE).order_by("user_id", "pk")
+    if mailbox := owned.first():
+        return mailbox.address
+    user = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
+    return user.email if user else ""

@@ -1,0 +1,180 @@
+"""Mailboxes and the accounts of those who own them."""
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Alias, AliasTarget, Credential, Domain, Mailbox, User
+from mailsuite.directory.resolution import ROLES
+from mailsuite.directory.services import parsing
+from mailsuite.directory.services.passwords import hash_password
+from mailsuite.directory.version import touch_directory
+from mailsuite.mail.address import Address, AddressError, parse_address
+from mailsuite.store.folders import prepare_mailbox
+
+
+def add_mailbox(
+    address: str,
+    password: str = "",
+    *,
+    name: str = "",
+    quota_octets: int | None = None,
+    owner: str = "",
+    weak_password_ok: bool = False,
+    password_hash: str = "",
+) -> int:
+    """Makes a mailbox with its first folders, and the account of that address when there is none; returns its id.
+
+    Without a quota it gets its domain's. `owner` is the address of another account that shall own it. The account of
+    an administrator keeps its password: give none then.
+    """
+    parsed = parsing.address(address)
+    owner_address = parsing.address(owner) if owner else parsed
+    if password and not password_hash:
+        parsing.own_domain(parsed.domain)  # hashing costs: first what is cheap
+        password_hash = hash_password(password, email=str(parsed), name=name, weak_password_ok=weak_password_ok)
+    with transaction.atomic():
+        domain = parsing.own_domain(parsed.domain)
+        _refuse_taken(parsed)
+        user = _account(owner_address, password_hash, name)
+        mailbox = Mailbox.objects.create(
+            domain=domain,
+            user=user,
+            address=str(parsed),
+            address_key=parsed.key,
+            name=name,
+            quota_octets=domain.default_quota_octets if quota_octets is None else quota_octets,
+        )
+        prepare_mailbox(mailbox)
+        if domain.mailboxes.exclude(state=Mailbox.State.REMOVED).count() == 1:
+            _adopt_roles(domain, mailbox)
+        touch_directory()
+    return mailbox.pk
+
+
+def change_mailbox(address: str, *, name: str | None = None, quota_octets: int | None = None) -> None:
+    """Changes what is given; a quota of 0 is none."""
+    with transaction.atomic():
+        mailbox = parsing.live_mailbox(address)
+        if name is not None:
+            mailbox.name = name
+        if quota_octets is not None:
+            mailbox.quota_octets = quota_octets
+        mailbox.save(update_fields=["name", "quota_octets"])
+        touch_directory()
+
+
+def set_password(address: str, password: str, *, weak_password_ok: bool = False) -> None:
+    """Sets the password of the account that owns the mailbox, or that has the address; ends its sessions."""
+    key = parsing.address(address).key
+    mailbox = Mailbox.objects.filter(address_key=key).select_related("user").first()
+    user = mailbox.user if mailbox else User.objects.filter(address_key=key).first()
+    if user is None:
+        raise DirectoryError(f"There is no mailbox and no account {address}. The list is: manage.py mailbox list")
+    hashed = hash_password(password, email=user.email, name=user.name, weak_password_ok=weak_password_ok)
+    set_user_password(user.pk, hashed)
+
+
+def set_user_password(user_id: int, password_hash: str) -> None:
+    """Sets an account's password, ready hashed. What was remembered of logins under the old one is void."""
+    with transaction.atomic():
+        User.objects.filter(pk=user_id).update(password=password_hash, credential_version=F("credential_version") + 1)
+        touch_directory()
+
+
+def suspend_mailbox(address: str) -> None:
+    """Refuses its logins, and ends its sessions within seconds; its mail is still taken."""
+    _set_state(address, Mailbox.State.SUSPENDED)
+
+
+def resume_mailbox(address: str) -> None:
+    _set_state(address, Mailbox.State.ACTIVE)
+
+
+def remove_mailbox(address: str) -> None:
+    """Marks it: unknown to senders and clients from now on, and its address free for another; a worker deletes the
+    mail later."""
+    with transaction.atomic():
+        write_removed(parsing.live_mailbox(address))
+        touch_directory()
+
+
+def write_removed(mailbox: Mailbox) -> None:
+    """The rows of a removal, in the caller's transaction, without a new version."""
+    # Whoever gets this address next must not get this mail: the key is given back, the row stays.
+    Mailbox.objects.filter(pk=mailbox.pk).update(
+        state=Mailbox.State.REMOVED, removed_at=Now(), address_key=f"removed:{mailbox.pk}"
+    )
+    owner = User.objects.filter(pk=mailbox.user_id)
+    if not Mailbox.objects.filter(user=mailbox.user_id).exclude(state=Mailbox.State.REMOVED).exists():
+        Credential.objects.filter(user=mailbox.user_id, revoked_at=None).update(revoked_at=Now())
+        owner.filter(is_staff=False).update(is_active=False)
+    owner.update(credential_version=F("credential_version") + 1)
+
+
+def _set_state(address: str, state: str) -> None:
+    with transaction.atomic():
+        mailbox = parsing.live_mailbox(address)
+        mailbox.state = state
+        mailbox.save(update_fields=["state"])
+        touch_directory()
+
+
+def _refuse_taken(address: Address) -> None:
+    if Mailbox.objects.filter(address_key=address.key).exists():
+        raise DirectoryError(f"The mailbox {address} is there already.")
+    alias = Alias.objects.filter(address_key=address.key).first()
+    if alias is None:
+        return
+    # The domain's own postmaster@ and abuse@ give way to a mailbox that somebody wants of that name.
+    if address.local_part.lower() in ROLES and not alias.targets.exclude(address_key__in=_administrators()).exists():
+        alias.delete()
+    else:
+        raise DirectoryError(f"{address} is an alias: remove it first with manage.py alias remove {address}")
+
+
+def _administrators() -> list[str]:
+    return list(User.objects.filter(is_superuser=True).values_list("address_key", flat=True))
+
+
+def _account(address: Address, password_hash: str, name: str) -> User:
+    """The account of that address; made when there is none, brought back when its last mailbox was removed."""
+    user = User.objects.filter(address_key=address.key).first()
+    if user is None:
+        if not password_hash:
+            raise DirectoryError(f"A new account {address} needs a password.")
+        return User.objects.create(email=str(address), address_key=address.key, name=name, password=password_hash)
+    if user.is_staff and password_hash:
+        raise DirectoryError(f"{address} is an administrator's account and keeps its password: give none.")
+    if not user.is_active and not password_hash:
+        raise DirectoryError(f"The account {address} is switched off: give a new password to bring it back.")
+    if password_hash:
+        user.password, user.is_active = password_hash, True
+        user.credential_version += 1
+        user.save(update_fields=["password", "is_active", "credential_version"])
+    return user
+
+
+def _adopt_roles(domain: Domain, mailbox: Mailbox) -> None:
+    """Has the first mailbox of a domain read postmaster@ and abuse@, where they lead to nobody yet.
+
+    The first administrator's account is named for the host (admin@HOSTNAME), where there may be no mailbox."""
+    for target in AliasTarget.objects.filter(alias__domain=domain).select_related("alias"):
+        local_part = target.alias.address_key.rpartition("@")[0]
+        if local_part in ROLES and _is_nobody(target.address):
+            AliasTarget.objects.filter(pk=target.pk).update(address=mailbox.address, address_key=mailbox.address_key)
+
+
+def _is_nobody(address: str) -> bool:
+    """Whether the address is at this host's own name, and no mailbox or alias."""
+    try:
+        parsed = parse_address(address)
+    except AddressError:
+        return True
+    if parsed.domain != settings.MAILSUITE.hostname:
+        return False
+    return not (
+        Mailbox.objects.filter(address_key=parsed.key).exists() or Alias.objects.filter(address_key=parsed.key).exists()
+    )

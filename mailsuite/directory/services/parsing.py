@@ -1,0 +1,63 @@
+"""What people type, brought to the directory's form or refused in words."""
+
+import re
+
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.mail.address import Address, AddressError, normalize_domain, parse_address
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def domain_name(text: str) -> str:
+    """The A-label form of a domain's name."""
+    try:
+        name = normalize_domain(text.strip().rstrip("."))
+    except AddressError as error:
+        raise DirectoryError(f"{text!r} can't be a domain. {error}.") from None
+    if "." not in name and name != "localhost":
+        raise DirectoryError(f"{text!r} is no whole domain: write one such as example.org.")
+    return name
+
+
+def address(text: str) -> Address:
+    try:
+        return parse_address(text.strip())
+    except AddressError as error:
+        raise DirectoryError(f"{text!r} can't be an address. {error}.") from None
+
+
+def live_domain(name: str) -> Domain:
+    """The hosted domain's row."""
+    name = domain_name(name)
+    domain = Domain.objects.filter(name=name).exclude(state=Domain.State.REMOVED).first()
+    if domain is None:
+        raise DirectoryError(f"{name} is not hosted here. Add it first: manage.py domain add {name}")
+    return domain
+
+
+def own_domain(name: str) -> Domain:
+    """The row of a hosted domain that may hold addresses: not another name of one."""
+    domain = live_domain(name)
+    if domain.alias_of is not None:
+        raise DirectoryError(f"{domain} is another name of {domain.alias_of}: add the address there.")
+    return domain
+
+
+def live_mailbox(text: str) -> Mailbox:
+    """The row of a mailbox that was not removed."""
+    mailbox = Mailbox.objects.filter(address_key=address(text).key).select_related("user", "domain").first()
+    if mailbox is None or mailbox.state == Mailbox.State.REMOVED:
+        raise DirectoryError(f"There is no mailbox {text}. The list is: manage.py mailbox list")
+    return mailbox
+
+
+def quota(text: str) -> int:
+    """Octets of `500M`, `1G`, `1.5G`, a plain number, or `none` for no limit (0)."""
+    text = text.strip()
+    if text.lower() in ("none", "unlimited"):
+        return 0
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)\s*([KMGT]?)(?:I?B)?", text.upper())
+    if match is None or (octets := int(float(match[1]) * UNITS[match[2]])) >= 2**62:
+        raise DirectoryError(f"{text!r} is no quota: write one such as 500M, 2G or none.")
+    return octets

@@ -1,0 +1,26 @@
+"""The directory's version: caches and sessions hold what they know only while it stays the same.
+
+It is drawn like an id, ascending with time, and not counted up by one: a restored copy of the database, or a change
+that was rolled back, can't bring back a number under which somebody remembers something else.
+"""
+
+from django.db import connections, transaction
+
+from mailsuite.directory.models import DirectoryVersion
+from mailsuite.ids import new_id
+
+
+def touch_directory() -> None:
+    """Draws a new version in the caller's transaction, or in one of its own."""
+    with transaction.atomic():
+        version = new_id()
+        if not DirectoryVersion.objects.filter(pk=1).update(version=version):
+            DirectoryVersion.objects.create(pk=1, version=version)
+
+
+def directory_version() -> int:
+    """The version now, by one small query; 0 when there is none yet."""
+    with connections["reader"].cursor() as cursor:
+        cursor.execute("SELECT version FROM directory_directoryversion WHERE id = 1")
+        row = cursor.fetchone()
+    return row[0] if row else 0
