@@ -1,0 +1,198 @@
+"""A POP3 session over a MailStore: answers the dialog's events. Still no sockets, clocks or tasks of its own."""
+
+import logging
+import secrets
+from collections.abc import AsyncIterator
+
+from mailsuite.mail.structure import decode_parts
+from retrieval.mail_store import Directory, MailStore, MessageRow, Refused, RowField, StoreUnavailable
+from retrieval.pop3.dialog import Dialog, LoginRequested, MessageRequested, Pop3Limits, State, UpdateRequested
+from retrieval.pop3.maildrop import Maildrop
+from retrieval.pop3.multiline import DotStuffer, LineCounter
+
+logger = logging.getLogger(__name__)
+
+CHUNK_OCTETS = 64 * 1024
+# RFC 1939 §3 wants ten minutes at least; strangers get less.
+IDLE_SECONDS = 600.0
+LOGIN_SECONDS = 120.0
+MAX_MESSAGES = 1_000_000
+
+
+class BrokenOff(Exception):
+    """A message can't be sent to its end: the connection must close, or the client would take a part for the whole."""
+
+
+class Pop3Session:
+    """What the transport runs: feed `receive_data`, send what `run_ready` yields, `release` at the end."""
+
+    def __init__(
+        self,
+        limits: Pop3Limits,
+        hostname: str,
+        *,
+        tls_active: bool,
+        starttls_available: bool,
+        login: Directory,
+        client_address: str,
+    ) -> None:
+        self._dialog = Dialog(hostname, limits, tls_active=tls_active, starttls_available=starttls_available)
+        self._directory, self._client_address = login, client_address
+        self.store: MailStore | None = None
+        self._token = secrets.token_hex(16)
+
+    @property
+    def closed(self) -> bool:
+        return self._dialog.closed
+
+    @property
+    def wants_starttls(self) -> bool:
+        return self._dialog.wants_starttls
+
+    @property
+    def timeout_seconds(self) -> float:
+        return LOGIN_SECONDS if self._dialog.state is State.AUTHORIZATION else IDLE_SECONDS
+
+    def greeting(self) -> bytes:
+        return self._dialog.greeting()
+
+    def receive_data(self, data: bytes) -> None:
+        self._dialog.receive_data(data)
+
+    def tls_started(self) -> None:
+        self._dialog.tls_started()
+
+    def end(self, text: str) -> bytes:
+        """Ends the session for a reason of the server's; returns what there is to say."""
+        self._dialog.end(text)
+        return self._dialog.data_to_send()
+
+    async def run_ready(self) -> AsyncIterator[bytes]:
+        """Does all commands that have arrived in full; yields what there is to send."""
+        while True:
+            event = self._dialog.next_event()
+            output = self._dialog.data_to_send()
+            if output:
+                yield output
+            match event:
+                case LoginRequested(name, password):
+                    await self._login(name, password)
+                case MessageRequested():
+                    async for chunk in self._message(event):
+                        yield chunk
+                case UpdateRequested(uids):
+                    await self._update(uids)
+                case None if not output:
+                    return
+
+    async def release(self) -> None:
+        """Unlocks the maildrop if the session still holds it; to be called however the connection ended."""
+        store, self.store = self.store, None
+        if store is not None:
+            try:
+                await store.release_maildrop(self._token)
+            except Exception as error:
+                _log_bug("a maildrop stays locked until its lease ends", error)
+
+    async def _login(self, name: str, password: str) -> None:
+        try:
+            answer, store = await self._directory.login(
+                name, password, protocol="pop3", client_address=self._client_address
+            )
+            if store is None:
+                self._dialog.login_failed(answer.reason)
+                return
+            await store.lease_maildrop(self._token)
+            self.store = store
+            self._dialog.login_done(await _open_maildrop(store))
+        except Exception as error:
+            _log_bug("a POP3 login came to nothing", error)
+            await self.release()
+            locked = isinstance(error, Refused) and error.code == "locked"
+            self._dialog.login_failed("locked" if locked else "unavailable")
+
+    async def _message(self, event: MessageRequested) -> AsyncIterator[bytes]:
+        """The response with the message. What another session has removed meanwhile is refused."""
+        try:
+            row = await self._find(event)
+            first = await self._octets(row, 0) if row else b""
+        except Exception as error:
+            _log_bug("a message could not be read", error)
+            self._dialog.refused("[SYS/TEMP] the message can't be read now; try again later")
+            return
+        if row is None:
+            self._dialog.refused("another session has removed that message")
+            return
+        assert self.store is not None
+        await self.store.mark_fetched([row], "POP3")
+        yield f"+OK {row.size_octets} octets\r\n".encode()
+        stuffer = DotStuffer()
+        async for chunk in self._wanted(row, event.lines, first):
+            yield stuffer.stuff(chunk)
+        self._dialog.message_sent()
+        yield stuffer.end()
+
+    async def _find(self, event: MessageRequested) -> MessageRow | None:
+        assert self.store is not None
+        fields: tuple[RowField, ...] = () if event.lines is None else ("parts",)
+        async for rows in self.store.rows(self._dialog.maildrop.folder_id, [event.uid], fields):
+            return next((row for row in rows if row.unique_id == event.unique_id), None)
+        return None
+
+    async def _octets(self, row: MessageRow, start: int) -> bytes:
+        assert self.store is not None
+        return await self.store.octets(row, start, min(start + CHUNK_OCTETS, row.size_octets))
+
+    async def _wanted(self, row: MessageRow, lines: int | None, first: bytes) -> AsyncIterator[bytes]:
+        """The message, or its header and so many lines of its body, in chunks."""
+        body_start = row.size_octets if lines is None else row.prefix_octets + decode_parts(row.parts or b"").body_start
+        counter, at, chunk = LineCounter(lines or 0), 0, first
+        while at < row.size_octets:
+            if not chunk:
+                raise BrokenOff(f"message {row.message_id} ends at {at} of {row.size_octets} octets")
+            head = chunk[: max(0, body_start - at)]
+            at += len(chunk)
+            yield head + counter.cut(chunk[len(head) :])
+            if at >= body_start and counter.done:
+                return
+            chunk = await self._next(row, at)
+
+    async def _next(self, row: MessageRow, at: int) -> bytes:
+        try:
+            return await self._octets(row, at)
+        except (StoreUnavailable, Refused) as error:
+            raise BrokenOff(f"message {row.message_id} broke off at {at}: {error}") from error
+
+    async def _update(self, uids: list[int]) -> None:
+        if not uids:
+            await self.release()
+            self._dialog.updated()
+            return
+        assert self.store is not None
+        try:
+            await self.store.quit_maildrop(self._dialog.maildrop.folder_id, self._token, uids)
+        except Exception as error:
+            _log_bug("QUIT removed nothing", error)
+            self._dialog.update_failed()
+        else:
+            self.store = None
+            self._dialog.updated()
+
+
+def _log_bug(text: str, error: Exception) -> None:
+    """What the store says is to be expected; anything else is a bug of ours and wants its traceback."""
+    expected = isinstance(error, StoreUnavailable | Refused)
+    logger.log(logging.INFO if expected else logging.ERROR, "%s: %s", text, error, exc_info=not expected)
+
+
+async def _open_maildrop(store: MailStore) -> Maildrop:
+    """The inbox as it is now. Raises StoreUnavailable when there is none or it has too many messages to number."""
+    status = await store.status("INBOX")
+    if status is None or status.message_count > MAX_MESSAGES:
+        raise StoreUnavailable("no inbox that POP3 could serve")
+    maildrop = Maildrop(status.folder_id)
+    changes = await store.states(status.folder_id)
+    async for rows in store.rows(status.folder_id, [state.uid for state in changes.changed], ()):
+        for row in rows:
+            maildrop.add(row.uid, row.size_octets, row.unique_id)
+    return maildrop

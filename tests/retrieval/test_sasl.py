@@ -1,0 +1,57 @@
+from base64 import b64encode
+
+import pytest
+
+from retrieval.sasl import Credentials, LoginExchange, PlainExchange, SaslError, decode_plain, decode_response
+
+
+def test_plain():
+    assert decode_plain(b64encode(b"\0tim\0tanstaaftanstaaf")) == ("", "tim", "tanstaaftanstaaf")
+    assert decode_plain(b64encode("Ursel\0Kurt\0xipj3 plmq ü".encode())) == ("Ursel", "Kurt", "xipj3 plmq ü")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"not base64!",
+        b"AGE",
+        b64encode(b"tim\0secret"),
+        b64encode(b"\0tim\0secret\0more"),
+        b64encode(b"\0\0secret"),
+        b64encode(b"\0tim\0"),
+        b64encode(b"\0tim\0\xff\xfe"),
+        b"A" * 4000,
+        b"=",
+        b"",
+    ],
+)
+def test_malformed_plain(response):
+    with pytest.raises(SaslError):
+        decode_plain(response)
+
+
+def test_plain_with_and_without_initial_response():
+    assert PlainExchange().step(None) == b""
+    assert PlainExchange().step(b"\0ann\0secret") == Credentials("ann", "secret")
+
+
+def test_nobody_acts_as_another():
+    assert Credentials("ann", "secret", "bob").acts_as_other
+    assert not Credentials("ann", "secret", "ann").acts_as_other
+
+
+def test_login():
+    exchange = LoginExchange()
+    assert exchange.step(None) == b"Username:"
+    assert exchange.step(b"ann") == b"Password:"
+    assert exchange.step(b"secret") == Credentials("ann", "secret")
+
+
+def test_login_with_initial_response():
+    exchange = LoginExchange()
+    assert exchange.step(b"ann") == b"Password:"
+    assert exchange.step(b"secret") == Credentials("ann", "secret")
+
+
+def test_single_equals_sign_is_an_empty_response():
+    assert decode_response(b"=") == b""
