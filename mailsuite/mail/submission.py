@@ -13,6 +13,8 @@ from mailsuite.mail.header import collect_fields, normalize_line_ends, split_fie
 _DROPPED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
 _FIELD_NAME = re.compile(rb"[!-9;-~]+[ \t]*:")
 _NOT_ID_LEFT = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
+# Legal in a quoted local-part, but a way to show one address to some readers and another to the rest
+_MISREAD = re.compile(r'[\s"\\()<>@,;:\[\]]')
 MAX_AUTHORS = 100
 
 
@@ -88,6 +90,8 @@ def _addresses(values: list[bytes], field: str) -> tuple[Address, ...]:
             raise AddressError(f"The {field} field has an address that is not UTF-8: correct it") from None
         if not local_part or not domain:
             raise AddressError(f"The {field} field has an address without local-part or domain: complete it")
+        if _MISREAD.search(local_part):
+            raise AddressError(f"The {field} field has an address that others may misread: write local-part@domain")
         found.append(parse_address(format_address(local_part, domain)))
         if len(found) > MAX_AUTHORS:
             raise AddressError(f"The {field} field has too many addresses: keep {MAX_AUTHORS}")

@@ -1,0 +1,118 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from mailsuite.mail.address import Address, AddressError
+from mailsuite.mail.submission import LineEndNormalizer, author_addresses, prepare_header
+
+NOW = datetime(2025, 11, 24, 10, tzinfo=UTC)
+DATE = b"Date: Mon, 24 Nov 2025 10:00:00 +0000\r\n"
+MESSAGE_ID = b"Message-ID: <q1@mx.example.net>\r\n"
+OWN = b"Date: then\r\nMessage-ID: <own@example.org>\r\n"
+
+
+def _prepare(header):
+    return prepare_header(header, hostname="mx.example.net", now=NOW, message_id_seed="q1")
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (OWN + b"\r\n", OWN + b"\r\n"),
+        (b"From: a\r\n\r\n", b"From: a\r\n" + DATE + MESSAGE_ID + b"\r\n"),
+        (b"From: a\n\n", b"From: a\r\n" + DATE + MESSAGE_ID + b"\r\n"),
+        (b"From: a\r\rX: y\n\n", b"From: a\r\n" + DATE + MESSAGE_ID + b"\r\n"),
+        (b"", DATE + MESSAGE_ID + b"\r\n"),
+        (b"\r\n", DATE + MESSAGE_ID + b"\r\n"),
+        (b"Date:\r\nMESSAGE-id: \r\n\r\n", DATE + MESSAGE_ID + b"\r\n"),
+        (b"date : then\r\n\r\n", b"date : then\r\n" + MESSAGE_ID + b"\r\n"),
+        (b"BCC: x,\r\n y\r\n" + OWN + b"Resent-Bcc : z\r\nReturn-Path: <q>\r\n\r\n", OWN + b"\r\n"),
+        (OWN + b"bcc: x\rBcc: y\nBCC:z\r\n\r\n", OWN + b"\r\n"),
+        (OWN + b"X-Bcc: x\r\n\r\n", OWN + b"X-Bcc: x\r\n\r\n"),
+        (OWN + b"Subject: a\r\n b\r\n\tc\r\n\r\n", OWN + b"Subject: a\r\n b\r\n\tc\r\n\r\n"),
+        (b"From ann Mon Jan 1\n" + OWN + b"\n", OWN + b"\r\n"),
+        (OWN + b"hello there\r\n\r\n", OWN + b"\r\nhello there\r\n\r\n"),
+        (OWN + b"hello\nBcc: shown\n", OWN + b"\r\nhello\r\nBcc: shown\r\n"),
+        (b" folded first\r\n\r\n", DATE + MESSAGE_ID + b"\r\n folded first\r\n\r\n"),
+    ],
+)
+def test_header_goes_out_complete(header, expected):
+    assert _prepare(header) == expected
+
+
+def test_seed_can_not_break_out():
+    header = prepare_header(b"", hostname="h", now=NOW, message_id_seed="a>\r\nX: y")
+    assert b"Message-ID: <aXy@h>\r\n" in header
+
+
+def test_prepared_header_stays_as_it_is():
+    once = _prepare(b"From: a\nBcc: b\nSubject: x\n\n")
+    assert _prepare(once) == once
+
+
+ANN, BOB = Address("ann", "example.org"), Address("bob", "example.net")
+
+
+@pytest.mark.parametrize(
+    ("header", "expected", "sender"),
+    [
+        (b"From: ann@example.org\r\n\r\n", (ANN,), None),
+        (b"from : Ann\r\n <ann@EXAMPLE.org>\r\n\r\n", (ANN,), None),
+        (b"From: Ann <ann@example.org>, bob@example.net\r\nSender: bob@example.net\r\n\r\n", (ANN, BOB), BOB),
+        (b"From: Team: ann@example.org, bob@example.net;\n\n", (ANN, BOB), None),
+        (b'From: "bob@example.net" <ann@example.org>\n\n', (ANN,), None),
+        (b"From: <ann@example.org> <bob@example.net>\n\n", (ANN, BOB), None),
+        (b"From: <ann@example.org> bob@example.net\n\n", (ANN, BOB), None),
+        (b"From: ann@example.org; bob@example.net\n\n", (ANN, BOB), None),
+        ("From: jörg@bücher.example\n\n".encode(), (Address("jörg", "xn--bcher-kva.example"),), None),
+        (b"From: ann@example.org\n\nFrom: in@the.body\n", (ANN,), None),
+    ],
+)
+def test_authors(header, expected, sender):
+    header = header[: header.index(b"\n\n") + 1] if b"\n\n" in header else header
+    authors = author_addresses(header)
+    assert authors.from_addresses == expected
+    assert authors.sender == sender
+    assert authors.all == ((*expected, sender) if sender else expected)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"From: \r\n\r\n",
+        b"From: undisclosed:;\r\n\r\n",
+        b"From: ann\r\n\r\n",
+        b"From: @example.org\r\n\r\n",
+        b"From: ann@example.org\r\nFrom: bob@example.net\r\n\r\n",
+        b"From: ann@example.org\rFrom: bob@example.net\r\n\r\n",
+        b"From: ann@example.org\nFROM : bob@example.net\n\n",
+        b"From: ann@example.org\r\nSender: ann@example.org, bob@example.net\r\n\r\n",
+        b"From: ann@example.org\r\nSender: a@b.c\r\nSender: d@e.f\r\n\r\n",
+        b"From: ann@exa mple@example.org\r\n\r\n",
+        b'From: "ann@example.org" x@example.net\r\n\r\n',
+        b'From: "ann@example.org x"@example.net\r\n\r\n',
+        b"From: ann\x01@example.org\r\n\r\n",
+        b"From: \xe4@example.org\r\n\r\n",
+        b"From: " + b"a@example.org," * 101 + b"\r\n\r\n",
+    ],
+)
+def test_unclear_authors_are_refused(header):
+    with pytest.raises(AddressError):
+        author_addresses(header)
+
+
+BODY = b"a\r\nb\nc\rd\r\r\n\n\r\r\n\re"
+
+
+def test_line_ends_whatever_the_chunks():
+    whole = b"a\r\nb\r\nc\r\nd\r\n\r\n\r\n\r\n\r\n\r\ne"
+    for size in range(1, len(BODY) + 1):
+        normalizer = LineEndNormalizer()
+        out = b"".join(normalizer.feed(BODY[at : at + size]) for at in range(0, len(BODY), size)) + normalizer.finish()
+        assert out == whole
+
+
+def test_last_carriage_return_is_not_lost():
+    normalizer = LineEndNormalizer()
+    assert normalizer.feed(b"a\r") + normalizer.finish() + normalizer.finish() == b"a\r\n"
