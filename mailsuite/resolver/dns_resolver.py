@@ -1,0 +1,157 @@
+"""The resolver of every service: dnspython, with the cache, coalescing, limits and deadline that it lacks."""
+
+import asyncio
+import logging
+import socket
+from collections import OrderedDict
+from ipaddress import ip_address
+from typing import Any
+
+import dns.asyncresolver
+import dns.exception
+import dns.flags
+import dns.message
+import dns.rdatatype
+import dns.resolver
+
+from mailsuite.resolver.answers import Answer, Mx, Rdata, Status, Tlsa
+
+logger = logging.getLogger(__name__)
+
+DEADLINE_SECONDS = 5.0
+TRY_SECONDS = 2.0
+# RFC 9715: what passes unfragmented everywhere; larger answers come by TCP.
+EDNS_OCTETS = 1232
+CACHE_ENTRIES = 50_000
+MIN_TTL, MAX_TTL, MAX_NEGATIVE_TTL, TEMPERROR_TTL = 5, 86_400, 300, 5
+IN_FLIGHT = 200
+
+Key = tuple[str, str]
+
+
+class DnsResolver:
+    """Asks the DNS server at `server` (`host:port`, `[::1]:53`, `host`), or the system's when it is empty.
+
+    Belongs to one event loop. Equal questions that wait at the same time are asked once.
+    """
+
+    def __init__(self, server: str = "", *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        self._dns = _make(server)
+        self._deadline_seconds = deadline_seconds
+        self._cache: OrderedDict[Key, tuple[float, Answer]] = OrderedDict()
+        self._asking: dict[Key, asyncio.Task[Answer]] = {}
+        self._in_flight = asyncio.Semaphore(IN_FLIGHT)
+        # Anybody on the way could set the bit: only a resolver on this machine is believed.
+        self._is_trusted = all(ip_address(str(address)).is_loopback for address in self._dns.nameservers)
+
+    async def query(self, name: str, rdtype: str) -> Answer:
+        key = (name.rstrip(".").lower(), rdtype.upper())
+        now = asyncio.get_running_loop().time()
+        cached = self._cache.get(key)
+        if cached and cached[0] > now:
+            self._cache.move_to_end(key)
+            return cached[1]
+        task = self._asking.get(key)
+        if task is None:
+            task = asyncio.create_task(self._ask(key))
+            self._asking[key] = task
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        # One asker who gives up must not take the answer from the others.
+        return await asyncio.shield(task)
+
+    async def _ask(self, key: Key) -> Answer:
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                async with self._in_flight:
+                    answer = await self._resolve(*key)
+        except TimeoutError:
+            answer = Answer(Status.TEMPERROR, (), TEMPERROR_TTL)
+        self._cache[key] = (asyncio.get_running_loop().time() + answer.ttl, answer)
+        self._cache.move_to_end(key)
+        while len(self._cache) > CACHE_ENTRIES:
+            self._cache.popitem(last=False)
+        return answer
+
+    async def _resolve(self, name: str, rdtype: str) -> Answer:
+        try:
+            found = await self._dns.resolve(
+                f"{name}.", rdtype, raise_on_no_answer=False, search=False, lifetime=self._deadline_seconds
+            )
+        except dns.resolver.NXDOMAIN as error:
+            responses = list(error.responses().values())  # type: ignore[no-untyped-call]
+            return self._negative(Status.NXDOMAIN, responses[0] if responses else None)
+        except (dns.resolver.NoNameservers, dns.exception.Timeout, OSError):
+            return Answer(Status.TEMPERROR, (), TEMPERROR_TTL)
+        except (dns.exception.DNSException, ValueError):
+            # Labels too long or empty, bad IDNA: no such name can be registered.
+            return Answer(Status.NXDOMAIN, (), MAX_NEGATIVE_TTL)
+        except Exception:
+            logger.exception("Looking up %s %s failed", name, rdtype)
+            return Answer(Status.TEMPERROR, (), TEMPERROR_TTL)
+        if found.rrset is None:
+            return self._negative(Status.NODATA, found.response)
+        ttl = min(max(found.rrset.ttl, MIN_TTL), MAX_TTL)
+        return Answer(Status.OK, tuple(_value(rdata) for rdata in found.rrset), ttl, self._vouched(found.response))
+
+    def _negative(self, status: Status, response: dns.message.Message | None) -> Answer:
+        """The TTL of a negative answer is that of its SOA or the SOA's minimum, the lesser (RFC 2308 §5)."""
+        if response is None:
+            return Answer(status, (), MIN_TTL)
+        ttls = [
+            min(rrset.ttl, rrset[0].minimum)
+            for rrset in response.authority
+            if rrset.rdtype == dns.rdatatype.SOA and len(rrset)
+        ]
+        ttl = min(max(min(ttls, default=MIN_TTL), MIN_TTL), MAX_NEGATIVE_TTL)
+        return Answer(status, (), ttl, self._vouched(response))
+
+    def _vouched(self, response: dns.message.Message) -> bool:
+        return self._is_trusted and bool(response.flags & dns.flags.AD)
+
+
+def _make(server: str) -> dns.asyncresolver.Resolver:
+    made = dns.asyncresolver.Resolver(configure=not server)
+    if server:
+        host, port = split_server(server)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        made.nameservers = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        made.port = port
+    made.timeout = TRY_SECONDS
+    made.flags = dns.flags.RD | dns.flags.AD
+    made.use_edns(0, dns.flags.DO, EDNS_OCTETS)
+    made.cache = None
+    return made
+
+
+def split_server(text: str) -> tuple[str, int]:
+    """Host and port of `host:port`, `host`, `[::1]:53` or `::1`. Raises ValueError when the port is none."""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host, port = text, ""
+    number = int(port or 53)
+    if not host or not 0 < number < 65536:
+        raise ValueError(f"{text!r} is no host:port")
+    return host, number
+
+
+def _value(rdata: Any) -> Rdata:
+    match rdata.rdtype:
+        case dns.rdatatype.A | dns.rdatatype.AAAA:
+            return str(rdata.address)
+        case dns.rdatatype.MX:
+            return Mx(rdata.preference, _name(rdata.exchange))
+        case dns.rdatatype.TXT:
+            return b"".join(rdata.strings)
+        case dns.rdatatype.TLSA:
+            return Tlsa(rdata.usage, rdata.selector, rdata.mtype, bytes(rdata.cert))
+        case dns.rdatatype.PTR | dns.rdatatype.CNAME | dns.rdatatype.NS:
+            return _name(rdata.target)
+    return str(rdata.to_text())
+
+
+def _name(name: Any) -> str:
+    return str(name.to_text(omit_final_dot=True)).lower().removesuffix(".")
