@@ -1,0 +1,54 @@
+"""The octets between DATA and the final dot (RFC 5321 §4.5.2), taken in chunks as they arrive.
+
+The end is CRLF.CRLF and nothing else, found across chunk borders; transparency is undone by replacing. Whatever is
+told apart here would be told apart differently by another server: bare CR and bare LF are how messages are smuggled
+(CVE-2023-51764), so both are seen and named, and none of them ever ends a message.
+"""
+
+END_OF_DATA = b"\r\n.\r\n"
+# What of the end may stand at a chunk's end, the longest first
+_BEGINNINGS = tuple(END_OF_DATA[:length] for length in range(len(END_OF_DATA) - 1, 0, -1))
+
+
+class ContentReader:
+    """Feed it chunks until `ended`; then `rest` holds what came after the end. `size_octets` counts what it returned.
+
+    The flaws are known for what was returned so far: `has_bare_line_ending` (CR or LF alone), `has_nul`.
+    """
+
+    __slots__ = ("_held", "_skip", "ended", "has_bare_line_ending", "has_nul", "rest", "size_octets")
+
+    def __init__(self) -> None:
+        # As if the line before had just ended: a dot alone in the first line ends an empty message.
+        self._held = b"\r\n"
+        self._skip = 2
+        self.ended = False
+        self.rest = b""
+        self.size_octets = 0
+        self.has_bare_line_ending = False
+        self.has_nul = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return the content that is certain by now, dots undone; perhaps none."""
+        octets = self._held + chunk if self._held else chunk
+        end = octets.find(END_OF_DATA)
+        if end >= 0:
+            self.ended, self.rest, self._held = True, octets[end + len(END_OF_DATA) :], b""
+            octets = octets[: end + 2]
+        else:
+            self._held = next((start for start in _BEGINNINGS if octets.endswith(start)), b"")
+            octets = octets[: len(octets) - len(self._held)]
+        return self._undo(octets) if octets else b""
+
+    def _undo(self, octets: bytes) -> bytes:
+        # A CR at the very end is always held back, so no pair is cut in two here.
+        pairs = octets.count(b"\r\n")
+        if octets.count(b"\n") != pairs or octets.count(b"\r") != pairs:
+            self.has_bare_line_ending = True
+        if b"\0" in octets:
+            self.has_nul = True
+        content = octets.replace(b"\r\n.", b"\r\n")
+        if self._skip:
+            content, self._skip = content[self._skip :], 0
+        self.size_octets += len(content)
+        return content

@@ -1,0 +1,109 @@
+"""May this client do this? Facts in; a Refusal, or None for yes (policy, not syntax: that is the dialog's).
+
+Each refusal has one word for its reason: it stands in the reply, the log, the metric and the trace.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from mailsuite.directory.resolution import Kind, Resolution
+from mailsuite.mail import reply as replies
+from mailsuite.mail.reply import Reply
+
+MAX_RECEIVED = 50  # RFC 5321 §6.3: at least 100 hops is a suggestion, 50 is what others settled on
+MAX_NULL_SENDER_RECIPIENTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    reply: Reply
+    reason: str
+
+
+def _refusal(reply: Reply, reason: str) -> Refusal:
+    return Refusal(replace(reply, text=f"{reply.text} ({reason})"), reason)
+
+
+UNKNOWN_RECIPIENT = _refusal(replies.NO_SUCH_MAILBOX, "unknown-recipient")
+RELAYING = _refusal(replies.RELAYING_DENIED, "relaying-denied")
+RECIPIENT_DISABLED = _refusal(replies.MAILBOX_DISABLED, "recipient-disabled")
+MAILBOX_FULL = _refusal(replies.MAILBOX_FULL, "mailbox-full")
+TOO_BIG = _refusal(replies.MESSAGE_TOO_BIG, "message-too-big")
+LOOP = _refusal(replies.MAIL_LOOP, "mail-loop")
+SENDER_NOT_OWNED = _refusal(replies.SENDER_NOT_OWNED, "sender-not-owned")
+FROM_NOT_OWNED = _refusal(
+    replies.SENDER_NOT_OWNED.with_text("You may not send as an address in From or Sender"), "from-not-owned"
+)
+BAD_FROM = _refusal(replies.MESSAGE_MALFORMED.with_text("From or Sender is missing or malformed"), "from-malformed")
+BARE_LINE_ENDING = _refusal(replies.MESSAGE_BARE_LINE_ENDING, "bare-line-ending")
+NUL_OCTET = _refusal(replies.MESSAGE_MALFORMED.with_text("Message has a NUL octet"), "nul-octet")
+STORAGE_FULL = _refusal(replies.STORAGE_FULL, "storage-full")
+NULL_SENDER_RECIPIENTS = _refusal(replies.TOO_MANY_RECIPIENTS, "null-sender-recipients")
+TOO_MANY_MESSAGES = _refusal(
+    Reply(421, "7.0", "Too many messages in one connection, connect again"), "connection-messages"
+)
+TOO_MANY_CONNECTIONS = _refusal(replies.TOO_MANY_CONNECTIONS, "too-many-connections")
+TOO_MANY_FROM_ADDRESS = _refusal(replies.TOO_MANY_CONNECTIONS, "too-many-connections-from-address")
+LOGIN_BLOCKED = _refusal(Reply(454, "7.0", "Too many failed logins, try again later"), "too-many-failures")
+LOGIN_REVOKED = _refusal(Reply(421, "7.0", "Your login has ended, connect and log in again"), "login-revoked")
+LOGIN_FAILED = _refusal(replies.AUTH_FAILED, "login-failed")
+STORE_UNAVAILABLE = _refusal(replies.LOCAL_ERROR, "store-unavailable")
+SIGNING_FAILED = _refusal(replies.LOCAL_ERROR, "signing-failed")
+FORWARDING_FAILED = _refusal(replies.LOCAL_ERROR, "forwarding-failed")
+
+
+def recipient(resolution: Resolution, *, may_relay: bool) -> Refusal | None:
+    """Return why mail for this recipient is not taken; whoever logged in may have it relayed."""
+    match resolution.kind:
+        case Kind.UNKNOWN:
+            return UNKNOWN_RECIPIENT
+        case Kind.DISABLED:
+            return RECIPIENT_DISABLED
+        case Kind.UNHOSTED:
+            return None if may_relay else RELAYING
+        case Kind.RESOLVED:
+            return None if resolution.local or resolution.remote else UNKNOWN_RECIPIENT
+
+
+def quota(resolution: Resolution, used: Mapping[int, int], size_octets: int) -> Refusal | None:
+    """Return MAILBOX_FULL when nobody whom the address leads to has room for a message of that size (0: not known).
+
+    `used` holds the octets in use by mailbox id. An alias with one full mailbox among others is taken: the sender
+    could not tell them apart.
+    """
+    if resolution.remote or not resolution.local:
+        return None
+    full = [
+        target.quota_octets > 0 and used.get(target.mailbox_id, 0) + max(size_octets, 1) > target.quota_octets
+        for target in resolution.local
+    ]
+    return MAILBOX_FULL if all(full) else None
+
+
+def another_recipient(*, null_sender: bool, accepted: int) -> Refusal | None:
+    """Return why one more recipient is too many: a bounce goes to whoever sent, not to a crowd."""
+    return NULL_SENDER_RECIPIENTS if null_sender and accepted >= MAX_NULL_SENDER_RECIPIENTS else None
+
+
+def disk(free_octets: int, *, size_octets: int, reserve_octets: int) -> Refusal | None:
+    """Return STORAGE_FULL when the message would eat into the reserve."""
+    return STORAGE_FULL if free_octets - size_octets < reserve_octets else None
+
+
+def content(*, too_big: bool, bare_line_ending: bool, nul: bool) -> Refusal | None:
+    """Return what is wrong with the octets of a message."""
+    if too_big:
+        return TOO_BIG
+    if bare_line_ending:
+        return BARE_LINE_ENDING
+    return NUL_OCTET if nul else None
+
+
+def hops(received_count: int) -> Refusal | None:
+    """Return LOOP when the message has been through too many hosts (RFC 5321 §6.3)."""
+    return LOOP if received_count > MAX_RECEIVED else None
+
+
+def delivered_before(address_key: str, delivered_to: Collection[str]) -> bool:
+    """Return whether the message was at this very address before: its Delivered-To keys name it (RFC 9228 §3)."""
+    return address_key in delivered_to

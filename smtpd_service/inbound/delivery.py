@@ -1,0 +1,220 @@
+"""From an envelope to the one operation that files it: who gets which trace fields, what goes on to other hosts."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from mailsuite.directory.resolution import Kind, LocalTarget, Resolution
+from mailsuite.ids import reference
+from mailsuite.mail import srs
+from mailsuite.mail.address import Address, Path, parse_path
+from mailsuite.mail.trace_fields import TlsInfo, delivered_to, protocol_name, received, return_path
+from mailsuite.store.operations import (
+    Deliver,
+    EventFacts,
+    LocalDelivery,
+    Outgoing,
+    RemoteRecipient,
+    StoryFacts,
+)
+from smtpd_service.inbound import decisions
+from smtpd_service.inbound.decisions import Refusal
+from smtpd_service.inbound.parameters import Mail
+from smtpd_service.inbound.view import Submitter
+
+EXPIRES_AFTER = timedelta(days=5)
+# A detail in an address must not hide mail where nobody looks.
+_NOT_BY_DETAIL = frozenset({"inbox", "trash", "junk", "drafts", "sent", "archive"})
+
+
+@dataclass(slots=True)
+class Client:
+    """Who is at the other end. `submitter` is set by a login."""
+
+    address: str
+    listener: str
+    hello: str = ""
+    extended: bool = False
+    tls: TlsInfo | None = None
+    submitter: Submitter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One that was accepted. `rewrites_sender` means that what is forwarded needs a reverse-path of ours."""
+
+    path: Path
+    resolution: Resolution
+    rewrites_sender: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that is about to be filed: `spool` is its file, `signed_by` the selectors of its signatures."""
+
+    story_id: int
+    at: datetime
+    spool: str
+    size_octets: int
+    eight_bit: bool
+    client: Client
+    mail: Mail
+    recipients: Sequence[Recipient]
+    delivered_before: frozenset[str] = frozenset()
+    signed_by: Sequence[str] = ()
+
+
+class Composer:
+    """Builds Deliver operations for a host of this name; `srs_secrets` sign the reverse-paths of what is forwarded."""
+
+    def __init__(self, hostname: str, srs_secrets: Sequence[bytes], expires_after: timedelta = EXPIRES_AFTER) -> None:
+        self._hostname, self._srs_secrets, self._expires_after = hostname, srs_secrets, expires_after
+
+    def compose(self, accepted: Accepted, reply: str) -> Deliver | Refusal:
+        """Return the operation; LOOP when every recipient has had the message before."""
+        trace = self._trace(accepted)
+        local = self._local(accepted, trace)
+        outgoing = self._outgoing(accepted, trace)
+        if not local and not outgoing:
+            return decisions.LOOP
+        return Deliver(
+            accepted.spool, accepted.size_octets, self._story(accepted, reply), list(local.values()), outgoing
+        )
+
+    def _trace(self, accepted: Accepted) -> bytes:
+        client, recipients = accepted.client, accepted.recipients
+        return received(
+            helo="[127.0.0.1]" if client.submitter else client.hello,
+            peer_name=None,
+            # Where a user was when writing is nobody's business (RFC 6409 §8 leaves it to us).
+            peer_address=None if client.submitter else client.address,
+            by=self._hostname,
+            protocol=protocol_name(
+                extended=client.extended,
+                tls=client.tls is not None,
+                authenticated=client.submitter is not None,
+                smtputf8=accepted.mail.smtputf8,
+            ),
+            queue_id=reference(accepted.story_id),
+            received_at=accepted.at,
+            recipient=str(recipients[0].path) if len(recipients) == 1 else None,
+            tls=client.tls,
+        )
+
+    def _local(self, accepted: Accepted, trace: bytes) -> dict[int, LocalDelivery]:
+        """One delivery for each mailbox, however many recipients lead to it."""
+        path = return_path(accepted.mail.reverse_path)
+        found: dict[int, LocalDelivery] = {}
+        for recipient in accepted.recipients:
+            for target in recipient.resolution.local:
+                address = _address(target.address)
+                if target.mailbox_id not in found and not decisions.delivered_before(
+                    address.key, accepted.delivered_before
+                ):
+                    found[target.mailbox_id] = LocalDelivery(
+                        mailbox_id=target.mailbox_id,
+                        address=target.address,
+                        prefix=path + delivered_to(address) + trace,
+                        domain_id=target.domain_id,
+                        folder=_folder(target),
+                    )
+        return found
+
+    def _outgoing(self, accepted: Accepted, trace: bytes) -> list[Outgoing]:
+        """One envelope for all that are relayed as they are, and one for each recipient that is forwarded."""
+        relayed = [
+            str(recipient.path) for recipient in accepted.recipients if recipient.resolution.kind is Kind.UNHOSTED
+        ]
+        envelopes = [self._envelope(accepted, accepted.mail.reverse_path, trace, relayed)] if relayed else []
+        for recipient in accepted.recipients:
+            address = recipient.path.address
+            if not recipient.resolution.remote or address is None:
+                continue
+            if decisions.delivered_before(address.key, accepted.delivered_before):
+                continue
+            sender = self._forwarding_sender(accepted, recipient, address)
+            # Seen again, it has come full circle (RFC 9228 §3).
+            prefix = delivered_to(address) + trace
+            envelopes.append(self._envelope(accepted, sender, prefix, recipient.resolution.remote))
+        return envelopes
+
+    def _forwarding_sender(self, accepted: Accepted, recipient: Recipient, alias: Address) -> Path:
+        sender = accepted.mail.reverse_path
+        if sender.address is None or not recipient.rewrites_sender:
+            return sender
+        domain = alias.domain or self._hostname
+        try:
+            return Path(srs.forward(sender.address, domain, self._srs_secrets, accepted.at.date()))
+        except srs.SrsTooLong:
+            # Somebody of ours learns of a failure, since the sender's address has no room for the way back.
+            return Path(Address("postmaster", domain))
+
+    def _envelope(self, accepted: Accepted, sender: Path, prefix: bytes, targets: Iterable[str]) -> Outgoing:
+        submitter = accepted.client.submitter
+        return Outgoing(
+            reverse_path=str(sender),
+            prefix=prefix,
+            recipients=[RemoteRecipient(target, _address(target).domain) for target in targets],
+            expires_at=accepted.at + self._expires_after,
+            smtputf8=accepted.mail.smtputf8,
+            eight_bit=accepted.eight_bit,
+            sender_mailbox_id=submitter.mailbox_id if submitter else None,
+            domain_id=submitter.domain_id if submitter else accepted.recipients[0].resolution.domain_id,
+        )
+
+    def _story(self, accepted: Accepted, reply: str) -> StoryFacts:
+        client, submitter = accepted.client, accepted.client.submitter
+        events = [
+            EventFacts(
+                "expanded", step.address, step.by, "to " + ", ".join(step.targets), recipient.resolution.domain_id
+            )
+            for recipient in accepted.recipients
+            for step in recipient.resolution.chain
+        ]
+        return StoryFacts(
+            story_id=accepted.story_id,
+            kind="submission" if submitter else "inbound",
+            outcome="accepted",
+            at=accepted.at,
+            client_address=client.address,
+            client_name=client.hello,
+            reverse_path=str(accepted.mail.reverse_path),
+            sender_domain_id=submitter.domain_id if submitter else None,
+            sender_mailbox_id=submitter.mailbox_id if submitter else None,
+            size_octets=accepted.size_octets,
+            data=connection_data(
+                client,
+                recipients=[str(recipient.path) for recipient in accepted.recipients],
+                signed_by=accepted.signed_by,
+                reply=reply,
+            ),
+            events=events,
+        )
+
+
+def connection_data(client: Client, **more: Any) -> str:
+    """Return a story's `data`: what the connection was like, and what the caller adds, as JSON."""
+    facts: dict[str, Any] = {"listener": client.listener, "helo": client.hello}
+    if client.tls:
+        facts["tls"] = f"{client.tls.version} {client.tls.cipher}"
+    if client.submitter:
+        facts["user"] = client.submitter.name
+    facts.update((name, value) for name, value in more.items() if value)
+    return msgspec.json.encode(facts).decode()
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> Address:
+    """The address as the directory wrote it, which is a path's form too."""
+    address = parse_path(f"<{text}>").address
+    assert address is not None
+    return address
+
+
+def _folder(target: LocalTarget) -> str:
+    detail = target.detail or ""
+    return "" if detail.lower() in _NOT_BY_DETAIL else detail

@@ -1,0 +1,427 @@
+"""One SMTP session without its socket (RFC 5321 §4): octets in, events out, octets to send.
+
+    dialog.receive_data(octets)
+    while event := dialog.next_event():      # only what needs the directory, the disk or the network
+        dialog.answer(reply)                 # moves the state on; later commands wait until then, so that
+    send(dialog.data_to_send())              # pipelining stays in order (RFC 2920) and its replies go out together
+
+What holds across the package: no rule lives in server.py, which moves octets; whether a client may do a thing is
+decided in decisions.py; what is known of one transaction is in reception.py and submission.py. Everything a client
+sent is judged here once and leaves as plain values.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from mailsuite.mail import reply as replies
+from mailsuite.mail.address import AddressError
+from mailsuite.mail.reply import Reply
+from smtpd_service.inbound.parameters import (
+    Mail,
+    ParameterError,
+    Rcpt,
+    read_mail,
+    read_rcpt,
+)
+from smtpd_service.inbound.sasl import Credentials, SaslError, SaslExchange
+
+COMMAND_OCTETS = 4096  # RFC 5321 §4.5.3.1.4 asks for 512, extensions for some 1,000 more
+SASL_OCTETS = 12_288  # RFC 4954 §4
+MAX_ERRORS = 10
+MAX_REFUSALS = 100
+
+# HELO's argument on the MX: a domain or an address literal, as loosely as real hosts write them.
+_HELLO_NAME = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,255}")
+_VERB = re.compile(rb"[A-Za-z0-9]{1,16}")
+
+
+class State(Enum):
+    CONNECTED = auto()
+    READY = auto()
+    MAIL = auto()
+    RCPT = auto()
+    SASL = auto()
+    CONTENT = auto()
+    CLOSED = auto()
+
+
+_ALWAYS = frozenset({"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP", "QUIT"})
+LEGAL: dict[State, frozenset[str]] = {
+    State.CONNECTED: _ALWAYS,
+    State.READY: _ALWAYS | {"MAIL", "STARTTLS", "AUTH"},
+    State.MAIL: _ALWAYS | {"RCPT"},
+    State.RCPT: _ALWAYS | {"RCPT", "DATA"},
+}
+KNOWN = frozenset().union(*LEGAL.values())
+# Known by other servers, not offered here
+NOT_OFFERED = frozenset({"EXPN", "TURN", "ETRN", "BDAT", "BURL", "SEND", "SAML", "SOML", "XCLIENT", "XFORWARD", "ATRN"})
+# Why a command is not legal, where there is more to say than "out of order"
+WHY: dict[tuple[State, str], Reply] = {
+    (State.CONNECTED, "MAIL"): replies.SEND_HELLO_FIRST,
+    (State.CONNECTED, "RCPT"): replies.SEND_HELLO_FIRST,
+    (State.CONNECTED, "DATA"): replies.SEND_HELLO_FIRST,
+    (State.CONNECTED, "AUTH"): replies.SEND_HELLO_FIRST,
+    (State.CONNECTED, "STARTTLS"): replies.SEND_HELLO_FIRST,
+    (State.READY, "RCPT"): replies.SEND_MAIL_FIRST,
+    (State.READY, "DATA"): replies.SEND_MAIL_FIRST,
+    (State.MAIL, "MAIL"): replies.NESTED_MAIL,
+    (State.RCPT, "MAIL"): replies.NESTED_MAIL,
+    (State.MAIL, "DATA"): replies.SEND_RECIPIENT_FIRST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a listener offers. `starttls` means that it can be had, `submission` that AUTH is demanded."""
+
+    hostname: str
+    size_limit: int
+    submission: bool = False
+    starttls: bool = True
+    max_recipients: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TlsAsked:
+    """STARTTLS. After 220 everything that was received is forgotten, and `tls_started` begins anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataAsked:
+    """DATA. After 354 the content is read beside the dialog, from `take_rest` on; `message_answered` ends it."""
+
+
+Event = Mail | Rcpt | Credentials | TlsAsked | DataAsked
+
+
+class Dialog:
+    """One connection. `hello` is what the client called itself, `authenticated` whether it has logged in."""
+
+    def __init__(self, terms: Terms, *, tls: bool = False) -> None:
+        self.terms = terms
+        self.tls = tls
+        self.state = State.CONNECTED
+        self.hello = ""
+        self.extended = False
+        self.authenticated = False
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._discarding = False
+        self._out: list[bytes] = []
+        self._pending: Event | None = None
+        self._sasl: SaslExchange | None = None
+        self._errors = self._refusals = self._recipients = self._refused_recipients = 0
+        self._smtputf8 = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is read: send what is left, then close."""
+        return self.state is State.CLOSED
+
+    def greet(self) -> None:
+        """Put the greeting (RFC 5321 §4.3.1) in front of everything else."""
+        self._out.append(f"220 {self.terms.hostname} ESMTP\r\n".encode())
+
+    def receive_data(self, octets: bytes) -> None:
+        """Take what the client sent."""
+        if self.state is not State.CLOSED:
+            self._buffer += octets
+
+    def data_to_send(self) -> bytes:
+        """Return the replies that have gathered, and forget them."""
+        if not self._out:
+            return b""
+        octets = b"".join(self._out)
+        self._out.clear()
+        return octets
+
+    def next_event(self) -> Event | None:
+        """Return the next thing that must be answered from outside, or None when more octets are needed."""
+        while self._pending is None and self.state not in (State.CLOSED, State.CONTENT):
+            line = self._take_line()
+            if line is None:
+                return None
+            self._pending = self._continue_sasl(line) if self.state is State.SASL else self._command(line)
+        return self._pending
+
+    def answer(self, reply: Reply) -> None:
+        """Reply to the event that `next_event` returned, and move on as the reply says."""
+        event, self._pending = self._pending, None
+        self._say(reply)
+        if self.state is State.CLOSED:
+            return
+        match event:
+            case Mail() if reply.is_positive:
+                self.state, self._smtputf8 = State.MAIL, event.smtputf8
+                self._recipients = self._refused_recipients = 0
+            case Rcpt() if reply.is_positive:
+                self.state = State.RCPT
+                self._recipients += 1
+            case Rcpt():
+                self._refused_recipients += 1
+            case DataAsked():
+                self.state = State.CONTENT if reply.is_positive else State.READY
+            case TlsAsked() if reply.is_positive:
+                # What came with STARTTLS came in clear text, from anybody (RFC 3207 §4.2)
+                self._forget_input()
+            case Credentials():
+                self.authenticated = reply.is_positive
+
+    def tls_started(self) -> None:
+        """The handshake is done: nothing said before it counts (RFC 3207 §4.2)."""
+        self._forget_input()
+        self.tls = True
+        self.state, self.hello, self.extended, self.authenticated = State.CONNECTED, "", False, False
+
+    def take_rest(self) -> bytes:
+        """Return what was received after DATA: the content's beginning, where a client did not wait for 354."""
+        rest = bytes(self._buffer)
+        self._forget_input()
+        return rest
+
+    def message_answered(self, reply: Reply, rest: bytes) -> None:
+        """Reply to the message; `rest` is what came after its end."""
+        self.state = State.READY
+        self._say(reply)
+        self.receive_data(rest)
+
+    def end(self, reply: Reply) -> None:
+        """Say the last word (421) and close."""
+        self._pending = None
+        self._put(reply)
+        self.state = State.CLOSED
+
+    def _forget_input(self) -> None:
+        self._buffer.clear()
+        self._scanned = 0
+        self._discarding = False
+
+    def _take_line(self) -> bytes | None:
+        """Return the next line without its CRLF. Lines that are too long or hold a bare CR or LF are answered here."""
+        limit = SASL_OCTETS if self.state is State.SASL else COMMAND_OCTETS
+        while True:
+            at = self._buffer.find(b"\n", self._scanned)
+            if at < 0:
+                self._scanned = len(self._buffer)
+                if self._scanned > limit:
+                    # A CR is left, in case its LF comes with the next chunk.
+                    del self._buffer[: self._scanned - 1]
+                    self._scanned, self._discarding = 1, True
+                return None
+            line = bytes(self._buffer[: at + 1])
+            del self._buffer[: at + 1]
+            self._scanned = 0
+            too_long, self._discarding = self._discarding or len(line) > limit, False
+            if not line.endswith(b"\r\n"):
+                # To somebody between us and the client this was the middle of a line: what follows is not to be
+                # trusted, so there is no going on.
+                self._put(replies.BARE_LINE_ENDING)
+                self.state = State.CLOSED
+                return None
+            if too_long:
+                self._error(replies.LINE_TOO_LONG)
+            elif line.find(b"\r", 0, -2) >= 0:
+                self._error(replies.BARE_LINE_ENDING)
+            else:
+                return line[:-2]
+            if self.state is State.CLOSED:
+                return None
+            if self.state is State.SASL:
+                self.state, self._sasl = State.READY, None
+
+    def _command(self, line: bytes) -> Event | None:
+        verb_octets, _, argument_octets = line.partition(b" ")
+        if not _VERB.fullmatch(verb_octets):
+            self._error(replies.UNKNOWN_COMMAND)
+            return None
+        verb = verb_octets.decode("ascii").upper()
+        if verb not in LEGAL[self.state]:
+            self._refuse_verb(verb)
+            return None
+        try:
+            argument = argument_octets.decode("utf-8").rstrip(" \t")
+        except UnicodeDecodeError:
+            self._error(replies.SYNTAX_ERROR.with_text("The argument is not UTF-8"))
+            return None
+        return _HANDLERS[verb](self, argument)
+
+    def _refuse_verb(self, verb: str) -> None:
+        if verb in NOT_OFFERED:
+            self._error(replies.NOT_IMPLEMENTED)
+        elif verb not in KNOWN:
+            self._error(replies.UNKNOWN_COMMAND)
+        elif self.state is State.MAIL and verb == "DATA" and self._refused_recipients:
+            self._say(replies.NO_VALID_RECIPIENTS)
+        else:
+            self._say(WHY.get((self.state, verb), replies.BAD_SEQUENCE))
+
+    def _hello(self, name: str, *, extended: bool) -> bool:
+        """Take EHLO's or HELO's argument. MUAs call themselves anything, hosts are held to a host's characters."""
+        if not name or (not self.terms.submission and not _HELLO_NAME.fullmatch(name)) or not name.isprintable():
+            self._error(replies.BAD_HELLO)
+            return False
+        self.hello, self.extended = name[:255], extended
+        self.state = State.READY
+        return True
+
+    def _on_ehlo(self, argument: str) -> None:
+        if self._hello(argument, extended=True):
+            lines = [self.terms.hostname, *self._keywords()]
+            last = len(lines) - 1
+            self._out.append(
+                "".join(f"250{' ' if at == last else '-'}{line}\r\n" for at, line in enumerate(lines)).encode()
+            )
+
+    def _keywords(self) -> list[str]:
+        keywords = ["PIPELINING", f"SIZE {self.terms.size_limit}", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8"]
+        if self.terms.starttls and not self.tls:
+            keywords.append("STARTTLS")
+        if self.terms.submission and self.tls:
+            keywords.append("AUTH PLAIN LOGIN")
+        return [*keywords, "HELP"]
+
+    def _on_helo(self, argument: str) -> None:
+        if self._hello(argument, extended=False):
+            self._out.append(f"250 {self.terms.hostname}\r\n".encode())
+
+    def _on_mail(self, argument: str) -> Event | None:
+        if refusal := self._needs_login():
+            self._say(refusal)
+            return None
+        if argument[:5].upper() != "FROM:":
+            self._error(replies.SYNTAX_ERROR.with_text("Say MAIL FROM:<address>"))
+            return None
+        try:
+            return read_mail(argument[5:], size_limit=self.terms.size_limit)
+        except ParameterError as error:
+            self._error(error.reply)
+        except AddressError as error:
+            self._error(replies.BAD_SENDER_ADDRESS.with_text(str(error)))
+        return None
+
+    def _on_rcpt(self, argument: str) -> Event | None:
+        if argument[:3].upper() != "TO:":
+            self._error(replies.SYNTAX_ERROR.with_text("Say RCPT TO:<address>"))
+            return None
+        if self._recipients >= self.terms.max_recipients:
+            self._put(replies.TOO_MANY_RECIPIENTS)
+            return None
+        try:
+            return read_rcpt(argument[3:], smtputf8=self._smtputf8)
+        except ParameterError as error:
+            self._error(error.reply)
+        except AddressError as error:
+            self._error(replies.BAD_RECIPIENT_ADDRESS.with_text(str(error)))
+        self._refused_recipients += 1
+        return None
+
+    def _on_data(self, argument: str) -> Event | None:
+        if argument:
+            self._error(replies.SYNTAX_ERROR.with_text("DATA takes no argument"))
+            return None
+        return DataAsked()
+
+    def _on_starttls(self, argument: str) -> Event | None:
+        if argument:
+            self._error(replies.SYNTAX_ERROR.with_text("STARTTLS takes no argument"))
+        elif self.tls:
+            self._say(replies.ALREADY_TLS)
+        elif not self.terms.starttls:
+            self._error(replies.NOT_IMPLEMENTED)
+        else:
+            return TlsAsked()
+        return None
+
+    def _on_auth(self, argument: str) -> Event | None:
+        if not self.terms.submission:
+            self._error(replies.NOT_IMPLEMENTED)
+        elif not self.tls:
+            self._error(replies.AUTH_NEEDS_TLS)
+        elif self.authenticated:
+            self._say(replies.ALREADY_AUTHENTICATED)
+        else:
+            mechanism, _, initial = argument.partition(" ")
+            self._sasl = SaslExchange.of(mechanism)
+            if self._sasl is None:
+                self._error(replies.MECHANISM_UNKNOWN)
+                return None
+            self.state = State.SASL
+            initial = initial.strip(" ")
+            # "=" is an initial response of no octets (RFC 4954 §4)
+            return self._continue_sasl(initial.encode()) if initial else self._challenge()
+        return None
+
+    def _challenge(self) -> None:
+        assert self._sasl is not None
+        self._out.append(b"334 " + self._sasl.challenge() + b"\r\n")
+
+    def _continue_sasl(self, line: bytes) -> Event | None:
+        assert self._sasl is not None
+        try:
+            credentials = self._sasl.response(line)
+        except SaslError as error:
+            self._error(error.reply)
+        else:
+            if credentials is None:
+                self._challenge()
+                return None
+            self.state, self._sasl = State.READY, None
+            return credentials
+        if self.state is State.SASL:
+            self.state, self._sasl = State.READY, None
+        return None
+
+    def _on_rset(self, argument: str) -> None:
+        if self.state is not State.CONNECTED:
+            self.state = State.READY
+        self._put(replies.OK)
+
+    def _on_noop(self, argument: str) -> None:
+        self._put(replies.OK)
+
+    def _on_vrfy(self, argument: str) -> None:
+        if not argument:
+            self._error(replies.SYNTAX_ERROR.with_text("Say VRFY address"))
+        elif refusal := self._needs_login():
+            self._say(refusal)
+        else:
+            self._put(replies.CANNOT_VERIFY)
+
+    def _on_help(self, argument: str) -> None:
+        self._put(Reply(214, "0.0", "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY STARTTLS AUTH HELP QUIT, see RFC 5321"))
+
+    def _on_quit(self, argument: str) -> None:
+        self._put(replies.CLOSING)
+        self.state = State.CLOSED
+
+    def _needs_login(self) -> Reply | None:
+        if not self.terms.submission or self.authenticated:
+            return None
+        return replies.AUTH_REQUIRED if self.tls else replies.MUST_START_TLS
+
+    def _put(self, reply: Reply) -> None:
+        self._out.append(f"{reply}\r\n".encode())
+
+    def _error(self, reply: Reply) -> None:
+        """The client broke a rule; one that goes on doing so is not worth the time."""
+        self._errors += 1
+        self._put(reply)
+        if self._errors >= MAX_ERRORS:
+            self.end(replies.TOO_MANY_ERRORS)
+
+    def _say(self, reply: Reply) -> None:
+        if reply.code == 421:
+            self.end(reply)
+            return
+        self._put(reply)
+        if not reply.is_positive:
+            self._refusals += 1
+            if self._refusals >= MAX_REFUSALS:
+                self.end(replies.TOO_MANY_ERRORS)
+
+
+_HANDLERS: dict[str, Callable[[Dialog, str], Event | None]] = {
+    verb: getattr(Dialog, f"_on_{verb.lower()}") for verb in KNOWN
+}

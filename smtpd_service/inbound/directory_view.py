@@ -1,0 +1,93 @@
+"""DirectoryView over the directory's look-ups.
+
+They read by small queries and remember what they read. On SQLite they run in the event loop, since a thread would cost
+more than they do; on PostgreSQL, which may be another host, in one thread of their own.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from django.db import connections
+
+from mailsuite.directory import lookup
+from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
+from mailsuite.directory.resolution import Resolution
+from mailsuite.directory.version import directory_version
+from mailsuite.mail.address import Address, Path
+from smtpd_service.inbound.view import LoginAnswer, SigningKey, Submitter
+
+T = TypeVar("T")
+
+
+class OrmDirectory:
+    """The directory of this installation's database."""
+
+    def __init__(self) -> None:
+        self._reader = None if connections["reader"].vendor == "sqlite" else ThreadPoolExecutor(1, "directory")
+
+    async def resolve(self, path: Path) -> Resolution:
+        return await self._read(lambda: lookup.resolve(path))
+
+    async def is_hosted(self, domain: str) -> bool:
+        return await self._read(lambda: lookup.hosted_domain(domain) is not None)
+
+    async def used_octets(self, mailbox_id: int) -> int:
+        return await self._read(lambda: lookup.usage(mailbox_id).octets)
+
+    async def may_send_as(self, user_id: int, address: Address) -> bool:
+        return await self._read(lambda: lookup.may_send_as(user_id, address))
+
+    async def login(self, name: str, password: str, client_address: str) -> LoginAnswer:
+        return await asyncio.to_thread(_ask, lambda: _login(name, password, client_address))
+
+    async def still_holds(self, submitter: Submitter) -> bool:
+        return await self._read(lambda: _still_holds(submitter.login))
+
+    async def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
+        return await self._read(lambda: _signing_keys(domain))
+
+    async def _read(self, question: Callable[[], T]) -> T:
+        if self._reader is None:
+            return _ask(question)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, _ask, question)
+
+
+def _ask(question: Callable[[], T]) -> T:
+    try:
+        return question()
+    except Exception:
+        # A connection that broke is made anew next time.
+        connections["reader"].close_if_unusable_or_obsolete()
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    authentication: Authentication
+    version: int
+
+
+def _login(name: str, password: str, client_address: str) -> LoginAnswer:
+    version = directory_version()
+    found = authenticate(name, password, protocol="smtp", client_address=client_address)
+    if not found.succeeded or found.user_id is None:
+        return LoginAnswer(None, found.reason == "too-many-failures", found.delay_seconds)
+    domain_id = lookup.resolve(found.address).domain_id if found.address else None
+    submitter = Submitter(found.user_id, found.address or name, found.mailbox_id, domain_id, _Login(found, version))
+    return LoginAnswer(submitter, delay_seconds=found.delay_seconds)
+
+
+def _still_holds(login: _Login) -> bool:
+    return login.version == directory_version() or session_is_valid(login.authentication)
+
+
+def _signing_keys(domain: str) -> tuple[SigningKey, ...]:
+    """The keys of the domain, or of the one that it is another name of."""
+    hosted = lookup.hosted_domain(domain)
+    if hosted is None:
+        return ()
+    keys = lookup.dkim_keys(hosted.name) or lookup.dkim_keys(hosted.canonical)
+    return tuple(SigningKey(key.domain, key.selector, key.algorithm, key.private_key) for key in keys)

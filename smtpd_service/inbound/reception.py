@@ -1,0 +1,222 @@
+"""The transactions of one session: recipients are judged, the message is handed to the store service.
+
+All that a transaction changes is one Deliver operation; the 250 after the final dot is said once the store has
+answered it (RFC 5321 §6.1).
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_network
+
+from mailsuite.directory.resolution import Kind, Resolution
+from mailsuite.ids import new_id, reference
+from mailsuite.mail import reply as replies
+from mailsuite.mail import srs
+from mailsuite.mail.address import AddressError, Path, parse_address
+from mailsuite.mail.header import collect_fields, header_end, unfold
+from mailsuite.mail.reply import Reply
+from mailsuite.store.handlers import StoreBug, StoreUnavailable
+from mailsuite.store.operations import EventFacts, Refused, StoryFacts, TellStory
+from smtpd_service.inbound import decisions
+from smtpd_service.inbound.decisions import Refusal
+from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient, connection_data
+from smtpd_service.inbound.parameters import Mail, Rcpt
+from smtpd_service.inbound.spool import Spool, SpoolFile
+from smtpd_service.inbound.view import DirectoryView, Store
+
+logger = logging.getLogger(__name__)
+
+MAX_DELIVERED_TO = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all sessions of a process share."""
+
+    hostname: str
+    directory: DirectoryView
+    store: Store
+    spool: Spool
+    composer: Composer
+    srs_secrets: tuple[bytes, ...]
+    disk_reserve_octets: int = 256 * 1024 * 1024
+    messages_per_connection: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is known of a message before it is filed."""
+
+    delivered_before: frozenset[str] = frozenset()
+    signed_by: tuple[str, ...] = ()
+
+
+class Reception:
+    """The MX's side of a session: anybody may send to us, nobody through us."""
+
+    kind = "inbound"
+    may_relay = False
+
+    def __init__(self, here: Surroundings, client: Client) -> None:
+        self._here, self.client = here, client
+        self._mail: Mail | None = None
+        self._recipients: list[Recipient] = []
+        self._messages = 0
+
+    async def mail(self, mail: Mail) -> Reply:
+        """Begin a transaction."""
+        self._mail, self._recipients = mail, []
+        if self._messages >= self._here.messages_per_connection:
+            return self.refuse(decisions.TOO_MANY_MESSAGES)
+        refusal = decisions.disk(
+            self._here.spool.free_octets(),
+            size_octets=mail.size_octets,
+            reserve_octets=self._here.disk_reserve_octets,
+        ) or await self._refuse_sender(mail)
+        return self.refuse(refusal) if refusal else replies.SENDER_OK
+
+    async def rcpt(self, rcpt: Rcpt) -> Reply:
+        """Take or refuse one recipient."""
+        assert self._mail is not None
+        null_sender = self._mail.reverse_path.is_null
+        refusal = decisions.another_recipient(null_sender=null_sender, accepted=len(self._recipients))
+        if refusal:
+            return self.refuse(refusal, rcpt.forward_path)
+        resolution = await self._resolve(rcpt.forward_path)
+        refusal = decisions.recipient(resolution, may_relay=self.may_relay) or decisions.quota(
+            resolution, await self._used(resolution), self._mail.size_octets
+        )
+        if refusal:
+            return self.refuse(refusal, rcpt.forward_path, resolution.domain_id)
+        rewrites = bool(resolution.remote) and await self._is_foreign(self._mail.reverse_path)
+        self._recipients.append(Recipient(rcpt.forward_path, resolution, rewrites))
+        return replies.RECIPIENT_OK
+
+    async def message(self, file: SpoolFile, flaw: Refusal | None) -> Reply:
+        """Take the message of this transaction, or say why not. `flaw` is what is wrong with its octets."""
+        self._messages += 1
+        handed_over = False
+        try:
+            story_id, at = new_id(), datetime.now(UTC)
+            prepared = flaw or await self._prepare(file, story_id, at)
+            if isinstance(prepared, Refusal):
+                return self.refuse(prepared)
+            reply = replies.OK.with_text(f"queued as {reference(story_id)}")
+            operation = self._here.composer.compose(self._accepted(file, story_id, at, prepared), str(reply))
+            if isinstance(operation, Refusal):
+                return self.refuse(operation)
+            await file.finish()
+            handed_over = True
+            await self._here.store.run(operation)
+        except (Refused, StoreBug) as error:
+            logger.error("%s: the store did not take the message: %s", reference(story_id), error)
+            file.discard()
+            return self.refuse(decisions.STORE_UNAVAILABLE)
+        except StoreUnavailable as error:
+            # It may have taken the file before it went away, so the file stays; what nobody wants is swept.
+            logger.error("%s: %s", reference(story_id), error)
+            return self.refuse(decisions.STORE_UNAVAILABLE)
+        finally:
+            if not handed_over:
+                file.discard()
+        logger.info("%s: accepted %d octets from %s", reference(story_id), file.size_octets, self.client.address)
+        return reply
+
+    def refuse(self, refusal: Refusal, path: Path | None = None, domain_id: int | None = None) -> Reply:
+        """Have the refusal told as a story, and return its reply."""
+        client, submitter = self.client, self.client.submitter
+        logger.info("refused %s: %s %s", client.address, refusal.reason, path or "")
+        sender = self._mail.reverse_path if self._mail else None
+        event = EventFacts("refused", str(path or ""), refusal.reason, str(refusal.reply), domain_id)
+        story = StoryFacts(
+            story_id=new_id(),
+            kind=self.kind,
+            outcome="deferred" if refusal.reply.is_transient else "refused",
+            at=datetime.now(UTC),
+            reason=refusal.reason,
+            client_address=client.address,
+            client_name=client.hello,
+            reverse_path=str(sender or ""),
+            sender_domain_id=submitter.domain_id if submitter else None,
+            sender_mailbox_id=submitter.mailbox_id if submitter else None,
+            data=connection_data(client, reply=str(refusal.reply)),
+            events=[event],
+        )
+        self._here.store.send(TellStory(story, network_of(client.address)))
+        return refusal.reply
+
+    def _accepted(self, file: SpoolFile, story_id: int, at: datetime, prepared: Prepared) -> Accepted:
+        assert self._mail is not None
+        return Accepted(
+            story_id=story_id,
+            at=at,
+            spool=file.name,
+            size_octets=file.size_octets,
+            eight_bit=file.eight_bit,
+            client=self.client,
+            mail=self._mail,
+            recipients=self._recipients,
+            delivered_before=prepared.delivered_before,
+            signed_by=prepared.signed_by,
+        )
+
+    async def _refuse_sender(self, mail: Mail) -> Refusal | None:
+        return None
+
+    async def _prepare(self, file: SpoolFile, story_id: int, at: datetime) -> Prepared | Refusal:
+        """Look for loops: too many hosts on the way, or a Delivered-To of ours."""
+        fields = collect_fields(file.head[: header_end(file.head, 0, len(file.head))])
+        if refusal := decisions.hops(len(fields.get(b"received", ()))):
+            return refusal
+        values = fields.get(b"delivered-to")
+        return Prepared(_keys(values) if values else frozenset())
+
+    async def _resolve(self, path: Path) -> Resolution:
+        """Where mail for the path goes; one of our rewritten senders leads back to whoever wrote."""
+        address = path.address
+        if (
+            address is not None
+            and srs.is_srs(address.local_part)
+            and await self._here.directory.is_hosted(address.domain)
+        ):
+            try:
+                original = srs.reverse(address, self._here.srs_secrets, datetime.now(UTC).date())
+            except srs.SrsError:
+                return Resolution(Kind.UNKNOWN, reason="rewritten-sender-invalid")
+            resolution = await self._here.directory.resolve(Path(original))
+            if resolution.kind is not Kind.UNHOSTED:
+                return resolution
+            return Resolution(Kind.RESOLVED, remote=(str(original),))
+        return await self._here.directory.resolve(path)
+
+    async def _used(self, resolution: Resolution) -> Mapping[int, int]:
+        return {
+            target.mailbox_id: await self._here.directory.used_octets(target.mailbox_id)
+            for target in resolution.local
+            if target.quota_octets
+        }
+
+    async def _is_foreign(self, sender: Path) -> bool:
+        """Whether other hosts would take this sender for forged when it comes from us."""
+        return sender.address is not None and not await self._here.directory.is_hosted(sender.address.domain)
+
+
+def network_of(address: str) -> str:
+    """Return the network that refusals are counted by: /24, or /64 for IPv6."""
+    try:
+        return str(ip_network(f"{address}/{64 if ':' in address else 24}", strict=False))
+    except ValueError:
+        return ""
+
+
+def _keys(values: list[bytes]) -> frozenset[str]:
+    """The keys of the addresses in Delivered-To fields."""
+    keys = set()
+    for value in values[:MAX_DELIVERED_TO]:
+        try:
+            keys.add(parse_address(unfold(value).decode().strip("<> ")).key)
+        except (AddressError, UnicodeDecodeError):
+            continue
+    return frozenset(keys)

@@ -1,0 +1,284 @@
+"""One SMTP connection: aiosmtpd's protocol, with its reading, its DATA and its rules replaced.
+
+What is overridden, and why:
+- `__init__`: aiosmtpd inspects all its members at every connection (a twentieth of a message's time); its settings
+  are made once for each listener and copied. Its command limits are one dictionary for all; ours are the dialog's.
+- `_handle_client`: commands are read in chunks, so that pipelined ones are answered together; judged by dialog.Dialog.
+- `smtp_*`: bring the dialog's events to the reception and its replies back. None of them holds a rule.
+- `smtp_DATA`: octets go to the spool in chunks. aiosmtpd holds whole messages and lets bare CR and LF through.
+- `smtp_STARTTLS`: the loop's own TLS, which costs a tenth of the memory of asyncio's SSLProtocol.
+- `_timeout_cb`, `_reset_timeout`: counted from the last progress, and answered by 421 (RFC 5321 §4.5.3.2.7).
+- `eof_received`: a client that sends all and shuts down its side still gets its answers.
+- `handle_exception`: aiosmtpd says 500 and the exception's text; ours is 451 with an id that the log has too.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiosmtpd.smtp import SMTP
+
+from mailsuite.ids import new_id, reference
+from mailsuite.mail import reply as replies
+from mailsuite.mail.reply import Reply
+from mailsuite.mail.trace_fields import TlsInfo
+from smtpd_service.inbound import decisions
+from smtpd_service.inbound.admission import Admission
+from smtpd_service.inbound.content import ContentReader
+from smtpd_service.inbound.delivery import Client
+from smtpd_service.inbound.dialog import DataAsked, Dialog, Event, Terms, TlsAsked
+from smtpd_service.inbound.parameters import Mail, Rcpt
+from smtpd_service.inbound.reception import Reception, Surroundings
+from smtpd_service.inbound.sasl import Credentials
+from smtpd_service.inbound.spool import SpoolFile
+from smtpd_service.inbound.submission import Submission
+
+logger = logging.getLogger(__name__)
+
+CHUNK_OCTETS = 64 * 1024
+COMMAND_SECONDS = 300.0  # RFC 5321 §4.5.3.2.7
+CHUNK_SECONDS = 300.0  # RFC 5321 §4.5.3.2.5 asks for three minutes between blocks
+CONTENT_SECONDS = 600.0  # for a whole message, and one second more for every
+CONTENT_OCTETS_PER_SECOND = 256
+HANDSHAKE_SECONDS = 30.0
+ENDING_SECONDS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One kind of door. `implicit_tls` means that a connection begins with the handshake."""
+
+    name: str
+    terms: Terms
+    surroundings: Surroundings
+    admission: Admission
+    tls: ssl.SSLContext | None = None
+    implicit_tls: bool = False
+
+    def reception(self, client: Client) -> Reception:
+        """Return the side of a session that this listener's clients talk to."""
+        return (Submission if self.terms.submission else Reception)(self.surroundings, client)
+
+
+class Receiver(SMTP):
+    """One connection."""
+
+    _settings: dict[str, Any] = {}
+
+    @classmethod
+    def prepare(cls, loop: asyncio.AbstractEventLoop, hostname: str) -> None:
+        """Have aiosmtpd work out what is the same for all connections of this process; call once in the loop."""
+        model = cls.__new__(cls)
+        SMTP.__init__(model, None, hostname=hostname, enable_SMTPUTF8=True, loop=loop)
+        own = set(vars(asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), loop=loop)))
+        cls._settings = {name: value for name, value in vars(model).items() if name not in own and name[:5] != "_smtp"}
+        cls._settings |= {"command_size_limits": {}, "_timeout_handle": None}
+
+    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+        self.__dict__.update(self._settings)
+        asyncio.StreamReaderProtocol.__init__(
+            self, asyncio.StreamReader(limit=CHUNK_OCTETS, loop=loop), self._cb_client_connected, loop=loop
+        )
+        self._listener = listener
+        self._deadline: float | None = None
+        self._busy = self._ending = self._admitted = False
+
+    # The connection's life
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        self._client = Client(address.removeprefix("::ffff:"), self._listener.name)
+        self._reception = self._listener.reception(self._client)
+        refusal = self._listener.admission.admit(self, self._client.address)
+        if refusal:
+            assert isinstance(transport, asyncio.WriteTransport)
+            transport.write(f"{self._reception.refuse(refusal)}\r\n".encode())
+            transport.close()
+            return
+        self._admitted = True
+        self._dialog = Dialog(self._listener.terms, tls=self._listener.implicit_tls)
+        if self._listener.implicit_tls:
+            self._client.tls = _tls_info(transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._admitted:
+            self._admitted = False
+            self._listener.admission.leave(self, self._client.address)
+            super().connection_lost(error)
+
+    def eof_received(self) -> bool | None:
+        if not self._admitted or self.transport is None:
+            return None
+        self._reader.feed_eof()
+        # On TLS there is no half-closed connection.
+        return self._client.tls is None
+
+    def end(self) -> None:
+        """Close with 421 as soon as nothing is under way (RFC 5321 §3.8); what has been acknowledged stands."""
+        self._ending = True
+        if not self._busy:
+            self._hang_up(replies.SHUTTING_DOWN)
+
+    # Time
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        self._deadline = self.loop.time() + (duration or COMMAND_SECONDS)
+        if self._timeout_handle is None:
+            self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)
+
+    def _timeout_cb(self) -> None:
+        # One timer that looks again is cheaper than one for each command.
+        deadline = self._deadline if self._deadline is not None else self.loop.time() + COMMAND_SECONDS
+        if self._deadline is not None and self.loop.time() >= self._deadline:
+            self._hang_up(replies.TIMED_OUT)
+        else:
+            self._timeout_handle = self.loop.call_at(deadline, self._timeout_cb)
+
+    def _hang_up(self, reply: Reply) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self._dialog.end(reply)
+            self.transport.write(self._dialog.data_to_send())
+            self.transport.close()
+
+    # Commands
+
+    async def _handle_client(self) -> None:
+        self._dialog.greet()
+        try:
+            while True:
+                while (event := self._dialog.next_event()) is not None:
+                    await self._dispatch(event)
+                if self._ending and not self._dialog.closed:
+                    self._dialog.end(replies.SHUTTING_DOWN)
+                await self._flush()
+                if self._dialog.closed:
+                    break
+                chunk = await self._read(COMMAND_SECONDS)
+                if not chunk:
+                    break
+                self._dialog.receive_data(chunk)
+        except (ConnectionError, ssl.SSLError, TimeoutError) as error:
+            logger.debug("%s: connection lost: %s", self._client.address, error)
+        finally:
+            if self.transport is not None:
+                self.transport.close()
+
+    async def _dispatch(self, event: Event) -> None:
+        self._busy = True
+        try:
+            await _METHODS[type(event)](self, event)
+        except (ConnectionError, ssl.SSLError):
+            raise
+        except Exception as error:
+            self._dialog.end(await self.handle_exception(error))
+        finally:
+            self._busy = False
+
+    async def handle_exception(self, error: Exception) -> Reply:
+        """Log a bug under an id that the reply carries. The session ends, since nobody knows where it stands."""
+        bug = reference(new_id())
+        logger.error("bug %s in a session with %s", bug, self._client.address, exc_info=error)
+        return Reply(421, "3.0", f"Temporary error here, try again later ({bug})")
+
+    async def smtp_MAIL(self, event: Mail) -> None:
+        self._tell_client()
+        self._dialog.answer(await self._reception.mail(event))
+
+    async def smtp_RCPT(self, event: Rcpt) -> None:
+        self._dialog.answer(await self._reception.rcpt(event))
+
+    async def smtp_AUTH(self, event: Credentials) -> None:
+        self._tell_client()
+        assert isinstance(self._reception, Submission)
+        self._dialog.answer(await self._reception.login(event))
+
+    async def smtp_STARTTLS(self, event: TlsAsked) -> None:
+        assert self._listener.tls is not None
+        self._dialog.answer(replies.START_TLS)
+        self._writer.write(self._dialog.data_to_send())
+        try:
+            await self._writer.start_tls(self._listener.tls, ssl_handshake_timeout=HANDSHAKE_SECONDS)
+        except (OSError, TimeoutError) as error:
+            logger.info("%s: TLS handshake failed: %s", self._client.address, error)
+            raise ConnectionAbortedError("no TLS") from error
+        # Nothing that came in clear text may be taken for something said under TLS (RFC 3207 §4.2).
+        await self._drop_clear_text()
+        self.transport = self._writer.transport
+        self._client.tls = _tls_info(self.transport)
+        self._client.submitter = None
+        self._dialog.tls_started()
+
+    async def smtp_DATA(self, event: DataAsked) -> None:
+        self._dialog.answer(replies.SEND_DATA)
+        await self._flush()
+        content, file = ContentReader(), self._listener.surroundings.spool.new_file()
+        try:
+            complete = await self._receive(content, file)
+        except BaseException:
+            file.discard()
+            raise
+        if not complete:
+            file.discard()
+            raise ConnectionAbortedError("end of stream inside DATA")
+        flaw = decisions.content(
+            too_big=content.size_octets > self._listener.terms.size_limit,
+            bare_line_ending=content.has_bare_line_ending and not self._listener.terms.submission,
+            nul=content.has_nul,
+        )
+        self._deadline = None
+        # Shielded: a client that goes away now does not undo what may have been committed.
+        reply = await asyncio.shield(asyncio.ensure_future(self._reception.message(file, flaw)))
+        self._dialog.message_answered(reply, content.rest)
+
+    async def _receive(self, content: ContentReader, file: SpoolFile) -> bool:
+        """Move the content to the spool; past the size limit it is read on, to stay in step, but thrown away."""
+        began, limit = self.loop.time(), self._listener.terms.size_limit
+        chunk = self._dialog.take_rest()
+        while True:
+            octets = content.feed(chunk)
+            if content.size_octets <= limit and not content.has_nul:
+                await file.write(octets)
+            if content.ended:
+                return True
+            left = began + CONTENT_SECONDS + content.size_octets / CONTENT_OCTETS_PER_SECOND - self.loop.time()
+            chunk = await self._read(max(1.0, min(CHUNK_SECONDS, left)))
+            if not chunk:
+                return False
+
+    async def _read(self, seconds: float) -> bytes:
+        self._reset_timeout(seconds)
+        return await self._reader.read(CHUNK_OCTETS)
+
+    async def _flush(self) -> None:
+        octets = self._dialog.data_to_send()
+        if octets and self.transport is not None:
+            self._writer.write(octets)
+            await self._writer.drain()
+
+    async def _drop_clear_text(self) -> None:
+        buffer: bytearray = self._reader._buffer  # type: ignore[attr-defined]
+        buffer.clear()
+        self._reader._transport = self._writer.transport  # type: ignore[attr-defined]
+
+    def _tell_client(self) -> None:
+        self._client.hello, self._client.extended = self._dialog.hello, self._dialog.extended
+
+
+_METHODS: dict[type[Any], Callable[[Receiver, Any], Awaitable[None]]] = {
+    Mail: Receiver.smtp_MAIL,
+    Rcpt: Receiver.smtp_RCPT,
+    Credentials: Receiver.smtp_AUTH,
+    TlsAsked: Receiver.smtp_STARTTLS,
+    DataAsked: Receiver.smtp_DATA,
+}
+
+
+def _tls_info(transport: asyncio.BaseTransport) -> TlsInfo:
+    cipher = transport.get_extra_info("cipher") or ("", "", 0)
+    session = transport.get_extra_info("ssl_object")
+    return TlsInfo((session.version() if session else cipher[1]) or cipher[1], cipher[0])

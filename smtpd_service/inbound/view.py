@@ -1,0 +1,70 @@
+"""What receiving mail needs of the directory and the store, as protocols: rules and tests need no database."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mailsuite.directory.resolution import Resolution
+from mailsuite.mail.address import Address, Path
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """Who has logged in. `mailbox_id` and `domain_id` are None where the name used is no mailbox's; `login` is the
+    directory's own note of it."""
+
+    user_id: int
+    name: str
+    mailbox_id: int | None = None
+    domain_id: int | None = None
+    login: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAnswer:
+    """`submitter` is None when the login failed, `try_later` when a right password would fail too. Wait
+    `delay_seconds` before saying anything."""
+
+    submitter: Submitter | None
+    try_later: bool = False
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """An active DKIM key: `private_key` is PKCS#8 PEM, `algorithm` rsa or ed25519."""
+
+    domain: str
+    selector: str
+    algorithm: str
+    private_key: str
+
+
+class DirectoryView(Protocol):
+    """Asked at every recipient, so it answers from memory where it can."""
+
+    async def resolve(self, path: Path) -> Resolution: ...
+
+    async def is_hosted(self, domain: str) -> bool: ...
+
+    async def used_octets(self, mailbox_id: int) -> int: ...
+
+    async def may_send_as(self, user_id: int, address: Address) -> bool: ...
+
+    async def login(self, name: str, password: str, client_address: str) -> LoginAnswer: ...
+
+    async def still_holds(self, submitter: Submitter) -> bool:
+        """Whether a login of minutes ago would still succeed."""
+        ...
+
+    async def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
+        """The active keys with which mail from an address at `domain` is signed, RSA first; none for a domain that is
+        not ours. Raises when one can't be opened: mail waits rather than go unsigned."""
+        ...
+
+
+class Store(Protocol):
+    """mailsuite.store.client.StoreClient, or a test's own."""
+
+    async def run(self, operation: Any) -> Any: ...
+
+    def send(self, operation: Any) -> None: ...

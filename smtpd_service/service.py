@@ -1,0 +1,62 @@
+"""The smtpd service: wires configuration, directory, store and listeners together and serves until told to end."""
+
+import asyncio
+import os
+
+import uvloop
+
+from mailsuite.configuration import Configuration
+from mailsuite.secrets import site_keys
+from mailsuite.store.client import StoreClient
+from mailsuite.supervisor.services import ServiceContext, watch_for_end
+from mailsuite.tls import server_context
+from smtpd_service.inbound.admission import Admission
+from smtpd_service.inbound.delivery import Composer
+from smtpd_service.inbound.directory_view import OrmDirectory
+from smtpd_service.inbound.listener import close, listen, make_listeners
+from smtpd_service.inbound.reception import Surroundings
+from smtpd_service.inbound.spool import Spool
+
+MAX_CONNECTIONS = 1000
+MAX_CONNECTIONS_PER_ADDRESS = 50
+
+
+def run(context: ServiceContext) -> None:
+    """Serve SMTP until the context says to end."""
+    # Short look-ups run in the loop on purpose (directory_view.py).
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    uvloop.run(_serve(context))
+
+
+async def _serve(context: ServiceContext) -> None:
+    configuration = context.configuration
+    store = StoreClient(configuration.store_socket)
+    admission = Admission(
+        total=max(1, MAX_CONNECTIONS // context.workers),
+        per_address=max(1, MAX_CONNECTIONS_PER_ADDRESS // context.workers),
+    )
+    ended = asyncio.Event()
+    watch_for_end(context, asyncio.get_running_loop(), ended.set)
+    listeners = make_listeners(
+        _surroundings(configuration, store),
+        admission,
+        size_limit=configuration.message_size,
+        mx_tls=server_context(configuration.certificate, configuration.certificate_key, tickets=False),
+        submission_tls=server_context(configuration.certificate, configuration.certificate_key),
+    )
+    servers = await listen(listeners, context.sockets)
+    await ended.wait()
+    await close(servers, admission)
+    await store.close()
+
+
+def _surroundings(configuration: Configuration, store: StoreClient) -> Surroundings:
+    srs_secrets = tuple(site_keys("srs"))
+    return Surroundings(
+        hostname=configuration.hostname,
+        directory=OrmDirectory(),
+        store=store,
+        spool=Spool(configuration.spool),
+        composer=Composer(configuration.hostname, srs_secrets),
+        srs_secrets=srs_secrets,
+    )

@@ -1,0 +1,79 @@
+import pytest
+
+from smtpd_service.inbound.content import ContentReader
+
+WHOLE = [
+    (b".\r\n", b"", b""),
+    (b"\r\n.\r\n", b"\r\n", b""),
+    (b"a\r\n.\r\n", b"a\r\n", b""),
+    (b"a\r\n.\r\nQUIT\r\n", b"a\r\n", b"QUIT\r\n"),
+    (b"a\r\n.\r\n.\r\n", b"a\r\n", b".\r\n"),
+    (b"..\r\n.\r\n", b".\r\n", b""),
+    (b"...\r\n.\r\n", b"..\r\n", b""),
+    (b"a\r\n..\r\n..b\r\n.\r\n", b"a\r\n.\r\n.b\r\n", b""),
+    (b".a\r\n.\r\n", b"a\r\n", b""),
+    (b"\r\n\r\n\r\n.\r\n", b"\r\n\r\n\r\n", b""),
+    (b"a.\r\n.\r\n", b"a.\r\n", b""),
+    (b"a\r\n. \r\n.\r\n", b"a\r\n \r\n", b""),
+]
+# What some server somewhere takes for the end of data, or for a line end
+SMUGGLED = [
+    b"a\n.\n",
+    b"a\n.\r\n",
+    b"a\r\n.\n",
+    b"a\r.\r",
+    b"a\r.\r\n",
+    b"a\r\n.\r",
+    b"a\n\n.\r\n",
+    b"a\r\r\n.\r\r\n",
+    b"a\r\n\r.\r\n",
+    b"a\n..\n",
+    b"a\r\0\n.\r\0\n",
+    b".\n",
+    b".\r",
+    b"\n.\r\n",
+    b"\r.\r\n",
+]
+
+
+def read(octets: bytes, cuts: tuple[int, ...] = ()) -> tuple[ContentReader, bytes]:
+    reader, content, start = ContentReader(), b"", 0
+    for end in (*cuts, len(octets)):
+        if not reader.ended:
+            content += reader.feed(octets[start:end])
+            start = end
+    reader.rest += octets[start:]
+    return reader, content
+
+
+@pytest.mark.parametrize(("octets", "content", "rest"), WHOLE)
+def test_content_is_the_same_wherever_the_chunks_are_cut(octets, content, rest):
+    for first in range(len(octets) + 1):
+        for second in range(first, len(octets) + 1):
+            reader, got = read(octets, (first, second))
+            assert (got, reader.rest, reader.ended) == (content, rest, True)
+            assert not reader.has_bare_line_ending
+            assert reader.size_octets == len(content)
+
+
+@pytest.mark.parametrize("octets", SMUGGLED)
+def test_nothing_but_crlf_dot_crlf_ends_a_message(octets):
+    whole = octets + b"MAIL FROM:<x@example.org>\r\n.\r\n"
+    for cut in range(len(whole) + 1):
+        reader, got = read(whole, (cut,))
+        assert reader.ended
+        assert got.endswith(b"MAIL FROM:<x@example.org>\r\n")
+        assert reader.has_bare_line_ending
+
+
+def test_nul_is_seen_in_any_chunk():
+    for cut in range(8):
+        reader, _ = read(b"ab\0cd\r\n.\r\n", (cut,))
+        assert reader.has_nul
+
+
+def test_one_octet_at_a_time():
+    octets = b".x\r\n..y\r\n.\r\nNOOP\r\n"
+    reader, got = read(octets, tuple(range(len(octets))))
+    assert got == b"x\r\n.y\r\n"
+    assert reader.rest == b"NOOP\r\n"
