@@ -44,6 +44,8 @@ PRODUCTION_PORTS = {
 # From minutes to hours: most temporary refusals (greylisting, a restart) end within the first half hour.
 RETRY_SCHEDULE = tuple(timedelta(minutes=m) for m in (5, 15, 30, 60, 120, 240, 480))
 
+MESSAGE_SIZE = 50 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
@@ -60,6 +62,7 @@ class Configuration:
     allow_private_hosts: tuple[IPv4Network | IPv6Network, ...]
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     retry_schedule: tuple[timedelta, ...]
+    message_size: int
 
     @property
     def blobs(self) -> Path:
@@ -104,6 +107,7 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         allow_private_hosts=env.networks("MAILSUITE_ALLOW_PRIVATE_HOSTS"),
         trusted_proxies=env.networks("MAILSUITE_TRUSTED_PROXIES"),
         retry_schedule=env.durations("MAILSUITE_RETRY", RETRY_SCHEDULE),
+        message_size=env.integer("MAILSUITE_MESSAGE_SIZE", MESSAGE_SIZE, 64 * 1024, 2**31),
     )
 
 
