@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class SmtpdServiceConfig(AppConfig):
+    name = "smtpd_service"
+    label = "smtpd_service"
