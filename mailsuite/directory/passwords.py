@@ -1,6 +1,8 @@
-"""How passwords are kept: argon2id with 19 MiB, two passes, one lane (RFC 9106's shape at OWASP's small-memory setting)."""
+"""How passwords are kept: argon2id with 19 MiB, two passes, one lane (RFC 9106, at OWASP's small-memory setting)."""
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
+
+LONGEST_PASSWORD = 1000
 
 
 class Argon2idHasher(Argon2PasswordHasher):

@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import User
+from mailsuite.directory.passwords import LONGEST_PASSWORD
 
 
 def check_strength(password: str, email: str = "", name: str = "") -> None:
@@ -20,6 +21,8 @@ def hash_password(password: str, *, email: str = "", name: str = "", weak_passwo
     """The argon2id hash to keep; takes some 20 ms of a core, so call it outside of any transaction."""
     if not password:
         raise DirectoryError("The password is empty: give one.")
+    if len(password) > LONGEST_PASSWORD:
+        raise DirectoryError(f"The password is longer than {LONGEST_PASSWORD} characters: shorten it.")
     if not weak_password_ok:
         check_strength(password, email, name)
     return make_password(password)

@@ -1,0 +1,201 @@
+"""Who somebody is, by name and password: one way for SMTP, IMAP, POP3 and the web.
+
+In this order: an app password, found by one keyed hash; a login that this process verified minutes ago; the throttle's
+word (throttle.py has its rules); argon2id, at most one per core at a time. Names that nobody has cost the same as those
+that somebody has, and fail alike. A verified login is remembered under a hash keyed by this process, only as long as
+the directory's version stays the same; a failure never. No transaction is open while anything is hashed.
+
+Synchronous and safe to call from several threads; never from an event loop.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from django.contrib.auth.hashers import check_password, make_password
+from django.db import transaction
+
+from mailsuite.directory import accounts, app_password, login_log, throttle
+from mailsuite.directory.accounts import Account
+from mailsuite.directory.passwords import LONGEST_PASSWORD
+from mailsuite.directory.throttle import Attempt, Verdict
+from mailsuite.directory.version import directory_version
+
+REMEMBER_SECONDS = 300.0
+REMEMBERED = 10_000
+_PROCESS_KEY = secrets.token_bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """What came of a login. `reason` is "" for success, else one word for log and trace:
+
+    wrong-credentials, too-many-failures, suspended, disabled, no-mailbox, not-allowed. A stranger may be told only of
+    too-many-failures (temporary) apart from all others. Wait `delay_seconds` before you answer, whatever the answer.
+    `credential_id` names the app password, None for the account's own.
+    """
+
+    user_id: int | None = None
+    mailbox_id: int | None = None
+    address: str = ""
+    quota_octets: int = 0
+    credential_version: int = 0
+    reason: str = ""
+    delay_seconds: float = 0.0
+    credential_id: int | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.reason == ""
+
+
+class _Remembered:
+    """Verified logins: fingerprint to (directory version, when it is forgotten)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+
+    def holds(self, fingerprint: bytes, version: int) -> bool:
+        with self._lock:
+            known, until = self._entries.get(fingerprint, (None, 0.0))
+        return known == version and time.monotonic() < until
+
+    def add(self, fingerprint: bytes, version: int) -> None:
+        with self._lock:
+            self._entries[fingerprint] = (version, time.monotonic() + REMEMBER_SECONDS)
+            self._entries.move_to_end(fingerprint)
+            while len(self._entries) > REMEMBERED:
+                self._entries.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+
+
+_remembered = _Remembered()
+_repeats = throttle.Repeats()
+_hashing = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+
+def authenticate(
+    name: str, password: str, *, protocol: str, client_address: str, now: datetime | None = None
+) -> Authentication:
+    """What comes of signing in as `name` over smtp, imap, pop3 or web; writes it to the log of logins."""
+    now = now or datetime.now(UTC)
+    version = directory_version()
+    account = accounts.find(name)
+    attempt = Attempt(client_address, account.address_key if account else accounts.key_of(name))
+    if protocol != "web" and (by_app := _by_app_password(account, password, protocol, now)):
+        return _settle(by_app, attempt, protocol, now)
+    fingerprint = (
+        _fingerprint("login", str(account.user_id), str(account.credential_version), password) if account else b""
+    )
+    if account and _remembered.holds(fingerprint, version):
+        return _settle(_admit(account, protocol), attempt, protocol, now)
+    with _hashing:
+        # Asked while holding a place, so that a burst of connections is counted one after the other.
+        known = False
+        if throttle.verdict(attempt, now) is Verdict.BLOCKED:
+            known = account is not None and login_log.is_known_good(account.user_id, client_address, now)
+            if not known:
+                return _settle(Authentication(reason="too-many-failures"), attempt, protocol, now)
+        right = _check(account, password)
+        if not right:
+            return _fail(account, attempt, password, protocol, now, slow=known)
+    assert account is not None
+    _remembered.add(fingerprint, version)
+    with transaction.atomic():
+        throttle.record_success(attempt)
+    return _settle(_admit(account, protocol, delay=throttle.SLOW_SECONDS if known else 0.0), attempt, protocol, now)
+
+
+def session_is_valid(authentication: Authentication) -> bool:
+    """Whether a session that was opened so may go on: account, mailbox, domain and credential are as they were. Ask
+    when the directory's version has changed."""
+    return accounts.still_holds(
+        authentication.user_id,
+        authentication.mailbox_id,
+        authentication.credential_version,
+        authentication.credential_id,
+        datetime.now(UTC),
+    )
+
+
+def forget_logins() -> None:
+    """Forgets the logins that this process verified."""
+    _remembered.clear()
+
+
+def _by_app_password(account: Account | None, password: str, protocol: str, now: datetime) -> Authentication | None:
+    """What an app password opens; None when it is none of this account's."""
+    digests = app_password.digests(password)
+    found = accounts.app_password(account.user_id, digests, now) if account and digests else None
+    if account is None or found is None:
+        return None
+    if protocol not in found.scopes:
+        return Authentication(reason="not-allowed")
+    return _admit(account, protocol, credential_id=found.credential_id)
+
+
+def _admit(account: Account, protocol: str, *, delay: float = 0.0, credential_id: int | None = None) -> Authentication:
+    """The answer to a right password: not everybody who knows it may come in."""
+    reason = account.refusal(needs_mailbox=protocol != "web")
+    if reason:
+        return Authentication(reason=reason, delay_seconds=delay)
+    return Authentication(
+        account.user_id,
+        account.mailbox_id,
+        account.address,
+        account.quota_octets,
+        account.credential_version,
+        "",
+        delay,
+        credential_id,
+    )
+
+
+def _check(account: Account | None, password: str) -> bool:
+    """One argon2id, whoever the name is and whatever the password."""
+    # A lone surrogate, as octets that are no UTF-8 may leave behind, can't be hashed.
+    sound = len(password) <= LONGEST_PASSWORD and not any("\ud800" <= character <= "\udfff" for character in password)
+    known = account.password_hash if account and sound and account.password_hash.startswith("argon2") else ""
+    right = check_password(password if sound else "", known or _dummy_hash())
+    return bool(known) and right
+
+
+def _fail(
+    account: Account | None, attempt: Attempt, password: str, protocol: str, now: datetime, *, slow: bool
+) -> Authentication:
+    delay = throttle.DELAY_SECONDS[0]
+    with transaction.atomic():
+        if not _repeats.is_repeat(_fingerprint("failure", attempt.pair, password), now):
+            delay = throttle.record_failure(attempt, now)
+        login_log.record_failure(account, attempt, protocol, "wrong-credentials", now)
+    return Authentication(reason="wrong-credentials", delay_seconds=throttle.SLOW_SECONDS if slow else delay)
+
+
+def _settle(answer: Authentication, attempt: Attempt, protocol: str, now: datetime) -> Authentication:
+    """Writes to the log what needed no hashing or passed it."""
+    if answer.succeeded and answer.user_id is not None:
+        login_log.record_success(answer.user_id, attempt, protocol, answer.credential_id, now)
+    else:
+        login_log.record_refusal(attempt, protocol, answer.reason, now)
+    return answer
+
+
+def _fingerprint(*parts: str) -> bytes:
+    text = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hmac.new(_PROCESS_KEY, text, hashlib.sha256).digest()
+
+
+@lru_cache(maxsize=1)
+def _dummy_hash() -> str:
+    return make_password(secrets.token_urlsafe(16))

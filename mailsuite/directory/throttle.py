@@ -1,0 +1,157 @@
+"""How failed logins slow down those who fail, over SMTP, IMAP, POP3 and web together. All state is in LoginThrottle.
+
+A *network* is an IPv4 address or an IPv6 /64. Three counters move with each counted failure: of the pair (network,
+account), of the account, of the network. Above its allowance a counter blocks, for longer with each further failure.
+The rules, each of which has a row in the tests:
+
+1. A failure is answered late: DELAY_SECONDS grows with the failures of the pair.
+2. A blocked pair, account or network is refused before anything is hashed, and what is refused is not counted: so one
+   client with an old password can't run up the count of the network that its household shares.
+3. The same wrong password from the same pair counts once (for the first REPEATS): a client that fails opens several
+   connections at once and tries again every few minutes, which is no guessing.
+4. A network from which the account was signed in to within KNOWN_GOOD is *known*: no block refuses it, it is only
+   answered SLOW_SECONDS late while one holds. Neither somebody else behind the same address nor an attack from
+   everywhere locks its owner out.
+5. A success clears its pair's counter and no other: signing in to an account of one's own must not buy more guesses.
+6. App passwords, which nobody can guess, and logins verified minutes ago are not asked about (authentication.py).
+
+What an attacker gets: PAIR.allowed guesses at an account from each network per window, ACCOUNT.allowed from all unknown
+ones, NETWORK.allowed at all accounts from one. Accounts that don't exist are counted like those that do.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from django.db import transaction
+
+from mailsuite.directory.models import LoginThrottle
+
+KNOWN_GOOD = timedelta(days=30)
+DELAY_SECONDS = (0.5, 1.0, 2.0, 4.0)
+SLOW_SECONDS = 5.0
+REPEATS = 10
+REMEMBERED_REPEATS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`allowed` failures within `window`; the next one blocks for `first`, each further one for twice as long."""
+
+    window: timedelta
+    allowed: int
+    first: timedelta
+    longest: timedelta
+
+
+PAIR = Limit(timedelta(minutes=10), 5, timedelta(seconds=30), timedelta(minutes=15))
+ACCOUNT = Limit(timedelta(hours=1), 30, timedelta(minutes=1), timedelta(minutes=15))
+NETWORK = Limit(timedelta(hours=1), 40, timedelta(minutes=1), timedelta(hours=1))
+
+
+class Verdict(Enum):
+    FREE = "free"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Who tries to get where. `account` is an address key, whether anybody has it or not."""
+
+    client_address: str
+    account: str
+
+    @property
+    def limits(self) -> dict[str, Limit]:
+        """The counters it moves, by key."""
+        net = network(self.client_address)
+        return {f"net:{net} {self.account}": PAIR, f"account:{self.account}": ACCOUNT, f"net:{net}": NETWORK}
+
+    @property
+    def pair(self) -> str:
+        return next(iter(self.limits))
+
+
+def network(client_address: str) -> str:
+    """The network that counts as one client: an IPv4 address, an IPv6 /64."""
+    try:
+        address = ip_address(client_address.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def verdict(attempt: Attempt, now: datetime) -> Verdict:
+    """Whether one of the attempt's counters blocks it now."""
+    rows = LoginThrottle.objects.using("reader").filter(key__in=attempt.limits, blocked_until__gt=now)
+    return Verdict.BLOCKED if rows.exists() else Verdict.FREE
+
+
+def record_failure(attempt: Attempt, now: datetime) -> float:
+    """Counts a failure in the caller's transaction; returns how many seconds late it should be answered."""
+    limits = attempt.limits
+    # Sorted, so that two transactions that lock the same rows don't wait for each other.
+    keys = sorted(limits)
+    LoginThrottle.objects.bulk_create(
+        [LoginThrottle(key=key, window_started_at=now) for key in keys], ignore_conflicts=True
+    )
+    rows = list(LoginThrottle.objects.select_for_update().filter(key__in=keys).order_by("key"))
+    for row in rows:
+        _count(row, limits[row.key], now)
+    LoginThrottle.objects.bulk_update(rows, ["failures", "window_started_at", "blocked_until"])
+    failures = next((row.failures for row in rows if row.key == attempt.pair), 1)
+    return DELAY_SECONDS[min(failures, len(DELAY_SECONDS)) - 1]
+
+
+def record_success(attempt: Attempt) -> None:
+    """Forgets the pair's failures, in the caller's transaction."""
+    LoginThrottle.objects.filter(key=attempt.pair).delete()
+
+
+def lift(keys: list[str]) -> None:
+    """Forgets these counters."""
+    LoginThrottle.objects.filter(key__in=keys).delete()
+
+
+def forget_old(now: datetime) -> int:
+    """Deletes counters that no longer matter; returns how many. For the periodic work."""
+    old = LoginThrottle.objects.filter(window_started_at__lt=now - timedelta(days=1))
+    with transaction.atomic():
+        return old.exclude(blocked_until__gt=now).delete()[0]
+
+
+class Repeats:
+    """Which wrong passwords were tried lately, as keyed fingerprints of this process (rule 3)."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[bytes, tuple[datetime, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def is_repeat(self, fingerprint: bytes, now: datetime) -> bool:
+        """Whether this failure is one that was counted already."""
+        with self._lock:
+            since, times = self._seen.get(fingerprint, (now, 0))
+            if now - since > PAIR.window:
+                since, times = now, 0
+            self._seen[fingerprint] = (since, times + 1)
+            self._seen.move_to_end(fingerprint)
+            while len(self._seen) > REMEMBERED_REPEATS:
+                self._seen.popitem(last=False)
+            return 0 < times <= REPEATS
+
+
+def _count(row: LoginThrottle, limit: Limit, now: datetime) -> None:
+    """A window begins anew with the first failure after it has passed and any block has ended."""
+    ends = max(row.window_started_at + limit.window, row.blocked_until or row.window_started_at)
+    # A block's end is the window's: without the grace an attacker would begin anew after every block.
+    if now > ends + limit.window * bool(row.blocked_until):
+        row.failures, row.window_started_at, row.blocked_until = 0, now, None
+    row.failures += 1
+    over = row.failures - limit.allowed
+    if over > 0:
+        row.blocked_until = now + min(limit.first * 2 ** min(over - 1, 20), limit.longest)

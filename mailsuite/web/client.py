@@ -1,0 +1,30 @@
+"""Who is at the other end of a web request, seen through the proxies that MAILSUITE_TRUSTED_PROXIES names."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def client_address(request: HttpRequest) -> str:
+    """The client's IP address; "" when the server did not say one."""
+    address = str(request.META.get("REMOTE_ADDR", ""))
+    hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    # From the right: each trusted proxy vouches for the one it wrote down, nobody for what was there before.
+    while hops and _is_address(hops[-1]) and is_trusted_proxy(address):
+        address = hops.pop()
+    return address
+
+
+def is_trusted_proxy(address: str, networks: tuple[IPv4Network | IPv6Network, ...] | None = None) -> bool:
+    if networks is None:
+        networks = settings.MAILSUITE.trusted_proxies
+    return _is_address(address) and any(ip_address(address) in network for network in networks)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,259 @@
+"""Every change of the directory and what it refuses."""
+
+import pytest
+from django.contrib.auth.hashers import check_password
+
+from mailsuite.directory import lookup, services
+from mailsuite.directory.models import Alias, AliasTarget, Credential, Domain, Mailbox, User
+from mailsuite.directory.resolution import Kind
+from mailsuite.directory.services import DirectoryError
+from mailsuite.directory.version import directory_version
+from mailsuite.records.models import DkimKey
+from mailsuite.records.services import make_key_pairs
+from mailsuite.store.models import Folder, Usage
+
+PASSWORD = "correct horse battery"
+
+
+def targets(address):
+    return sorted(AliasTarget.objects.filter(alias__address=address).values_list("address", flat=True))
+
+
+def local(address):
+    return [target.address for target in lookup.resolve(address).local]
+
+
+def test_a_domain_comes_with_keys_and_roles(administrator):
+    services.add_domain("Bücher.example", postmaster="me@remote.example")
+    assert Domain.objects.get().name == "xn--bcher-kva.example"
+    assert (
+        targets("postmaster@xn--bcher-kva.example") == targets("abuse@xn--bcher-kva.example") == ["me@remote.example"]
+    )
+    states = dict(DkimKey.objects.values_list("algorithm", "state"))
+    assert states == {"rsa": "active", "ed25519": "pending"}
+    assert "PRIVATE KEY" not in "".join(DkimKey.objects.values_list("private_key", flat=True))
+    (key,) = lookup.dkim_keys("xn--bcher-kva.example")
+    assert key.private_key.startswith("-----BEGIN PRIVATE KEY-----")
+
+
+@pytest.mark.parametrize("name", ["", "nodots", "-x.example", "exa mple.org", "192.0.2.1", "a..example"])
+def test_bad_domain_names_are_refused(db, name):
+    with pytest.raises(DirectoryError):
+        services.add_domain(name, key_pairs=[])
+    assert not Domain.objects.exists()
+
+
+def test_roles_lead_to_the_first_mailbox_while_the_administrator_has_none(domain, settings):
+    assert targets("postmaster@example.org") == ["admin@localhost"]
+    assert settings.MAILSUITE.hostname == "localhost"
+    services.add_mailbox("ann@example.org", PASSWORD)
+    assert targets("postmaster@example.org") == ["ann@example.org"]
+    services.add_mailbox("bob@example.org", PASSWORD)
+    assert targets("abuse@example.org") == ["ann@example.org"]
+
+
+def test_a_mailbox_may_take_the_place_of_its_domain_role(domain):
+    services.add_mailbox("postmaster@example.org", PASSWORD)
+    assert local("postmaster@example.org") == ["postmaster@example.org"]
+    assert local("abuse@example.org") == ["postmaster@example.org"]
+
+
+def test_a_mailbox_comes_with_account_folders_and_quota(administrator):
+    services.add_domain("example.org", default_quota_octets=5000, key_pairs=[])
+    mailbox_id = services.add_mailbox("Ann@example.org", PASSWORD, name="Ann")
+    mailbox = Mailbox.objects.get(pk=mailbox_id)
+    assert (mailbox.quota_octets, mailbox.user.email, mailbox.user.name) == (5000, "Ann@example.org", "Ann")
+    assert check_password(PASSWORD, mailbox.user.password)
+    assert Usage.objects.filter(pk=mailbox_id).exists()
+    assert set(Folder.objects.values_list("role", flat=True)) == {"inbox", "sent", "drafts", "trash", "junk", "archive"}
+
+
+@pytest.mark.parametrize(
+    ("address", "password", "words"),
+    [
+        ("ann@elsewhere.example", PASSWORD, "domain add elsewhere.example"),
+        ("ann@example.org", "short", "too weak"),
+        ("ann@example.org", "", "needs a password"),
+        ("ann@example.org", "x" * 1001, "longer than"),
+        ("ann", PASSWORD, "can't be an address"),
+        ("an n@example.org", PASSWORD, "can't be an address"),
+        ("info@example.org", PASSWORD, "is an alias"),
+    ],
+)
+def test_refused_mailboxes_say_what_to_do(domain, address, password, words):
+    services.add_alias("info@example.org", ["x@remote.example"])
+    with pytest.raises(DirectoryError, match=words):
+        services.add_mailbox(address, password)
+    assert not Mailbox.objects.exists() and User.objects.count() == 1
+
+
+def test_weak_passwords_pass_when_asked_for(domain):
+    services.add_mailbox("ann@example.org", "short", weak_password_ok=True)
+
+
+def test_an_administrators_password_is_not_changed_by_a_mailbox_of_that_address(domain):
+    boss = User.objects.create_superuser("boss@example.org", PASSWORD)
+    with pytest.raises(DirectoryError, match="administrator"):
+        services.add_mailbox("boss@example.org", "another password")
+    services.add_mailbox("boss@example.org")
+    assert Mailbox.objects.get().user == boss
+    assert check_password(PASSWORD, User.objects.get(pk=boss.pk).password)
+
+
+def test_twice_is_refused_in_any_case(ann):
+    with pytest.raises(DirectoryError, match="already"):
+        services.add_mailbox("ANN@EXAMPLE.ORG", PASSWORD)
+    with pytest.raises(DirectoryError, match="already"):
+        services.add_domain("EXAMPLE.org", key_pairs=[])
+
+
+def test_removed_means_unknown_and_free_for_somebody_else(ann):
+    old = Mailbox.objects.get(user=ann)
+    services.add_app_password(ann.pk, "phone")
+    services.remove_mailbox("ann@example.org")
+    assert lookup.resolve("ann@example.org").kind is Kind.UNKNOWN
+    assert not User.objects.get(pk=ann.pk).is_active
+    assert Credential.objects.get().revoked_at
+    new = services.add_mailbox("ann@example.org", "another long password")
+    assert new != old.pk
+    assert [target.mailbox_id for target in lookup.resolve("ann@example.org").local] == [new]
+    assert Mailbox.objects.get(pk=old.pk).state == "removed"
+
+
+def test_suspended_mailboxes_still_receive(ann):
+    services.suspend_mailbox("ann@example.org")
+    assert [target.state for target in lookup.resolve("ann@example.org").local] == ["suspended"]
+    services.resume_mailbox("ann@example.org")
+    assert [target.state for target in lookup.resolve("ann@example.org").local] == ["active"]
+
+
+def test_a_disabled_and_a_removed_domain(ann):
+    services.set_domain_state("example.org", disabled=True)
+    assert lookup.resolve("ann@example.org").kind is Kind.DISABLED
+    services.set_domain_state("example.org", disabled=False)
+    services.remove_domain("example.org")
+    assert lookup.resolve("ann@example.org").kind is Kind.UNHOSTED
+    services.add_domain("example.org", key_pairs=[])
+    assert lookup.resolve("ann@example.org").kind is Kind.UNKNOWN
+
+
+def test_another_name_of_a_domain(ann):
+    services.add_domain("example.net", alias_of="example.org", key_pairs=make_key_pairs())
+    assert local("ann@example.net") == ["ann@example.org"]
+    assert lookup.dkim_keys("example.net")
+    assert lookup.may_send_as(ann.pk, "ann@example.net")
+    with pytest.raises(DirectoryError, match="another name of example.org"):
+        services.add_mailbox("bob@example.net", PASSWORD)
+    with pytest.raises(DirectoryError, match="another name"):
+        services.add_domain("example.com", alias_of="example.net", key_pairs=[])
+
+
+@pytest.mark.parametrize(
+    ("address", "to", "words"),
+    [
+        ("a@example.org", [], "at least one"),
+        ("a@example.org", ["nobody@example.org"], "There is no nobody@example.org"),
+        ("a@example.org", ["a@example.org"], "circle"),
+        ("a@example.org", ["a+x@example.org"], "circle"),
+        ("@example.org", ["typo@example.org"], "circle"),
+        ("*@example.org", ["typo@example.org"], "circle"),
+        ("sales-*@example.org", ["sales-uk@example.org"], "circle"),
+        ("ann@example.org", ["x@remote.example"], "is a mailbox"),
+        ("a@remote.example", ["ann@example.org"], "not hosted"),
+        ("a@example.org", ["no at sign"], "can't be an address"),
+        ("nothing", ["ann@example.org"], "has no @"),
+    ],
+)
+def test_refused_aliases_say_why(ann, address, to, words):
+    count = Alias.objects.count()
+    with pytest.raises(DirectoryError, match=words):
+        services.add_alias(address, to)
+    assert Alias.objects.count() == count
+
+
+def test_a_circle_over_several_aliases_is_refused(ann):
+    services.add_alias("a@example.org", ["ann@example.org"])
+    services.add_alias("b@example.org", ["a@example.org"])
+    with pytest.raises(DirectoryError, match="circle"):
+        services.change_alias("a@example.org", targets=["b@example.org"])
+    assert targets("a@example.org") == ["ann@example.org"]
+
+
+def test_kinds_of_aliases(ann):
+    for address in ("info@example.org", "@example.org", "sales-*@example.org"):
+        services.add_alias(address, ["ann@example.org"])
+    kinds = dict(
+        Alias.objects.exclude(address__in=["postmaster@example.org", "abuse@example.org"]).values_list(
+            "address", "kind"
+        )
+    )
+    assert kinds == {"info@example.org": "address", "@example.org": "catch-all", "sales-*@example.org": "pattern"}
+    services.remove_alias("@example.org")
+    assert lookup.resolve("whoever@example.org").kind is Kind.UNKNOWN
+
+
+def test_who_may_send_as_whom(ann):
+    services.add_mailbox("bob@example.org", PASSWORD)
+    services.add_alias("info@example.org", ["ann@example.org", "bob@example.org"])
+    services.add_alias("quiet@example.org", ["ann@example.org"], members_may_send=False)
+    services.add_alias("far@example.org", ["info@example.org"])
+    services.add_alias("@example.org", ["ann@example.org"])
+    services.grant_send_as(ann.pk, "boss@example.org")
+    services.grant_send_as(ann.pk, "@partner.example")
+    may = {
+        address: lookup.may_send_as(ann.pk, address)
+        for address in (
+            "ann@example.org", "ANN+shop@example.org", "info@example.org", "info+x@example.org", "boss@example.org",
+            "anyone@partner.example", "quiet@example.org", "far@example.org", "bob@example.org", "made-up@example.org",
+            "ann@remote.example", "postmaster", "", "not an address", "x@sub.partner.example",
+        )
+    }  # fmt: skip
+    assert [address for address, yes in may.items() if yes] == [
+        "ann@example.org", "ANN+shop@example.org", "info@example.org", "info+x@example.org", "boss@example.org",
+        "anyone@partner.example",
+    ]  # fmt: skip
+
+
+def test_members_of_a_catch_all_send_as_what_nobody_else_receives_when_allowed(ann):
+    services.add_mailbox("bob@example.org", PASSWORD)
+    services.add_alias("@example.org", ["ann@example.org"], members_may_send=True)
+    assert lookup.may_send_as(ann.pk, "made-up@example.org")
+    assert not lookup.may_send_as(ann.pk, "bob@example.org")
+
+
+def test_every_change_is_seen_at_once(ann):
+    steps = [
+        lambda: services.add_alias("info@example.org", ["ann@example.org"]),
+        lambda: services.change_alias("info@example.org", is_active=False),
+        lambda: services.remove_alias("info@example.org"),
+        lambda: services.change_mailbox("ann@example.org", quota_octets=1),
+        lambda: services.set_password("ann@example.org", "another long password"),
+        lambda: services.revoke_app_password(services.add_app_password(ann.pk, "phone").credential_id),
+        lambda: services.revoke_send_as(services.grant_send_as(ann.pk, "x@example.org")),
+        lambda: services.suspend_mailbox("ann@example.org"),
+    ]
+    for step in steps:
+        before = directory_version()
+        step()
+        assert directory_version() > before
+    assert lookup.resolve("ann@example.org").local[0].quota_octets == 1
+
+
+def test_a_refused_change_leaves_the_version_alone(ann):
+    before = directory_version()
+    with pytest.raises(DirectoryError):
+        services.add_alias("a@example.org", ["a@example.org"])
+    assert directory_version() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"), [("1G", 2**30), ("500m", 500 * 2**20), ("1.5 GiB", 3 * 2**29), ("123", 123), ("none", 0)]
+)
+def test_quota_words(text, octets):
+    assert services.parsing.quota(text) == octets
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1", "1E", "1.2.3G", "9999999T"])
+def test_words_that_are_no_quota(text):
+    with pytest.raises(DirectoryError):
+        services.parsing.quota(text)
