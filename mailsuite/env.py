@@ -39,7 +39,7 @@ class Environment:
         value = self.text(name)
         if not value:
             return default
-        if re.fullmatch(r"\d{1,10}", value) and minimum <= int(value) <= maximum:
+        if re.fullmatch(r"[0-9]{1,10}", value) and minimum <= int(value) <= maximum:
             return int(value)
         return self._wrong(name, value, f"a whole number from {minimum} to {maximum}", default)
 
@@ -52,7 +52,7 @@ class Environment:
         value = self.text(name)
         if not value:
             return default
-        matches = [re.fullmatch(r"(\d{1,9})([smhd])", item.strip()) for item in value.split(",")]
+        matches = [re.fullmatch(r"([0-9]{1,9})([smhd])", item.strip()) for item in value.split(",")]
         if all(matches):
             return tuple(timedelta(seconds=int(m[1]) * UNITS[m[2]]) for m in matches if m)
         return self._wrong(name, value, "durations such as 30s,10m,2h,1d", default)
@@ -62,7 +62,7 @@ class Environment:
         value = self._variables.get(name, default).strip()
         pairs: list[tuple[str, int]] = []
         for item in filter(None, (part.strip() for part in value.split(","))):
-            match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]*)):(\d{1,5})", item)
+            match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]*)):([0-9]{1,5})", item)
             if not match or int(match[3]) > 65535:
                 return self._wrong(name, value, "host:port pairs such as 0.0.0.0:25,[::]:25, or nothing for off", ())
             pairs.append((match[1] or match[2] or "0.0.0.0", int(match[3])))

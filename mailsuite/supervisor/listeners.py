@@ -22,13 +22,14 @@ def open_listeners(configuration: Configuration, environment: Mapping[str, str],
     sockets = passed_sockets(environment)
     try:
         for name in names:
-            if name not in sockets:
-                bound = [_bind(name, host, port) for host, port in configuration.listeners[name]]
-                sockets[name] = [one for one in bound if one is not None]
+            places = () if name in sockets else configuration.listeners[name]
+            for host, port in places:
+                if (one := _bind(name, host, port)) is not None:
+                    sockets.setdefault(name, []).append(one)
     except ListenError:
         close_all(sockets)
         raise
-    return {name: some for name, some in sockets.items() if some}
+    return sockets
 
 
 def passed_sockets(environment: Mapping[str, str]) -> Sockets:

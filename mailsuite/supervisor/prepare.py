@@ -95,12 +95,12 @@ def _migrate(configuration: Configuration, *, copy_first: bool) -> tuple[str, in
 
 
 def _copy(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, exist_ok=True)
     name = f"before-{version()}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
+        folder.mkdir(mode=0o700, exist_ok=True)
         return copy_database(connection, folder, name)
     except (OSError, RuntimeError) as error:
-        free = shutil.disk_usage(folder).free // 2**20
+        free = shutil.disk_usage(folder.parent).free // 2**20
         raise PrepareError(
             f"This version changes the database. The copy to make first, in {folder} ({free} MiB free), failed:\n"
             f"{error}\nCopy the database yourself and start once with `up --no-copy`, or remove the cause."

@@ -67,9 +67,8 @@ def test_status_without_a_suite_says_what_is_missing(tmp_path):
 def test_second_start_keeps_everything_and_says_little(start_suite):
     suite = start_suite()
     kept = [(suite.data / name).read_bytes() for name in ("secret.key", "tls/cert.pem", "tls/key.pem")]
-    suite.manage(
-        "shell", "-c", "from mailsuite.directory.models import User; User.objects.create_user('a@b.test', 'x')"
-    )
+    import_user = "from mailsuite.directory.models import User; "
+    suite.manage("shell", "-c", import_user + "User.objects.create_user('ann@example.test', 'x')")
     suite.stop()
     already = suite.log.stat().st_size
 
@@ -78,8 +77,7 @@ def test_second_start_keeps_everything_and_says_little(start_suite):
     said = suite.log.read_text()[already:]
     assert "password" not in said
     assert [(suite.data / name).read_bytes() for name in ("secret.key", "tls/cert.pem", "tls/key.pem")] == kept
-    counted = "from mailsuite.directory.models import User; print('users:', User.objects.count())"
-    assert "users: 2" in suite.manage("shell", "-c", counted)
+    assert "users: 2" in suite.manage("shell", "-c", import_user + "print('users:', User.objects.count())")
     assert not (suite.data / "backups").exists()
     suite.stop()
 

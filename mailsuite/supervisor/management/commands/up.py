@@ -41,12 +41,13 @@ class Command(BaseCommand):
         try:
             make_folders(configuration)
             lock_data_folder(configuration.data)
+            if configuration.tls_cert is not None:
+                server_context(configuration.certificate, configuration.certificate_key)
             runs = [(service, run) for service in SERVICES if (run := _load(service)) is not None]
             built = {service.name for service, _ in runs}
             names = [name for name, service in SERVICES_BY_LISTENER.items() if service in built]
             sockets = {} if options["prepare_only"] else open_listeners(configuration, os.environ, names)
             prepared = _prepare_in_child(configuration, copy_first=not options["no_copy"])
-            server_context(configuration.certificate, configuration.certificate_key)
         except (AlreadyRunning, CertificateError, ListenError, PrepareError) as error:
             raise CommandError(str(error)) from None
         for line in prepared.warnings:

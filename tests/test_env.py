@@ -1,0 +1,158 @@
+import re
+from datetime import timedelta
+from ipaddress import ip_network
+
+import pytest
+from django.conf import settings
+
+from mailsuite.configuration import read_configuration
+from mailsuite.env import Environment, SettingsError, with_file
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("1", True), ("Yes", True), ("on", True), ("TRUE", True), ("0", False), ("no", False), ("", True), (None, True)],
+)
+def test_boolean(value, expected):
+    env = Environment({} if value is None else {"X": value})
+    assert env.boolean("X", default=True) is expected
+    assert env.problems == []
+
+
+@pytest.mark.parametrize(("value", "expected"), [("", 7), ("1", 1), (" 64 ", 64)])
+def test_integer(value, expected):
+    env = Environment({"X": value})
+    assert env.integer("X", 7, 1, 64) == expected
+    assert env.problems == []
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", ()),
+        ("5s,10m, 2h ,1d", (timedelta(seconds=5), timedelta(minutes=10), timedelta(hours=2), timedelta(days=1))),
+    ],
+)
+def test_durations(value, expected):
+    env = Environment({"X": value})
+    assert env.durations("X", ()) == expected
+    assert env.problems == []
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, (("127.0.0.1", 25),)),
+        ("", ()),
+        (":2525", (("0.0.0.0", 2525),)),
+        ("localhost:0", (("localhost", 0),)),
+        ("0.0.0.0:25,[::]:25", (("0.0.0.0", 25), ("::", 25))),
+    ],
+)
+def test_listeners(value, expected):
+    env = Environment({} if value is None else {"X": value})
+    assert env.listeners("X", "127.0.0.1:25") == expected
+    assert env.problems == []
+
+
+def test_networks():
+    env = Environment({"X": "10.0.0.1/8, fd00::/8"})
+    assert env.networks("X") == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+
+
+def read_wrongly(env: Environment, kind: str) -> None:
+    match kind:
+        case "boolean":
+            env.boolean("X")
+        case "integer":
+            env.integer("X", 1, 1, 64)
+        case "durations":
+            env.durations("X", ())
+        case "listeners":
+            env.listeners("X", "")
+        case "networks":
+            env.networks("X")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("boolean", "maybe"),
+        ("integer", "-1"),
+        ("integer", "65"),
+        ("integer", "1e3"),
+        ("integer", "٣"),
+        ("durations", "5"),
+        ("durations", "5s,"),
+        ("durations", "5 minutes"),
+        ("listeners", "25"),
+        ("listeners", "localhost"),
+        ("listeners", "localhost:65536"),
+        ("listeners", "::1:25"),
+        ("listeners", "[::1]25"),
+        ("networks", "10.0.0.0/33"),
+        ("networks", "home"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_variable(kind, value):
+    env = Environment({"X": value})
+    read_wrongly(env, kind)
+    with pytest.raises(SettingsError, match=r"^X is '.*'; it must be "):
+        env.check()
+
+
+def test_all_wrong_values_are_told_at_once():
+    env = Environment({"A": "maybe", "B": "perhaps"})
+    env.boolean("A")
+    env.boolean("B")
+    with pytest.raises(SettingsError, match=r"^A is .*\nB is .*$"):
+        env.check()
+
+
+def test_secret_from_a_file(tmp_path):
+    path = tmp_path / "secret"
+    path.write_text("from the file\n")
+    assert Environment({"X_FILE": str(path)}).secret("X") == "from the file"
+    assert Environment({"X_FILE": str(path), "X": "itself"}).secret("X") == "itself"
+    assert Environment({}).secret("X") == ""
+
+
+def test_an_unreadable_secret_file_is_told(tmp_path):
+    env = Environment({"X_FILE": str(tmp_path / "none")})
+    env.secret("X")
+    with pytest.raises(SettingsError, match="X_FILE names .*none, which can't be read: No such file"):
+        env.check()
+
+
+def test_env_file_lies_under_the_environment(tmp_path):
+    path = tmp_path / "mailsuite.env"
+    path.write_text("# a comment\n\nA=from file\nB = 'quoted'\nC=\"x=y\"\n; another\nD=\n")
+    merged = with_file({"A": "from shell"}, path)
+    assert merged == {"A": "from shell", "B": "quoted", "C": "x=y", "D": ""}
+
+
+def test_env_file_is_optional_unless_it_is_named(tmp_path):
+    missing = tmp_path / "none"
+    assert with_file({"A": "1"}, missing) == {"A": "1"}
+    with pytest.raises(SystemExit, match="The env file .*none can't be read"):
+        with_file({"MAILSUITE_ENV_FILE": str(missing)}, tmp_path / "default")
+
+
+def test_every_variable_is_in_the_example():
+    """deploy/env.example names what the code reads, and nothing else."""
+    seen = set()
+
+    class Recorder(dict):
+        def get(self, name, default=None):
+            seen.add(name)
+            return default
+
+        def __contains__(self, name):
+            seen.add(name)
+            return False
+
+    read_configuration(Environment(Recorder()), settings.BASE_DIR)
+    # What settings.py reads by itself, and what says where the file is.
+    seen |= {"DATABASE_URL", "MAILSUITE_SECRET_KEY", "MAILSUITE_SECRET_KEY_FILE", "MAILSUITE_SECRET_KEY_OLD"}
+    example = (settings.BASE_DIR / "deploy" / "env.example").read_text()
+    assert set(re.findall(r"^#?([A-Z0-9_]+)=", example, re.MULTILINE)) == seen
