@@ -1,0 +1,442 @@
+"""The client's side of SMTP (RFC 5321), without a socket: octets in, events out, octets to send.
+
+The life of a session: greeting, EHLO (HELO where that is refused), STARTTLS (RFC 3207) and EHLO again, AUTH for a
+smarthost, then any number of transactions, QUIT. Commands of a transaction are pipelined where the host offers it
+(RFC 2920). Each recipient gets its own Outcome, and everything said goes into the dialog, credentials excepted.
+
+An outcome is permanent only when the host refused this mail for good. What is wrong with us, the connection or the
+greeting is temporary: mail must not bounce because of that.
+"""
+
+import base64
+import re
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+from smtpd_service.outbound.remote_reply import ProtocolViolation, RemoteReply, ReplyReader
+from smtpd_service.outbound.transaction import (
+    BodyWanted,
+    Event,
+    Fate,
+    HandshakeNeeded,
+    Login,
+    Mail,
+    Outcome,
+    Ready,
+    Sent,
+    SessionFailed,
+    StartTls,
+)
+
+_DIALOG_TEXT = 1000
+_XTEXT = re.compile(r"[!-*,-<>-~+]{1,500}", re.ASCII)
+
+
+class State(Enum):
+    GREETING = "the greeting"
+    EHLO = "EHLO"
+    HELO = "HELO"
+    STARTTLS = "STARTTLS"
+    HANDSHAKE = "the TLS handshake"
+    AUTH = "AUTH"
+    READY = "the next message"
+    ENVELOPE = "the envelope"
+    BODY = "the message"
+    FINAL = "the reply to the final dot"
+    QUIT = "QUIT"
+    CLOSED = "nothing"
+
+
+# RFC 5321 §4.5.3.2: how long to wait for the host, in seconds.
+_TIMEOUTS = {State.STARTTLS: 120.0, State.HANDSHAKE: 60.0, State.BODY: 180.0, State.FINAL: 600.0, State.QUIT: 5.0}
+_TIMEOUT = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class DialogLine:
+    """`recipient` is the index of the recipient that the line is about, None when it is about all."""
+
+    text: str
+    recipient: int | None = None
+
+
+class SmtpClient:
+    """One session. Feed `receive_data`, send `data_to_send`, act on `next_event`; `lost` ends it from outside."""
+
+    def __init__(
+        self, *, helo: str, starttls: StartTls, tls: str = "", login: Login | None = None, host: str = ""
+    ) -> None:
+        self.state = State.GREETING
+        self.extensions: dict[str, str] = {}
+        self.tls = tls
+        self._helo, self._starttls, self._login, self._host = helo, starttls, login, host
+        self._reader = ReplyReader()
+        self._output = bytearray()
+        self._events: deque[Event] = deque()
+        self._session_dialog: list[DialogLine] = []
+        self._dialog: list[DialogLine] = []
+        self._mail: Mail | None = None
+        self._outcomes: list[Outcome | None] = []
+        self._accepted: set[int] = set()
+        # What is awaited within a transaction: (command, recipient's index).
+        self._expected: deque[tuple[str, int | None]] = deque()
+        self._auth_lines: list[bytes] = []
+        self._needs_reset = False
+        self._tail = b"\r\n"
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long to wait now for the host's next octets, or for room to send."""
+        return _TIMEOUTS.get(self.state, _TIMEOUT)
+
+    def data_to_send(self) -> bytes:
+        data = bytes(self._output)
+        self._output.clear()
+        return data
+
+    def next_event(self) -> Event | None:
+        return self._events.popleft() if self._events else None
+
+    def dialog(self, recipient: int | None = None) -> str:
+        """Return what was said, with what concerns one recipient or, by None, all of them."""
+        lines = self._session_dialog + self._dialog
+        return "\n".join(x.text for x in lines if recipient is None or x.recipient in (None, recipient))
+
+    def note(self, text: str) -> None:
+        """Put a remark of ours into the dialog."""
+        self._say("*", text)
+
+    def receive_data(self, data: bytes) -> None:
+        """Take octets from the host; none at the end of the stream."""
+        if not data:
+            return self.lost("closed the connection")
+        if self.state is State.CLOSED:
+            return None
+        try:
+            for reply in self._reader.feed(data):
+                self._say("S", str(reply), self._expected[0][1] if self._expected else None)
+                self._on_reply(reply)
+        except ProtocolViolation as violation:
+            self._fail("4.5.0", "protocol-error", f"The host {violation}")
+        return None
+
+    def tls_started(self, description: str) -> None:
+        """The handshake is done; what the host said in clear is forgotten (RFC 3207 §4.2)."""
+        self.tls, self.extensions = description, {}
+        self.note(f"TLS: {description}")
+        self._say_hello()
+
+    def lost(self, what: str) -> None:
+        """The connection is gone or of no use any more: `what` says how, as in "closed the connection"."""
+        if self.state is not State.CLOSED:
+            self._fail("4.4.2", "connection-lost", f"The host {what} while we waited for {self.state.value}")
+
+    def send(self, mail: Mail) -> None:
+        """Begin a transaction; legal after Ready or Sent, while the state is READY."""
+        if self.state is not State.READY:
+            raise RuntimeError(f"no transaction can begin while waiting for {self.state.value}")
+        self._mail, self._outcomes, self._accepted = mail, [None] * len(mail.recipients), set()
+        self._dialog = []
+        if problem := self._obstacle(mail):
+            return self._finish(problem)
+        self.state = State.ENVELOPE
+        if self._needs_reset:
+            self._command("RSET", "RSET")
+            self._needs_reset = False
+        self._command("MAIL", self._mail_command(mail))
+        if "PIPELINING" in self.extensions:
+            for index in range(len(mail.recipients)):
+                self._send_recipient(index)
+            self._command("DATA", "DATA")
+        return None
+
+    def send_body(self, chunk: bytes) -> None:
+        """Take octets of the message: dots at the beginning of lines are doubled (RFC 5321 §4.5.2)."""
+        if self.state is not State.BODY or not chunk:
+            return
+        if self._at_line_start and chunk.startswith(b"."):
+            self._output += b"."
+        self._output += chunk.replace(b"\n.", b"\n..")
+        self._tail = (self._tail + chunk[-2:])[-2:]
+
+    def end_body(self) -> None:
+        """Send the final dot: from here on the host may have the message."""
+        if self.state is not State.BODY:
+            return
+        self._output += b".\r\n" if self._at_line_start else b"\r\n.\r\n"
+        self.note(f"{self._mail.size_octets if self._mail else 0} octets and the final dot")
+        self.state = State.FINAL
+        self._expected.append(("DOT", None))
+
+    def quit(self) -> None:
+        if self.state is State.READY:
+            self._output += b"QUIT\r\n"
+            self.state = State.QUIT
+
+    # What the host says
+
+    def _on_reply(self, reply: RemoteReply) -> None:
+        if self.state is State.HANDSHAKE:
+            # Octets after the reply to STARTTLS, in clear: somebody on the way put them there.
+            return self._fail("4.7.0", "tls-injection", "The host sent more than its reply to STARTTLS in clear")
+        if reply.code == 421 and self.state is not State.QUIT:
+            return self._fail_by(reply, "service-closing")
+        match self.state:
+            case State.GREETING:
+                self._say_hello() if reply.code == 220 else self._fail_by(reply, "greeting-refused")
+            case State.EHLO | State.HELO:
+                self._on_hello(reply)
+            case State.STARTTLS:
+                self._on_starttls(reply)
+            case State.AUTH:
+                self._on_auth(reply)
+            case State.ENVELOPE | State.FINAL:
+                self._on_transaction(reply)
+            case State.BODY:
+                # A refusal amid the message: it stays incomplete, so the connection is of no more use.
+                self._fail_by(reply, "refused-midway", keeps_class=True)
+            case State.QUIT:
+                self.state = State.CLOSED
+            case State.READY:
+                self._fail_by(reply, "unasked-reply")
+        return None
+
+    def _on_hello(self, reply: RemoteReply) -> None:
+        if reply.code // 100 == 2:
+            if self.state is State.EHLO:
+                words = [line.upper().partition(" ") for line in reply.lines[1:]]
+                self.extensions = {keyword: value for keyword, _, value in words}
+            self._after_hello()
+        elif self.state is State.EHLO and reply.code // 100 == 5:
+            self.state = State.HELO
+            self._output += f"HELO {self._helo}\r\n".encode()
+            self._say("C", f"HELO {self._helo}")
+        else:
+            self._fail_by(reply, "hello-refused")
+
+    def _after_hello(self) -> None:
+        if not self.tls and self._starttls is not StartTls.NEVER:
+            if "STARTTLS" in self.extensions:
+                self.state = State.STARTTLS
+                self._output += b"STARTTLS\r\n"
+                return self._say("C", "STARTTLS")
+            if self._starttls is StartTls.REQUIRED:
+                return self._fail("4.7.4", "tls-missing", "The host does not offer STARTTLS, which is required here")
+        if self._login:
+            return self._authenticate(self._login)
+        return self._be_ready()
+
+    def _on_starttls(self, reply: RemoteReply) -> None:
+        if reply.code == 220:
+            self.state = State.HANDSHAKE
+            if not self._reader.is_between_replies:
+                return self._fail("4.7.0", "tls-injection", "The host sent more than its reply to STARTTLS in clear")
+            self._events.append(HandshakeNeeded())
+        elif self._starttls is StartTls.REQUIRED:
+            self._fail_by(reply, "tls-refused")
+        elif self._login:
+            self._authenticate(self._login)
+        else:
+            self._be_ready()
+        return None
+
+    def _authenticate(self, login: Login) -> None:
+        mechanisms = self.extensions.get("AUTH", "").split()
+        if not self.tls:
+            return self._fail("4.7.11", "auth-needs-tls", "The route has a password, which is only sent under TLS")
+        user, password = login.username.encode(), login.password.encode()
+        if "PLAIN" in mechanisms:
+            self._auth_lines = []
+            self._output += b"AUTH PLAIN " + base64.b64encode(b"\0" + user + b"\0" + password) + b"\r\n"
+            self._say("C", "AUTH PLAIN (credentials)")
+        elif "LOGIN" in mechanisms:
+            self._auth_lines = [base64.b64encode(user), base64.b64encode(password)]
+            self._output += b"AUTH LOGIN\r\n"
+            self._say("C", "AUTH LOGIN")
+        else:
+            return self._fail("4.7.0", "auth-missing", "The host offers neither AUTH PLAIN nor AUTH LOGIN")
+        self.state = State.AUTH
+        return None
+
+    def _on_auth(self, reply: RemoteReply) -> None:
+        if reply.code == 334 and self._auth_lines:
+            self._output += self._auth_lines.pop(0) + b"\r\n"
+            self._say("C", "(credentials)")
+        elif reply.code == 235:
+            self._be_ready()
+        else:
+            self._fail_by(reply, "auth-failed")
+
+    def _on_transaction(self, reply: RemoteReply) -> None:
+        if not self._expected:
+            raise ProtocolViolation(f"sent a reply that answers nothing: {reply}")
+        command, index = self._expected.popleft()
+        positive = reply.code // 100 == 2
+        match command:
+            case "MAIL":
+                self._on_mail(reply, positive=positive)
+            case "RCPT":
+                assert index is not None
+                self._on_recipient(reply, index, positive=positive)
+            case "DATA":
+                self._on_data(reply)
+            case "DOT":
+                outcome = _outcome(reply, "accepted" if positive else "message-refused")
+                if positive or reply.code >= 400:
+                    return self._finish(outcome)
+                raise ProtocolViolation(f"answered the final dot with {reply}")
+        return None
+
+    def _on_mail(self, reply: RemoteReply, *, positive: bool) -> None:
+        assert self._mail is not None
+        if not positive:
+            outcome = _outcome(reply, "sender-refused")
+            self._outcomes = [outcome] * len(self._outcomes)
+        if "PIPELINING" not in self.extensions:
+            self._send_recipient(0) if positive else self._finish_without_data()
+
+    def _on_recipient(self, reply: RemoteReply, index: int, *, positive: bool) -> None:
+        assert self._mail is not None
+        if positive and self._outcomes[index] is None:
+            self._accepted.add(index)
+        elif self._outcomes[index] is None:
+            self._outcomes[index] = _outcome(reply, "recipient-refused")
+        if "PIPELINING" in self.extensions:
+            return
+        if index + 1 < len(self._mail.recipients):
+            self._send_recipient(index + 1)
+        elif self._accepted:
+            self._command("DATA", "DATA")
+        else:
+            self._finish_without_data()
+
+    def _on_data(self, reply: RemoteReply) -> None:
+        if reply.code == 354 and self._accepted:
+            self.state, self._tail = State.BODY, b"\r\n"
+            self._events.append(BodyWanted())
+        elif reply.code == 354:
+            # Nobody wants it, yet the host waits for a message: an empty one ends that (RFC 2920 §3.1).
+            self._output += b".\r\n"
+            self._expected.append(("DOT", None))
+            self.note("no recipient was accepted: the final dot alone")
+        elif reply.code >= 400:
+            self._finish_without_data(_outcome(reply, "data-refused"))
+        else:
+            raise ProtocolViolation(f"answered DATA with {reply}")
+
+    # Ends
+
+    def _be_ready(self) -> None:
+        self.state = State.READY
+        self._events.append(Ready())
+
+    def _finish_without_data(self, outcome: Outcome | None = None) -> None:
+        self._needs_reset = True
+        self._finish(outcome)
+
+    def _finish(self, outcome: Outcome | None) -> None:
+        """The transaction is over; `outcome` is for those that have none of their own."""
+        fallback = outcome or Outcome(Fate.LATER, "4.5.0", "The host gave no answer", "protocol-error")
+        self.state = State.READY
+        self._mail = None
+        self._expected.clear()
+        self._events.append(Sent(tuple(own or fallback for own in self._outcomes)))
+
+    def _fail_by(self, reply: RemoteReply, reason: str, *, keeps_class: bool = False) -> None:
+        outcome = _outcome(reply, reason)
+        if not keeps_class and outcome.fate is Fate.NEVER:
+            outcome = Outcome(Fate.LATER, f"4{outcome.status[1:]}", outcome.text, reason, outcome.code)
+        self._end(outcome if outcome.fate is not Fate.DELIVERED else _later("4.5.0", "protocol-error", str(reply)))
+
+    def _fail(self, status: str, reason: str, text: str) -> None:
+        self._end(_later(status, reason, text))
+
+    def _end(self, outcome: Outcome) -> None:
+        """The session is over, and with it the transaction, if there is one."""
+        state, self.state = self.state, State.CLOSED
+        self.note(outcome.text)
+        self._output.clear()
+        # What was still to be done can't be done any more; results stay.
+        self._events = deque(event for event in self._events if isinstance(event, Sent))
+        if state is State.QUIT or state is State.CLOSED:
+            return
+        if self._mail is None:
+            self._events.append(SessionFailed(outcome))
+            return
+        self._mail = None
+        if state is State.FINAL and outcome.code is None:
+            text = f"{outcome.text}: it may have been delivered, and is sent again"
+            outcome = Outcome(Fate.UNKNOWN, "4.4.2", text, "lost-after-final-dot")
+        self._events.append(Sent(tuple(own or outcome for own in self._outcomes)))
+
+    # What we say
+
+    @property
+    def _at_line_start(self) -> bool:
+        return self._tail == b"\r\n"
+
+    def _say_hello(self) -> None:
+        self.state = State.EHLO
+        self._output += f"EHLO {self._helo}\r\n".encode()
+        self._say("C", f"EHLO {self._helo}")
+
+    def _command(self, name: str, line: str, index: int | None = None) -> None:
+        self._output += line.encode() + b"\r\n"
+        self._say("C", line, index)
+        self._expected.append((name, index))
+
+    def _send_recipient(self, index: int) -> None:
+        assert self._mail is not None
+        recipient = self._mail.recipients[index]
+        line = f"RCPT TO:<{recipient.forward_path}>"
+        if "DSN" in self.extensions:
+            line += _parameter("NOTIFY", recipient.notify) + _parameter("ORCPT", recipient.original)
+        self._command("RCPT", line, index)
+
+    def _mail_command(self, mail: Mail) -> str:
+        line = f"MAIL FROM:<{mail.reverse_path}>"
+        if "SIZE" in self.extensions:
+            line += f" SIZE={mail.size_octets}"
+        if mail.eight_bit and "8BITMIME" in self.extensions:
+            line += " BODY=8BITMIME"
+        if mail.smtputf8:
+            line += " SMTPUTF8"
+        if "DSN" in self.extensions:
+            line += _parameter("RET", mail.ret) + _parameter("ENVID", mail.envelope_id)
+        return line
+
+    def _obstacle(self, mail: Mail) -> Outcome | None:
+        """Why this host can't take the mail whatever we said, from what it announced."""
+        limit = self.extensions.get("SIZE", "")
+        if limit.isdecimal() and len(limit) < 20 and 0 < int(limit) < mail.size_octets:
+            text = f"{self._host} takes messages of up to {limit} octets; this one has {mail.size_octets}"
+            return Outcome(Fate.NEVER, "5.3.4", text, "too-large")
+        if mail.smtputf8 and "SMTPUTF8" not in self.extensions:
+            text = f"{self._host} can't take addresses or header fields outside ASCII (it lacks SMTPUTF8)"
+            return Outcome(Fate.NEVER, "5.6.7", text, "no-smtputf8")
+        if mail.eight_bit and "8BITMIME" not in self.extensions:
+            # Rewriting the message as 7-bit would break its signatures.
+            text = f"{self._host} can't take 8-bit text (it lacks 8BITMIME), and rewriting would break signatures"
+            return Outcome(Fate.NEVER, "5.6.3", text, "no-8bitmime")
+        return None
+
+    def _say(self, who: str, text: str, recipient: int | None = None) -> None:
+        lines = self._dialog if self._mail else self._session_dialog
+        lines.append(DialogLine(f"{who}: {text[:_DIALOG_TEXT]}", recipient))
+
+
+def _outcome(reply: RemoteReply, reason: str) -> Outcome:
+    fates = {2: Fate.DELIVERED, 3: Fate.LATER, 4: Fate.LATER, 5: Fate.NEVER}
+    family = reply.code // 100
+    status = reply.enhanced_code or f"{4 if family == 3 else family}.0.0"
+    return Outcome(fates[family], status, str(reply), reason, reply.code)
+
+
+def _later(status: str, reason: str, text: str) -> Outcome:
+    return Outcome(Fate.LATER, status, text, reason)
+
+
+def _parameter(name: str, value: str) -> str:
+    """An ESMTP parameter, left out when its value could not stand in a command."""
+    return f" {name}={value}" if _XTEXT.fullmatch(value) else ""
