@@ -14,6 +14,9 @@ def main() -> None:
         bootstrap.ensure_packages(*locks)
     except bootstrap.BootstrapError as error:
         sys.exit(str(error))
+    if command == "install":
+        # As the owner of this folder, where those who run it may not write to it.
+        return
     if command == "test":
         # Not Django's test command: pytest, on every database that this machine has.
         os.execv(sys.executable, [sys.executable, str(bootstrap.BASE / "tests" / "run.py"), *sys.argv[2:]])

@@ -35,7 +35,7 @@ def ensure_packages(*locks: Path) -> None:
     if all(_is_installed(lock) for lock in locks):
         return
     if not all(_stamp(lock).exists() for lock in locks):
-        _install(locks)
+        install(locks)
     python = str(ENVIRONMENT / "bin" / "python")
     os.execv(python, [python, *sys.argv])
 
@@ -58,7 +58,7 @@ def _is_installed(lock: Path) -> bool:
         return False
 
 
-def _install(locks: tuple[Path, ...]) -> None:
+def install(locks: tuple[Path, ...]) -> None:
     """Brings the environment to what the locks pin; of several at once, one does it and the others wait."""
     with open(BASE / "manage.py") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
@@ -72,7 +72,7 @@ def _install(locks: tuple[Path, ...]) -> None:
 
 def _make_environment() -> None:
     if not os.access(BASE, os.W_OK):
-        raise BootstrapError(f"{BASE} is not this user's to write. Run `python3 manage.py help` once as its owner.")
+        raise BootstrapError(f"{BASE} is not this user's to write. Run `python3 manage.py install` once as its owner.")
     _say(f"Making a virtual environment in {ENVIRONMENT}")
     result = subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], capture_output=True, text=True)
     if result.returncode:

@@ -5,6 +5,7 @@ import os
 import sys
 from datetime import UTC, datetime
 
+OUR_PACKAGES = ("mailsuite", "smtpd_service", "retrieval")
 # sd-daemon(3): the number of syslog's level in front of a line.
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
@@ -30,7 +31,10 @@ class LineFormatter(logging.Formatter):
 
 
 def configure(service: str) -> None:
-    """Sends all records of INFO and above to standard error under the name of `service`; replaces an earlier setup."""
+    """Sends our records from INFO on, and those of libraries from WARNING on, to standard error under the name of
+    `service`; replaces an earlier setup."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(service, for_journal="JOURNAL_STREAM" in os.environ))
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    for package in OUR_PACKAGES:
+        logging.getLogger(package).setLevel(logging.INFO)
