@@ -2,7 +2,8 @@
 
 Safe between threads: a look-up reads the version before it reads anything else, so what it remembers is never older
 than the version it is remembered under. What was not found is remembered for seconds only, since strangers choose the
-names; the oldest entries make room when there are too many.
+names; the oldest entries make room when there are too many. A look-up within a look-up is kept under the outer one's
+version, which is no newer than what it reads, and asks for it no second time.
 """
 
 import threading
@@ -28,18 +29,25 @@ class DirectoryCache:
         self._lock = threading.Lock()
         self._version: int | None = None
         self._entries: OrderedDict[Hashable, tuple[float | None, Any]] = OrderedDict()
+        self._outer = threading.local()
 
     def get(self, key: Hashable, load: Callable[[], T], is_unknown: Callable[[T], bool] = lambda value: False) -> T:
         """What `load` answers, or answered under this version."""
-        version = self._read_version()
+        outer: int | None = getattr(self._outer, "version", None)
+        version = self._read_version() if outer is None else outer
         with self._lock:
-            if version != self._version:
+            if outer is None and version != self._version:
                 self._entries.clear()
                 self._version = version
             expires, value = self._entries.get(key, (0.0, None))
-        if expires is None or expires > self._clock():
+            known = version == self._version
+        if known and (expires is None or expires > self._clock()):
             return value  # type: ignore[no-any-return]
-        loaded = load()
+        self._outer.version = version
+        try:
+            loaded = load()
+        finally:
+            self._outer.version = outer
         with self._lock:
             if self._version == version:
                 self._entries[key] = (self._clock() + UNKNOWN_SECONDS if is_unknown(loaded) else None, loaded)

@@ -4,6 +4,7 @@ Plain values out, remembered per process while the directory's version stays the
 and reads by the `reader` alias.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -11,9 +12,9 @@ from django.conf import settings
 from mailsuite.directory import resolution
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.models import Domain, Mailbox, SendAs
-from mailsuite.directory.resolution import AliasEntry, Kind, MailboxEntry, Resolution
+from mailsuite.directory.resolution import AliasEntry, DomainEntry, Entry, Kind, MailboxEntry, Resolution
 from mailsuite.directory.source import DatabaseSource
-from mailsuite.mail.address import Address, AddressError, Path, normalize_domain, parse_address
+from mailsuite.mail.address import Address, AddressError, Path, normalize_domain, parse_address, split_subaddress
 from mailsuite.records.models import DkimKey
 from mailsuite.secrets import field_cipher
 from mailsuite.store.models import Usage
@@ -103,8 +104,26 @@ def dkim_keys(domain: str) -> tuple[SigningKey, ...]:
     return CACHE.get(("dkim", domain), lambda: _dkim_keys(domain), is_unknown=lambda keys: not keys)
 
 
+class _RememberingSource(DatabaseSource):
+    """Domains and the mailboxes that many aliases lead to are read once for each version of the directory."""
+
+    def domain(self, name: str) -> DomainEntry | None:
+        return CACHE.get(("domain-entry", name), lambda: super(_RememberingSource, self).domain(name), _is_none)
+
+    def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
+        found = ((key, CACHE.get(("entry", key), lambda key=key: self._entry(key), _is_none)) for key in keys)
+        return {key: entry for key, entry in found if entry is not None}
+
+    def _entry(self, key: str) -> Entry | None:
+        return super().entries([key]).get(key)
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 def _source() -> DatabaseSource:
-    return DatabaseSource(settings.MAILSUITE.hostname)
+    return _RememberingSource(settings.MAILSUITE.hostname, "reader")
 
 
 def _parsed(address: str | Address | Path) -> Address | None:
@@ -132,7 +151,7 @@ def _may_send_as(user_id: int, address: Address) -> bool:
     if domain is not None and _receives(user_id, address, source):
         return True
     names = {address.domain, domain.canonical if domain else address.domain}
-    base, _ = resolution.split_subaddress(address.local_part)
+    base, _ = split_subaddress(address.local_part)
     keys = {Address(local, name).key for local in (address.local_part, base) for name in names}
     keys |= {f"@{name}" for name in names}
     return SendAs.objects.using("reader").filter(user_id=user_id, address_key__in=keys).exists()

@@ -1,11 +1,23 @@
 """The directory's tables as a `Source` of resolution: straight from the database, nothing remembered."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from django.db import connections
 from django.db.models import Q
 
 from mailsuite.directory.models import Alias, Domain, Mailbox
 from mailsuite.directory.resolution import AliasEntry, DomainEntry, Entry, MailboxEntry, by_weight
+from mailsuite.store.sql import placeholders
+
+_MAILBOXES = (
+    "SELECT address_key, id, domain_id, user_id, address, quota_octets, state"
+    " FROM directory_mailbox WHERE state <> 'removed' AND address_key IN"
+)
+_ALIASES = (
+    "SELECT a.address_key, a.id, a.domain_id, a.address, a.kind, a.is_active, a.members_may_send, t.address"
+    " FROM directory_alias a LEFT JOIN directory_aliastarget t ON t.alias_id = a.id WHERE a.address_key IN"
+)
 
 
 class DatabaseSource:
@@ -34,16 +46,22 @@ class DatabaseSource:
         return DomainEntry(main.pk, domain.name, main.name, disabled, patterns, catch_all)
 
     def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
-        mailboxes = Mailbox.objects.using(self._using).filter(address_key__in=keys)
-        found: dict[str, Entry] = {
-            row.address_key: _mailbox_entry(row) for row in mailboxes.exclude(state=Mailbox.State.REMOVED)
-        }
-        aliases = Alias.objects.using(self._using).filter(address_key__in=[key for key in keys if key not in found])
-        for alias in aliases.prefetch_related("targets"):
-            targets = tuple(target.address for target in alias.targets.all())
-            found[alias.address_key] = AliasEntry(
-                alias.pk, alias.domain_id, alias.address, alias.kind, alias.is_active, alias.members_may_send, targets
-            )
+        # By hand: every new recipient of every message comes by here, and the ORM took some 3 ms for it.
+        wanted = placeholders(keys)
+        with connections[self._using].cursor() as cursor:
+            cursor.execute(f"{_MAILBOXES} ({wanted})", [*keys])
+            found: dict[str, Entry] = {row[0]: MailboxEntry(*row[1:]) for row in cursor.fetchall()}
+            if len(found) < len(keys):
+                cursor.execute(f"{_ALIASES} ({wanted}) ORDER BY t.id", [*keys])
+                for key, *columns, target in cursor.fetchall():
+                    if key not in found:
+                        alias_id, domain_id, address, kind, is_active, members_may_send = columns
+                        found[key] = AliasEntry(
+                            alias_id, domain_id, address, kind, bool(is_active), bool(members_may_send), ()
+                        )
+                    entry = found[key]
+                    if isinstance(entry, AliasEntry) and target is not None:
+                        found[key] = replace(entry, targets=(*entry.targets, target))
         return found
 
     def role_mailbox(self, domain_id: int | None) -> MailboxEntry | None:
