@@ -1,6 +1,6 @@
 """What a login needs to know of an account, remembered per process while the directory's version stays the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models import Q
@@ -77,6 +77,8 @@ def still_holds(
     user_id: int | None, mailbox_id: int | None, credential_version: int, credential_id: int | None, now: datetime
 ) -> bool:
     """Whether what a session was opened with is still in force."""
+    if user_id is None:
+        return False
     user = User.objects.using("reader").filter(pk=user_id, is_active=True, credential_version=credential_version)
     if mailbox_id is not None:
         user = user.filter(
@@ -109,8 +111,8 @@ def _account(user: User, key: str, mailbox: Mailbox | None) -> Account:
     account = Account(user.pk, key, user.password, user.credential_version, user.is_active, user.is_staff)
     if mailbox is None:
         return account
-    return Account(
-        *(getattr(account, name) for name in Account.__slots__[:6]),
+    return replace(
+        account,
         mailbox_id=mailbox.pk,
         address=mailbox.address,
         quota_octets=mailbox.quota_octets,

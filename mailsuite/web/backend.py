@@ -28,4 +28,6 @@ class PasswordBackend(ModelBackend):
         time.sleep(min(answer.delay_seconds, LONGEST_DELAY_SECONDS))
         if answer.reason == "too-many-failures":
             raise PermissionDenied
-        return User.objects.filter(pk=answer.user_id).first() if answer.succeeded else None
+        if answer.user_id is None:
+            return None
+        return User.objects.filter(pk=answer.user_id).first()

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.models import Alias, AliasTarget, Domain, Mailbox
+from mailsuite.directory.models import Alias, AliasTarget, Mailbox
 from mailsuite.directory.resolution import MAX_TARGETS, Kind, resolve
 from mailsuite.directory.services import parsing
 from mailsuite.directory.source import DatabaseSource
@@ -57,7 +57,8 @@ def write_alias(
     address: str, targets: Sequence[str], *, members_may_send: bool | None, check_targets: bool = True
 ) -> Alias:
     """The rows of a new alias, in the caller's transaction, without a new version."""
-    kind, text, key, domain = _parsed(address)
+    kind, text, key = _parsed(address)
+    domain = parsing.own_domain(text.rpartition("@")[2])
     if Alias.objects.filter(address_key=key).exists():
         raise DirectoryError(f"The alias {text} is there already: remove it first with manage.py alias remove {text}")
     if Mailbox.objects.filter(address_key=key).exists():
@@ -106,25 +107,24 @@ def _refuse_unknown(targets: Sequence[Address]) -> None:
 
 
 def _existing(address: str) -> Alias:
-    text, key = _parsed(address, must_be_hosted=False)[1:3]
+    _, text, key = _parsed(address)
     alias = Alias.objects.filter(address_key=key).first()
     if alias is None:
         raise DirectoryError(f"There is no alias {text}. The list is: manage.py alias list")
     return alias
 
 
-def _parsed(address: str, *, must_be_hosted: bool = True) -> tuple[str, str, str, Domain | None]:
-    """Kind, the text to show, the key to find it by, and the domain."""
+def _parsed(address: str) -> tuple[str, str, str]:
+    """Kind, the text to show and the key to find it by."""
     local_part, at, domain_text = address.strip().rpartition("@")
     if not at:
         raise DirectoryError(f"{address!r} has no @: write an address, @example.org or sales-*@example.org.")
-    domain = parsing.own_domain(domain_text) if must_be_hosted else None
     if not local_part or local_part == "*":
         text = f"@{parsing.domain_name(domain_text)}"
-        return Alias.Kind.CATCH_ALL, text, text, domain
+        return Alias.Kind.CATCH_ALL, text, text
     # A * is legal in an address (RFC 5322 §3.2.3), but nobody means one.
     parsed = parsing.address(address)
     kind = Alias.Kind.PATTERN if "*" in parsed.local_part else Alias.Kind.ADDRESS
     if kind == Alias.Kind.PATTERN and not re.search(r"[^*]", parsed.local_part):
         raise DirectoryError(f"{address!r} takes every address: write @{parsed.domain} for a catch-all.")
-    return kind, str(parsed), parsed.key, domain
+    return kind, str(parsed), parsed.key

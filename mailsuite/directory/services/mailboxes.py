@@ -36,22 +36,29 @@ def add_mailbox(
         parsing.own_domain(parsed.domain)  # hashing costs: first what is cheap
         password_hash = hash_password(password, email=str(parsed), name=name, weak_password_ok=weak_password_ok)
     with transaction.atomic():
-        domain = parsing.own_domain(parsed.domain)
-        _refuse_taken(parsed)
-        user = _account(owner_address, password_hash, name)
-        mailbox = Mailbox.objects.create(
-            domain=domain,
-            user=user,
-            address=str(parsed),
-            address_key=parsed.key,
-            name=name,
-            quota_octets=domain.default_quota_octets if quota_octets is None else quota_octets,
-        )
-        prepare_mailbox(mailbox)
-        if domain.mailboxes.exclude(state=Mailbox.State.REMOVED).count() == 1:
-            _adopt_roles(domain, mailbox)
+        mailbox = write_mailbox(parsed, password_hash, name=name, quota_octets=quota_octets, owner=owner_address)
         touch_directory()
     return mailbox.pk
+
+
+def write_mailbox(
+    address: Address, password_hash: str, *, name: str = "", quota_octets: int | None = None, owner: Address
+) -> Mailbox:
+    """The rows of a new mailbox, in the caller's transaction, without a new version."""
+    domain = parsing.own_domain(address.domain)
+    _refuse_taken(address)
+    mailbox = Mailbox.objects.create(
+        domain=domain,
+        user=_account(owner, password_hash, name),
+        address=str(address),
+        address_key=address.key,
+        name=name,
+        quota_octets=domain.default_quota_octets if quota_octets is None else quota_octets,
+    )
+    prepare_mailbox(mailbox)
+    if domain.mailboxes.exclude(state=Mailbox.State.REMOVED).count() == 1:
+        _adopt_roles(domain, mailbox)
+    return mailbox
 
 
 def change_mailbox(address: str, *, name: str | None = None, quota_octets: int | None = None) -> None:

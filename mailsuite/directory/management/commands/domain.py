@@ -1,0 +1,78 @@
+from typing import Any
+
+from mailsuite.directory import services
+from mailsuite.directory.command import SubcommandCommand
+from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.directory.services import parsing
+from mailsuite.records.checking import Status, check_domain
+from mailsuite.records.publishing import records_for, zone_file
+
+
+class Command(SubcommandCommand):
+    help = "Hosts domains, and shows the DNS records that they need."
+
+    def add_verbs(self) -> None:
+        add = self.verb("add", self.add, "Host a domain, with DKIM keys, postmaster@ and abuse@.")
+        add.add_argument("name")
+        add.add_argument("--postmaster", default="", metavar="ADDRESS", help="who reads postmaster@ and abuse@")
+        add.add_argument("--alias-of", default="", metavar="DOMAIN", help="make it another name of that domain")
+        add.add_argument("--quota", default="none", help="for its new mailboxes, such as 2G")
+        add.add_argument("--description", default="")
+        self.verb("list", self.list, "List the domains.")
+        for name, run, text in (
+            ("remove", self.remove, "Stop hosting a domain; its mail is deleted after 30 days."),
+            ("disable", self.disable, "Take no mail and let nobody sign in, for now."),
+            ("enable", self.enable, "Undo disable."),
+            ("check", self.check_records, "Show what DNS says now."),
+        ):
+            self.verb(name, run, text).add_argument("name")
+        records = self.verb("records", self.records, "Show the DNS records to publish.")
+        records.add_argument("name")
+        records.add_argument("--zone", action="store_true", help="as lines of a zone file")
+
+    def add(self, name: str, postmaster: str, alias_of: str, quota: str, description: str, **options: Any) -> None:
+        domain_id = services.add_domain(
+            name,
+            postmaster=postmaster,
+            alias_of=alias_of,
+            description=description,
+            default_quota_octets=parsing.quota(quota),
+        )
+        name = Domain.objects.get(pk=domain_id).name
+        self.stdout.write(f"{name} is hosted. Publish its DNS records: manage.py domain records {name}")
+
+    def list(self, **options: Any) -> None:
+        rows = []
+        for domain in Domain.objects.exclude(state=Domain.State.REMOVED).select_related("alias_of"):
+            count = domain.mailboxes.exclude(state=Mailbox.State.REMOVED).count()
+            rows.append((domain.name, domain.state, count, domain.alias_of or "", domain.description))
+        self.table(("DOMAIN", "STATE", "MAILBOXES", "ALIAS OF", "DESCRIPTION"), rows)
+
+    def remove(self, name: str, **options: Any) -> None:
+        services.remove_domain(name)
+        self.stdout.write(f"{name} is no longer hosted.")
+
+    def disable(self, name: str, **options: Any) -> None:
+        services.set_domain_state(name, disabled=True)
+        self.stdout.write(f"{name} takes no mail now.")
+
+    def enable(self, name: str, **options: Any) -> None:
+        services.set_domain_state(name, disabled=False)
+        self.stdout.write(f"{name} takes mail.")
+
+    def records(self, name: str, zone: bool, **options: Any) -> None:
+        domain = parsing.live_domain(name)
+        if zone:
+            self.stdout.write(zone_file(domain), ending="")
+            return
+        for record in records_for(domain):
+            self.stdout.write(f"{record.type:5} {record.name}\n      {record.value}\n      {record.why}\n")
+
+    def check_records(self, name: str, **options: Any) -> None:
+        findings = check_domain(parsing.live_domain(name))
+        for finding in findings:
+            word = finding.status.value if finding.record.needed or finding.status is Status.OK else "optional"
+            self.stdout.write(f"{word:8} {finding.record.type:5} {finding.record.name}  {finding.advice}".rstrip())
+            if finding.status is Status.DIFFERS:
+                for seen in finding.seen:
+                    self.stdout.write(f"         now: {seen}")

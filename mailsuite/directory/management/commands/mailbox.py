@@ -1,0 +1,123 @@
+import getpass
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from mailsuite.directory import services
+from mailsuite.directory.command import SubcommandCommand
+from mailsuite.directory.models import Mailbox
+from mailsuite.directory.services import parsing
+from mailsuite.directory.services.mailbox_import import import_mailboxes
+
+
+class Command(SubcommandCommand):
+    help = "Makes, lists and changes mailboxes."
+
+    def add_verbs(self) -> None:
+        add = self.verb("add", self.add, "Make a mailbox, and its account when there is none of that address.")
+        add.add_argument("address")
+        add.add_argument("--quota", default="", help="such as 1G or none; the domain's when not given")
+        add.add_argument("--name", default="", help="the person's name")
+        add.add_argument("--owner", default="", metavar="ADDRESS", help="another account that shall own it")
+        _password_arguments(add)
+        password = self.verb("password", self.password, "Set the password of a mailbox's account.")
+        password.add_argument("address")
+        _password_arguments(password)
+        for name, run, text in (
+            ("suspend", self.suspend, "Refuse logins and end sessions; mail is still taken."),
+            ("resume", self.resume, "Undo suspend."),
+            ("remove", self.remove, "Make it unknown; its mail is deleted after 30 days."),
+        ):
+            self.verb(name, run, text).add_argument("address")
+        quota = self.verb("quota", self.quota, "Change a mailbox's quota.")
+        quota.add_argument("address")
+        quota.add_argument("quota", help="such as 1G or none")
+        self.verb("list", self.list, "List the mailboxes.").add_argument("domain", nargs="?", default="")
+        load = self.verb("import", self.load, "Make many from a CSV file: address,password[,quota[,name]].")
+        load.add_argument("file", help="- for standard input")
+        load.add_argument("--weak-password-ok", action="store_true", help="for test accounts")
+
+    def add(self, address: str, quota: str, name: str, owner: str, weak_password_ok: bool, **options: Any) -> None:
+        parsing.own_domain(parsing.address(address).domain)
+        services.add_mailbox(
+            address,
+            "" if owner else _read_password(**options),
+            name=name,
+            quota_octets=parsing.quota(quota) if quota else None,
+            owner=owner,
+            weak_password_ok=weak_password_ok,
+        )
+        self.stdout.write(f"{address} is ready.")
+
+    def password(self, address: str, weak_password_ok: bool, **options: Any) -> None:
+        services.set_password(address, _read_password(**options), weak_password_ok=weak_password_ok)
+        self.stdout.write(f"The password of {address} is changed.")
+
+    def suspend(self, address: str, **options: Any) -> None:
+        services.suspend_mailbox(address)
+        self.stdout.write(f"{address} is suspended.")
+
+    def resume(self, address: str, **options: Any) -> None:
+        services.resume_mailbox(address)
+        self.stdout.write(f"{address} is active.")
+
+    def remove(self, address: str, **options: Any) -> None:
+        services.remove_mailbox(address)
+        self.stdout.write(f"{address} is removed.")
+
+    def quota(self, address: str, quota: str, **options: Any) -> None:
+        services.change_mailbox(address, quota_octets=parsing.quota(quota))
+        self.stdout.write(f"The quota of {address} is changed.")
+
+    def list(self, domain: str, **options: Any) -> None:
+        mailboxes = Mailbox.objects.exclude(state=Mailbox.State.REMOVED).select_related("usage")
+        if domain:
+            mailboxes = mailboxes.filter(domain=parsing.live_domain(domain))
+        self.table(
+            ("MAILBOX", "STATE", "USED", "QUOTA", "NAME"),
+            [
+                (row.address, row.state, _size(row.usage.used_octets), _size(row.quota_octets) or "none", row.name)
+                for row in mailboxes.iterator()
+            ],
+        )
+
+    def load(self, file: str, weak_password_ok: bool, **options: Any) -> None:
+        try:
+            with open(0 if file == "-" else file, newline="", encoding="utf-8-sig") as lines:
+                count = import_mailboxes(lines, weak_password_ok=weak_password_ok, progress=self._progress)
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"{file} can't be read as UTF-8 text: {error}") from None
+        self.stdout.write(f"{count} mailboxes are ready.")
+
+    def _progress(self, done: int, of: int) -> None:
+        if self.stderr.isatty():
+            self.stderr.write(f"\r{done} of {of} passwords hashed", ending="\n" if done == of else "")
+
+
+def _password_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    parser.add_argument("--weak-password-ok", action="store_true", help="for test accounts")
+
+
+def _read_password(password_stdin: bool, **options: Any) -> str:
+    """A line of standard input, or what is typed twice at the terminal."""
+    if password_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise CommandError("Give the password on standard input, with --password-stdin.")
+    password = getpass.getpass("Password: ")
+    if password != getpass.getpass("Again: "):
+        raise CommandError("The two passwords differ: try again.")
+    return password
+
+
+def _size(octets: int) -> str:
+    """`1.5G`; "" for 0."""
+    size = float(octets)
+    for unit in ("", "K", "M", "G"):
+        if size < 1024:
+            return f"{size:.3g}{unit}" if octets else ""
+        size /= 1024
+    return f"{size:.3g}T"

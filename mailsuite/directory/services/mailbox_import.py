@@ -1,0 +1,115 @@
+"""Many mailboxes at once, from a CSV file: all of them or none."""
+
+import csv
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+
+from django.db import transaction
+
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Alias, Mailbox
+from mailsuite.directory.services import parsing
+from mailsuite.directory.services.mailboxes import write_mailbox
+from mailsuite.directory.services.passwords import check_strength, hash_password
+from mailsuite.directory.version import touch_directory
+from mailsuite.mail.address import Address
+
+SLICE = 500
+
+
+class ImportProblems(DirectoryError):
+    """What is wrong, a line for each line of the file."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("Nothing was imported. Correct these lines and try again:\n" + "\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    line: int
+    address: Address
+    password: str
+    quota_octets: int | None
+    name: str
+
+
+def import_mailboxes(
+    lines: Iterable[str],
+    *,
+    weak_password_ok: bool = False,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> int:
+    """Makes a mailbox for each line `address,password[,quota[,name]]`; returns how many. A first line that begins with
+    `address` is a heading. Raises ImportProblems. `progress` hears of passwords hashed, which is what takes time."""
+    rows = _read(lines, weak_password_ok=weak_password_ok)
+    _refuse_taken(rows)
+    hashes: list[str] = []
+    # argon2 lets go of the GIL: threads use all cores.
+    with ThreadPoolExecutor(cpu_count() or 1) as pool:
+        for hashed in pool.map(lambda row: hash_password(row.password, weak_password_ok=True), rows):
+            hashes.append(hashed)
+            progress(len(hashes), len(rows))
+    problems = []
+    with transaction.atomic():
+        for row, hashed in zip(rows, hashes, strict=True):
+            try:
+                write_mailbox(row.address, hashed, name=row.name, quota_octets=row.quota_octets, owner=row.address)
+            except DirectoryError as error:
+                problems.append(f"line {row.line}: {error}")
+        if problems:
+            raise ImportProblems(problems)
+        touch_directory()
+    return len(rows)
+
+
+def _read(lines: Iterable[str], *, weak_password_ok: bool) -> list[Row]:
+    rows: list[Row] = []
+    problems: list[str] = []
+    first_line: dict[str, int] = {}
+    reader = csv.reader(lines, skipinitialspace=True)
+    for fields in reader:
+        if not any(fields) or (reader.line_num == 1 and fields[0].strip().lower() == "address"):
+            continue
+        try:
+            row = _row(reader.line_num, fields, weak_password_ok=weak_password_ok)
+            other = first_line.setdefault(row.address.key, row.line)
+            if other != row.line:
+                raise DirectoryError(f"{row.address} is in line {other} already.")
+            rows.append(row)
+        except DirectoryError as error:
+            problems.append(f"line {reader.line_num}: {error}")
+    if problems:
+        raise ImportProblems(problems)
+    return rows
+
+
+def _row(line: int, fields: list[str], *, weak_password_ok: bool) -> Row:
+    if not 2 <= len(fields) <= 4:
+        raise DirectoryError(f"it has {len(fields)} fields: write address,password and, if wanted, quota,name.")
+    text, password, quota, name = (*fields, "", "")[:4]
+    address = parsing.address(text)
+    parsing.own_domain(address.domain)
+    if not password:
+        raise DirectoryError("the password is empty.")
+    if not weak_password_ok:
+        check_strength(password, str(address), name)
+    return Row(line, address, password, parsing.quota(quota) if quota.strip() else None, name.strip())
+
+
+def _refuse_taken(rows: list[Row]) -> None:
+    """Names what exists before anything is hashed; the transaction looks again."""
+    problems = []
+    for start in range(0, len(rows), SLICE):
+        keys = {row.address.key: row for row in rows[start : start + SLICE]}
+        taken = set(Mailbox.objects.filter(address_key__in=keys).values_list("address_key", flat=True))
+        problems += [f"line {keys[key].line}: The mailbox {key} is there already." for key in taken]
+        aliases = Alias.objects.filter(address_key__in=keys).exclude(address_key__regex=r"^(postmaster|abuse)@")
+        problems += [
+            f"line {keys[key].line}: {key} is an alias: remove it first with manage.py alias remove {key}"
+            for key in aliases.values_list("address_key", flat=True)
+        ]
+    if problems:
+        raise ImportProblems(sorted(problems))

@@ -1,0 +1,33 @@
+from typing import Any
+
+from mailsuite.directory.command import SubcommandCommand
+from mailsuite.queue import routes
+from mailsuite.queue.models import Route
+
+
+class Command(SubcommandCommand):
+    help = "Sends mail for some domains by a named host instead of by their MX."
+
+    def add_verbs(self) -> None:
+        add = self.verb("add", self.add, "Send mail for PATTERN by the host of a URL.")
+        add.add_argument("pattern", help="example.org, *.example.org or * for everything")
+        add.add_argument("url", help=routes.FORM)
+        self.verb("remove", self.remove, "Remove a route.").add_argument("pattern")
+        self.verb("list", self.list, "List the routes.")
+
+    def add(self, pattern: str, url: str, **options: Any) -> None:
+        route = Route.objects.get(pk=routes.add_route(pattern, url))
+        self.stdout.write(f"Mail for {route}.")
+
+    def remove(self, pattern: str, **options: Any) -> None:
+        routes.remove_route(pattern)
+        self.stdout.write(f"The route for {pattern} is removed.")
+
+    def list(self, **options: Any) -> None:
+        self.table(
+            ("PATTERN", "BY", "USER", "STATE"),
+            [
+                (row.pattern, f"{row.scheme}://{row.host}:{row.port}", row.username, "on" if row.is_active else "off")
+                for row in Route.objects.all()
+            ],
+        )

@@ -1,0 +1,123 @@
+"""The directory from the shell: what is said, and one line instead of a traceback."""
+
+import io
+import sys
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from mailsuite.directory import lookup
+from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.queue.models import Route
+from mailsuite.queue.routes import route_password
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def manage(monkeypatch):
+    """`manage("mailbox", "add", …, stdin=…)` is what the command says."""
+
+    def run(*words, stdin=""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        out = io.StringIO()
+        call_command(*words, stdout=out, stderr=out)
+        return out.getvalue()
+
+    return run
+
+
+def test_from_nothing_to_a_working_directory(administrator, manage):
+    assert "domain records example.org" in manage("domain", "add", "Example.org", "--quota", "2G")
+    manage("mailbox", "add", "ann@example.org", "--password-stdin", "--name", "Ann", stdin=PASSWORD + "\n")
+    manage("mailbox", "add", "bob@example.org", "--password-stdin", "--quota", "none", stdin=PASSWORD)
+    manage("alias", "add", "info@example.org", "ann@example.org", "x@remote.example")
+    manage("route", "add", "*.example.com", "smtp://me:s%40fe@127.0.0.1:2525")
+    assert dict(Mailbox.objects.values_list("address", "quota_octets")) == {
+        "ann@example.org": 2**31,
+        "bob@example.org": 0,
+    }
+    assert len(lookup.resolve("info@example.org").remote) == 1
+    route = Route.objects.get()
+    assert (route.host, route.port, route.username, route_password(route)) == ("127.0.0.1", 2525, "me", "s@fe")
+    assert "s@fe" not in route.password
+    assert "2G" in manage("mailbox", "list") and "ann@example.org, x@remote.example" in manage("alias", "list")
+    assert "smtp://127.0.0.1:2525" in manage("route", "list") and "s@fe" not in manage("route", "list")
+    assert "example.org  active  2" in manage("domain", "list")
+    manage("mailbox", "password", "ann@example.org", "--password-stdin", stdin="another long password\n")
+    manage("mailbox", "suspend", "ann@example.org")
+    assert "suspended" in manage("mailbox", "list", "example.org")
+    manage("mailbox", "resume", "ann@example.org")
+    manage("mailbox", "quota", "ann@example.org", "1G")
+    manage("mailbox", "remove", "ann@example.org")
+    manage("alias", "remove", "info@example.org")
+    manage("route", "remove", "*.example.com")
+    manage("domain", "disable", "example.org")
+    manage("domain", "enable", "example.org")
+    manage("domain", "remove", "example.org")
+    assert not Domain.objects.exclude(state="removed").exists() and not Route.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "says"),
+    [
+        ("mailbox add ann@unhosted.example --password-stdin", PASSWORD, "domain add unhosted.example"),
+        ("mailbox add ann@example.org --password-stdin", "password1", "too weak"),
+        ("mailbox add ann@example.org --password-stdin", "", "needs a password"),
+        ("mailbox add ann@example.org", "", "--password-stdin"),
+        ("mailbox add ann@example.org --password-stdin --quota lots", PASSWORD, "such as 500M"),
+        ("mailbox suspend nobody@example.org", "", "no mailbox"),
+        ("mailbox import /nowhere.csv", "", "can't be read"),
+        ("domain add nodots", "", "no whole domain"),
+        ("domain records unhosted.example", "", "domain add unhosted.example"),
+        ("alias add info@example.org nobody@example.org", "", "no nobody@example.org"),
+        ("alias remove nothing@example.org", "", "no alias"),
+        ("route add example.com http://x", "", "no destination"),
+        ("route add example.com smtp://x:99999", "", "no destination"),
+        ("route add nodots smtp://127.0.0.1:25", "", "no whole domain"),
+        ("route remove example.com", "", "no route"),
+    ],
+)
+def test_errors_are_one_line_that_says_what_to_do(domain, manage, words, stdin, says):
+    with pytest.raises(CommandError, match=says) as caught:
+        manage(*words.split(), stdin=stdin)
+    assert "\n" not in str(caught.value)
+
+
+def test_import_makes_all(domain, manage, tmp_path):
+    lines = [
+        "address,password,quota,name",
+        "",
+        f'"Ann@example.org",{PASSWORD},1G,"Ann, the first"',
+        f"bob@example.org, {PASSWORD}",
+    ]
+    (tmp_path / "people.csv").write_text("\ufeff" + "\r\n".join(lines))
+    assert "2 mailboxes" in manage("mailbox", "import", str(tmp_path / "people.csv"))
+    rows = list(Mailbox.objects.values_list("address", "quota_octets", "name"))
+    assert rows == [("Ann@example.org", 2**30, "Ann, the first"), ("bob@example.org", 0, "")]
+
+
+def test_import_names_every_bad_line_and_makes_nothing(ann, manage, tmp_path):
+    bad = [
+        f"ann@example.org,{PASSWORD}",
+        f"good@example.org,{PASSWORD}",
+        "weak@example.org,short",
+        f"x@unhosted.example,{PASSWORD}",
+        "onlyone",
+        f"good@example.org,{PASSWORD}",
+        f"quota@example.org,{PASSWORD},lots",
+    ]
+    (tmp_path / "people.csv").write_text("\n".join(bad))
+    with pytest.raises(CommandError) as caught:
+        manage("mailbox", "import", str(tmp_path / "people.csv"))
+    said = str(caught.value)
+    assert [f"line {n}:" in said for n in range(1, 8)] == [False, False, True, True, True, True, True]
+    (tmp_path / "people.csv").write_text("\n".join(bad[:2]))
+    with pytest.raises(CommandError, match="line 1: .*there already"):
+        manage("mailbox", "import", str(tmp_path / "people.csv"))
+    assert list(Mailbox.objects.values_list("address", flat=True)) == ["ann@example.org"]
+
+
+def test_records_are_shown_ready_to_copy(domain, manage):
+    assert "v=spf1 mx -all" in manage("domain", "records", "example.org")
+    assert 'example.org. 3600 IN TXT "v=spf1 mx -all"' in manage("domain", "records", "example.org", "--zone")
