@@ -1,0 +1,83 @@
+"""APPEND (RFC 3501 §6.3.11): the message goes into the store's spool as it arrives and is never held in memory."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from retrieval.imap.commands import Append
+from retrieval.imap.context import Completion, Context
+from retrieval.imap.errors import BadCommand, CommandRefused
+from retrieval.mail_store import FolderStatus, Refused, Spool, StoreUnavailable
+
+
+class Phase(Enum):
+    LITERAL = "literal"
+    LINE_END = "line end"
+
+
+@dataclass(slots=True)
+class Appending:
+    """One APPEND whose message is on its way. Without a `spool` its octets are dropped, and `problem` says why."""
+
+    tag: bytes
+    missing_octets: int
+    command: Append | None = None
+    folder: FolderStatus | None = None
+    spool: Spool | None = None
+    problem: Exception | None = None
+
+    @property
+    def phase(self) -> Phase:
+        return Phase.LITERAL if self.missing_octets else Phase.LINE_END
+
+
+async def begin_append(context: Context, tag: bytes, command: Append, size: int) -> Appending:
+    """Return the APPEND, with a spool unless it is clear already that it can't be done."""
+    appending = Appending(tag, size, command)
+    try:
+        if not size:
+            raise CommandRefused("CANNOT", "A message has at least one octet")
+        if size > context.limits.message_octets:
+            raise CommandRefused("TOOBIG", f"A message may have {context.limits.message_octets} octets")
+        appending.folder = await context.store.status(command.name)
+        if appending.folder is None:
+            raise CommandRefused("TRYCREATE", "There is no such folder")
+        appending.spool = await context.store.spool()
+    except (CommandRefused, Refused, StoreUnavailable) as problem:
+        appending.problem = problem
+    return appending
+
+
+async def feed_append(appending: Appending, octets: bytes) -> None:
+    """Take the next octets of the message."""
+    appending.missing_octets -= len(octets)
+    if appending.spool is None:
+        return
+    try:
+        await appending.spool.write(octets)
+    except (Refused, StoreUnavailable) as problem:
+        appending.problem = problem
+        await abandon_append(appending)
+
+
+async def abandon_append(appending: Appending) -> None:
+    """Leave nothing of it behind."""
+    spool, appending.spool = appending.spool, None
+    if spool is not None:
+        await spool.discard()
+
+
+async def finish_append(context: Context, appending: Appending, rest: bytes) -> Completion:
+    """File the message; `rest` is what stood behind the literal. Raises what stopped it."""
+    command, folder, spool = appending.command, appending.folder, appending.spool
+    if rest.strip(b" ") and appending.problem is None:
+        await abandon_append(appending)
+        raise BadCommand("Unexpected argument after the message")
+    if appending.problem is not None:
+        raise appending.problem
+    assert command is not None and folder is not None and spool is not None  # or there were a problem
+    appending.spool = None
+    item = await spool.finish(command.flags, command.keywords, command.internal_date)
+    uid_validity, uids = await context.store.append(folder.folder_id, [item])
+    if context.view_or_none is not None and context.view.folder_id == folder.folder_id:
+        context.view.stale = True
+    return Completion("OK", "APPEND completed", f"APPENDUID {uid_validity} {uids[0]}")

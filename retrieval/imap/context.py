@@ -1,0 +1,89 @@
+"""What the handlers of one session share, and what they hand back."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from retrieval.imap.errors import BadCommand
+from retrieval.imap.view import FolderView
+from retrieval.mail_store import Directory, MailStore
+
+
+class State(Enum):
+    """RFC 3501 §3."""
+
+    NOT_AUTHENTICATED = "not authenticated"
+    AUTHENTICATED = "authenticated"
+    SELECTED = "selected"
+    LOGOUT = "logout"
+
+
+@dataclass(frozen=True, slots=True)
+class ImapLimits:
+    """Bounds of one session: octets, counts, seconds."""
+
+    login_line_octets: int = 8 * 1024
+    line_octets: int = 64 * 1024
+    login_literal_octets: int = 4 * 1024
+    literal_octets: int = 64 * 1024
+    command_octets: int = 256 * 1024
+    message_octets: int = 50 * 1024 * 1024
+    bad_commands: int = 20
+    failed_logins: int = 5
+    login_seconds: float = 60
+    idle_seconds: float = 30 * 60  # RFC 3501 §5.4
+
+    def __post_init__(self) -> None:
+        if self.idle_seconds < 30 * 60:
+            raise ValueError("an authenticated client may be silent for 30 minutes")
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A command's tagged end. `status` is OK, NO or BAD; `code` goes into brackets."""
+
+    status: str
+    text: str
+    code: str = ""
+
+    def line(self, tag: bytes) -> bytes:
+        code = f"[{self.code}] " if self.code else ""
+        return b"%b %b\r\n" % (tag, f"{self.status} {code}{self.text}".encode("ascii", "replace"))
+
+
+Output = AsyncIterator[bytes | Completion]
+"""A handler's answer: untagged responses, then at most one Completion; without one the command ended well."""
+
+
+@dataclass(slots=True)
+class Context:
+    """The state of one session."""
+
+    limits: ImapLimits
+    hostname: str
+    directory: Directory
+    client_address: str
+    tls_active: bool
+    starttls_available: bool
+    version: str = ""
+    state: State = State.NOT_AUTHENTICATED
+    store_or_none: MailStore | None = None
+    view_or_none: FolderView | None = None
+    client_name: str = ""
+    failed_logins: int = 0
+    is_mid_answer: bool = False
+    closing_text: str = field(default="")
+
+    @property
+    def store(self) -> MailStore:
+        """The store of who has logged in."""
+        if self.store_or_none is None:
+            raise BadCommand("Not logged in")
+        return self.store_or_none
+
+    @property
+    def view(self) -> FolderView:
+        """The selected folder."""
+        if self.view_or_none is None:
+            raise BadCommand("No folder is selected")
+        return self.view_or_none

@@ -1,0 +1,190 @@
+"""FETCH (RFC 3501 §6.4.5): flags from the view's arrays, ready octets from rows, sections from the message itself.
+
+What is ready is answered by columns: one iterable an item, one format a message, one join a slice, so that a folder's
+envelopes cost little more than reading them.
+"""
+
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from mailsuite.store.flags import SEEN
+from retrieval.imap.commands import Fetch
+from retrieval.imap.context import Context, Output
+from retrieval.imap.errors import BrokenAnswer
+from retrieval.imap.fetch_items import Item, Section
+from retrieval.imap.grammar import MONTHS
+from retrieval.imap.message_commands import EXPUNGE_ISSUED, chosen, uids_of
+from retrieval.imap.sections import CHUNK_OCTETS, Slice, find_section, section_fields
+from retrieval.imap.view import FolderView
+from retrieval.mail_store import MessageRow, Refused, RowField, StoreUnavailable
+
+_SLICE_MESSAGES = 2_000
+_FROM_VIEW = {Item.UID, Item.FLAGS}
+_ROW_FIELDS: dict[Item, RowField] = {
+    Item.ENVELOPE: "envelope",
+    Item.BODY: "body",
+    Item.BODY_STRUCTURE: "body_structure",
+}
+_PLACEHOLDERS = {Item.UID: b"%d", Item.SIZE: b"%d", Item.FLAGS: b"(%b)", Item.INTERNAL_DATE: b'"%b"'}
+
+
+class _Messages(NamedTuple):
+    """One slice: positions in the view, and rows when there are any."""
+
+    view: FolderView
+    positions: Sequence[int]
+    rows: Sequence[MessageRow]
+
+
+def _uids(messages: _Messages) -> Iterable[int]:
+    return map(messages.view.uids.__getitem__, messages.positions)
+
+
+def _flags(messages: _Messages) -> Iterable[bytes]:
+    ready = [look.octets for look in messages.view.table]
+    return map(ready.__getitem__, map(messages.view.looks.__getitem__, messages.positions))
+
+
+_COLUMNS: dict[Item, Callable[[_Messages], Iterable[bytes | int | None]]] = {
+    Item.UID: _uids,
+    Item.FLAGS: _flags,
+    Item.INTERNAL_DATE: lambda messages: [format_internal_date(row.internal_date) for row in messages.rows],
+    Item.SIZE: lambda messages: [row.size_octets for row in messages.rows],
+    Item.ENVELOPE: lambda messages: [row.envelope for row in messages.rows],
+    Item.BODY: lambda messages: [row.body for row in messages.rows],
+    Item.BODY_STRUCTURE: lambda messages: [row.body_structure for row in messages.rows],
+}
+
+
+async def fetch(context: Context, command: Fetch) -> Output:
+    """The answers, in slices; messages that another session expunged meanwhile are passed over (RFC 2180 §4.1)."""
+    view = context.view
+    spans = chosen(view, command.messages, by_uid=command.by_uid)
+    items = command.items
+    if command.by_uid and Item.UID not in items:
+        items = (Item.UID, *items)
+    if _FROM_VIEW.issuperset(items):
+        for span in spans:
+            for start in range(span.start, span.stop, _SLICE_MESSAGES):
+                positions = range(start, min(start + _SLICE_MESSAGES, span.stop))
+                yield _ready(items, _Messages(view, positions, ()))
+        return
+    uids = uids_of(view, spans)
+    if not uids:
+        return
+    seen = await _see(context, items, uids)
+    sections = any(isinstance(item, Section) for item in items)
+    answered = 0
+    async for rows in context.store.rows(view.folder_id, uids, _fields(items)):
+        messages = _Messages(view, [bisect_left(view.uids, row.uid) for row in rows], rows)
+        answered += len(rows)
+        if sections:
+            async for octets in _with_sections(context, items, messages, seen):
+                yield octets
+        else:
+            yield _ready(items, messages)
+    if answered < sum(map(len, spans)):
+        view.stale = True
+        if not command.by_uid:
+            yield EXPUNGE_ISSUED
+
+
+def format_internal_date(moment: datetime) -> bytes:
+    """Return the date-time in UTC as INTERNALDATE has it (RFC 3501 §9, date-time)."""
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return b"%02d-%b-%d %02d:%02d:%02d +0000" % (
+        moment.day,
+        MONTHS[moment.month - 1],
+        moment.year,
+        moment.hour,
+        moment.minute,
+        moment.second,
+    )
+
+
+def _ready(items: Sequence[Item | Section], messages: _Messages) -> bytes:
+    """The answers of one slice, without sections."""
+    ready = [item for item in items if isinstance(item, Item)]
+    written = (item.value.encode() + b" " + _PLACEHOLDERS.get(item, b"%b") for item in ready)
+    template = b"* %d FETCH (" + b" ".join(written) + b")\r\n"
+    numbers = [position + 1 for position in messages.positions]
+    return b"".join(map(template.__mod__, zip(numbers, *(_COLUMNS[item](messages) for item in ready), strict=True)))
+
+
+def _fields(items: Iterable[Item | Section]) -> set[RowField]:
+    fields: set[RowField] = set()
+    for item in items:
+        if isinstance(item, Section):
+            fields |= section_fields(item)
+        elif item in _ROW_FIELDS:
+            fields.add(_ROW_FIELDS[item])
+    return fields
+
+
+async def _see(context: Context, items: Iterable[Item | Section], uids: Sequence[int]) -> set[int]:
+    r"""Set \Seen where a section without PEEK asks for it; return the uids whose flags must be told."""
+    view = context.view
+    if view.read_only or not any(isinstance(item, Section) and not item.peek for item in items):
+        return set()
+    unseen = [uid for uid in uids if not view.look_at(bisect_left(view.uids, uid)).bits & SEEN]
+    if not unseen:
+        return set()
+    try:
+        states, _ = await context.store.store_flags(view.folder_id, unseen, "add", SEEN, (), None)
+    except (StoreUnavailable, Refused):
+        return set()  # reading goes on while the writer is away
+    return {state.uid for state in states if view.show(state)}
+
+
+async def _with_sections(
+    context: Context, items: Sequence[Item | Section], messages: _Messages, seen: set[int]
+) -> AsyncIterator[bytes]:
+    """The answers of one slice; yields whenever enough has gathered, and amid a large section."""
+    gathered: list[bytes] = []
+    for at, row in enumerate(messages.rows):
+        one = _Messages(messages.view, messages.positions[at : at + 1], (row,))
+        asked = (*items, Item.FLAGS) if row.uid in seen and Item.FLAGS not in items else items
+        gathered.append(b"* %d FETCH (" % (one.positions[0] + 1))
+        for item in asked:
+            if isinstance(item, Item):
+                value = next(iter(_COLUMNS[item](one)))
+                gathered.append(item.value.encode() + b" " + _PLACEHOLDERS.get(item, b"%b") % value)
+            else:
+                async for octets in _section(context, row, item, gathered):
+                    yield octets
+            gathered.append(b" ")
+        gathered[-1] = b")\r\n"
+        if context.is_mid_answer or sum(map(len, gathered)) >= CHUNK_OCTETS:
+            yield b"".join(gathered)
+            gathered.clear()
+            context.is_mid_answer = False
+    yield b"".join(gathered)
+    read = any(isinstance(item, Section) and item.is_content for item in items)
+    if read and (unread := [row for row in messages.rows if not row.first_fetched]):
+        await context.store.mark_fetched(unread, f"IMAP {context.client_name}".rstrip())
+
+
+async def _section(context: Context, row: MessageRow, section: Section, gathered: list[bytes]) -> AsyncIterator[bytes]:
+    """Gather one section, or yield all that is gathered piece by piece when it is large. The first piece is read
+    before a word of it is said, so that a message that can't be read is still refused properly."""
+    found = await find_section(context.store, row, section)
+    if not isinstance(found, Slice):
+        literal = b"NIL" if found is None else b"{%d}\r\n%b" % (len(found), found)
+        gathered.append(b"%b %b" % (section.label, literal))
+        return
+    at = found.start
+    piece = await context.store.octets(row, at, min(found.end, at + CHUNK_OCTETS))
+    gathered.append(b"%b {%d}\r\n" % (section.label, found.end - at))
+    while piece:
+        gathered.append(piece)
+        at += len(piece)
+        if at >= found.end:
+            return
+        context.is_mid_answer = True
+        yield b"".join(gathered)
+        gathered.clear()
+        piece = await context.store.octets(row, at, min(found.end, at + CHUNK_OCTETS))
+    raise BrokenAnswer("a message is shorter than its row says")

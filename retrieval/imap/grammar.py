@@ -1,0 +1,197 @@
+"""The tokens of IMAP commands (RFC 3501 §9), read from one complete command with its literals in place.
+
+A literal stands in the octets as it came: `{3}` CRLF and three octets. Reading never goes back, so a command costs
+time linear to its length whatever it holds.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+from retrieval.imap.errors import BadCommand, CommandRefused
+from retrieval.imap.modified_utf7 import MalformedName, decode_name
+from retrieval.imap.sequence_set import SequenceSet, parse_sequence_set
+
+DELIMITER = "/"
+MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+
+# ATOM-CHAR = any CHAR except "(" / ")" / "{" / SP / CTL / "%" / "*" / DQUOTE / "\" / "]"
+_ATOM = re.compile(rb'[^(){ \x00-\x1f\x7f-\xff%*"\\\]]+')
+_ASTRING = re.compile(rb'[^(){ \x00-\x1f\x7f-\xff%*"\\]+')
+_LIST_ATOM = re.compile(rb'[^(){ \x00-\x1f\x7f-\xff"\\]+')
+_TAG = re.compile(rb'[^(){ \x00-\x1f\x7f-\xff%*"\\+]+')
+# quoted = DQUOTE *(TEXT-CHAR except quoted-specials / "\" quoted-specials) DQUOTE; 8-bit is let through: passwords
+_QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00]|\\["\\])*+)"')
+_ESCAPED = re.compile(rb"\\(.)")
+_LITERAL = re.compile(rb"\{(\d{1,10})\+?\}\r?\n")
+_NUMBER = re.compile(rb"\d{1,10}(?!\d)")
+_SEQUENCE_SET = re.compile(rb"[0-9*:,]+")
+_FLAG = re.compile(rb'\\?[^(){ \x00-\x1f\x7f-\xff%*"\\\]]+')
+_DATE = re.compile(rb"(\d{1,2})-([A-Za-z]{3})-(\d{4})")
+# date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
+_DATE_TIME = re.compile(rb'"([ \d]?\d)-([A-Za-z]{3})-(\d{4}) (\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})"')
+_LARGEST_NUMBER = 2**32 - 1
+
+
+class Scanner:
+    """A reading position in a command. Each method takes one token from there or raises BadCommand."""
+
+    __slots__ = ("_octets", "_at")
+
+    def __init__(self, octets: bytes, at: int = 0) -> None:
+        self._octets, self._at = octets, at
+
+    @property
+    def at_end(self) -> bool:
+        return self._at == len(self._octets)
+
+    def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """Take what the pattern matches here, if it does."""
+        found = pattern.match(self._octets, self._at)
+        if found is not None:
+            self._at = found.end()
+        return found
+
+    def starts_with(self, octets: bytes) -> bool:
+        return self._octets.startswith(octets, self._at)
+
+    def next_is_digit(self) -> bool:
+        return self._octets[self._at : self._at + 1].isdigit()
+
+    def accept(self, octets: bytes) -> bool:
+        """Take exactly these octets, if they stand here."""
+        if not self._octets.startswith(octets, self._at):
+            return False
+        self._at += len(octets)
+        return True
+
+    def expect(self, octets: bytes) -> None:
+        if not self.accept(octets):
+            raise BadCommand(f"Expected {'a space' if octets == b' ' else octets.decode()}")
+
+    def space(self) -> None:
+        self.expect(b" ")
+
+    def end(self) -> None:
+        if not self.at_end:
+            raise BadCommand("Unexpected argument at the end of the command")
+
+    def rest(self) -> bytes:
+        """Take all that is left."""
+        rest, self._at = self._octets[self._at :], len(self._octets)
+        return rest
+
+    def tag(self) -> bytes | None:
+        found = self.match(_TAG)
+        return found[0] if found else None
+
+    def atom(self) -> str:
+        found = self.match(_ATOM)
+        if found is None:
+            raise BadCommand("Expected an atom")
+        return found[0].decode()
+
+    def keyword(self) -> str:
+        """Take an atom that is compared without case; returned in upper case."""
+        return self.atom().upper()
+
+    def number(self) -> int:
+        found = self.match(_NUMBER)
+        if found is None or int(found[0]) > _LARGEST_NUMBER:
+            raise BadCommand("Expected a number below 4294967296")
+        return int(found[0])
+
+    def string(self) -> bytes:
+        found = self.match(_QUOTED)
+        if found is not None:
+            return _ESCAPED.sub(rb"\1", found[1]) if b"\\" in found[1] else found[1]
+        found = self.match(_LITERAL)
+        if found is None:
+            raise BadCommand("Expected a string")
+        start = self._at
+        self._at = start + int(found[1])
+        value = self._octets[start : self._at]
+        if len(value) < int(found[1]):
+            raise BadCommand("A literal is incomplete")
+        if b"\0" in value:
+            raise BadCommand("A literal holds NUL")
+        return value
+
+    def nil_or_string(self) -> bytes | None:
+        if self._octets[self._at : self._at + 3].upper() == b"NIL":
+            self._at += 3
+            return None
+        return self.string()
+
+    def astring(self) -> bytes:
+        found = self.match(_ASTRING)
+        return found[0] if found else self.string()
+
+    def list_pattern(self) -> bytes:
+        found = self.match(_LIST_ATOM)
+        return found[0] if found else self.string()
+
+    def folder_name(self) -> str:
+        """Take a mailbox, INBOX in whatever case as INBOX. Raises CommandRefused when it is no possible name."""
+        return folder_name(self.astring())
+
+    def sequence_set(self) -> SequenceSet:
+        found = self.match(_SEQUENCE_SET)
+        if found is None:
+            raise BadCommand("Expected a sequence set")
+        return parse_sequence_set(found[0])
+
+    def flag(self) -> str:
+        found = self.match(_FLAG)
+        if found is None:
+            raise BadCommand("Expected a flag")
+        return found[0].decode()
+
+    def flag_list(self) -> list[str]:
+        """Take flags in parentheses."""
+        self.expect(b"(")
+        flags: list[str] = []
+        while not self.accept(b")"):
+            if flags:
+                self.space()
+            flags.append(self.flag())
+        return flags
+
+    def date(self) -> date:
+        """Take a date, quoted or not."""
+        quoted = self.accept(b'"')
+        found = self.match(_DATE)
+        if found is None or (quoted and not self.accept(b'"')):
+            raise BadCommand("Expected a date such as 1-Feb-2026")
+        try:
+            return date(int(found[3]), _month(found[2]), int(found[1]))
+        except ValueError as error:
+            raise BadCommand("No such date") from error
+
+    def date_time(self) -> datetime:
+        found = self.match(_DATE_TIME)
+        if found is None:
+            raise BadCommand('Expected a date-time such as "01-Feb-2026 12:00:00 +0000"')
+        day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
+        offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes)) * (-1 if sign == b"-" else 1)
+        try:
+            moment = datetime(
+                int(year), _month(month), int(day), int(hour), int(minute), min(int(second), 59), tzinfo=UTC
+            )
+            return moment - offset
+        except (ValueError, OverflowError) as error:
+            raise BadCommand("No such date-time") from error
+
+
+def folder_name(octets: bytes) -> str:
+    """Return a folder's name from modified UTF-7, INBOX in whatever case as INBOX, as first part of a name too.
+    Raises CommandRefused."""
+    try:
+        name = decode_name(octets)
+    except MalformedName as error:
+        raise CommandRefused("CANNOT", f"Folder name is not valid modified UTF-7: {error}") from error
+    first, delimiter, rest = name.partition(DELIMITER)
+    return f"INBOX{delimiter}{rest}" if first.upper() == "INBOX" else name
+
+
+def _month(name: bytes) -> int:
+    return MONTHS.index(name.capitalize()) + 1

@@ -1,0 +1,238 @@
+"""What SEARCH can be asked for (RFC 3501 §6.4.4): the grammar, and the keys as values.
+
+search     = "SEARCH" [SP "CHARSET" SP astring] 1*(SP search-key)
+search-key = "NOT" SP search-key / "OR" SP search-key SP search-key / "(" search-key *(SP search-key) ")" /
+             sequence-set / "UID" SP sequence-set / a word of the tables below with its argument
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from enum import IntEnum
+from typing import Literal
+
+from mailsuite.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from retrieval.imap.errors import BadCommand, CommandRefused
+from retrieval.imap.grammar import Scanner
+from retrieval.imap.sequence_set import SequenceSet
+from retrieval.imap.view import RECENT
+
+MAX_DEPTH = 50
+MAX_KEYS = 1_000
+CHARSETS = ("UTF-8", "US-ASCII")
+_CHARSET = re.compile(rb"CHARSET ", re.IGNORECASE)
+
+
+class Cost(IntEnum):
+    """What answering a key takes: the view's arrays, a row of each message, its header, or its text."""
+
+    VIEW = 0
+    ROW = 1
+    HEADER = 2
+    TEXT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """Messages of a sequence set, of uids when `by_uid`."""
+
+    messages: SequenceSet
+    by_uid: bool
+    cost = Cost.VIEW
+
+
+@dataclass(frozen=True, slots=True)
+class HasFlag:
+    bit: int
+    cost = Cost.VIEW
+
+
+@dataclass(frozen=True, slots=True)
+class HasKeyword:
+    keyword: str
+    cost = Cost.VIEW
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """Internal or sent date before, on, or since (not before) the day, whatever the time and zone."""
+
+    which: Literal["internal", "sent"]
+    relation: Literal["before", "on", "since"]
+    day: date
+
+    @property
+    def cost(self) -> Cost:
+        return Cost.ROW if self.which == "internal" else Cost.HEADER
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    relation: Literal["larger", "smaller"]
+    octets: int
+    cost = Cost.ROW
+
+
+@dataclass(frozen=True, slots=True)
+class HasField:
+    """A header field of the name whose text contains the needle; any such field when that is empty."""
+
+    name: bytes
+    needle: str
+    cost = Cost.HEADER
+
+
+@dataclass(frozen=True, slots=True)
+class HasText:
+    """`where` as in MailStore.search_text."""
+
+    where: str
+    needle: str
+    cost = Cost.TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    key: "SearchKey"
+
+    @property
+    def cost(self) -> Cost:
+        return self.key.cost
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    left: "SearchKey"
+    right: "SearchKey"
+
+    @property
+    def cost(self) -> Cost:
+        return max(self.left.cost, self.right.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every one of the keys, so all messages when there are none; cheap keys first."""
+
+    keys: "tuple[SearchKey, ...]"
+
+    @property
+    def cost(self) -> Cost:
+        return max((key.cost for key in self.keys), default=Cost.VIEW)
+
+
+SearchKey = Among | HasFlag | HasKeyword | Dated | Sized | HasField | HasText | Not | Or | All
+
+_FLAGS: dict[str, SearchKey] = {
+    "ALL": All(()),
+    "ANSWERED": HasFlag(ANSWERED),
+    "DELETED": HasFlag(DELETED),
+    "DRAFT": HasFlag(DRAFT),
+    "FLAGGED": HasFlag(FLAGGED),
+    "NEW": All((HasFlag(RECENT), Not(HasFlag(SEEN)))),
+    "OLD": Not(HasFlag(RECENT)),
+    "RECENT": HasFlag(RECENT),
+    "SEEN": HasFlag(SEEN),
+    "UNANSWERED": Not(HasFlag(ANSWERED)),
+    "UNDELETED": Not(HasFlag(DELETED)),
+    "UNDRAFT": Not(HasFlag(DRAFT)),
+    "UNFLAGGED": Not(HasFlag(FLAGGED)),
+    "UNSEEN": Not(HasFlag(SEEN)),
+}
+_ARGUMENTS: dict[str, Callable[["_Reading"], SearchKey]] = {
+    "BCC": lambda reading: reading.text("bcc"),
+    "BEFORE": lambda reading: Dated("internal", "before", reading.scanner.date()),
+    "BODY": lambda reading: reading.text("body"),
+    "CC": lambda reading: reading.text("cc"),
+    "FROM": lambda reading: reading.text("from"),
+    "HEADER": lambda reading: reading.header(),
+    "KEYWORD": lambda reading: HasKeyword(reading.scanner.atom()),
+    "LARGER": lambda reading: Sized("larger", reading.scanner.number()),
+    "ON": lambda reading: Dated("internal", "on", reading.scanner.date()),
+    "SENTBEFORE": lambda reading: Dated("sent", "before", reading.scanner.date()),
+    "SENTON": lambda reading: Dated("sent", "on", reading.scanner.date()),
+    "SENTSINCE": lambda reading: Dated("sent", "since", reading.scanner.date()),
+    "SINCE": lambda reading: Dated("internal", "since", reading.scanner.date()),
+    "SMALLER": lambda reading: Sized("smaller", reading.scanner.number()),
+    "SUBJECT": lambda reading: reading.text("subject"),
+    "TEXT": lambda reading: reading.text("text"),
+    "TO": lambda reading: reading.text("to"),
+    "UID": lambda reading: Among(reading.scanner.sequence_set(), True),
+    "UNKEYWORD": lambda reading: Not(HasKeyword(reading.scanner.atom())),
+}
+
+
+def parse_search(scanner: Scanner) -> SearchKey:
+    """Take the rest of a SEARCH. Raises BadCommand, and CommandRefused for a charset we don't have."""
+    reading = _Reading(scanner)
+    if scanner.match(_CHARSET):
+        _check_charset(scanner.astring())
+        scanner.space()
+    keys = [reading.key(0)]
+    while not scanner.at_end:
+        scanner.space()
+        keys.append(reading.key(0))
+    return _all(keys)
+
+
+@dataclass(slots=True)
+class _Reading:
+    scanner: Scanner
+    count: int = 0
+
+    def key(self, depth: int) -> SearchKey:
+        self.count += 1
+        if depth > MAX_DEPTH or self.count > MAX_KEYS:
+            raise BadCommand("Search is nested too deeply" if depth > MAX_DEPTH else "Search has too many keys")
+        if self.scanner.accept(b"("):
+            return self._group(depth)
+        if self.scanner.starts_with(b"*") or self.scanner.next_is_digit():
+            return Among(self.scanner.sequence_set(), False)
+        word = self.scanner.keyword()
+        if word in _FLAGS:
+            return _FLAGS[word]
+        if word not in _ARGUMENTS and word not in ("NOT", "OR"):
+            raise BadCommand("Unknown search key")
+        self.scanner.space()
+        if word == "NOT":
+            return Not(self.key(depth + 1))
+        if word == "OR":
+            left = self.key(depth + 1)
+            self.scanner.space()
+            return Or(left, self.key(depth + 1))
+        return _ARGUMENTS[word](self)
+
+    def text(self, where: str) -> SearchKey:
+        needle = _decoded(self.scanner.astring())
+        if needle or where not in ("body", "text"):
+            return HasText(where, needle) if needle else HasField(where.encode(), "")
+        return All(())
+
+    def header(self) -> SearchKey:
+        name = self.scanner.astring().lower()
+        self.scanner.space()
+        return HasField(name, _decoded(self.scanner.astring()))
+
+    def _group(self, depth: int) -> SearchKey:
+        keys = [self.key(depth + 1)]
+        while not self.scanner.accept(b")"):
+            self.scanner.space()
+            keys.append(self.key(depth + 1))
+        return _all(keys)
+
+
+def _all(keys: list[SearchKey]) -> SearchKey:
+    return keys[0] if len(keys) == 1 else All(tuple(sorted(keys, key=lambda key: key.cost)))
+
+
+def _check_charset(name: bytes) -> None:
+    if name.decode("latin-1").upper() not in CHARSETS:
+        raise CommandRefused(f"BADCHARSET ({' '.join(CHARSETS)})", "Search strings are UTF-8 or US-ASCII")
+
+
+def _decoded(needle: bytes) -> str:
+    try:
+        return needle.decode()
+    except UnicodeDecodeError as error:
+        raise BadCommand("A search string is not UTF-8") from error

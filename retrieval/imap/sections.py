@@ -1,0 +1,74 @@
+"""Where a section of a message lies (RFC 3501 §6.4.5), for messages whose octets are in the store."""
+
+from typing import NamedTuple
+
+from mailsuite.mail.header import header_fields
+from mailsuite.mail.structure import decode_parts, section_range
+from retrieval.imap.fetch_items import Section
+from retrieval.mail_store import MailStore, MessageRow, RowField
+
+CHUNK_OCTETS = 256 * 1024
+# HEADER.FIELDS looks no further into a header block than this.
+MAX_HEADER_OCTETS = 1024 * 1024
+
+
+class Slice(NamedTuple):
+    """Octets of the message as served, still to be read."""
+
+    start: int
+    end: int
+
+
+def section_fields(section: Section) -> set[RowField]:
+    """Return the row's fields that `find_section` needs."""
+    if section.path or section.text == "TEXT":
+        return {"parts"}
+    return {"header", "parts"} if section.text else set()
+
+
+async def find_section(store: MailStore, row: MessageRow, section: Section) -> bytes | Slice | None:
+    """Return the section: its octets when they are at hand, where they lie when not, None when the message has none.
+    What `partial` cuts is cut already."""
+    span = _span(row, section)
+    if span is None:
+        return None
+    if not section.fields:
+        start, end = _cut(span.start, span.end, section.partial)
+        if row.header is not None and section.text == "HEADER" and not section.path:
+            return row.header[start:end]
+        return Slice(start, end) if start < end else b""
+    if row.header is not None and not section.path:
+        block = row.header
+    else:
+        block = await store.octets(row, span.start, min(span.end, span.start + MAX_HEADER_OCTETS))
+    picked = header_fields(block, section.fields, exclude=section.text == "HEADER.FIELDS.NOT")
+    start, end = _cut(0, len(picked), section.partial)
+    return picked[start:end]
+
+
+def _span(row: MessageRow, section: Section) -> Slice | None:
+    text = "HEADER" if section.fields else section.text
+    if not section.path and text is None:
+        return Slice(0, row.size_octets)
+    if not section.path and text == "HEADER" and row.header is not None:
+        return Slice(0, len(row.header))
+    if row.parts is None:
+        return None
+    root = decode_parts(row.parts)
+    if not section.path and text == "HEADER":
+        return Slice(0, row.prefix_octets + root.body_start)
+    if not section.path:
+        return Slice(row.prefix_octets + root.body_start, row.size_octets)
+    found = section_range(root, section.path, text)
+    if found is None:
+        return None
+    # The fields that were put in front belong to the message's own header, the only one to begin at 0.
+    start = 0 if found[0] == 0 and text == "MIME" else found[0] + row.prefix_octets
+    return Slice(start, found[1] + row.prefix_octets)
+
+
+def _cut(start: int, end: int, partial: tuple[int, int] | None) -> tuple[int, int]:
+    if partial is None:
+        return start, end
+    first, count = partial
+    return min(start + first, end), min(start + first + count, end)

@@ -1,0 +1,182 @@
+r"""A session's view of its selected folder: which uid each sequence number is, and the flags the client knows of.
+
+The view moves on by modseq (`absorb`) whenever somebody looks, but what has changed is told only when it may be: an
+EXPUNGE renumbers, so it waits for a command that allows it (RFC 3501 §7.4.1), and till then the expunged message
+keeps its sequence number. Everything is in arrays, four octets an entry: many sessions have large folders open.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
+
+from mailsuite.store.flags import NAMES, SEEN
+from retrieval.mail_store import FolderChanges, FolderStatus, MessageState
+
+RECENT = 32  # beside the bits of mailsuite.store.flags; a session's own, never stored
+_ALL_NAMES = {**NAMES, RECENT: "\\Recent"}
+_SPARE_LOOKS = 1_000
+
+
+class Look(NamedTuple):
+    """One combination of flags and keywords, as bits, as lower-case words and as it is answered."""
+
+    bits: int
+    keywords: frozenset[str]
+    octets: bytes
+
+
+class FolderView:
+    """The selected folder. Positions count from 0: sequence number less one."""
+
+    def __init__(self, status: FolderStatus, name: str, *, read_only: bool) -> None:
+        self.folder_id, self.name, self.read_only = status.folder_id, name, read_only
+        self.uid_validity, self.uid_next = status.uid_validity, status.uid_next
+        self.modseq = 0
+        self.uids = array("I")
+        self.looks = array("I")  # indexes into self.table
+        self.table: list[Look] = []
+        self.keywords: dict[str, str] = {}  # lower case: as first seen
+        self.stale = True  # somebody may have changed the folder since it was last absorbed
+        self._index: dict[tuple[int, str], int] = {}
+        self._gone: set[int] = set()
+        self._retouched: set[int] = set()
+        self._told_count = self._told_keywords = 0
+        self._recent_uids: set[int] = set()
+
+    def absorb(self, changes: FolderChanges, recent: Collection[int] = ()) -> None:
+        r"""Take in what is newer than `modseq`. `recent` are uids that are \Recent in this session."""
+        self._recent_uids.update(recent)
+        last = self.uids[-1] if self.uids else 0
+        if not self.uids:
+            self._append(changes.changed)
+        else:
+            fresh = [state for state in changes.changed if state.uid > last]
+            for state in changes.changed[: len(changes.changed) - len(fresh)]:
+                if self.show(state):
+                    self._retouched.add(state.uid)
+            self._append(fresh)
+        self._gone.update(uid for uid in changes.expunged if self.position(uid) is not None)
+        self.modseq = max(self.modseq, changes.highest_modseq)
+        self.uid_next = max(self.uid_next, changes.uid_next)
+
+    def new_uids(self, changes: FolderChanges) -> list[int]:
+        """Return the uids in `changes` that this view has not seen yet."""
+        last = self.uids[-1] if self.uids else 0
+        return [state.uid for state in changes.changed if state.uid > last]
+
+    def show(self, state: MessageState) -> bool:
+        """Set a message's flags without telling; return whether that changed any."""
+        position = self.position(state.uid)
+        if position is None:
+            return False
+        look = self._look(self._bits(state), state.keywords)
+        changed = self.looks[position] != look
+        self.looks[position] = look
+        self._retouched.discard(state.uid)
+        return changed
+
+    def settle(self) -> None:
+        """Forget what is still to be told: SELECT has just told all."""
+        self._retouched.clear()
+        self._told_count, self._told_keywords = len(self.uids), len(self.keywords)
+
+    def mark_gone(self, uids: Iterable[int]) -> None:
+        """Note that these were expunged; told by the next `updates` that may."""
+        self._gone.update(uid for uid in uids if self.position(uid) is not None)
+
+    @property
+    def has_expunges(self) -> bool:
+        return bool(self._gone)
+
+    def is_gone(self, uid: int) -> bool:
+        return uid in self._gone
+
+    def updates(self, *, expunges: bool) -> bytes:
+        """Return the untagged responses that bring the client up to date, and take them as told."""
+        told = list(self._expunges()) if expunges and self._gone else []
+        if len(self.uids) != self._told_count:
+            told.append(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(self.uids), self.recent_count))
+            self._told_count = len(self.uids)
+        if len(self.keywords) != self._told_keywords:
+            told.append(self.flags_response())
+        for uid in sorted(self._retouched):
+            position = self.position(uid)
+            if position is not None:
+                told.append(b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (position + 1, uid, self.look_at(position).octets))
+        self._retouched.clear()
+        return b"".join(told)
+
+    def flags_response(self) -> bytes:
+        """Return FLAGS with the keywords in use (RFC 3501 §7.2.6)."""
+        self._told_keywords = len(self.keywords)
+        return b"* FLAGS (%b)\r\n" % " ".join([*NAMES.values(), *self.keywords.values()]).encode()
+
+    def position(self, uid: int) -> int | None:
+        at = bisect_left(self.uids, uid)
+        return at if at < len(self.uids) and self.uids[at] == uid else None
+
+    def look_at(self, position: int) -> Look:
+        return self.table[self.looks[position]]
+
+    def spelled(self, keywords: Iterable[str]) -> list[str]:
+        """Return the keywords as this folder already writes them: they compare without case."""
+        return [self.keywords.get(keyword.lower(), keyword) for keyword in keywords]
+
+    @property
+    def recent_count(self) -> int:
+        return sum(1 for uid in self._recent_uids if self.position(uid) is not None)
+
+    @property
+    def first_unseen(self) -> int | None:
+        """The position of the first message without \\Seen."""
+        unseen = {index for index, look in enumerate(self.table) if not look.bits & SEEN}
+        return next((at for at, look in enumerate(self.looks) if look in unseen), None)
+
+    def _expunges(self) -> Iterator[bytes]:
+        """Drop what is gone, last first, so that no number told before is moved by the next."""
+        gone = sorted(position for uid in self._gone if (position := self.position(uid)) is not None)
+        dropped = set(gone)
+        for name in ("uids", "looks"):
+            old: array[int] = getattr(self, name)
+            setattr(self, name, array("I", [value for at, value in enumerate(old) if at not in dropped]))
+        self._told_count -= len(gone)
+        self._recent_uids -= self._gone
+        self._retouched -= self._gone
+        self._gone.clear()
+        return (b"* %d EXPUNGE\r\n" % (position + 1) for position in reversed(gone))
+
+    def _append(self, states: Iterable[MessageState]) -> None:
+        recent, index = self._recent_uids, self._index
+        for uid, flags, keywords, _ in states:
+            bits = flags | RECENT if uid in recent else flags
+            look = index.get((bits, keywords))
+            self.uids.append(uid)
+            self.looks.append(self._look(bits, keywords) if look is None else look)
+
+    def _bits(self, state: MessageState) -> int:
+        return state.flags | RECENT if state.uid in self._recent_uids else state.flags
+
+    def _look(self, bits: int, keywords: str) -> int:
+        index = self._index.get((bits, keywords))
+        if index is None:
+            if len(self.table) > len(self.uids) + _SPARE_LOOKS:
+                self._forget_unused_looks()
+            index = self._index[bits, keywords] = len(self.table)
+            self.table.append(self._render(bits, keywords))
+        return index
+
+    def _render(self, bits: int, keywords: str) -> Look:
+        words = keywords.split()
+        for word in words:
+            self.keywords.setdefault(word.lower(), word)
+        names = [name for bit, name in _ALL_NAMES.items() if bits & bit]
+        return Look(bits, frozenset(map(str.lower, words)), " ".join(names + words).encode())
+
+    def _forget_unused_looks(self) -> None:
+        """Keep the table in proportion to the folder when a client makes up ever new keywords."""
+        used = sorted(set(self.looks))
+        moved = {old: new for new, old in enumerate(used)}
+        self._index = {key: moved[old] for key, old in self._index.items() if old in moved}
+        self.table = [self.table[old] for old in used]
+        self.looks = array("I", [moved[old] for old in self.looks])
