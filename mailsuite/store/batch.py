@@ -8,7 +8,7 @@ for each folder come from the locked row, so commit order is modseq order. Rows 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db import connection
 
@@ -102,11 +102,20 @@ class FolderRow:
         self.deleted_count += sign if bits & flags.DELETED else 0
 
 
+def _database_clock() -> datetime:
+    """The database's time, which all hosts of a site share; with SQLite that is this machine's."""
+    if connection.vendor == "sqlite":
+        return datetime.now(UTC)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        return cast(datetime, cursor.fetchone()[0])
+
+
 @dataclass(slots=True)
 class Batch:
     """The open transaction. `hints` are the folders that changed; `tell` runs after the commit."""
 
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=_database_clock)
     usage: dict[int, UsageRow] = field(default_factory=dict)
     folders: dict[int, FolderRow] = field(default_factory=dict)
     hints: set[int] = field(default_factory=set)

@@ -14,11 +14,13 @@ from datetime import UTC, datetime
 import msgspec
 
 from mailsuite.mail.body_structure import ParseLimits
-from mailsuite.mail.message import DEFAULT_LIMITS, ParsedMessage, parse_message
+from mailsuite.mail.message import ParsedMessage, parse_message
 from mailsuite.mail.structure import encode_parts
 
 INLINE_OCTETS = 256 * 1024
 HEADER_IN_ROW_OCTETS = 64 * 1024
+# Beyond this a header is an attack, and reading it would keep the writer from others.
+LIMITS = ParseLimits(header_octets=100 * 1024)
 # No depth, no parts, no header fields: everything beyond the first octets is plain text.
 PLAIN_LIMITS = ParseLimits(header_octets=0)
 CHILD_SECONDS = 20.0
@@ -61,7 +63,7 @@ def read_plainly(descriptor: int) -> Reading:
         return summarize(octets, PLAIN_LIMITS)
 
 
-def summarize(octets: bytes | mmap.mmap, limits: ParseLimits = DEFAULT_LIMITS) -> Reading:
+def summarize(octets: bytes | mmap.mmap, limits: ParseLimits = LIMITS) -> Reading:
     parsed = parse_message(octets, limits)
     keeps_header = parsed.header_octets <= HEADER_IN_ROW_OCTETS
     return Reading(
