@@ -348,6 +348,11 @@ def _id(scanner: Scanner) -> Id:
     return Id(tuple(fields))
 
 
+def _append_without_literal(scanner: Scanner) -> Command:
+    parse_append(scanner)
+    raise BadCommand("Expected the message as a literal")
+
+
 STATUS_ITEMS = {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}
 
 PARSERS: dict[str, Callable[[Scanner], Command]] = {
@@ -369,6 +374,7 @@ PARSERS: dict[str, Callable[[Scanner], Command]] = {
     "LIST": lambda scanner: _list(scanner, subscribed=False),
     "LSUB": lambda scanner: _list(scanner, subscribed=True),
     "STATUS": _status,
+    "APPEND": _append_without_literal,
     "EXPUNGE": lambda _: Expunge(None),
     "SEARCH": lambda scanner: _search(scanner, by_uid=False),
     "FETCH": lambda scanner: _fetch(scanner, by_uid=False),

@@ -176,14 +176,16 @@ class ImapSession:
     async def _command(self, line: CommandLine) -> AsyncIterator[bytes]:
         """Run one complete command."""
         scanner = Scanner(line.octets)
-        tag = scanner.tag() or b"*"
+        tag = scanner.tag()
         try:
+            if not tag:
+                raise BadCommand("Expected a tag")
             if not line.is_clean:
                 raise BadCommand("A command can't hold NUL or bare CR")
             name, verb = self._verb(scanner)
             command = parse_arguments(name, scanner)
-        except (BadCommand, CommandRefused) as problem:
-            yield self._completed(tag, self._failure(problem))
+        except Exception as problem:
+            yield self._completed(tag or b"*", self._failure(problem))
             return
         if isinstance(command, Authenticate):
             steps = self._authenticate(tag, command)
@@ -331,7 +333,7 @@ class ImapSession:
         """Let a literal come, refuse it, or begin an APPEND with it."""
         scanner = Scanner(announcement.octets)
         tag = scanner.tag() or b"*"
-        appending = await self._begin_append(tag, scanner, announcement)
+        appending = await self._begin_append(tag, scanner, announcement) if tag != b"*" else None
         if appending is not None:
             self._reader.drop_command()
             if not announcement.synchronizing or appending.problem is None:

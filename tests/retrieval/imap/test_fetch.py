@@ -1,0 +1,286 @@
+"""FETCH: every item, every form of section, what is marked seen and fetched."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from mailsuite.store.flags import FLAGGED, SEEN
+
+SIMPLE = b"From: Bob <bob@example.org>\r\nTo: ann@example.org\r\nSubject: Lunch\r\n\r\nAt noon?\r\n"
+PREFIX = b"Return-Path: <bob@example.org>\r\n"
+NESTED = (
+    b"Subject: outer\r\n"
+    b"Content-Type: multipart/mixed; boundary=b\r\n"
+    b"\r\n"
+    b"preamble\r\n"
+    b"--b\r\n"
+    b"Content-Type: text/plain\r\n"
+    b"\r\n"
+    b"first\r\n"
+    b"--b\r\n"
+    b"Content-Type: message/rfc822\r\n"
+    b"\r\n"
+    b"Subject: inner\r\n"
+    b"X-Two: 2\r\n"
+    b"Content-Type: multipart/alternative; boundary=c\r\n"
+    b"\r\n"
+    b"--c\r\n"
+    b"Content-Language: en\r\n"
+    b"\r\n"
+    b"deep one\r\n"
+    b"--c\r\n"
+    b"\r\n"
+    b"deep two\r\n"
+    b"--c--\r\n"
+    b"--b--\r\n"
+)
+
+
+def fetched(client, text: str) -> bytes:
+    """The answer to one FETCH without its tagged line, which must be OK."""
+    client.send(f"t FETCH {text}\r\n".encode())
+    answer, _, end = client.take().rpartition(b"t OK ")
+    assert end == b"Completed\r\n", (answer, end)
+    return answer
+
+
+def test_simple_items(client, mailbox):
+    zone = timezone(timedelta(hours=2))
+    mailbox.deliver(SIMPLE, prefix=PREFIX, internal_date=datetime(2026, 2, 1, 0, 30, 5, tzinfo=zone), flags=FLAGGED)
+    mailbox.deliver(SIMPLE, internal_date=datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC), keywords="$b a")
+    client.select()
+    envelope = (
+        '(NIL "Lunch" (("Bob" NIL "bob" "example.org")) (("Bob" NIL "bob" "example.org")) '
+        '(("Bob" NIL "bob" "example.org")) ((NIL NIL "ann" "example.org")) NIL NIL NIL NIL)'
+    )
+    size = len(PREFIX + SIMPLE)
+    assert client.command("FETCH 1 ALL")[0] == (
+        '* 1 FETCH (FLAGS (\\Flagged \\Recent) INTERNALDATE "31-Jan-2026 22:30:05 +0000" '
+        f"RFC822.SIZE {size} ENVELOPE {envelope})"
+    )
+    assert client.command("UID FETCH 2 fast")[0] == (
+        f'* 2 FETCH (UID 2 FLAGS (\\Recent $b a) INTERNALDATE "31-Dec-1999 23:59:59 +0000" RFC822.SIZE {len(SIMPLE)})'
+    )
+    body = '("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 10 1'
+    assert client.command("FETCH 2 (UID BODY BODYSTRUCTURE)")[0].upper() == (
+        f"* 2 FETCH (UID 2 BODY {body}) BODYSTRUCTURE {body} NIL NIL NIL NIL))"
+    )
+    assert client.command("FETCH 1:2 (UID FLAGS)")[:-1] == [
+        "* 1 FETCH (UID 1 FLAGS (\\Flagged \\Recent))",
+        "* 2 FETCH (UID 2 FLAGS (\\Recent $b a))",
+    ]
+    assert client.command("FETCH 2 FULL")[0].count(" BODY (") == 1
+    assert client.command("FETCH 2 (FLAGS FLAGS)")[0] == "* 2 FETCH (FLAGS (\\Recent $b a))"
+
+
+@pytest.mark.parametrize(
+    ("section", "octets"),
+    [
+        ("", NESTED),
+        ("HEADER", NESTED[: NESTED.index(b"preamble")]),
+        ("TEXT", NESTED[NESTED.index(b"preamble") :]),
+        ("HEADER.FIELDS (subject X-None)", b"Subject: outer\r\n\r\n"),
+        ('HEADER.FIELDS ("Subject")', b"Subject: outer\r\n\r\n"),
+        ("HEADER.FIELDS.NOT (SUBJECT)", b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"),
+        ("1", b"first"),
+        ("1.MIME", b"Content-Type: text/plain\r\n\r\n"),
+        ("2", NESTED[NESTED.index(b"Subject: inner") : NESTED.index(b"\r\n--b--")]),
+        ("2.MIME", b"Content-Type: message/rfc822\r\n\r\n"),
+        ("2.HEADER", NESTED[NESTED.index(b"Subject: inner") : NESTED.index(b"--c\r\nContent-Lan")]),
+        ("2.HEADER.FIELDS (X-TWO)", b"X-Two: 2\r\n\r\n"),
+        ("2.TEXT", NESTED[NESTED.index(b"--c\r\nContent-Lan") : NESTED.index(b"\r\n--b--")]),
+        ("2.1", b"deep one"),
+        ("2.1.MIME", b"Content-Language: en\r\n\r\n"),
+        ("2.2", b"deep two"),
+        ("2.2.MIME", b"\r\n"),
+    ],
+)
+@pytest.mark.parametrize("prefix", [b"", PREFIX])
+def test_sections(client, mailbox, section, octets, prefix):
+    mailbox.deliver(NESTED, prefix=prefix)
+    client.select()
+    if section in ("", "HEADER") or section.startswith("HEADER.FIELDS.NOT"):
+        octets = prefix + octets
+    label = section.replace('"', "").encode()
+    answer = fetched(client, f"1 BODY.PEEK[{section}]")
+    assert answer == b"* 1 FETCH (BODY[%b] {%d}\r\n%b)\r\n" % (label, len(octets), octets)
+    for first, count in ((0, 5), (3, 4), (len(octets) - 1, 10), (len(octets), 3), (10**9, 1), (0, 2**32 - 1)):
+        part = octets[first : first + count]
+        answer = fetched(client, f"1 BODY.PEEK[{section}]<{first}.{count}>")
+        assert answer == b"* 1 FETCH (BODY[%b]<%d> {%d}\r\n%b)\r\n" % (label, first, len(part), part)
+
+
+@pytest.mark.parametrize("section", ["3", "1.1", "1.HEADER", "1.TEXT", "2.3", "2.1.HEADER", "9.9.9", "2.1.1"])
+def test_sections_that_are_not_there_are_nil(client, mailbox, section):
+    mailbox.deliver(NESTED)
+    client.select()
+    assert fetched(client, f"1 BODY.PEEK[{section}]") == b"* 1 FETCH (BODY[%b] NIL)\r\n" % section.encode()
+
+
+def test_a_message_without_parts_is_its_own_part_1(client, mailbox):
+    mailbox.deliver(SIMPLE, prefix=PREFIX)
+    client.select()
+    assert fetched(client, "1 BODY.PEEK[1]") == b"* 1 FETCH (BODY[1] {10}\r\nAt noon?\r\n)\r\n"
+    header = PREFIX + SIMPLE[: -len(b"At noon?\r\n")]
+    assert fetched(client, "1 BODY.PEEK[1.MIME]") == b"* 1 FETCH (BODY[1.MIME] {%d}\r\n%b)\r\n" % (len(header), header)
+
+
+def test_a_header_too_large_for_its_row_is_read_from_the_message(client, mailbox):
+    large = b"X-Large: " + b"x" * 20_000 + b"\r\n" + SIMPLE
+    mailbox.deliver(large, prefix=PREFIX)
+    client.select()
+    header = PREFIX + large[: -len(b"At noon?\r\n")]
+    assert fetched(client, "1 BODY.PEEK[HEADER]") == b"* 1 FETCH (BODY[HEADER] {%d}\r\n%b)\r\n" % (len(header), header)
+    picked = b"Subject: Lunch\r\n\r\n"
+    answer = fetched(client, "1 BODY.PEEK[HEADER.FIELDS (Subject)]")
+    assert answer == b"* 1 FETCH (BODY[HEADER.FIELDS (Subject)] {%d}\r\n%b)\r\n" % (len(picked), picked)
+
+
+def test_old_names_of_sections(client, mailbox):
+    mailbox.deliver(SIMPLE)
+    client.select()
+    header, text = SIMPLE[: -len(b"At noon?\r\n")], b"At noon?\r\n"
+    assert fetched(client, "1 RFC822.HEADER") == b"* 1 FETCH (RFC822.HEADER {%d}\r\n%b)\r\n" % (len(header), header)
+    assert client.command("FETCH 1 FLAGS")[0] == "* 1 FETCH (FLAGS (\\Recent))"
+    assert fetched(client, "1 RFC822.TEXT") == (
+        b"* 1 FETCH (RFC822.TEXT {10}\r\n%b FLAGS (\\Seen \\Recent))\r\n" % text
+    )
+    assert fetched(client, "1 RFC822") == b"* 1 FETCH (RFC822 {%d}\r\n%b)\r\n" % (len(SIMPLE), SIMPLE)
+
+
+def test_a_large_message_comes_in_pieces_and_whole(client, mailbox):
+    large = SIMPLE + b"0123456789abcdef" * 60_000
+    mailbox.deliver(large)
+    mailbox.deliver(SIMPLE)
+    client.select()
+    both = b"* 1 FETCH (BODY[] {%d}\r\n%b)\r\n* 2 FETCH (BODY[] {%d}\r\n%b)\r\n"
+    assert fetched(client, "1:2 BODY.PEEK[]") == both % (len(large), large, len(SIMPLE), SIMPLE)
+    part = large[300_000:900_000]
+    assert fetched(client, "1 BODY.PEEK[]<300000.600000>") == (b"* 1 FETCH (BODY[]<300000> {600000}\r\n%b)\r\n" % part)
+
+
+def test_reading_sets_seen_once_and_tells(client, mailbox):
+    mailbox.deliver(SIMPLE)
+    client.select()
+    client.dialog(
+        "C: a FETCH 1 BODY[TEXT]",
+        "S: * 1 FETCH (BODY[TEXT] {10}",
+        "S: At noon?",
+        "S:  FLAGS (\\Seen \\Recent))",
+        "S: a OK Completed",
+        "C: b UID FETCH 1 (FLAGS BODY[TEXT])",
+        "S: * 1 FETCH (UID 1 FLAGS (\\Seen \\Recent) BODY[TEXT] {10}",
+        "S: At noon?",
+        "S: )",
+        "S: b OK Completed",
+        "C: c NOOP",
+        "S: c OK NOOP completed",
+    )
+    assert mailbox.folders["INBOX"].messages[1].flags == SEEN
+
+
+def test_the_first_reading_is_noted_once(client, mailbox):
+    for _ in range(5):
+        mailbox.deliver(SIMPLE)
+    client.command('ID ("name" "Reader" "version" "7")')
+    client.select()
+    client.command("FETCH 1:* (FLAGS ENVELOPE BODY.PEEK[HEADER])")
+    assert mailbox.fetched == []
+    client.command("FETCH 2 BODY.PEEK[1]")
+    client.command("FETCH 1:3 BODY.PEEK[]<0.5>")
+    assert mailbox.fetched == [(uid, "IMAP Reader 7") for uid in (2, 1, 3)]
+
+
+def test_which_messages(client, mailbox):
+    for _ in range(6):
+        mailbox.deliver(SIMPLE)
+    client.select()
+    client.command("STORE 2,5 +FLAGS.SILENT (\\Deleted)")
+    client.command("EXPUNGE")  # uids 1 3 4 6
+
+    def uids(command: str) -> list[int]:
+        *lines, end = client.command(command)
+        assert end == "OK Completed"
+        return [int(line.split("UID ")[1].rstrip(")")) for line in lines]
+
+    assert uids("FETCH 1:* UID") == [1, 3, 4, 6]
+    assert uids("FETCH *:2 UID") == [3, 4, 6]
+    assert uids("FETCH * UID") == [6]
+    assert uids("FETCH 4,1:2,2 UID") == [1, 3, 6]
+    assert uids("UID FETCH 2:5 UID") == [3, 4]
+    assert uids("UID FETCH 5:* UID") == [6]
+    assert uids("UID FETCH 100:* UID") == [6]
+    assert uids("UID FETCH *:100 UID") == [6]
+    assert uids("UID FETCH 2,5,99 UID") == []
+    assert uids("UID FETCH 4294967295:1 (UID)") == [1, 3, 4, 6]
+    for wrong in ("5", "1:5", "0", "0:1", "1,", ",", "1:2:3", "4294967296", "-1", "1:", "a"):
+        assert client.command(f"FETCH {wrong} UID")[-1].startswith("BAD "), wrong
+
+
+def test_an_empty_folder(client):
+    client.select()
+    client.dialog(
+        "C: a UID FETCH 1:* (FLAGS)",
+        "S: a OK Completed",
+        "C: b FETCH 1:* (FLAGS)",
+        "S: b BAD No message has that sequence number",
+        "C: c UID SEARCH ALL",
+        "S: * SEARCH",
+        "S: c OK Completed",
+    )
+
+
+WRONG_ITEMS = """
+() (ALL) NOTHING BODY[ BODY[]x BODY[1 BODY[0] BODY[1.] BODY[MIME] BODY[FOO] BODY[1.FOO]
+BODY[HEADER.FIELDS] BODY[]<0> BODY[]<0.0> BODY[]<.5> BODY[]<-1.5> BODY[]<4294967296.1> BODY.PEEK RFC822.PEEK
+BINARY[1] MODSEQ FLAGS(UID)
+""".split()
+SPACED = [
+    "",
+    "(FLAGS  UID)",
+    "( FLAGS)",
+    "BODY[HEADER.FIELDS ()]",
+    "BODY[HEADER.FIELDS (a:b)]",
+    "BODY[HEADER.FIELDS a]",
+]
+LONG = ["(" * 60_000, "BODY[" + "1." * 5000 + "1]", "(" + "FLAGS UID " * 3000 + "UID)"]
+
+
+@pytest.mark.parametrize("items", [*WRONG_ITEMS, *SPACED, *LONG], ids=lambda items: items[:30])
+def test_items_that_there_are_not(client, mailbox, items):
+    mailbox.deliver(SIMPLE)
+    client.select()
+    answer = client.command(f"FETCH 1 {items}")
+    assert len(answer) == 1 and answer[0].startswith("BAD "), answer
+
+
+def test_a_message_shorter_than_its_row_breaks_the_connection_off(client, mailbox, monkeypatch):
+    mailbox.deliver(SIMPLE + b"x" * 600_000)
+    client.select()
+    octets = client.session.mail_store.octets
+
+    async def short(row, start, end):
+        return await octets(row, start, min(end, 400_000))
+
+    monkeypatch.setattr(client.session.mail_store, "octets", short)
+    client.send(b"a FETCH 1 BODY.PEEK[]\r\nb NOOP\r\n")
+    said = client.take()
+    assert said.startswith(b"* 1 FETCH (BODY[] {") and b"a OK" not in said and b"a NO" not in said
+    assert client.session.closed
+
+
+def test_a_message_that_can_not_be_read_is_refused_properly(client, mailbox, monkeypatch):
+    mailbox.deliver(SIMPLE)
+    client.select()
+
+    async def broken(row, start, end):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(client.session.mail_store, "octets", broken)
+    client.dialog(
+        "C: a FETCH 1 BODY.PEEK[]",
+        "S: a NO [SERVERBUG] An error of ours, logged as s1.1",
+        "C: b FETCH 1 FLAGS",
+        "S: * 1 FETCH (FLAGS (\\Recent))",
+        "S: b OK Completed",
+    )

@@ -1,0 +1,195 @@
+"""SEARCH: every key, their combinations, and how little is read for them."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from mailsuite.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+
+FIRST = (
+    b"Date: Sun, 1 Feb 2026 23:30:00 -0500\r\nFrom: Bob <bob@example.org>\r\nTo: ann@example.org\r\n"
+    b"Subject: =?utf-8?q?Caf=C3=A9?= at noon\r\nX-Colour: =?utf-8?q?gr=C3=BCn?=\r\n\r\nShall we?\r\n"
+)
+SECOND = (
+    b"Date: 10 Jan 2026 08:00:00 +0000\r\nFrom: carol@example.net\r\nTo: list@example.org\r\nCc: dave@example.org\r\n"
+    b"Subject: Minutes\r\n\r\nThe caf\xc3\xa9 was closed. " + b"x" * 500 + b"\r\n"
+)
+THIRD = b"Subject: no date\r\nBcc: eve@example.org\r\nX-Colour:\r\n\r\n\r\n"
+
+
+@pytest.fixture
+def found(client, mailbox):
+    """`found(keys)` are the uids; they are 1, 3 and 4, so that no number is right by chance."""
+    mailbox.deliver(FIRST, flags=SEEN | ANSWERED, internal_date=datetime(2026, 2, 2, 4, 30, tzinfo=UTC))
+    mailbox.deliver(b"Subject: gone\r\n\r\n", flags=DELETED)
+    mailbox.deliver(SECOND, flags=FLAGGED, keywords="$Work", internal_date=datetime(2026, 1, 10, 23, 59, tzinfo=UTC))
+    mailbox.folders["INBOX"].recent_uid = 4
+    mailbox.deliver(THIRD, flags=DRAFT, internal_date=datetime(2026, 2, 3, tzinfo=UTC))
+    client.select()
+    client.command("EXPUNGE")
+
+    def search(keys: str) -> list[int]:
+        answer, end = client.command(f"UID SEARCH {keys}")
+        assert end == "OK Completed"
+        return [int(number) for number in answer.removeprefix("* SEARCH").split()]
+
+    search.client = client
+    return search
+
+
+@pytest.mark.parametrize(
+    ("keys", "uids"),
+    [
+        ("ALL", [1, 3, 4]),
+        ("1", [1]),
+        ("2:3", [3, 4]),
+        ("*", [4]),
+        ("*:2", [3, 4]),
+        ("UID 3:*", [3, 4]),
+        ("UID 2", []),
+        ("UID 99:*", [4]),
+        ("SEEN", [1]),
+        ("UNSEEN", [3, 4]),
+        ("ANSWERED", [1]),
+        ("UNANSWERED", [3, 4]),
+        ("FLAGGED", [3]),
+        ("UNFLAGGED", [1, 4]),
+        ("DRAFT", [4]),
+        ("UNDRAFT", [1, 3]),
+        ("DELETED", []),
+        ("UNDELETED", [1, 3, 4]),
+        ("RECENT", [4]),
+        ("NEW", [4]),
+        ("OLD", [1, 3]),
+        ("KEYWORD $work", [3]),
+        ("UNKEYWORD $Work", [1, 4]),
+        ("KEYWORD none", []),
+        ("ON 2-Feb-2026", [1]),
+        ("BEFORE 2-feb-2026", [3]),
+        ('SINCE "2-Feb-2026"', [1, 4]),
+        ("SINCE 10-Jan-2026 BEFORE 11-Jan-2026", [3]),
+        ("SENTON 1-Feb-2026", [1]),
+        ("SENTBEFORE 1-Feb-2026", [3]),
+        ("SENTSINCE 1-Jan-2026", [1, 3]),
+        ("NOT SENTSINCE 1-Jan-2026", [4]),
+        ("LARGER 500", [3]),
+        ("SMALLER 100", [4]),
+        (f"LARGER {len(SECOND)}", []),
+        (f"SMALLER {len(SECOND)}", [1, 4]),
+        ("FROM bob", [1]),
+        ("FROM EXAMPLE", [1, 3]),
+        ('TO "list@"', [3]),
+        ("CC dave", [3]),
+        ("BCC eve", [4]),
+        ("SUBJECT CAF\xc3\xa9", None),
+        ("SUBJECT {5+}\r\nCAF\xc3\x89", [1]),
+        ('SUBJECT "caf\xc3\xa9"', [1]),
+        ('CHARSET utf-8 SUBJECT "CAF\xc3\x89"', [1]),
+        ("CHARSET US-ASCII SUBJECT minutes", [3]),
+        ('SUBJECT ""', [1, 3, 4]),
+        ('FROM ""', [1, 3]),
+        ('BODY ""', [1, 3, 4]),
+        ("BODY shall", [1]),
+        ('TEXT "caf\xc3\xa9"', [3]),
+        ("TEXT bcc", [4]),
+        ("HEADER X-Colour {4+}\r\ngr\xc3\xbc", [1]),
+        ('HEADER x-colour ""', [1, 4]),
+        ("HEADER X-None a", []),
+        ("HEADER Date Feb", [1]),
+        ("NOT SEEN", [3, 4]),
+        ("NOT NOT SEEN", [1]),
+        ("OR SEEN FLAGGED", [1, 3]),
+        ("OR BODY shall OR FLAGGED LARGER 100000", [1, 3]),
+        ("(SEEN)", [1]),
+        ("(OR (SEEN ANSWERED) (FLAGGED)) NOT 1", [3]),
+        ("UNSEEN (NOT (FLAGGED LARGER 10))", [4]),
+        ("UID 1:9 SINCE 1-Jan-2026 NOT DELETED", [1, 3, 4]),
+        ("seen all", [1]),
+    ],
+)
+def test_keys(found, keys, uids):
+    if uids is None:
+        assert found.client.command(f"UID SEARCH {keys}")[-1].startswith("BAD ")
+        return
+    assert found(keys) == uids
+
+
+def test_sequence_numbers_are_answered_without_uid(found):
+    assert found.client.command("SEARCH UNSEEN") == ["* SEARCH 2 3", "OK Completed"]
+    assert found.client.command("SEARCH UID 3") == ["* SEARCH 2", "OK Completed"]
+
+
+def test_cheap_keys_spare_the_dear_ones(found, monkeypatch):
+    store, asked = found.client.session.mail_store, []
+    search_text, rows = store.search_text, store.rows
+
+    async def noting_text(folder_id, uids, needle, *, where):
+        asked.append((where, list(uids)))
+        return await search_text(folder_id, uids, needle, where=where)
+
+    def noting_rows(folder_id, uids, fields):
+        asked.append((tuple(fields), list(uids)))
+        return rows(folder_id, uids, fields)
+
+    monkeypatch.setattr(store, "search_text", noting_text)
+    monkeypatch.setattr(store, "rows", noting_rows)
+    assert found("TEXT caf SINCE 1-Jan-2026 UNSEEN UNKEYWORD x") == [3]
+    assert asked == [((), [3, 4]), ("text", [3, 4])]
+    asked.clear()
+    assert found("TEXT x KEYWORD none") == []
+    assert found("OR BODY shall SEEN UID 1") == [1]
+    assert asked == []
+
+
+WRONG = [
+    "",
+    "(",
+    "()",
+    "(SEEN",
+    "SEEN)",
+    "NOT",
+    "OR SEEN",
+    "OR SEEN FLAGGED)",
+    "BOGUS",
+    "SEEN  ALL",
+    "KEYWORD",
+    "5",
+    "1:5",
+    "0",
+]
+WRONG += [
+    "LARGER x",
+    "LARGER 4294967296",
+    "ON 31-Feb-2026",
+    "ON 1-Foo-2026",
+    "ON 2026-02-01",
+    "SUBJECT",
+    "HEADER a",
+    "UID",
+]
+WRONG += ["UID a", 'SUBJECT "\xff"', "CHARSET UTF-8", "RETURN (COUNT) ALL", "MODSEQ 1"]
+DEEP = [
+    "NOT " * 10_000 + "SEEN",
+    "OR " * 10_000,
+    "SEEN " * 2_000 + "SEEN",
+    "(" * 60_000,
+    "(" * 30_000 + "ALL" + ")" * 30_000,
+]
+
+
+@pytest.mark.parametrize("keys", WRONG + DEEP, ids=lambda keys: keys[:30])
+def test_what_is_no_search(found, keys):
+    answer = found.client.command(f"SEARCH {keys}")
+    assert len(answer) == 1 and answer[0].startswith("BAD "), answer
+
+
+def test_a_charset_we_do_not_have(found):
+    answer = found.client.command("SEARCH CHARSET KOI8-R SUBJECT x")
+    assert answer == ["NO [BADCHARSET (UTF-8 US-ASCII)] Search strings are UTF-8 or US-ASCII"]
+
+
+def test_messages_gone_meanwhile_are_found_by_nobody(found, mailbox, connect):
+    other = connect().log_in().select()
+    other.command("STORE 1 +FLAGS.SILENT (\\Deleted)")
+    other.command("EXPUNGE")
+    assert found.client.command("SEARCH SINCE 1-Jan-2020")[0] == "* SEARCH 2 3"
