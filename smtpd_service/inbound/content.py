@@ -5,6 +5,8 @@ told apart here would be told apart differently by another server: bare CR and b
 (CVE-2023-51764), so both are seen and named, and none of them ever ends a message.
 """
 
+from mailsuite.mail.header import normalize_line_ends
+
 END_OF_DATA = b"\r\n.\r\n"
 # What of the end may stand at a chunk's end, the longest first
 _BEGINNINGS = tuple(END_OF_DATA[:length] for length in range(len(END_OF_DATA) - 1, 0, -1))
@@ -13,12 +15,14 @@ _BEGINNINGS = tuple(END_OF_DATA[:length] for length in range(len(END_OF_DATA) - 
 class ContentReader:
     """Feed it chunks until `ended`; then `rest` holds what came after the end. `size_octets` counts what it returned.
 
-    The flaws are known for what was returned so far: `has_bare_line_ending` (CR or LF alone), `has_nul`.
+    The flaws are known for what was returned so far: `has_bare_line_ending` (CR or LF alone), `has_nul`. With
+    `normalize` bare ones are made CRLF, as a submission server may (RFC 6409 §8); they still end nothing.
     """
 
-    __slots__ = ("_held", "_skip", "ended", "has_bare_line_ending", "has_nul", "rest", "size_octets")
+    __slots__ = ("_held", "_skip", "ended", "has_bare_line_ending", "has_nul", "normalizes", "rest", "size_octets")
 
-    def __init__(self) -> None:
+    def __init__(self, *, normalize: bool = False) -> None:
+        self.normalizes = normalize
         # As if the line before had just ended: a dot alone in the first line ends an empty message.
         self._held = b"\r\n"
         self._skip = 2
@@ -42,12 +46,15 @@ class ContentReader:
 
     def _undo(self, octets: bytes) -> bytes:
         # A CR at the very end is always held back, so no pair is cut in two here.
+        self.has_nul = self.has_nul or b"\0" in octets
         pairs = octets.count(b"\r\n")
         if octets.count(b"\n") != pairs or octets.count(b"\r") != pairs:
             self.has_bare_line_ending = True
-        if b"\0" in octets:
-            self.has_nul = True
-        content = octets.replace(b"\r\n.", b"\r\n")
+            if self.normalizes:
+                return self._done(normalize_line_ends(octets.replace(b"\r\n.", b"\r\n")))
+        return self._done(octets.replace(b"\r\n.", b"\r\n"))
+
+    def _done(self, content: bytes) -> bytes:
         if self._skip:
             content, self._skip = content[self._skip :], 0
         self.size_octets += len(content)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.mail import reply as replies
 from mailsuite.mail.reply import Reply
+from smtpd_service.inbound.content import ContentReader
 
 MAX_RECEIVED = 50  # RFC 5321 §6.3: at least 100 hops is a suggestion, 50 is what others settled on
 MAX_NULL_SENDER_RECIPIENTS = 20
@@ -34,7 +35,7 @@ SENDER_NOT_OWNED = _refusal(replies.SENDER_NOT_OWNED, "sender-not-owned")
 FROM_NOT_OWNED = _refusal(
     replies.SENDER_NOT_OWNED.with_text("You may not send as an address in From or Sender"), "from-not-owned"
 )
-BAD_FROM = _refusal(replies.MESSAGE_MALFORMED.with_text("From or Sender is missing or malformed"), "from-malformed")
+HEADER_TOO_BIG = _refusal(replies.MESSAGE_TOO_BIG.with_text("Message header is too large"), "header-too-big")
 BARE_LINE_ENDING = _refusal(replies.MESSAGE_BARE_LINE_ENDING, "bare-line-ending")
 NUL_OCTET = _refusal(replies.MESSAGE_MALFORMED.with_text("Message has a NUL octet"), "nul-octet")
 STORAGE_FULL = _refusal(replies.STORAGE_FULL, "storage-full")
@@ -90,18 +91,23 @@ def disk(free_octets: int, *, size_octets: int, reserve_octets: int) -> Refusal 
     return STORAGE_FULL if free_octets - size_octets < reserve_octets else None
 
 
-def content(*, too_big: bool, bare_line_ending: bool, nul: bool) -> Refusal | None:
-    """Return what is wrong with the octets of a message."""
-    if too_big:
+def content(content: ContentReader, *, size_limit: int) -> Refusal | None:
+    """Return what is wrong with the octets of a message so far."""
+    if content.size_octets > size_limit:
         return TOO_BIG
-    if bare_line_ending:
+    if content.has_bare_line_ending and not content.normalizes:
         return BARE_LINE_ENDING
-    return NUL_OCTET if nul else None
+    return NUL_OCTET if content.has_nul else None
 
 
 def hops(received_count: int) -> Refusal | None:
     """Return LOOP when the message has been through too many hosts (RFC 5321 §6.3)."""
     return LOOP if received_count > MAX_RECEIVED else None
+
+
+def bad_from(problem: str) -> Refusal:
+    """Return the refusal of a message whose authors can't be told for certain; the problem is in words for people."""
+    return _refusal(replies.MESSAGE_MALFORMED.with_text(problem), "from-malformed")
 
 
 def delivered_before(address_key: str, delivered_to: Collection[str]) -> bool:

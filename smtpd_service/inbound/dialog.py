@@ -18,6 +18,7 @@ from enum import Enum, auto
 from mailsuite.mail import reply as replies
 from mailsuite.mail.address import AddressError
 from mailsuite.mail.reply import Reply
+from smtpd_service.inbound.lines import Flaw, LineBuffer
 from smtpd_service.inbound.parameters import (
     Mail,
     ParameterError,
@@ -31,6 +32,7 @@ COMMAND_OCTETS = 4096  # RFC 5321 §4.5.3.1.4 asks for 512, extensions for some 
 SASL_OCTETS = 12_288  # RFC 4954 §4
 MAX_ERRORS = 10
 MAX_REFUSALS = 100
+MAX_IDLE_COMMANDS = 100  # those that bring no message nearer, between two messages
 
 # HELO's argument on the MX: a domain or an address literal, as loosely as real hosts write them.
 _HELLO_NAME = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,255}")
@@ -106,13 +108,12 @@ class Dialog:
         self.hello = ""
         self.extended = False
         self.authenticated = False
-        self._buffer = bytearray()
-        self._scanned = 0
-        self._discarding = False
+        self._lines = LineBuffer()
         self._out: list[bytes] = []
         self._pending: Event | None = None
         self._sasl: SaslExchange | None = None
         self._errors = self._refusals = self._recipients = self._refused_recipients = 0
+        self._idle_commands = 0
         self._smtputf8 = False
 
     @property
@@ -127,7 +128,7 @@ class Dialog:
     def receive_data(self, octets: bytes) -> None:
         """Take what the client sent."""
         if self.state is not State.CLOSED:
-            self._buffer += octets
+            self._lines.feed(octets)
 
     def data_to_send(self) -> bytes:
         """Return the replies that have gathered, and forget them."""
@@ -149,6 +150,9 @@ class Dialog:
     def answer(self, reply: Reply) -> None:
         """Reply to the event that `next_event` returned, and move on as the reply says."""
         event, self._pending = self._pending, None
+        if isinstance(event, Credentials) and not reply.is_positive:
+            # Guessing costs more than a slip.
+            self._errors += 2
         self._say(reply)
         if self.state is State.CLOSED:
             return
@@ -165,25 +169,23 @@ class Dialog:
                 self.state = State.CONTENT if reply.is_positive else State.READY
             case TlsAsked() if reply.is_positive:
                 # What came with STARTTLS came in clear text, from anybody (RFC 3207 §4.2)
-                self._forget_input()
+                self._lines.take_all()
             case Credentials():
                 self.authenticated = reply.is_positive
 
     def tls_started(self) -> None:
         """The handshake is done: nothing said before it counts (RFC 3207 §4.2)."""
-        self._forget_input()
+        self._lines.take_all()
         self.tls = True
         self.state, self.hello, self.extended, self.authenticated = State.CONNECTED, "", False, False
 
     def take_rest(self) -> bytes:
         """Return what was received after DATA: the content's beginning, where a client did not wait for 354."""
-        rest = bytes(self._buffer)
-        self._forget_input()
-        return rest
+        return self._lines.take_all()
 
     def message_answered(self, reply: Reply, rest: bytes) -> None:
         """Reply to the message; `rest` is what came after its end."""
-        self.state = State.READY
+        self.state, self._idle_commands = State.READY, 0
         self._say(reply)
         self.receive_data(rest)
 
@@ -193,43 +195,22 @@ class Dialog:
         self._put(reply)
         self.state = State.CLOSED
 
-    def _forget_input(self) -> None:
-        self._buffer.clear()
-        self._scanned = 0
-        self._discarding = False
-
     def _take_line(self) -> bytes | None:
-        """Return the next line without its CRLF. Lines that are too long or hold a bare CR or LF are answered here."""
-        limit = SASL_OCTETS if self.state is State.SASL else COMMAND_OCTETS
+        """Return the next line that may be acted upon; the others are answered here."""
         while True:
-            at = self._buffer.find(b"\n", self._scanned)
-            if at < 0:
-                self._scanned = len(self._buffer)
-                if self._scanned > limit:
-                    # A CR is left, in case its LF comes with the next chunk.
-                    del self._buffer[: self._scanned - 1]
-                    self._scanned, self._discarding = 1, True
-                return None
-            line = bytes(self._buffer[: at + 1])
-            del self._buffer[: at + 1]
-            self._scanned = 0
-            too_long, self._discarding = self._discarding or len(line) > limit, False
-            if not line.endswith(b"\r\n"):
-                # To somebody between us and the client this was the middle of a line: what follows is not to be
-                # trusted, so there is no going on.
-                self._put(replies.BARE_LINE_ENDING)
-                self.state = State.CLOSED
-                return None
-            if too_long:
-                self._error(replies.LINE_TOO_LONG)
-            elif line.find(b"\r", 0, -2) >= 0:
-                self._error(replies.BARE_LINE_ENDING)
-            else:
-                return line[:-2]
-            if self.state is State.CLOSED:
-                return None
+            line = self._lines.take(SASL_OCTETS if self.state is State.SASL else COMMAND_OCTETS)
+            if line is None or isinstance(line, bytes):
+                return line
             if self.state is State.SASL:
                 self.state, self._sasl = State.READY, None
+            if line is Flaw.BARE_LF:
+                # What follows can't be told from what somebody smuggled: there is no going on.
+                self._put(replies.BARE_LINE_ENDING)
+                self.state = State.CLOSED
+            else:
+                self._error(replies.LINE_TOO_LONG if line is Flaw.TOO_LONG else replies.BARE_LINE_ENDING)
+            if self.closed:
+                return None
 
     def _command(self, line: bytes) -> Event | None:
         verb_octets, _, argument_octets = line.partition(b" ")
@@ -240,6 +221,11 @@ class Dialog:
         if verb not in LEGAL[self.state]:
             self._refuse_verb(verb)
             return None
+        if verb in _ALWAYS:
+            self._idle_commands += 1
+            if self._idle_commands > MAX_IDLE_COMMANDS:
+                self.end(replies.TOO_MANY_ERRORS)
+                return None
         try:
             argument = argument_octets.decode("utf-8").rstrip(" \t")
         except UnicodeDecodeError:
@@ -350,7 +336,9 @@ class Dialog:
             self.state = State.SASL
             initial = initial.strip(" ")
             # "=" is an initial response of no octets (RFC 4954 §4)
-            return self._continue_sasl(initial.encode()) if initial else self._challenge()
+            if initial:
+                return self._continue_sasl(initial.encode())
+            self._challenge()
         return None
 
     def _challenge(self) -> None:
@@ -418,7 +406,7 @@ class Dialog:
         self._put(reply)
         if not reply.is_positive:
             self._refusals += 1
-            if self._refusals >= MAX_REFUSALS:
+            if self._refusals >= MAX_REFUSALS or self._errors >= MAX_ERRORS:
                 self.end(replies.TOO_MANY_ERRORS)
 
 

@@ -9,14 +9,15 @@ What is overridden, and why:
 - `smtp_STARTTLS`: the loop's own TLS, which costs a tenth of the memory of asyncio's SSLProtocol.
 - `_timeout_cb`, `_reset_timeout`: counted from the last progress, and answered by 421 (RFC 5321 §4.5.3.2.7).
 - `eof_received`: a client that sends all and shuts down its side still gets its answers.
-- `handle_exception`: aiosmtpd says 500 and the exception's text; ours is 451 with an id that the log has too.
+- `handle_exception` is out of the way with its caller: it says 500 and the exception's text. A bug here is answered by
+  451 with an id that the log has too.
 """
 
 import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiosmtpd.smtp import SMTP
@@ -28,8 +29,9 @@ from mailsuite.mail.trace_fields import TlsInfo
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.admission import Admission
 from smtpd_service.inbound.content import ContentReader
+from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.delivery import Client
-from smtpd_service.inbound.dialog import DataAsked, Dialog, Event, Terms, TlsAsked
+from smtpd_service.inbound.dialog import DataAsked, Dialog, Event, State, Terms, TlsAsked
 from smtpd_service.inbound.parameters import Mail, Rcpt
 from smtpd_service.inbound.reception import Reception, Surroundings
 from smtpd_service.inbound.sasl import Credentials
@@ -45,6 +47,8 @@ CONTENT_SECONDS = 600.0  # for a whole message, and one second more for every
 CONTENT_OCTETS_PER_SECOND = 256
 HANDSHAKE_SECONDS = 30.0
 ENDING_SECONDS = 4.0
+TICK_SECONDS = 5.0
+LINGER_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +133,28 @@ class Receiver(SMTP):
     def _reset_timeout(self, duration: float | None = None) -> None:
         self._deadline = self.loop.time() + (duration or COMMAND_SECONDS)
         if self._timeout_handle is None:
-            self._timeout_handle = self.loop.call_at(self._deadline, self._timeout_cb)
+            self._timeout_handle = self.loop.call_later(TICK_SECONDS, self._timeout_cb)
 
     def _timeout_cb(self) -> None:
-        # One timer that looks again is cheaper than one for each command.
-        deadline = self._deadline if self._deadline is not None else self.loop.time() + COMMAND_SECONDS
+        # One timer that looks again every few seconds costs less than one for each command.
         if self._deadline is not None and self.loop.time() >= self._deadline:
             self._hang_up(replies.TIMED_OUT)
         else:
-            self._timeout_handle = self.loop.call_at(deadline, self._timeout_cb)
+            self._timeout_handle = self.loop.call_later(TICK_SECONDS, self._timeout_cb)
 
     def _hang_up(self, reply: Reply) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self._dialog.end(reply)
-            self.transport.write(self._dialog.data_to_send())
-            self.transport.close()
+            self._writer.write(self._dialog.data_to_send())
+            self._close()
+
+    def _close(self) -> None:
+        """Close once all is sent; a client that doesn't take it is not waited for."""
+        if self.transport is not None and self._admitted:
+            self._writer.close()
+            if self._timeout_handle is not None:
+                self._timeout_handle.cancel()
+            self._timeout_handle = self.loop.call_later(LINGER_SECONDS, self._writer.transport.abort)
 
     # Commands
 
@@ -158,15 +169,14 @@ class Receiver(SMTP):
                 await self._flush()
                 if self._dialog.closed:
                     break
-                chunk = await self._read(COMMAND_SECONDS)
+                chunk = await self._read(self.loop.time() + COMMAND_SECONDS)
                 if not chunk:
                     break
                 self._dialog.receive_data(chunk)
         except (ConnectionError, ssl.SSLError, TimeoutError) as error:
             logger.debug("%s: connection lost: %s", self._client.address, error)
         finally:
-            if self.transport is not None:
-                self.transport.close()
+            self._close()
 
     async def _dispatch(self, event: Event) -> None:
         self._busy = True
@@ -175,15 +185,19 @@ class Receiver(SMTP):
         except (ConnectionError, ssl.SSLError):
             raise
         except Exception as error:
-            self._dialog.end(await self.handle_exception(error))
+            reply = self._bug(error)
+            if self._dialog.state is State.CONTENT:
+                self._dialog.end(replace(reply, code=421))
+            else:
+                self._dialog.answer(reply)
         finally:
             self._busy = False
 
-    async def handle_exception(self, error: Exception) -> Reply:
-        """Log a bug under an id that the reply carries. The session ends, since nobody knows where it stands."""
+    def _bug(self, error: BaseException) -> Reply:
+        """Log a bug under an id that the reply carries; mail must not bounce because of us."""
         bug = reference(new_id())
         logger.error("bug %s in a session with %s", bug, self._client.address, exc_info=error)
-        return Reply(421, "3.0", f"Temporary error here, try again later ({bug})")
+        return replies.LOCAL_ERROR.with_text(f"{replies.LOCAL_ERROR.text} ({bug})")
 
     async def smtp_MAIL(self, event: Mail) -> None:
         self._tell_client()
@@ -216,42 +230,55 @@ class Receiver(SMTP):
     async def smtp_DATA(self, event: DataAsked) -> None:
         self._dialog.answer(replies.SEND_DATA)
         await self._flush()
-        content, file = ContentReader(), self._listener.surroundings.spool.new_file()
+        content = ContentReader(normalize=self._listener.terms.submission)
+        file = self._listener.surroundings.spool.new_file()
         try:
-            complete = await self._receive(content, file)
+            flaw = await self._receive(content, file)
         except BaseException:
             file.discard()
             raise
-        if not complete:
-            file.discard()
-            raise ConnectionAbortedError("end of stream inside DATA")
-        flaw = decisions.content(
-            too_big=content.size_octets > self._listener.terms.size_limit,
-            bare_line_ending=content.has_bare_line_ending and not self._listener.terms.submission,
-            nul=content.has_nul,
-        )
         self._deadline = None
-        # Shielded: a client that goes away now does not undo what may have been committed.
-        reply = await asyncio.shield(asyncio.ensure_future(self._reception.message(file, flaw)))
+        # Shielded: a client that goes away now undoes nothing.
+        reply = await asyncio.shield(asyncio.ensure_future(self._file_message(file, flaw)))
         self._dialog.message_answered(reply, content.rest)
 
-    async def _receive(self, content: ContentReader, file: SpoolFile) -> bool:
-        """Move the content to the spool; past the size limit it is read on, to stay in step, but thrown away."""
+    async def _file_message(self, file: SpoolFile, flaw: Refusal | None) -> Reply:
+        try:
+            return await self._reception.message(file, flaw)
+        except Exception as error:
+            return self._bug(error)
+
+    async def _receive(self, content: ContentReader, file: SpoolFile) -> Refusal | None:
+        """Move the content to the spool; what is refused already is read on, to stay in step, but thrown away.
+
+        Returns what is wrong with it. Raises ConnectionError when the client goes away or sends beyond all measure.
+        """
         began, limit = self.loop.time(), self._listener.terms.size_limit
-        chunk = self._dialog.take_rest()
+        chunk, flaw = self._dialog.take_rest(), None
         while True:
             octets = content.feed(chunk)
-            if content.size_octets <= limit and not content.has_nul:
-                await file.write(octets)
+            flaw = flaw or decisions.content(content, size_limit=limit) or await self._spool(file, octets)
             if content.ended:
-                return True
-            left = began + CONTENT_SECONDS + content.size_octets / CONTENT_OCTETS_PER_SECOND - self.loop.time()
-            chunk = await self._read(max(1.0, min(CHUNK_SECONDS, left)))
+                return flaw
+            if content.size_octets > 2 * limit:
+                self._hang_up(replies.MESSAGE_TOO_BIG)
+                raise ConnectionAbortedError("content without end")
+            slowest = began + CONTENT_SECONDS + content.size_octets / CONTENT_OCTETS_PER_SECOND
+            chunk = await self._read(min(self.loop.time() + CHUNK_SECONDS, slowest))
             if not chunk:
-                return False
+                raise ConnectionAbortedError("end of stream inside DATA")
 
-    async def _read(self, seconds: float) -> bytes:
-        self._reset_timeout(seconds)
+    async def _spool(self, file: SpoolFile, octets: bytes) -> Refusal | None:
+        try:
+            await file.write(octets)
+        except OSError as error:
+            logger.error("can't spool: %s", error)
+            file.discard()
+            return decisions.STORAGE_FULL
+        return None
+
+    async def _read(self, deadline: float) -> bytes:
+        self._deadline = deadline
         return await self._reader.read(CHUNK_OCTETS)
 
     async def _flush(self) -> None:

@@ -10,11 +10,13 @@ import contextlib
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 GATHER_OCTETS = 128 * 1024
 HEAD_OCTETS = 256 * 1024
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+CHUNK_OCTETS = 256 * 1024
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Spool:
@@ -43,6 +45,7 @@ class SpoolFile:
     tells whether it holds octets that are not ASCII."""
 
     def __init__(self, folder: str) -> None:
+        self._folder = folder
         self.name = secrets.token_hex(16)
         self.path = f"{folder}/{self.name}"
         self.size_octets = 0
@@ -74,14 +77,39 @@ class SpoolFile:
         self._close()
 
     @property
-    def whole(self) -> bytes | None:
-        """The content, as long as nothing of it has been written."""
-        return b"".join(self._gathered) if self._descriptor is None else None
+    def is_small(self) -> bool:
+        """Whether it is all in memory still, so that working on it stalls nobody."""
+        return self._descriptor is None
 
-    def replace(self, octets: bytes) -> None:
-        """Put other octets in place of the content that has not been written yet."""
-        assert self._descriptor is None
-        self._gathered, self._gathered_octets, self.size_octets = [octets], len(octets), len(octets)
+    def chunks(self, start: int) -> Iterator[bytes]:
+        """Yield the content from an offset on. Reads from the disk unless `is_small`: call it in a thread then."""
+        if self._descriptor is None:
+            yield b"".join(self._gathered)[start:]
+            return
+        self._flush()
+        while octets := os.pread(self._descriptor, CHUNK_OCTETS, start):
+            yield octets
+            start += len(octets)
+
+    def replace_head(self, length: int, octets: bytes) -> None:
+        """Put other octets in place of the first `length`. Copies unless `is_small`: call it in a thread then."""
+        self.size_octets += len(octets) - length
+        if self._descriptor is None:
+            self._gathered = [octets, b"".join(self._gathered)[length:]]
+            return
+        self._flush()
+        old, old_path = self._descriptor, self.path
+        self.name = secrets.token_hex(16)
+        self.path = f"{self._folder}/{self.name}"
+        self._descriptor, self._gathered = None, [octets]
+        try:
+            self._flush()
+            assert self._descriptor is not None
+            while copied := os.copy_file_range(old, self._descriptor, 1 << 20, length):
+                length += copied
+        finally:
+            os.close(old)
+            os.unlink(old_path)
 
     def discard(self) -> None:
         """Remove what was written."""

@@ -1,17 +1,33 @@
-"""The submission side of a session (RFC 6409): our own users, who have logged in, writing as themselves."""
+"""The submission side of a session (RFC 6409): our own users, who have logged in, writing as themselves.
+
+A message is completed and signed before it is filed: what is stored, delivered and queued are the signed octets. A
+domain with an active key sends nothing unsigned: when signing fails, the client is told to try again.
+"""
 
 import asyncio
+import logging
+from datetime import datetime
 
+from mailsuite.ids import reference
 from mailsuite.mail import reply as replies
+from mailsuite.mail.address import Address, AddressError
+from mailsuite.mail.header import collect_fields, header_end
 from mailsuite.mail.reply import Reply
+from mailsuite.mail.submission import Authors, author_addresses, prepare_header
+from mailsuite.mailauth.dkim_sign import RelaxedBodyHash, SigningError, SigningKey, signature_fields
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.parameters import Mail
-from smtpd_service.inbound.reception import Reception
+from smtpd_service.inbound.reception import Prepared, Reception
 from smtpd_service.inbound.sasl import Credentials
+from smtpd_service.inbound.spool import HEAD_OCTETS, SpoolFile
+
+logger = logging.getLogger(__name__)
 
 
 class Submission(Reception):
+    """A session that may send anywhere, once it has logged in."""
+
     kind = "submission"
     may_relay = True
 
@@ -26,9 +42,67 @@ class Submission(Reception):
 
     async def _refuse_sender(self, mail: Mail) -> Refusal | None:
         submitter, address = self.client.submitter, mail.reverse_path.address
-        assert submitter is not None
-        if not await self._here.directory.still_holds(submitter):
+        if submitter is None or not await self._here.directory.still_holds(submitter):
             return decisions.LOGIN_REVOKED
+        # The null path is for receipts and vacation answers (RFC 3798 §3, RFC 3834 §3.3); From is checked all the same.
         if address is None or await self._here.directory.may_send_as(submitter.user_id, address):
             return None
         return decisions.SENDER_NOT_OWNED
+
+    async def _prepare(self, file: SpoolFile, story_id: int, at: datetime) -> Prepared | Refusal:
+        length = header_end(file.head, 0, len(file.head))
+        if length >= HEAD_OCTETS:
+            return decisions.HEADER_TOO_BIG
+        seed = reference(story_id)
+        block = prepare_header(file.head[:length], hostname=self._here.hostname, now=at, message_id_seed=seed)
+        try:
+            authors = author_addresses(block)
+        except AddressError as error:
+            return decisions.bad_from(str(error))
+        if not await self._may_write_as(authors):
+            return decisions.FROM_NOT_OWNED
+        if refusal := decisions.hops(len(collect_fields(block).get(b"received", ()))):
+            return refusal
+        keys = await self._signing_keys(authors.from_addresses[0])
+        if keys is None:
+            return decisions.SIGNING_FAILED
+        try:
+            if file.is_small:
+                _complete(file, length, block, keys, at)
+            else:
+                await asyncio.to_thread(_complete, file, length, block, keys, at)
+        except SigningError as error:
+            logger.error("%s: can't sign: %s", seed, error)
+            return decisions.SIGNING_FAILED
+        return Prepared(signed_by=tuple(f"{key.selector}._domainkey.{key.domain}" for key in keys))
+
+    async def _may_write_as(self, authors: Authors) -> bool:
+        submitter = self.client.submitter
+        assert submitter is not None
+        for address in authors.all:
+            if not await self._here.directory.may_send_as(submitter.user_id, address):
+                return False
+        return True
+
+    async def _signing_keys(self, author: Address) -> tuple[SigningKey, ...] | None:
+        """The keys of the author's domain; None when there are some that can't be read."""
+        try:
+            return await self._here.directory.signing_keys(author.domain)
+        except Exception:
+            # Whatever is wrong, the mail must wait: without a signature it would be taken for forged.
+            logger.exception("the keys of %s can't be read", author.domain)
+            return None
+
+
+def _complete(file: SpoolFile, length: int, block: bytes, keys: tuple[SigningKey, ...], at: datetime) -> None:
+    """Put the completed header, under its signatures, in place of the first `length` octets. Raises SigningError."""
+    signatures = b""
+    if keys:
+        # The block may end with lines that its writer took for header fields: they are the body's first now.
+        end = header_end(block, 0, len(block))
+        body = RelaxedBodyHash()
+        body.update(block[end:])
+        for chunk in file.chunks(length):
+            body.update(chunk)
+        signatures = signature_fields(block[:end], body.digest(), keys, int(at.timestamp()))
+    file.replace_head(length, signatures + block)

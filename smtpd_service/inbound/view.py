@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from mailsuite.directory.resolution import Resolution
 from mailsuite.mail.address import Address, Path
+from mailsuite.mailauth.dkim_sign import SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +28,6 @@ class LoginAnswer:
     submitter: Submitter | None
     try_later: bool = False
     delay_seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """An active DKIM key: `private_key` is PKCS#8 PEM, `algorithm` rsa or ed25519."""
-
-    domain: str
-    selector: str
-    algorithm: str
-    private_key: str
 
 
 class DirectoryView(Protocol):
