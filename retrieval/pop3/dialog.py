@@ -100,7 +100,7 @@ class Dialog:
         self._buffer = LineBuffer()
         self._out: list[bytes] = []
         self._unsent = 0
-        self._waiting = False
+        self._waiting = self._at_end_of_stream = False
         self._name: str | None = None
         self._exchange: PlainExchange | None = None
         self._errors = self._failed_logins = 0
@@ -109,11 +109,10 @@ class Dialog:
         return f"+OK {self._hostname} POP3 ready\r\n".encode()
 
     def receive_data(self, data: bytes) -> None:
-        """Takes what arrived; b"" is the end of the stream: nothing is removed (RFC 1939 §6)."""
-        if data:
+        """Takes what arrived; b"" is the end of the stream: without QUIT nothing is removed (RFC 1939 §6)."""
+        self._at_end_of_stream = self._at_end_of_stream or not data
+        if not self.wants_starttls:
             self._buffer.feed(data)
-        else:
-            self.closed = True
 
     def data_to_send(self) -> bytes:
         data, self._out, self._unsent = b"".join(self._out), [], 0
@@ -127,6 +126,7 @@ class Dialog:
         while not self._pauses():
             try:
                 if (line := self._take_line()) is None:
+                    self.closed = self._at_end_of_stream
                     break
                 event = self._on_response(line) if self._exchange else self._on_line(line)
             except NoSuchMessage:
@@ -175,7 +175,7 @@ class Dialog:
 
     def update_failed(self) -> None:
         """Some deleted messages not removed (RFC 1939 §6); here it is none of them."""
-        self._say("-ERR [SYS/TEMP] the deleted messages could not be removed; all of them are still there")
+        self._say("-ERR [SYS/TEMP] the deleted messages could not be removed; they are still there")
         self._waiting, self.closed = False, True
 
     def _pauses(self) -> bool:

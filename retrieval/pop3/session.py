@@ -24,22 +24,23 @@ class BrokenOff(Exception):
 
 
 class Pop3Session:
-    """What the transport runs: feed `receive_data`, send what `run_ready` yields, `release` at the end."""
+    """What the transport runs: feed `receive_data`, send what `run_ready` yields, `abandon` at the end."""
 
     def __init__(
         self,
         limits: Pop3Limits,
         hostname: str,
-        *,
         tls_active: bool,
         starttls_available: bool,
-        login: Directory,
+        directory: Directory,
         client_address: str,
     ) -> None:
         self._dialog = Dialog(hostname, limits, tls_active=tls_active, starttls_available=starttls_available)
-        self._directory, self._client_address = login, client_address
-        self.store: MailStore | None = None
+        self._directory, self._client_address = directory, client_address
+        self.mail_store: MailStore | None = None
         self._token = secrets.token_hex(16)
+        # The transport has no changes to wait for.
+        self.idle_or_selected = False
 
     @property
     def closed(self) -> bool:
@@ -85,9 +86,14 @@ class Pop3Session:
                 case None if not output:
                     return
 
-    async def release(self) -> None:
+    async def notify(self) -> AsyncIterator[bytes]:
+        """POP3 tells of nothing by itself."""
+        return
+        yield b""
+
+    async def abandon(self) -> None:
         """Unlocks the maildrop if the session still holds it; to be called however the connection ended."""
-        store, self.store = self.store, None
+        store, self.mail_store = self.mail_store, None
         if store is not None:
             try:
                 await store.release_maildrop(self._token)
@@ -103,11 +109,11 @@ class Pop3Session:
                 self._dialog.login_failed(answer.reason)
                 return
             await store.lease_maildrop(self._token)
-            self.store = store
+            self.mail_store = store
             self._dialog.login_done(await _open_maildrop(store))
         except Exception as error:
             _log_bug("a POP3 login came to nothing", error)
-            await self.release()
+            await self.abandon()
             locked = isinstance(error, Refused) and error.code == "locked"
             self._dialog.login_failed("locked" if locked else "unavailable")
 
@@ -123,8 +129,8 @@ class Pop3Session:
         if row is None:
             self._dialog.refused("another session has removed that message")
             return
-        assert self.store is not None
-        await self.store.mark_fetched([row], "POP3")
+        assert self.mail_store is not None
+        await self.mail_store.mark_fetched([row], "POP3")
         yield f"+OK {row.size_octets} octets\r\n".encode()
         stuffer = DotStuffer()
         async for chunk in self._wanted(row, event.lines, first):
@@ -133,15 +139,15 @@ class Pop3Session:
         yield stuffer.end()
 
     async def _find(self, event: MessageRequested) -> MessageRow | None:
-        assert self.store is not None
+        assert self.mail_store is not None
         fields: tuple[RowField, ...] = () if event.lines is None else ("parts",)
-        async for rows in self.store.rows(self._dialog.maildrop.folder_id, [event.uid], fields):
+        async for rows in self.mail_store.rows(self._dialog.maildrop.folder_id, [event.uid], fields):
             return next((row for row in rows if row.unique_id == event.unique_id), None)
         return None
 
     async def _octets(self, row: MessageRow, start: int) -> bytes:
-        assert self.store is not None
-        return await self.store.octets(row, start, min(start + CHUNK_OCTETS, row.size_octets))
+        assert self.mail_store is not None
+        return await self.mail_store.octets(row, start, min(start + CHUNK_OCTETS, row.size_octets))
 
     async def _wanted(self, row: MessageRow, lines: int | None, first: bytes) -> AsyncIterator[bytes]:
         """The message, or its header and so many lines of its body, in chunks."""
@@ -165,17 +171,17 @@ class Pop3Session:
 
     async def _update(self, uids: list[int]) -> None:
         if not uids:
-            await self.release()
+            await self.abandon()
             self._dialog.updated()
             return
-        assert self.store is not None
+        assert self.mail_store is not None
         try:
-            await self.store.quit_maildrop(self._dialog.maildrop.folder_id, self._token, uids)
+            await self.mail_store.quit_maildrop(self._dialog.maildrop.folder_id, self._token, uids)
         except Exception as error:
             _log_bug("QUIT removed nothing", error)
             self._dialog.update_failed()
         else:
-            self.store = None
+            self.mail_store = None
             self._dialog.updated()
 
 

@@ -143,7 +143,7 @@ def connect(directory) -> Callable[..., Client]:
             "mail.example.org",
             tls_active=tls_active,
             starttls_available=starttls_available,
-            login=directory,
+            directory=directory,
             client_address="192.0.2.1",
         )
         client = Client(session)

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class RetrievalConfig(AppConfig):
+    """IMAP and POP3. Defines no tables."""
+
+    name = "retrieval"
+    label = "retrieval"

@@ -1,0 +1,119 @@
+"""What a retrieval process has once: the store service's client, the reader, threads for logins, timers."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import DatabaseError, close_old_connections
+
+from mailsuite.configuration import Configuration
+from mailsuite.directory.version import directory_version
+from mailsuite.store.client import StoreClient
+from mailsuite.store.handlers import StoreUnavailable as ServiceUnavailable
+from mailsuite.store.operations import LeaseMaildrop, MarkFetched
+from mailsuite.store.operations import Refused as ServiceRefused
+from retrieval.mail_store import Refused, StoreUnavailable
+from retrieval.orm.changes import Changes
+from retrieval.orm.reader import Reader
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 120
+RENEWAL_SECONDS = 40.0
+VERSION_SECONDS = 1.0
+FETCHED_SECONDS = 1.0
+FETCHED_MESSAGES = 500
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Backend:
+    """Made within the event loop; `run_timers` goes on until it is cancelled, `close` comes last."""
+
+    def __init__(self, configuration: Configuration, client: StoreClient | None = None) -> None:
+        self.client = client or StoreClient(configuration.store_socket)
+        self.reader = Reader()
+        self.changes = Changes(self.reader, self.client)
+        self.spool_folder, self.blob_folder = configuration.spool, str(configuration.blobs)
+        # Locks of POP3 sessions that live: token to mailbox.
+        self.leases: dict[str, int] = {}
+        self._logins = ThreadPoolExecutor((os.cpu_count() or 1) + 1, "login")
+        self._fetched: dict[str, set[int]] = {}
+        self._version, self._version_at = 0, float("-inf")
+
+    async def run(self, operation: Any) -> Any:
+        """The store service's answer. Raises Refused, StoreUnavailable, or StoreBug for what is our own fault."""
+        try:
+            return await self.client.run(operation)
+        except ServiceRefused as refused:
+            raise Refused(refused.code, refused.text) from None
+        except ServiceUnavailable as error:
+            raise StoreUnavailable(str(error)) from None
+
+    async def in_directory(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `function` of the directory answers; in a thread, since it may hash. Raises StoreUnavailable."""
+
+        def call() -> T:
+            close_old_connections()
+            try:
+                return function(*args, **kwargs)
+            except DatabaseError as error:
+                raise StoreUnavailable(str(error)) from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._logins, call)
+
+    async def directory_version(self) -> int:
+        """The directory's version, as it was at most a second ago."""
+        if time.monotonic() - self._version_at > VERSION_SECONDS:
+            self._version_at = time.monotonic()
+            self._version = await self.reader.run(directory_version)
+        return self._version
+
+    def fetched(self, message_ids: Sequence[int], client: str) -> None:
+        """Notes that these were read for the first time; told to the store service within a second, if it listens."""
+        if message_ids:
+            self._fetched.setdefault(client, set()).update(message_ids)
+
+    async def run_timers(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.changes.run())
+            tasks.create_task(_every(RENEWAL_SECONDS, self._renew_leases))
+            tasks.create_task(_every(FETCHED_SECONDS, self._tell_fetched))
+
+    async def close(self) -> None:
+        await self._tell_fetched()
+        await self.client.close()
+        self._logins.shutdown(wait=False, cancel_futures=True)
+        self.reader.close()
+
+    async def _renew_leases(self) -> None:
+        for token, mailbox_id in list(self.leases.items()):
+            try:
+                await self.run(LeaseMaildrop(mailbox_id, token, LEASE_SECONDS))
+            except Refused:
+                logger.warning("a POP3 session has lost the lock of mailbox %d", mailbox_id)
+                self.leases.pop(token, None)
+            except StoreUnavailable:
+                continue
+
+    async def _tell_fetched(self) -> None:
+        fetched, self._fetched = self._fetched, {}
+        for client, message_ids in fetched.items():
+            ids = sorted(message_ids)
+            for start in range(0, len(ids), FETCHED_MESSAGES):
+                self.client.send(MarkFetched(ids[start : start + FETCHED_MESSAGES], client))
+
+
+async def _every(seconds: float, work: Callable[[], Any]) -> None:
+    """Works again and again; a failure is logged and ends nothing."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except Exception:
+            logger.exception("a timer failed")

@@ -1,0 +1,158 @@
+"""SEARCH's look into the text of messages (RFC 3501 §6.4.4): decoded by MIME, compared without case.
+
+Runs in a thread, in pieces small enough that the event loop gets its turns, and gives up after a time: a search over
+everything must not cost the others. Attachments that are no text are not looked into.
+"""
+
+import binascii
+import codecs
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from mailsuite.mail.encoded_word import decode_text
+from mailsuite.mail.header import collect_fields, unfold
+from mailsuite.mail.mime_fields import TEXT_PLAIN, parse_content_type
+from mailsuite.mail.structure import Part, PartKind, decode_parts
+from retrieval.mail_store import StoreUnavailable
+
+PIECE_OCTETS = 128 * 1024
+HEADER_OCTETS = 256 * 1024
+MAX_TEXT_OCTETS = 16 * 1024 * 1024
+MAX_SECONDS = 60.0
+_LARGE = 1 << 30
+
+
+class Searched(NamedTuple):
+    """One message: its own prefix, its blob and where its parts are in it."""
+
+    uid: int
+    prefix: bytes
+    path: str
+    parts: bytes
+
+
+class Patience:
+    """When a search must end: after its time, or when nobody waits for it any more."""
+
+    def __init__(self, seconds: float = MAX_SECONDS) -> None:
+        self._until = time.monotonic() + seconds
+        self.given_up = threading.Event()
+
+    def check(self) -> None:
+        """Raises StoreUnavailable when it is time."""
+        if self.given_up.is_set() or time.monotonic() > self._until:
+            raise StoreUnavailable("the search took too long")
+
+
+def matching_uids(messages: Sequence[Searched], needle: str, *, headers: bool, patience: Patience) -> set[int]:
+    """The uids of messages whose text parts, or with `headers` also whose header, hold the needle."""
+    folded = needle.casefold()
+    return {message.uid for message in messages if _matches(message, folded, headers=headers, patience=patience)}
+
+
+def header_text(header: bytes, name: str) -> str:
+    """What all fields of the name say, decoded."""
+    values = collect_fields(header).get(name.encode(), [])
+    return "\n".join(decode_text(unfold(value), _LARGE) for value in values)
+
+
+def _matches(message: Searched, needle: str, *, headers: bool, patience: Patience) -> bool:
+    patience.check()
+    try:
+        descriptor = os.open(message.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        root = decode_parts(message.parts)
+        if headers and needle in _whole_header(message.prefix, descriptor, root).casefold():
+            return True
+        return any(_part_matches(descriptor, part, needle, patience) for part in _leaves(root))
+    except ValueError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _whole_header(prefix: bytes, descriptor: int, root: Part) -> str:
+    size = min(root.body_start - root.header_start, HEADER_OCTETS)
+    return decode_text(unfold(prefix + os.pread(descriptor, size, root.header_start)), _LARGE)
+
+
+def _leaves(part: Part) -> Iterator[Part]:
+    if part.kind is PartKind.SINGLE:
+        yield part
+    for child in part.children:
+        yield from _leaves(child)
+
+
+def _part_matches(descriptor: int, part: Part, needle: str, patience: Patience) -> bool:
+    """Looks through one part, with as much of the last piece before each as a match across the cut can need."""
+    size = min(part.body_start - part.header_start, HEADER_OCTETS)
+    fields = collect_fields(os.pread(descriptor, size, part.header_start))
+    content_type = fields.get(b"content-type")
+    kind = parse_content_type(unfold(content_type[0])) if content_type else TEXT_PLAIN
+    if kind.main != b"text":
+        return False
+    encoding = unfold(fields.get(b"content-transfer-encoding", [b""])[0]).lower()
+    decoder = _charset_decoder(kind.parameter(b"charset") or b"")
+    tail = ""
+    for octets in _decoded(_pieces(descriptor, part, patience), encoding):
+        window = tail + decoder.decode(octets).casefold()
+        if needle in window:
+            return True
+        tail = window[-len(needle) :]
+    return False
+
+
+def _pieces(descriptor: int, part: Part, patience: Patience) -> Iterator[bytes]:
+    end = min(part.end, part.body_start + MAX_TEXT_OCTETS)
+    for start in range(part.body_start, end, PIECE_OCTETS):
+        patience.check()
+        yield os.pread(descriptor, min(PIECE_OCTETS, end - start), start)
+
+
+def _decoded(pieces: Iterator[bytes], encoding: bytes) -> Iterator[bytes]:
+    """The pieces without their transfer encoding (RFC 2045 §6), each cut where it can be decoded alone."""
+    decode = _DECODERS.get(encoding)
+    if decode is None:
+        yield from pieces
+        return
+    rest = b""
+    for piece in pieces:
+        octets, rest = decode(rest + piece)
+        yield octets
+    yield decode(rest + b"\n")[0]
+
+
+def _base64(octets: bytes) -> tuple[bytes, bytes]:
+    plain = octets.translate(None, b" \t\r\n")
+    whole = len(plain) - len(plain) % 4
+    try:
+        return binascii.a2b_base64(plain[:whole]), plain[whole:]
+    except binascii.Error:
+        return b"", b""
+
+
+def _quoted_printable(octets: bytes) -> tuple[bytes, bytes]:
+    whole = octets.rfind(b"\n") + 1
+    return binascii.a2b_qp(octets[:whole]), octets[whole:]
+
+
+_DECODERS: dict[bytes, Callable[[bytes], tuple[bytes, bytes]]] = {
+    b"base64": _base64,
+    b"quoted-printable": _quoted_printable,
+}
+
+
+def _charset_decoder(charset: bytes) -> codecs.IncrementalDecoder:
+    """US-ASCII is read as UTF-8: much mail says the one and holds the other."""
+    name = charset.decode("ascii", "replace").lower()
+    try:
+        if name not in ("", "us-ascii", "ascii") and codecs.lookup(name)._is_text_encoding:
+            return codecs.getincrementaldecoder(name)("replace")
+    except (LookupError, ValueError):
+        pass
+    return codecs.getincrementaldecoder("utf-8")("replace")

@@ -1,0 +1,290 @@
+"""MailStore and Directory over the store service (writes) and the reader database (reads).
+
+`Backend` is what a process has once: the service's client, the reader, what tells of changes, leases to renew.
+`OrmStore` is one logged-in mailbox's view of it.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Collection, Sequence
+from itertools import islice
+from typing import Any, Literal
+
+from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
+from mailsuite.store import operations
+from retrieval.mail_store import (
+    FolderChanges,
+    FolderInfo,
+    FolderStatus,
+    LoginAnswer,
+    MailStore,
+    MessageRow,
+    MessageState,
+    Principal,
+    Refused,
+    RowField,
+    Spool,
+    SpooledMessage,
+    StoreUnavailable,
+)
+from retrieval.orm import reads
+from retrieval.orm.backend import LEASE_SECONDS, Backend
+from retrieval.orm.blob_reader import read_range
+from retrieval.orm.spool import SpoolFile
+from retrieval.orm.text_search import Patience, Searched, header_text, matching_uids
+
+# Messages whose places (blob and prefix) are looked up together.
+PLACES = 100
+SEARCH_ROWS = 100
+# Where a field's text is kept and at how many characters it was cut.
+_COLUMNS = {
+    "subject": ("c.subject", 500),
+    "from": ("c.from_text", 500),
+    "to": ("c.to_text", 1000),
+    "cc": ("c.cc_text", 1000),
+}
+# What a stranger may be told (mailsuite.directory.authentication); anything else is a wrong name or password.
+_REASONS = {"too-many-failures": "throttled"}
+
+
+class OrmDirectory:
+    """Directory over mailsuite.directory: one for each process."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def login(
+        self, name: str, password: str, *, protocol: Literal["imap", "pop3"], client_address: str
+    ) -> tuple[LoginAnswer, MailStore | None]:
+        try:
+            answer = await self._backend.in_directory(
+                authenticate, name, password, protocol=protocol, client_address=client_address
+            )
+        except StoreUnavailable:
+            return LoginAnswer(None, "unavailable"), None
+        await asyncio.sleep(answer.delay_seconds)
+        if not answer.succeeded:
+            return LoginAnswer(None, _REASONS.get(answer.reason, "wrong")), None
+        store = OrmStore(self._backend, answer)
+        return LoginAnswer(store.principal), store
+
+
+class OrmStore:
+    """One session's MailStore. Not shared between sessions."""
+
+    def __init__(self, backend: Backend, authentication: Authentication) -> None:
+        assert authentication.user_id is not None and authentication.mailbox_id is not None
+        self.principal = Principal(
+            authentication.user_id, authentication.mailbox_id, authentication.address, authentication.quota_octets
+        )
+        self._backend, self._authentication = backend, authentication
+        self._mailbox_id = authentication.mailbox_id
+        self._valid_at: int | None = None
+        self._event = asyncio.Event()
+        self._watched: int | None = None
+        self._slice: Sequence[MessageRow] = ()
+        self._places: dict[int, tuple[str, bytes]] = {}
+
+    # Reading
+
+    async def folders(self) -> Sequence[FolderInfo]:
+        return await self._backend.reader.run(reads.folders, self._mailbox_id)
+
+    async def subscriptions(self) -> Sequence[str]:
+        return await self._backend.reader.run(reads.subscriptions, self._mailbox_id)
+
+    async def status(self, name: str) -> FolderStatus | None:
+        return await self._backend.reader.run(reads.status, self._mailbox_id, name)
+
+    async def states(self, folder_id: int, *, since_modseq: int = 0) -> FolderChanges:
+        reader = self._backend.reader
+        if since_modseq:
+            changes = await reader.run(reads.changes_since, self._mailbox_id, folder_id, since_modseq)
+            if changes is not None:
+                return changes
+        start = await reader.run(reads.begin_states, self._mailbox_id, folder_id, since_modseq)
+        states: list[MessageState] = []
+        while True:
+            after = states[-1].uid if states else 0
+            some = await reader.run(reads.more_states, folder_id, since_modseq, after, start.uid_next)
+            states += some
+            if len(some) < reads.STATE_ROWS:
+                return FolderChanges(start.highest_modseq, start.uid_next, states, start.expunged)
+            await asyncio.sleep(0)
+
+    async def rows(
+        self, folder_id: int, uids: Sequence[int], fields: Collection[RowField]
+    ) -> AsyncIterator[list[MessageRow]]:
+        for start in range(0, len(uids), reads.MESSAGE_ROWS):
+            some = uids[start : start + reads.MESSAGE_ROWS]
+            rows = await self._backend.reader.run(reads.message_rows, self._mailbox_id, folder_id, some, fields)
+            if rows:
+                self._slice = rows
+                yield rows
+            # Others have their turn, however long the folder.
+            await asyncio.sleep(0)
+
+    async def octets(self, row: MessageRow, start: int, end: int) -> bytes:
+        blob, prefix = await self._place(row)
+        octets = await read_range(self._blob_path(blob), max(0, start - len(prefix)), end - len(prefix))
+        return prefix[start:end] + octets if start < len(prefix) else octets
+
+    async def search_text(self, folder_id: int, uids: Sequence[int], needle: str, *, where: str) -> set[int]:
+        search = self._search_columns if where in _COLUMNS or where == "bcc" else self._search_blobs
+        patience, found = Patience(), set[int]()
+        try:
+            for start in range(0, len(uids), SEARCH_ROWS):
+                some = uids[start : start + SEARCH_ROWS]
+                found |= await self._backend.reader.run_long(search, folder_id, some, needle, where, patience)
+        finally:
+            patience.given_up.set()
+        return found
+
+    # Writing
+
+    async def spool(self) -> Spool:
+        return SpoolFile(self._backend.spool_folder).open()
+
+    async def append(self, folder_id: int, items: Sequence[SpooledMessage]) -> tuple[int, Sequence[int]]:
+        appended = [
+            operations.AppendItem(item.file_name, item.size_octets, item.flags, list(item.keywords), item.internal_date)
+            for item in items
+        ]
+        try:
+            answer = await self._run(
+                operations.Append(self._mailbox_id, folder_id, appended, self.principal.quota_octets)
+            )
+        finally:
+            for item in items:
+                (self._backend.spool_folder / item.file_name).unlink(missing_ok=True)
+        return answer.uid_validity, answer.uids
+
+    async def store_flags(
+        self,
+        folder_id: int,
+        uids: Sequence[int],
+        mode: Literal["add", "remove", "replace"],
+        flags: int,
+        keywords: Sequence[str],
+        unchanged_since: int | None,
+    ) -> tuple[Sequence[MessageState], Sequence[int]]:
+        answer = await self._run(
+            operations.StoreFlags(self._mailbox_id, folder_id, list(uids), mode, flags, list(keywords), unchanged_since)
+        )
+        states = [MessageState(state.uid, state.flags, state.keywords, state.modseq) for state in answer.changed]
+        return states, answer.modified
+
+    async def expunge(self, folder_id: int, uids: Sequence[int] | None) -> Sequence[int]:
+        chosen = None if uids is None else list(uids)
+        answer = await self._run(operations.Expunge(self._mailbox_id, folder_id, chosen))
+        removed: list[int] = answer.uids
+        return removed
+
+    async def copy(
+        self, folder_id: int, uids: Sequence[int], target_id: int, *, move: bool
+    ) -> tuple[int, Sequence[tuple[int, int]]]:
+        answer = await self._run(
+            operations.Copy(
+                self._mailbox_id, folder_id, target_id, list(uids), move, quota_octets=self.principal.quota_octets
+            )
+        )
+        return answer.uid_validity, answer.pairs
+
+    async def create_folder(self, name: str, role: str = "") -> None:
+        await self._run(operations.CreateFolder(self._mailbox_id, name, role))
+
+    async def delete_folder(self, name: str) -> None:
+        await self._run(operations.DeleteFolder(self._mailbox_id, name))
+
+    async def rename_folder(self, name: str, new_name: str) -> None:
+        await self._run(operations.RenameFolder(self._mailbox_id, name, new_name))
+
+    async def subscribe(self, name: str, *, on: bool) -> None:
+        await self._run(operations.Subscribe(self._mailbox_id, name, on))
+
+    async def claim_recent(self, folder_id: int) -> int:
+        first: int = await self._run(operations.ClaimRecent(self._mailbox_id, folder_id))
+        return first
+
+    async def mark_fetched(self, rows: Sequence[MessageRow], client: str) -> None:
+        self._backend.fetched([row.message_id for row in rows if not row.first_fetched], client)
+
+    # Watching
+
+    async def watch(self, folder_id: int | None) -> None:
+        if self._watched is not None:
+            self._backend.changes.forget(self._watched, self._event)
+        self._watched = folder_id
+        self._event.clear()
+        if folder_id is not None:
+            self._backend.changes.watch(folder_id, self._event)
+
+    async def changed(self) -> None:
+        await self._event.wait()
+        self._event.clear()
+
+    async def still_valid(self) -> bool:
+        version = await self._backend.directory_version()
+        if version == self._valid_at:
+            return True
+        if not await self._backend.in_directory(session_is_valid, self._authentication):
+            return False
+        self._valid_at = version
+        return True
+
+    # The maildrop's lock
+
+    async def lease_maildrop(self, token: str) -> None:
+        """Takes the lock; the backend renews it until it is released."""
+        await self._run(operations.LeaseMaildrop(self._mailbox_id, token, LEASE_SECONDS))
+        self._backend.leases[token] = self._mailbox_id
+
+    async def release_maildrop(self, token: str) -> None:
+        self._backend.leases.pop(token, None)
+        await self._run(operations.ReleaseMaildrop(self._mailbox_id, token))
+
+    async def quit_maildrop(self, folder_id: int, token: str, uids: Sequence[int]) -> None:
+        self._backend.leases.pop(token, None)
+        await self._run(operations.QuitMaildrop(self._mailbox_id, folder_id, token, list(uids)))
+
+    async def _run(self, operation: Any) -> Any:
+        return await self._backend.run(operation)
+
+    def _blob_path(self, name: str) -> str:
+        return os.path.join(self._backend.blob_folder, name)
+
+    async def _place(self, row: MessageRow) -> tuple[str, bytes]:
+        """Where the message's octets are. Those that were read with it are looked up in the same query."""
+        place = self._places.get(row.message_id)
+        if place is None:
+            following = (other.message_id for other in self._slice if other.uid > row.uid)
+            wanted = [row.message_id, *islice(following, PLACES - 1)]
+            self._places = await self._backend.reader.run(reads.places, self._mailbox_id, wanted)
+            place = self._places.get(row.message_id)
+        if place is None:
+            raise Refused("nonexistent", "the message is gone")
+        return place
+
+    # In the search thread
+
+    def _search_columns(
+        self, folder_id: int, uids: Sequence[int], needle: str, where: str, patience: Patience
+    ) -> set[int]:
+        """Columns are cut at a length; a text that has reached it, and Bcc, is read from the header itself."""
+        patience.check()
+        column, cut_at = _COLUMNS.get(where, ("''", 0))
+        folded, found = needle.casefold(), set[int]()
+        for uid, text, header in reads.searchable(self._mailbox_id, folder_id, uids, f"{column}, c.header"):
+            whole = text if len(text) < cut_at else header_text(bytes(header or b""), where)
+            if folded in whole.casefold():
+                found.add(uid)
+        return found
+
+    def _search_blobs(
+        self, folder_id: int, uids: Sequence[int], needle: str, where: str, patience: Patience
+    ) -> set[int]:
+        rows = reads.searchable(self._mailbox_id, folder_id, uids, "m.prefix, c.blob, c.parts")
+        messages = [
+            Searched(uid, bytes(prefix), self._blob_path(blob), bytes(parts)) for uid, prefix, blob, parts in rows
+        ]
+        return matching_uids(messages, needle, headers=where == "text", patience=patience)

@@ -1,0 +1,90 @@
+"""The retrieval service: wires configuration, store, directory and listeners together and serves until told to end."""
+
+import asyncio
+import os
+import resource
+from importlib.metadata import PackageNotFoundError, version
+
+import uvloop
+
+from mailsuite.supervisor.services import ServiceContext, watch_for_end
+from mailsuite.tls import server_context
+from retrieval.imap.context import ImapLimits
+from retrieval.imap.session import ImapSession
+from retrieval.orm.backend import Backend
+from retrieval.orm_store import OrmDirectory
+from retrieval.pop3.dialog import Pop3Limits
+from retrieval.pop3.session import Pop3Session
+from retrieval.transport import Kind, Server, ServerLimits, Session
+
+MAX_CONNECTIONS = 10_000
+# Households and firms stand behind one address, and each client opens several connections.
+MAX_CONNECTIONS_PER_ADDRESS = 200
+# Descriptors for the database, spool files and the rest.
+SPARE_DESCRIPTORS = 200
+
+
+def run(context: ServiceContext) -> None:
+    """Serves IMAP and POP3 until the context says to end."""
+    # Short reads run in the event loop on purpose (retrieval.orm.reader says why).
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    uvloop.run(_serve(context))
+
+
+async def _serve(context: ServiceContext) -> None:
+    configuration = context.configuration
+    ended = asyncio.Event()
+    watch_for_end(context, asyncio.get_running_loop(), ended.set)
+    backend = Backend(configuration)
+    tls = server_context(configuration.certificate, configuration.certificate_key)
+    server = Server(_limits(context.workers), tls)
+    kinds = _kinds(configuration.hostname, OrmDirectory(backend))
+    for name, kind in kinds.items():
+        for sock in context.sockets.get(name, ()):
+            await server.listen(sock, kind)
+    timers = [asyncio.ensure_future(backend.run_timers()), asyncio.ensure_future(server.end_invalid())]
+    await ended.wait()
+    await server.close()
+    for timer in timers:
+        timer.cancel()
+    await asyncio.gather(*timers, return_exceptions=True)
+    await backend.close()
+
+
+def _limits(workers: int) -> ServerLimits:
+    """This worker's share, within what the process may have open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    connections = min(MAX_CONNECTIONS // workers, hard - SPARE_DESCRIPTORS)
+    return ServerLimits(max(1, connections), max(1, MAX_CONNECTIONS_PER_ADDRESS // workers))
+
+
+def _kinds(hostname: str, directory: OrmDirectory) -> dict[str, Kind]:
+    """What each listener offers."""
+    imap_limits, pop3_limits, ours = ImapLimits(), Pop3Limits(), _version()
+
+    def imap(tls_active: bool, client_address: str, connection_id: str) -> Session:
+        return ImapSession(
+            *(imap_limits, hostname, tls_active, not tls_active, directory, client_address),
+            session_id=connection_id,
+            version=ours,
+        )
+
+    def pop3(tls_active: bool, client_address: str, connection_id: str) -> Session:
+        return Pop3Session(pop3_limits, hostname, tls_active, not tls_active, directory, client_address)
+
+    busy_imap, busy_pop3 = b"* BYE Too many connections\r\n", b"-ERR [SYS/TEMP] too many connections\r\n"
+    return {
+        "IMAP": Kind("imap", imap, busy_imap, implicit_tls=False),
+        "IMAPS": Kind("imaps", imap, busy_imap, implicit_tls=True),
+        "POP3": Kind("pop3", pop3, busy_pop3, implicit_tls=False),
+        "POP3S": Kind("pop3s", pop3, busy_pop3, implicit_tls=True),
+    }
+
+
+def _version() -> str:
+    try:
+        return version("mailsuite")
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,179 @@
+"""One client's connection as something to wait for, take from and send to: TCP at first, TLS when told.
+
+A Protocol of its own and not asyncio's StreamReader, which costs several times the memory of an idle connection.
+Neither side's pace can fill our memory: reading stops while enough waits unread, sending waits for the client to read.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+
+class ConnectionEnded(Exception):
+    """The connection is of no use any more; the text says why, for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """`send_seconds`: how long a client may take to read `unsent_octets` before it is cut off."""
+
+    unread_octets: int = 128 * 1024
+    unsent_octets: int = 128 * 1024
+    send_seconds: float = 120.0
+    handshake_seconds: float = 30.0
+    close_seconds: float = 5.0
+
+
+class Stream(asyncio.Protocol):
+    """`opened` is called once there is a connection."""
+
+    __slots__ = (
+        *("client_address", "_eof", "_limits", "_lost", "_opened", "_reading", "_received", "_send_waiter"),
+        *("_tls_active", "_transport", "_wait_waiter", "_woken", "_writable"),
+    )
+
+    def __init__(self, limits: StreamLimits, opened: Callable[["Stream"], None]) -> None:
+        self._limits, self._opened = limits, opened
+        self.client_address = ""
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        self._eof = self._lost = self._woken = self._tls_active = False
+        self._reading = self._writable = True
+        self._wait_waiter: asyncio.Future[None] | None = None
+        self._send_waiter: asyncio.Future[None] | None = None
+
+    async def wait(self, seconds: float) -> None:
+        """Returns when there is something to take, the stream has ended, or `wake` was called. Raises TimeoutError."""
+        if not (self._received or self._eof or self._woken):
+            self._wait_waiter = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._wait_waiter
+            finally:
+                self._wait_waiter = None
+        self._woken = False
+
+    def wake(self) -> None:
+        """Has the waiter look around."""
+        self._woken = True
+        _settle(self._wait_waiter)
+
+    @property
+    def has_input(self) -> bool:
+        """True when `take` has octets, or the end of the stream, to give."""
+        return bool(self._received) or self._eof
+
+    def take(self) -> bytes:
+        """What was received since the last time; b"" is the end of the stream. Raises ConnectionEnded."""
+        if self._received:
+            octets = bytes(self._received)
+            self._received.clear()
+            self._resume()
+            return octets
+        if self._lost:
+            raise ConnectionEnded("the client is gone")
+        return b""
+
+    async def send(self, octets: bytes) -> None:
+        """Hands the octets on; waits while too many are unsent. Raises ConnectionEnded."""
+        if self._lost or self._transport is None:
+            raise ConnectionEnded("the client is gone")
+        self._transport.write(octets)
+        if self._writable:
+            return
+        self._send_waiter = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._limits.send_seconds):
+                await self._send_waiter
+        except TimeoutError:
+            self.abort()
+            raise ConnectionEnded("the client does not read") from None
+        finally:
+            self._send_waiter = None
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Goes on under TLS; what came in clear text and was not taken yet is thrown away. Raises ConnectionEnded."""
+        self._received.clear()
+        self._resume()
+        loop, transport = asyncio.get_running_loop(), self._transport
+        if self._lost or transport is None:
+            raise ConnectionEnded("the client is gone")
+        try:
+            upgraded = await loop.start_tls(
+                transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=self._limits.handshake_seconds,
+                ssl_shutdown_timeout=self._limits.close_seconds,
+            )
+        except (OSError, TimeoutError) as error:
+            self.abort()
+            raise ConnectionEnded(f"TLS came to nothing: {error}") from None
+        if upgraded is None:
+            raise ConnectionEnded("the client is gone")
+        self._transport, self._tls_active = upgraded, True
+        upgraded.set_write_buffer_limits(self._limits.unsent_octets)
+
+    def refuse(self, octets: bytes) -> None:
+        """Says this and closes, without any waiting."""
+        if self._transport is not None and octets:
+            self._transport.write(octets)
+        self.close()
+
+    def close(self) -> None:
+        """Sends what is unsent, if the client takes it soon, and closes."""
+        if self._transport is not None and not self._lost:
+            self._transport.close()
+            asyncio.get_running_loop().call_later(self._limits.close_seconds, self.abort)
+
+    def abort(self) -> None:
+        """Closes at once."""
+        if self._transport is not None and not self._lost:
+            self._transport.abort()
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(self._limits.unsent_octets)
+        peer = transport.get_extra_info("peername")
+        self.client_address = peer[0] if isinstance(peer, tuple) else ""
+        self._opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if len(self._received) > self._limits.unread_octets and self._reading and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+        _settle(self._wait_waiter)
+
+    def eof_received(self) -> bool:
+        """A client that has only closed its sending side still gets its answers; under TLS there is no such thing."""
+        self._eof = True
+        _settle(self._wait_waiter)
+        return not self._tls_active
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = self._eof = True
+        _settle(self._wait_waiter)
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        _settle(self._send_waiter)
+
+    def _resume(self) -> None:
+        if not self._reading and not self._lost and self._transport is not None:
+            self._reading = True
+            self._transport.resume_reading()
+
+
+def _settle(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,255 @@
+"""Sessions over connections: read, feed, write, time out, start TLS. Knows no command of any protocol."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Protocol
+
+from mailsuite.ids import new_id, reference
+from retrieval.mail_store import MailStore, StoreUnavailable
+from retrieval.stream import ConnectionEnded, Stream, StreamLimits
+
+logger = logging.getLogger(__name__)
+
+VALIDITY_SECONDS = 2.0
+BACKLOG = 1024
+
+
+class Session(Protocol):
+    """What IMAP and POP3 sessions have in common; retrieval.imap.session says how it is used."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def wants_starttls(self) -> bool: ...
+
+    @property
+    def mail_store(self) -> MailStore | None: ...
+
+    @property
+    def idle_or_selected(self) -> bool: ...
+
+    @property
+    def timeout_seconds(self) -> float: ...
+
+    def greeting(self) -> bytes: ...
+
+    def receive_data(self, data: bytes, /) -> None: ...
+
+    def tls_started(self) -> None: ...
+
+    def end(self, text: str) -> bytes: ...
+
+    def run_ready(self) -> AsyncIterator[bytes]: ...
+
+    def notify(self) -> AsyncIterator[bytes]: ...
+
+    async def abandon(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a listener offers. `make_session(tls_active, client_address, connection_id)`; `refusal` is said, in clear
+    text only, to a client that is one too many."""
+
+    name: str
+    make_session: Callable[[bool, str, str], Session]
+    refusal: bytes
+    implicit_tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """Counts are of this process; loopback is spared. `end_seconds`: what a session has to come to its end."""
+
+    connections: int = 2000
+    connections_per_address: int = 100
+    end_seconds: float = 5.0
+    stream: StreamLimits = field(default_factory=StreamLimits)
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One client's. `ending` says why the server wants it to end."""
+
+    id: str
+    stream: Stream
+    network: str
+    session: Session | None = None
+    task: asyncio.Task[None] | None = None
+    ending: str = ""
+
+    def end(self, text: str) -> None:
+        self.ending = self.ending or text
+        self.stream.wake()
+
+
+async def converse(connection: Connection, session: Session, context: ssl.SSLContext) -> None:
+    """Runs the session until it is closed. Raises ConnectionEnded."""
+    stream = connection.stream
+    changed: asyncio.Task[None] | None = None
+    try:
+        while not session.closed:
+            async for octets in session.run_ready():
+                await stream.send(octets)
+            if session.wants_starttls:
+                await stream.start_tls(context)
+                session.tls_started()
+            changed = _awaiting_changes(session, changed, stream)
+            if session.closed or not await _more(connection, session):
+                continue
+            if stream.has_input:
+                session.receive_data(stream.take())
+            if changed is not None and changed.done():
+                changed = None
+                async for octets in session.notify():
+                    await stream.send(octets)
+    finally:
+        if changed is not None:
+            changed.cancel()
+
+
+async def _more(connection: Connection, session: Session) -> bool:
+    """Waits for something to do; False when the session was ended instead, because of the time or the server."""
+    try:
+        if not connection.ending:
+            await connection.stream.wait(session.timeout_seconds)
+        text = connection.ending
+    except TimeoutError:
+        text = "Closed after long silence"
+    if text:
+        await connection.stream.send(session.end(text))
+    return not text
+
+
+def _awaiting_changes(
+    session: Session, changed: asyncio.Task[None] | None, stream: Stream
+) -> asyncio.Task[None] | None:
+    """The task that wakes the stream when the selected folder changes, if there is one selected."""
+    store = session.mail_store if session.idle_or_selected and not session.closed else None
+    if store is None:
+        if changed is not None:
+            changed.cancel()
+        return None
+    if changed is None:
+        changed = asyncio.get_running_loop().create_task(store.changed())
+        changed.add_done_callback(lambda _: stream.wake())
+    return changed
+
+
+class Server:
+    """All connections of a process."""
+
+    def __init__(self, limits: ServerLimits, context: ssl.SSLContext) -> None:
+        self._limits, self._context = limits, context
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[Connection] = set()
+        self._by_network: Counter[str] = Counter()
+
+    async def listen(self, sock: socket.socket, kind: Kind) -> None:
+        """Accepts clients of this kind from now on. TLS begins after the count: a handshake costs."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Stream(self._limits.stream, lambda stream: self._opened(stream, kind)), sock=sock, backlog=BACKLOG
+        )
+        self._servers.append(server)
+
+    async def end_invalid(self) -> None:
+        """Ends the sessions of mailboxes that may not be read any more, again and again until cancelled."""
+        while True:
+            await asyncio.sleep(VALIDITY_SECONDS)
+            for connection in list(self._connections):
+                store = connection.session.mail_store if connection.session else None
+                try:
+                    if store is not None and not connection.ending and not await store.still_valid():
+                        self._end(connection, "This login is not valid any more")
+                except StoreUnavailable:
+                    break
+                except Exception:
+                    logger.exception("%s: the login could not be looked after", connection.id)
+
+    async def close(self) -> None:
+        """Accepts nobody any more and ends all sessions: each finishes the command it is at."""
+        for server in self._servers:
+            server.close()
+        tasks = [connection.task for connection in self._connections if connection.task]
+        for connection in list(self._connections):
+            self._end(connection, "The server is shutting down")
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._limits.end_seconds + 1)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=1)
+
+    def _end(self, connection: Connection, text: str) -> None:
+        connection.end(text)
+        asyncio.get_running_loop().call_later(self._limits.end_seconds, connection.stream.abort)
+
+    def _opened(self, stream: Stream, kind: Kind) -> None:
+        network = _network(stream.client_address)
+        if network and self._is_full(network):
+            logger.warning("%s refused for %s: too many connections", kind.name, stream.client_address)
+            stream.refuse(b"" if kind.implicit_tls else kind.refusal)
+            return
+        connection = Connection(reference(new_id()), stream, network)
+        self._connections.add(connection)
+        self._by_network[network] += 1
+        connection.task = asyncio.get_running_loop().create_task(self._serve(connection, kind))
+
+    def _is_full(self, network: str) -> bool:
+        limits = self._limits
+        return (
+            len(self._connections) >= limits.connections or self._by_network[network] >= limits.connections_per_address
+        )
+
+    async def _serve(self, connection: Connection, kind: Kind) -> None:
+        stream = connection.stream
+        logger.debug("%s: %s from %s", connection.id, kind.name, stream.client_address)
+        try:
+            if kind.implicit_tls:
+                await stream.start_tls(self._context)
+            session = kind.make_session(kind.implicit_tls, stream.client_address, connection.id)
+            connection.session = session
+            await stream.send(session.greeting())
+            await converse(connection, session, self._context)
+        except ConnectionEnded as ended:
+            logger.debug("%s: %s", connection.id, ended)
+        except Exception:
+            # What was sent may be half an answer: only an end without a word is honest.
+            logger.exception("%s: %s session ended by an error", connection.id, kind.name)
+            stream.abort()
+        finally:
+            self._forget(connection)
+            await self._abandon(connection)
+            stream.close()
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._by_network[connection.network] -= 1
+        if not self._by_network[connection.network]:
+            del self._by_network[connection.network]
+
+    async def _abandon(self, connection: Connection) -> None:
+        try:
+            if connection.session is not None:
+                await connection.session.abandon()
+        except Exception:
+            logger.exception("%s: left something behind", connection.id)
+
+
+def _network(address: str) -> str:
+    """Whose connections are counted together: an IPv4 address, an IPv6 /64; "" for loopback, which is not counted."""
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_loopback:
+        return ""
+    return str(ip) if ip.version == 4 else str(ip_network((ip, 64), strict=False))
