@@ -49,9 +49,12 @@ def _postgresql(url: str) -> dict[str, dict[str, Any]]:
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
     }
+    # Whatever the server's default: a commit is on the disk when it returns (promise 1).
+    writer = options | {"options": "-c synchronous_commit=on"}
     # Repeatable read: a read that spans queries sees one moment.
-    reader = options | {"options": "-c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"}
+    readonly = "-c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
+    reader = options | {"options": readonly}
     return {
-        "default": common | {"OPTIONS": options},
+        "default": common | {"OPTIONS": writer},
         "reader": common | {"OPTIONS": reader, "TEST": {"MIRROR": "default"}},
     }

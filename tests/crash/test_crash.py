@@ -1,0 +1,82 @@
+"""Promise 1 under SIGKILL: nothing acknowledged is lost, nothing doubled, half-moved or risen from the dead.
+
+A few kills in CI; MAILSUITE_CRASH_KILLS=300 for the longer mode. SIGKILL can't show a missing fsync: test_fsync_order
+and test_power_loss do.
+"""
+
+import os
+import random
+import time
+
+import pytest
+from crash_load import Client, Sender, Submitter, Worker, open_imap, refused_port
+
+pytestmark = pytest.mark.crash
+KILLS = int(os.environ.get("MAILSUITE_CRASH_KILLS", "4"))
+PASSWORD = "crash test 42"
+# Seconds from the start of the load to the kill: its beginning, its middle, and moments nobody chose.
+MOMENTS = (0.2, 2.5)
+
+
+@pytest.fixture
+def loaded_suite(start_suite):
+    suite = start_suite(MAILSUITE_RESOLVER=f"127.0.0.1:{refused_port()}")
+    suite.add_domain("crash.test")
+    names = [*(f"sender{n}" for n in range(3)), *(f"worker{n}" for n in range(4)), "submitter0"]
+    for name in names:
+        suite.add_mailbox(f"{name}@crash.test", PASSWORD)
+    kinds = {"sender": Sender, "worker": Worker, "submitter": Submitter}
+    seed = random.randrange(1 << 30)
+    print(f"seed {seed}")
+    clients = [
+        kinds[name.rstrip("0123456789")](suite, f"{name}@crash.test", PASSWORD, seed + place)
+        for place, name in enumerate(names)
+    ]
+    return suite, clients, random.Random(seed)
+
+
+@pytest.mark.timeout(120 + 30 * KILLS)
+def test_sigkill_of_everything_loses_nothing(loaded_suite):
+    suite, clients, chance = loaded_suite
+    for kill in range(KILLS):
+        clients = work_until(clients, chance, suite.kill)
+        begun = time.monotonic()
+        suite.start()
+        with open_imap(suite, clients[0].address, PASSWORD):
+            usable = time.monotonic() - begun
+        assert usable < 15, f"mailboxes were usable after {usable:.1f} s"
+        for client in clients:
+            client.verify()
+        print(f"kill {kill}: {sum(client.acknowledged for client in clients)} acknowledged so far")
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("service", ["store", "smtpd", "retrieval", "deliver"])
+def test_sigkill_of_one_service_loses_nothing(loaded_suite, service):
+    suite, clients, chance = loaded_suite
+
+    def kill_one():
+        for pid in suite.services[service]:
+            os.kill(pid, 9)
+
+    # The others go on, so clients of theirs must be ended by the end of the load, not by the kill.
+    for _ in range(2):
+        clients = work_until(clients, chance, kill_one, lambda: suite.wait_ready(20))
+        for client in clients:
+            client.verify()
+
+
+def work_until(clients: list[Client], chance: random.Random, kill, then=lambda: None) -> list[Client]:
+    """Lets all work, kills, waits until they have noticed; returns them ready for another round."""
+    for client in clients:
+        client.start()
+    time.sleep(chance.uniform(*MOMENTS))
+    kill()
+    then()
+    for client in clients:
+        client.stop_soon()
+        client.join(60)
+        assert not client.is_alive(), f"{client.address} hangs"
+        if client.failure:
+            raise client.failure
+    return [client.restarted() for client in clients]
