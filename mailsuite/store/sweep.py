@@ -81,9 +81,11 @@ def delete_orphans(now: datetime) -> int:
             OrphanBlob.objects.filter(pk__in=[o.pk for o in orphans if o.name not in named]).update(forgotten_at=now)
     deleted, storage = 0, mail_storage()
     for orphan in OrphanBlob.objects.filter(forgotten_at__lt=now - GRACE):
-        storage.discard([orphan.name])
+        # A restored database may name it again.
+        if not Content.objects.filter(blob=orphan.name).exists():
+            storage.discard([orphan.name])
+            deleted += 1
         orphan.delete()
-        deleted += 1
     for folder in _blob_folders(storage):
         _remove_if_empty(storage, folder, now)
     return deleted

@@ -1,0 +1,84 @@
+"""The warning that a mailbox is nearly full, filed before its sender learns it by a refusal."""
+
+from datetime import datetime, timedelta
+
+from django.db.models import F, QuerySet
+
+from mailsuite.ids import new_id, reference
+from mailsuite.mail.dates import format_date
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.handlers import execute
+from mailsuite.store.models import Usage
+from mailsuite.store.operations import Deliver, LocalDelivery, StoryFacts
+
+WARN_PERCENT = 90
+# Whoever has made this much room is warned anew the next time.
+CALM_PERCENT = 80
+AT_MOST_EVERY = timedelta(days=7)
+
+TEXT = """\
+Your mailbox {address} is {percent} % full: {used} of {quota}.
+
+When it is full, new mail is refused and its senders are told so. Nothing that
+is already there gets lost.
+
+What to do: delete what you no longer need, large attachments first, and empty
+the Trash folder; or ask whoever runs this mail host for more room.
+"""
+
+
+def warn_full_mailboxes(now: datetime, hostname: str) -> int:
+    """Files one warning in each mailbox that has crossed the mark since its last; returns how many."""
+    _limited().filter(used_octets__lt=F("mailbox__quota_octets") * CALM_PERCENT / 100).exclude(
+        quota_warned_at=None
+    ).update(quota_warned_at=None)
+    due = _limited().filter(used_octets__gte=F("mailbox__quota_octets") * WARN_PERCENT / 100)
+    due = due.filter(quota_warned_at=None) | due.filter(quota_warned_at__lt=now - AT_MOST_EVERY)
+    warned = 0
+    for usage in due.select_related("mailbox"):
+        # Marked first: a crash between the two costs a warning, never a stream of them.
+        if Usage.objects.filter(pk=usage.pk, quota_warned_at=usage.quota_warned_at).update(quota_warned_at=now):
+            execute(_warning(usage, now, hostname))
+            warned += 1
+    return warned
+
+
+def _limited() -> QuerySet[Usage]:
+    return Usage.objects.filter(mailbox__quota_octets__gt=0, mailbox__removed_at=None)
+
+
+def _warning(usage: Usage, now: datetime, hostname: str) -> Deliver:
+    mailbox, story_id = usage.mailbox, new_id()
+    percent = usage.used_octets * 100 // mailbox.quota_octets
+    text = TEXT.format(
+        address=mailbox.address,
+        percent=percent,
+        used=readable(usage.used_octets),
+        quota=readable(mailbox.quota_octets),
+    )
+    header = [
+        f"From: Mail system <postmaster@{mailbox.domain.name}>",
+        f"To: <{mailbox.address}>",
+        f"Subject: Your mailbox is {percent} % full",
+        f"Date: {format_date(now)}",
+        f"Message-ID: <{reference(story_id)}.quota@{hostname}>",
+        "Auto-Submitted: auto-generated",
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=utf-8",
+    ]
+    octets = ("\n".join(header) + "\n\n" + text).replace("\n", "\r\n").encode()
+    spool = reference(new_id())
+    (mail_storage().spool / spool).write_bytes(octets)
+    story = StoryFacts(story_id, "notification", "accepted", now, "quota")
+    delivery = LocalDelivery(mailbox.pk, mailbox.address, b"Return-Path: <>\r\n", mailbox.domain_id)
+    return Deliver(spool, len(octets), story, [delivery])
+
+
+def readable(octets: int) -> str:
+    """`1.5 GB` and the like, in powers of 1,024."""
+    size, unit = float(octets), "octets"
+    for unit in ("octets", "KB", "MB", "GB", "TB"):
+        if size < 1024 or unit == "TB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if size >= 10 or unit == "octets" else f"{size:.1f} {unit}"

@@ -1,0 +1,98 @@
+"""The sweep removes what no row names, and only that, however the moments fall."""
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mailsuite.store import flags
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.handlers import execute
+from mailsuite.store.models import Content, Folder, Message, OrphanBlob
+from mailsuite.store.operations import Append, AppendItem, Copy, Expunge
+from mailsuite.store.sweep import sweep, sweep_spool
+
+pytestmark = pytest.mark.django_db(transaction=True)
+DAY = timedelta(days=1, seconds=1)
+
+
+@pytest.fixture
+def kept(make_mailbox, spooled):
+    """A folder with one message; `age` makes its blob and row older."""
+    mailbox = make_mailbox("a@example.org")
+    inbox = Folder.objects.get(mailbox=mailbox, role="inbox")
+    execute(Append(mailbox.pk, inbox.pk, [AppendItem(spooled(b"\r\n"), 2, flags.DELETED)]))
+    return inbox
+
+
+def age(days: float) -> datetime:
+    """Makes everything that much older; returns now."""
+    now = datetime.now(UTC)
+    then = now - timedelta(days=days)
+    Content.objects.update(received_at=then)
+    for name in blobs():
+        path = os.path.join(mail_storage().location, name)
+        os.utime(path, (then.timestamp(), then.timestamp()))
+    return now
+
+
+def blobs() -> list[str]:
+    location = mail_storage().location
+    return [f"{f}/{name}" for f in os.listdir(location) if f != "spool" for name in os.listdir(f"{location}/{f}")]
+
+
+def test_what_a_folder_holds_stays(kept):
+    now = age(30)
+    for day in range(5):
+        assert sweep(now + day * DAY) == 0
+    assert len(blobs()) == Content.objects.count() == 1
+
+
+def test_what_was_expunged_goes_after_days_not_at_once(kept):
+    execute(Expunge(kept.mailbox_id, kept.pk))
+    now = age(2)
+    assert sweep(now) == 0
+    assert not Content.objects.exists()
+    assert sweep(now + DAY) == 0
+    assert len(blobs()) == 1
+    assert sweep(now + 2 * DAY) == 1
+    assert blobs() == []
+    assert not OrphanBlob.objects.exists()
+
+
+def test_what_is_copied_before_it_goes_stays(kept):
+    archive = Folder.objects.get(role="archive")
+    execute(Copy(kept.mailbox_id, kept.pk, archive.pk, [1]))
+    execute(Expunge(kept.mailbox_id, kept.pk))
+    now = age(2)
+    for day in range(4):
+        sweep(now + day * DAY)
+    assert len(blobs()) == 1
+
+
+def test_a_young_blob_without_a_row_is_left_alone(kept):
+    path = os.path.join(mail_storage().location, os.path.dirname(blobs()[0]), "stray")
+    open(path, "wb").close()
+    for hours in (0, 1, 23):
+        sweep(datetime.now(UTC) + timedelta(hours=hours))
+    assert os.path.exists(path)
+
+
+def test_a_marked_blob_that_a_restored_row_names_again_stays(kept):
+    content, message = Content.objects.values().get(), Message.objects.values().get()
+    execute(Expunge(kept.mailbox_id, kept.pk))
+    now = age(2)
+    sweep(now)
+    Content.objects.create(**content)
+    Message.objects.create(**message | {"uid": 2})
+    for day in range(1, 5):
+        sweep(now + day * DAY)
+    assert len(blobs()) == 1
+    assert not OrphanBlob.objects.exists()
+
+
+def test_only_old_spool_files_are_swept(spooled):
+    old, young = spooled(b"x"), spooled(b"y")
+    os.utime(mail_storage().spool / old, (0, 0))
+    assert sweep_spool() == 1
+    assert os.listdir(mail_storage().spool) == [young]
