@@ -16,7 +16,7 @@ from retrieval.imap.errors import BrokenAnswer
 from retrieval.imap.fetch_items import Item, Section
 from retrieval.imap.grammar import MONTHS
 from retrieval.imap.message_commands import EXPUNGE_ISSUED, chosen, uids_of
-from retrieval.imap.sections import CHUNK_OCTETS, Slice, find_section, section_fields
+from retrieval.imap.sections import CHUNK_OCTETS, Slice, find_section, header_reader, section_fields
 from retrieval.imap.view import FolderView
 from retrieval.mail_store import MessageRow, Refused, RowField, StoreUnavailable
 
@@ -80,7 +80,7 @@ async def fetch(context: Context, command: Fetch) -> Output:
     async for rows in context.store.rows(view.folder_id, uids, _fields(items)):
         messages = _Messages(view, [bisect_left(view.uids, row.uid) for row in rows], rows)
         answered += len(rows)
-        if sections:
+        if sections and not _are_at_hand(items, rows, seen):
             async for octets in _with_sections(context, items, messages, seen):
                 yield octets
         else:
@@ -106,12 +106,34 @@ def format_internal_date(moment: datetime) -> bytes:
 
 
 def _ready(items: Sequence[Item | Section], messages: _Messages) -> bytes:
-    """The answers of one slice, without sections."""
-    ready = [item for item in items if isinstance(item, Item)]
-    written = (item.value.encode() + b" " + _PLACEHOLDERS.get(item, b"%b") for item in ready)
-    template = b"* %d FETCH (" + b" ".join(written) + b")\r\n"
+    """The answers of one slice, in which nothing has to be read first."""
+    template = b"* %d FETCH (" + b" ".join(map(_written, items)) + b")\r\n"
     numbers = [position + 1 for position in messages.positions]
-    return b"".join(map(template.__mod__, zip(numbers, *(_COLUMNS[item](messages) for item in ready), strict=True)))
+    return b"".join(map(template.__mod__, zip(numbers, *(_column(item, messages) for item in items), strict=True)))
+
+
+def _written(item: Item | Section) -> bytes:
+    """Return an item's name and the place of its value."""
+    if isinstance(item, Section):
+        return item.label.replace(b"%", b"%%") + b" %b"
+    return item.value.encode() + b" " + _PLACEHOLDERS.get(item, b"%b")
+
+
+def _column(item: Item | Section, messages: _Messages) -> Iterable[bytes | int | None]:
+    if isinstance(item, Item):
+        return _COLUMNS[item](messages)
+    read = header_reader(item)
+    picked = [read(row.header or b"") for row in messages.rows]
+    return [b"{%d}\r\n%b" % (len(octets), octets) for octets in picked]
+
+
+def _are_at_hand(items: Iterable[Item | Section], rows: Iterable[MessageRow], seen: set[int]) -> bool:
+    """Whether the rows hold all that is asked for: of sections, only the message's own header."""
+    return (
+        not seen
+        and all(item.is_own_header for item in items if isinstance(item, Section))
+        and all(row.header is not None for row in rows)
+    )
 
 
 def _fields(items: Iterable[Item | Section]) -> set[RowField]:
@@ -143,23 +165,26 @@ async def _with_sections(
     context: Context, items: Sequence[Item | Section], messages: _Messages, seen: set[int]
 ) -> AsyncIterator[bytes]:
     """The answers of one slice; yields whenever enough has gathered, and amid a large section."""
+    ready = {item: list(_COLUMNS[item](messages)) for item in (*items, Item.FLAGS) if isinstance(item, Item)}
     gathered: list[bytes] = []
+    size = 0
     for at, row in enumerate(messages.rows):
-        one = _Messages(messages.view, messages.positions[at : at + 1], (row,))
         asked = (*items, Item.FLAGS) if row.uid in seen and Item.FLAGS not in items else items
-        gathered.append(b"* %d FETCH (" % (one.positions[0] + 1))
+        before = len(gathered)
+        gathered.append(b"* %d FETCH (" % (messages.positions[at] + 1))
         for item in asked:
             if isinstance(item, Item):
-                value = next(iter(_COLUMNS[item](one)))
-                gathered.append(item.value.encode() + b" " + _PLACEHOLDERS.get(item, b"%b") % value)
+                gathered.append(_written(item) % ready[item][at])
             else:
                 async for octets in _section(context, row, item, gathered):
                     yield octets
             gathered.append(b" ")
         gathered[-1] = b")\r\n"
-        if context.is_mid_answer or sum(map(len, gathered)) >= CHUNK_OCTETS:
+        size += sum(map(len, gathered[before:]))
+        if context.is_mid_answer or size >= CHUNK_OCTETS:
             yield b"".join(gathered)
             gathered.clear()
+            size = 0
             context.is_mid_answer = False
     yield b"".join(gathered)
     read = any(isinstance(item, Section) and item.is_content for item in items)

@@ -41,6 +41,11 @@ class Section:
     peek: bool = False
 
     @property
+    def is_own_header(self) -> bool:
+        """Whether this is the message's own header, or fields of it."""
+        return not self.path and self.text is not None and self.text.startswith("HEADER")
+
+    @property
     def is_content(self) -> bool:
         """Whether this reads more of the message than headers."""
         return self.text is None or self.text == "TEXT"

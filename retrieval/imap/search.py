@@ -33,8 +33,6 @@ from retrieval.imap.view import FolderView
 from retrieval.mail_store import MessageRow, RowField
 
 MAX_FIELD_CHARACTERS = 64 * 1024
-# The header block up to a bound, as octets: all fields but one that no message has.
-_WHOLE_HEADER = Section(b"", text="HEADER.FIELDS.NOT", fields=(b"-",))
 _ENVELOPE_DATE = re.compile(rb'\("((?:[^"\\]|\\.)*)"')
 
 Positions = set[int]
@@ -122,8 +120,8 @@ async def _row_matches(context: Context, key: Dated | Sized | HasField, row: Mes
             sent = _sent_day(row.envelope or b"")
             return sent is not None and _falls(sent, relation, day)
         case HasField():
-            block = await find_section(context.store, row, _WHOLE_HEADER)
-            return isinstance(block, bytes) and _has_field(block, key)
+            fields = await find_section(context.store, row, Section(b"", text="HEADER.FIELDS", fields=(key.name,)))
+            return isinstance(fields, bytes) and _has_field(fields, key)
 
 
 def _falls(day: date, relation: str, other: date) -> bool:

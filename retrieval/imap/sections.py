@@ -1,5 +1,8 @@
 """Where a section of a message lies (RFC 3501 §6.4.5), for messages whose octets are in the store."""
 
+import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from mailsuite.mail.header import header_fields
@@ -29,29 +32,48 @@ def section_fields(section: Section) -> set[RowField]:
 async def find_section(store: MailStore, row: MessageRow, section: Section) -> bytes | Slice | None:
     """Return the section: its octets when they are at hand, where they lie when not, None when the message has none.
     What `partial` cuts is cut already."""
+    if row.header is not None and section.is_own_header:
+        return header_reader(section)(row.header)
     span = _span(row, section)
     if span is None:
         return None
     if not section.fields:
         start, end = _cut(span.start, span.end, section.partial)
-        if row.header is not None and section.text == "HEADER" and not section.path:
-            return row.header[start:end]
         return Slice(start, end) if start < end else b""
-    if row.header is not None and not section.path:
-        block = row.header
-    else:
-        block = await store.octets(row, span.start, min(span.end, span.start + MAX_HEADER_OCTETS))
-    picked = header_fields(block, section.fields, exclude=section.text == "HEADER.FIELDS.NOT")
-    start, end = _cut(0, len(picked), section.partial)
-    return picked[start:end]
+    block = await store.octets(row, span.start, min(span.end, span.start + MAX_HEADER_OCTETS))
+    return header_reader(section)(block)
+
+
+@lru_cache(maxsize=64)
+def header_reader(section: Section) -> Callable[[bytes], bytes]:
+    """Return what takes a HEADER section, all of it or some fields, from the header block."""
+    pick = _picker(section)
+    if section.partial is None:
+        return pick
+
+    def cut(block: bytes) -> bytes:
+        picked = pick(block)
+        start, end = _cut(0, len(picked), section.partial)
+        return picked[start:end]
+
+    return cut
+
+
+def _picker(section: Section) -> Callable[[bytes], bytes]:
+    if section.text == "HEADER":
+        return lambda block: block
+    if section.text == "HEADER.FIELDS.NOT":
+        return lambda block: header_fields(block, section.fields, exclude=True)
+    # Opening a folder asks for some fields of every message: one pattern takes half the time of splitting the block.
+    names = b"|".join(map(re.escape, section.fields))
+    find = re.compile(rb"^(?:%b)[ \t\r]*:[^\n]*\n(?:[ \t][^\n]*\n)*" % names, re.IGNORECASE | re.MULTILINE).findall
+    return lambda block: b"".join(find(block if block.endswith(b"\n") else block + b"\r\n")) + b"\r\n"
 
 
 def _span(row: MessageRow, section: Section) -> Slice | None:
     text = "HEADER" if section.fields else section.text
     if not section.path and text is None:
         return Slice(0, row.size_octets)
-    if not section.path and text == "HEADER" and row.header is not None:
-        return Slice(0, len(row.header))
     if row.parts is None:
         return None
     root = decode_parts(row.parts)

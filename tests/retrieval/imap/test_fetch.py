@@ -1,10 +1,14 @@
 """FETCH: every item, every form of section, what is marked seen and fetched."""
 
+import random
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from mailsuite.mail.header import header_fields
 from mailsuite.store.flags import FLAGGED, SEEN
+from retrieval.imap.fetch_items import Section
+from retrieval.imap.sections import header_reader
 
 SIMPLE = b"From: Bob <bob@example.org>\r\nTo: ann@example.org\r\nSubject: Lunch\r\n\r\nAt noon?\r\n"
 PREFIX = b"Return-Path: <bob@example.org>\r\n"
@@ -236,6 +240,8 @@ BODY[HEADER.FIELDS] BODY[]<0> BODY[]<0.0> BODY[]<.5> BODY[]<-1.5> BODY[]<4294967
 BINARY[1] MODSEQ FLAGS(UID)
 """.split()
 SPACED = [
+    "(FLAGS",
+    "FLAGS)",
     "",
     "(FLAGS  UID)",
     "( FLAGS)",
@@ -284,3 +290,26 @@ def test_a_message_that_can_not_be_read_is_refused_properly(client, mailbox, mon
         "S: * 1 FETCH (FLAGS (\\Recent))",
         "S: b OK Completed",
     )
+
+
+def test_fields_are_picked_as_a_plain_reading_of_the_header_does():
+    draw = random.Random(5322)
+    lines = [
+        b"To: a",
+        b"to : b",
+        b" folded",
+        b"\tfolded: x",
+        b"TOP: c",
+        b"X-To: d",
+        b"Cc:",
+        b"From me",
+        b": e",
+        b"To",
+        b"",
+    ]
+    for _ in range(2000):
+        block = b"".join(draw.choice(lines) + draw.choice([b"\r\n", b"\n"]) for _ in range(draw.randint(0, 8)))
+        block += draw.choice([b"\r\n", b"", b"To: end", b"end"])
+        names = tuple(draw.sample([b"To", b"CC", b"x-to", b"None"], 2))
+        read = header_reader(Section(b"", text="HEADER.FIELDS", fields=names))
+        assert read(block) == header_fields(block, names, exclude=False), block
