@@ -41,7 +41,7 @@ async def _serve(context: ServiceContext) -> None:
     kinds = _kinds(configuration.hostname, OrmDirectory(backend))
     for name, kind in kinds.items():
         for sock in context.sockets.get(name, ()):
-            await server.listen(sock, kind)
+            server.listen(sock, kind)
     timers = [asyncio.ensure_future(backend.run_timers()), asyncio.ensure_future(server.end_invalid())]
     await ended.wait()
     await server.close()

@@ -5,8 +5,8 @@ Neither side's pace can fill our memory: reading stops while enough waits unread
 """
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,22 +27,30 @@ class StreamLimits:
 
 
 class Stream(asyncio.Protocol):
-    """`opened` is called once there is a connection."""
-
     __slots__ = (
-        *("client_address", "_eof", "_limits", "_lost", "_opened", "_reading", "_received", "_send_waiter"),
+        *("_eof", "_limits", "_lost", "_reading", "_received", "_send_waiter"),
         *("_tls_active", "_transport", "_wait_waiter", "_woken", "_writable"),
     )
 
-    def __init__(self, limits: StreamLimits, opened: Callable[["Stream"], None]) -> None:
-        self._limits, self._opened = limits, opened
-        self.client_address = ""
+    def __init__(self, limits: StreamLimits) -> None:
+        self._limits = limits
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._eof = self._lost = self._woken = self._tls_active = False
         self._reading = self._writable = True
         self._wait_waiter: asyncio.Future[None] | None = None
         self._send_waiter: asyncio.Future[None] | None = None
+
+    async def open(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Takes over an accepted socket, under TLS when there is a context. Raises ConnectionEnded."""
+        loop, limits, self._tls_active = asyncio.get_running_loop(), self._limits, context is not None
+        seconds = (limits.handshake_seconds, limits.close_seconds) if context else (None, None)
+        try:
+            await loop.connect_accepted_socket(
+                *(lambda: self, sock), ssl=context, ssl_handshake_timeout=seconds[0], ssl_shutdown_timeout=seconds[1]
+            )
+        except (OSError, TimeoutError) as error:
+            raise ConnectionEnded(f"the connection came to nothing: {error}") from None
 
     async def wait(self, seconds: float) -> None:
         """Returns when there is something to take, the stream has ended, or `wake` was called. Raises TimeoutError."""
@@ -117,12 +125,6 @@ class Stream(asyncio.Protocol):
         self._transport, self._tls_active = upgraded, True
         upgraded.set_write_buffer_limits(self._limits.unsent_octets)
 
-    def refuse(self, octets: bytes) -> None:
-        """Says this and closes, without any waiting."""
-        if self._transport is not None and octets:
-            self._transport.write(octets)
-        self.close()
-
     def close(self) -> None:
         """Sends what is unsent, if the client takes it soon, and closes."""
         if self._transport is not None and not self._lost:
@@ -139,9 +141,6 @@ class Stream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(self._limits.unsent_octets)
-        peer = transport.get_extra_info("peername")
-        self.client_address = peer[0] if isinstance(peer, tuple) else ""
-        self._opened(self)
 
     def data_received(self, data: bytes) -> None:
         self._received += data

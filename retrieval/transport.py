@@ -17,7 +17,8 @@ from retrieval.stream import ConnectionEnded, Stream, StreamLimits
 logger = logging.getLogger(__name__)
 
 VALIDITY_SECONDS = 2.0
-BACKLOG = 1024
+ACCEPTED_AT_ONCE = 50
+PAUSE_SECONDS = 0.2
 
 
 class Session(Protocol):
@@ -79,8 +80,9 @@ class Connection:
     """One client's. `ending` says why the server wants it to end."""
 
     id: str
-    stream: Stream
+    client_address: str
     network: str
+    stream: Stream
     session: Session | None = None
     task: asyncio.Task[None] | None = None
     ending: str = ""
@@ -148,17 +150,14 @@ class Server:
 
     def __init__(self, limits: ServerLimits, context: ssl.SSLContext) -> None:
         self._limits, self._context = limits, context
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[socket.socket] = []
         self._connections: set[Connection] = set()
         self._by_network: Counter[str] = Counter()
 
-    async def listen(self, sock: socket.socket, kind: Kind) -> None:
-        """Accepts clients of this kind from now on. TLS begins after the count: a handshake costs."""
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: Stream(self._limits.stream, lambda stream: self._opened(stream, kind)), sock=sock, backlog=BACKLOG
-        )
-        self._servers.append(server)
+    def listen(self, sock: socket.socket, kind: Kind) -> None:
+        """Accepts clients of this kind from now on, on a listening socket that doesn't block."""
+        self._listeners.append(sock)
+        asyncio.get_running_loop().add_reader(sock, self._accept, sock, kind)
 
     async def end_invalid(self) -> None:
         """Ends the sessions of mailboxes that may not be read any more, again and again until cancelled."""
@@ -176,11 +175,13 @@ class Server:
 
     async def close(self) -> None:
         """Accepts nobody any more and ends all sessions: each finishes the command it is at."""
-        for server in self._servers:
-            server.close()
-        tasks = [connection.task for connection in self._connections if connection.task]
+        loop = asyncio.get_running_loop()
+        for sock in self._listeners:
+            loop.remove_reader(sock)
+            sock.close()
         for connection in list(self._connections):
             self._end(connection, "The server is shutting down")
+        tasks = [connection.task for connection in self._connections if connection.task]
         if tasks:
             await asyncio.wait(tasks, timeout=self._limits.end_seconds + 1)
             for task in tasks:
@@ -190,17 +191,40 @@ class Server:
     def _end(self, connection: Connection, text: str) -> None:
         connection.end(text)
         asyncio.get_running_loop().call_later(self._limits.end_seconds, connection.stream.abort)
+        if connection.session is None and connection.task is not None:
+            connection.task.cancel()
 
-    def _opened(self, stream: Stream, kind: Kind) -> None:
-        network = _network(stream.client_address)
+    def _accept(self, sock: socket.socket, kind: Kind) -> None:
+        """Takes what waits. Clients are counted here, before TLS: a handshake costs."""
+        loop = asyncio.get_running_loop()
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                accepted, address = sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                logger.warning("%s: no connection can be accepted now: %s", kind.name, error)
+                # The listener stays readable: without a pause this would be asked again at once.
+                loop.remove_reader(sock)
+                loop.call_later(PAUSE_SECONDS, self._resume, sock, kind)
+                return
+            accepted.setblocking(False)
+            self._accepted(accepted, address[0], kind)
+
+    def _resume(self, sock: socket.socket, kind: Kind) -> None:
+        if sock.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(sock, self._accept, sock, kind)
+
+    def _accepted(self, sock: socket.socket, client_address: str, kind: Kind) -> None:
+        network = _network(client_address)
         if network and self._is_full(network):
-            logger.warning("%s refused for %s: too many connections", kind.name, stream.client_address)
-            stream.refuse(b"" if kind.implicit_tls else kind.refusal)
+            logger.warning("%s refused for %s: too many connections", kind.name, client_address)
+            _refuse(sock, b"" if kind.implicit_tls else kind.refusal)
             return
-        connection = Connection(reference(new_id()), stream, network)
+        connection = Connection(reference(new_id()), client_address, network, Stream(self._limits.stream))
         self._connections.add(connection)
         self._by_network[network] += 1
-        connection.task = asyncio.get_running_loop().create_task(self._serve(connection, kind))
+        connection.task = asyncio.get_running_loop().create_task(self._serve(connection, sock, kind))
 
     def _is_full(self, network: str) -> bool:
         limits = self._limits
@@ -208,13 +232,12 @@ class Server:
             len(self._connections) >= limits.connections or self._by_network[network] >= limits.connections_per_address
         )
 
-    async def _serve(self, connection: Connection, kind: Kind) -> None:
+    async def _serve(self, connection: Connection, sock: socket.socket, kind: Kind) -> None:
         stream = connection.stream
-        logger.debug("%s: %s from %s", connection.id, kind.name, stream.client_address)
+        logger.debug("%s: %s from %s", connection.id, kind.name, connection.client_address)
         try:
-            if kind.implicit_tls:
-                await stream.start_tls(self._context)
-            session = kind.make_session(kind.implicit_tls, stream.client_address, connection.id)
+            await stream.open(sock, self._context if kind.implicit_tls else None)
+            session = kind.make_session(kind.implicit_tls, connection.client_address, connection.id)
             connection.session = session
             await stream.send(session.greeting())
             await converse(connection, session, self._context)
@@ -241,6 +264,15 @@ class Server:
                 await connection.session.abandon()
         except Exception:
             logger.exception("%s: left something behind", connection.id)
+
+
+def _refuse(sock: socket.socket, text: bytes) -> None:
+    """Says so, if the socket takes it at once, and closes."""
+    with sock:
+        try:
+            sock.send(text)
+        except OSError:
+            pass
 
 
 def _network(address: str) -> str:
