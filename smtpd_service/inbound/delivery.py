@@ -88,7 +88,7 @@ class Composer:
     def _trace(self, accepted: Accepted) -> bytes:
         client, recipients = accepted.client, accepted.recipients
         return received(
-            helo="[127.0.0.1]" if client.submitter else client.hello,
+            helo="localhost" if client.submitter else client.hello,
             peer_name=None,
             # Where a user was when writing is nobody's business (RFC 6409 §8 leaves it to us).
             peer_address=None if client.submitter else client.address,

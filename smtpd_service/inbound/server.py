@@ -18,7 +18,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -99,9 +99,9 @@ class Receiver(SMTP):
         self._reception = self._listener.reception(self._client)
         refusal = self._listener.admission.admit(self, self._client.address)
         if refusal:
-            assert isinstance(transport, asyncio.WriteTransport)
-            transport.write(f"{self._reception.refuse(refusal)}\r\n".encode())
-            transport.close()
+            door = cast(asyncio.WriteTransport, transport)
+            door.write(f"{self._reception.refuse(refusal)}\r\n".encode())
+            door.close()
             return
         self._admitted = True
         self._dialog = Dialog(self._listener.terms, tls=self._listener.implicit_tls)

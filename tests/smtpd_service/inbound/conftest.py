@@ -233,6 +233,7 @@ class Server:
         self._call(close(self._servers, self.admission))
 
     def stop(self) -> None:
+        assert not self.loop_errors
         for talk in self._talks:
             talk.close()
         self.close()
@@ -240,6 +241,7 @@ class Server:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        assert not self.loop_errors
 
 
 @pytest.fixture(scope="session")
@@ -261,7 +263,6 @@ def make_server(tmp_path, certificate) -> Any:
     yield make
     for server in made:
         server.stop()
-        assert not server.loop_errors
 
 
 @pytest.fixture

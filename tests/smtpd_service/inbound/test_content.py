@@ -1,4 +1,5 @@
 import pytest
+from smuggling import SMUGGLED
 
 from smtpd_service.inbound.content import ContentReader
 
@@ -15,24 +16,6 @@ WHOLE = [
     (b"\r\n\r\n\r\n.\r\n", b"\r\n\r\n\r\n", b""),
     (b"a.\r\n.\r\n", b"a.\r\n", b""),
     (b"a\r\n. \r\n.\r\n", b"a\r\n \r\n", b""),
-]
-# What some server somewhere takes for the end of data, or for a line end
-SMUGGLED = [
-    b"a\n.\n",
-    b"a\n.\r\n",
-    b"a\r\n.\n",
-    b"a\r.\r",
-    b"a\r.\r\n",
-    b"a\r\n.\r",
-    b"a\n\n.\r\n",
-    b"a\r\r\n.\r\r\n",
-    b"a\r\n\r.\r\n",
-    b"a\n..\n",
-    b"a\r\0\n.\r\0\n",
-    b".\n",
-    b".\r",
-    b"\n.\r\n",
-    b"\r.\r\n",
 ]
 
 

@@ -1,5 +1,26 @@
 """Real sockets, a real event loop, a store that only remembers."""
 
+import json
+import os
+import random
+import socket
+import threading
+
+import pytest
+from smuggling import SMUGGLED
+
+from mailsuite.directory.resolution import Expansion, Kind, LocalTarget, Resolution
+from mailsuite.mail import srs
+from mailsuite.mail.address import Address
+from mailsuite.store.handlers import StoreBug, StoreUnavailable
+from mailsuite.store.operations import Refused
+from smtpd_service.inbound import dialog as dialog_module
+from smtpd_service.inbound import server as server_module
+
+
+def spooled(server):
+    return os.listdir(server.spool_folder)
+
 
 def test_message_is_filed_before_it_is_acknowledged(server):
     talk = server.connect()
@@ -13,8 +34,281 @@ def test_message_is_filed_before_it_is_acknowledged(server):
         b"Return-Path: <x@other.example>\r\nDelivered-To: ann@example.org\r\n"
         b"Received: from client.example ([127.0.0.1])\r\n\tby mx.example.org with ESMTP id "
     )
+    assert b"\r\n\tfor <ann@example.org>; " in local.prefix
+    story = operation.story
+    assert (story.kind, story.outcome, story.client_address, story.client_name) == (
+        *("inbound", "accepted", "127.0.0.1", "client.example"),
+    )
+    assert json.loads(story.data) == {
+        "listener": "SMTP",
+        "helo": "client.example",
+        "recipients": ["ann@example.org"],
+        "reply": reply,
+    }
     assert talk.ask("QUIT").startswith("221 2.0.0 ")
     assert talk.closed()
+
+
+def test_nothing_is_acknowledged_before_the_store_answers(server):
+    server.store.hold = threading.Event()
+    talk = server.connect()
+    talk.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+    assert [talk.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    talk.send(b"hi\r\n.\r\n")
+    assert server.store.asked.wait(10)
+    talk.sock.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        talk.reply()
+    talk.sock.settimeout(10)
+    server.store.hold.set()
+    assert talk.reply().startswith("250 2.0.0 ")
+
+
+def test_client_that_leaves_while_the_store_works_undoes_nothing(server):
+    server.store.hold = threading.Event()
+    talk = server.connect()
+    talk.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA", b"hi\r\n.\r\n")
+    assert server.store.asked.wait(10)
+    talk.close()
+    server.store.hold.set()
+    other = server.connect()
+    assert other.mail(b"\r\n", "bob@example.org").startswith("250 ")
+    assert len(server.store.delivered) == 2
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("away"), StoreBug("abc"), Refused("nonexistent", "gone"), OSError()]
+)
+def test_trouble_with_the_store_is_temporary(server, error):
+    talk = server.connect()
+    server.store.error = error
+    assert talk.mail(b"\r\n", "ann@example.org").startswith("451 4.3.0 ")
+    server.store.error = None
+    assert talk.mail(b"\r\n", "ann@example.org").startswith("250 ")
+
+
+def test_a_bug_answers_451_with_an_id_and_no_internals(server, caplog):
+    talk = server.connect()
+    server.directory.broken = RuntimeError("secret detail")
+    assert talk.ask("MAIL FROM:<x@other.example>").startswith("250 ")
+    reply = talk.ask("RCPT TO:<ann@example.org>")
+    assert reply.startswith("451 4.3.0 Temporary error here, try again later (0")
+    assert "secret" not in reply
+    assert reply[-14:-1] in caplog.text
+    server.directory.broken = None
+    assert talk.ask("RCPT TO:<ann@example.org>").startswith("250 ")
+
+
+def test_one_content_for_many_and_one_delivery_for_each_mailbox(server):
+    talk = server.connect()
+    recipients = ("ann@example.org", "Ann+lists@example.org", "bob@example.org", "postmaster")
+    assert talk.mail(b"\r\n", *recipients).startswith("250 ")
+    [(operation, _)] = server.store.delivered
+    assert [local.mailbox_id for local in operation.local] == [1, 2]
+    assert all(b"\r\n\tfor <" not in local.prefix for local in operation.local)
+
+
+def test_detail_names_a_folder(server):
+    talk = server.connect()
+    talk.mail(b"\r\n", "ann+Lists@example.org")
+    talk.mail(b"\r\n", "ann+Trash@example.org")
+    assert [operation.local[0].folder for operation, _ in server.store.delivered] == ["Lists", ""]
+
+
+REFUSED = [
+    ("x@elsewhere.example", "550 5.7.1 ", "relaying-denied"),
+    ("x%elsewhere.example@other.example", "550 5.7.1 ", "relaying-denied"),
+    ("nobody@example.org", "550 5.1.1 ", "unknown-recipient"),
+    ("x@disabled.example", "550 5.2.1 ", "recipient-disabled"),
+    ("SRS0=aaaaaaaa=AA=other.example=x@example.org", "550 5.1.1 ", "unknown-recipient"),
+]
+
+
+@pytest.mark.parametrize(("recipient", "reply", "reason"), REFUSED)
+def test_refused_recipients_are_told_with_the_same_word(server, recipient, reply, reason):
+    talk = server.connect()
+    talk.send("MAIL FROM:<x@other.example>", f"RCPT TO:<{recipient}>")
+    talk.reply()
+    got = talk.reply()
+    assert got.startswith(reply)
+    assert got.endswith(f"({reason})")
+    [told] = server.store.told
+    assert (told.story.outcome, told.story.reason, told.network) == ("refused", reason, "127.0.0.0/24")
+    [event] = told.story.events
+    assert (event.kind, event.address, event.reason, event.text) == ("refused", recipient, reason, got)
+
+
+def test_full_mailbox(server):
+    talk = server.connect()
+    assert talk.ask("MAIL FROM:<x@other.example> SIZE=10").startswith("250 ")
+    assert talk.ask("RCPT TO:<full@example.org>").startswith("250 ")
+    assert talk.ask("RSET").startswith("250 ")
+    assert talk.ask("MAIL FROM:<x@other.example> SIZE=100").startswith("250 ")
+    assert talk.ask("RCPT TO:<full@example.org>").startswith("452 4.2.2 ")
+    server.directory.used[3] = 1000
+    assert talk.ask("RSET").startswith("250 ")
+    assert talk.ask("MAIL FROM:<x@other.example>").startswith("250 ")
+    assert talk.ask("RCPT TO:<full@example.org>").startswith("452 4.2.2 ")
+    assert server.store.told[-1].story.outcome == "deferred"
+
+
+def test_disk_nearly_full(make_server):
+    talk = make_server(disk_reserve_octets=1 << 60).connect()
+    assert talk.ask("MAIL FROM:<x@other.example>").startswith("452 4.3.1 ")
+
+
+def test_limits_of_a_connection_and_of_the_process(make_server):
+    server = make_server(messages_per_connection=2, total=2)
+    talk = server.connect()
+    for _ in range(2):
+        assert talk.mail(b"\r\n", "ann@example.org").startswith("250 ")
+    second = server.connect()
+    third = server.connect(hello=None)
+    assert third.reply().startswith("421 4.7.0 ")
+    assert third.closed()
+    assert talk.ask("MAIL FROM:<x@other.example>").startswith("421 4.7.0 ")
+    assert talk.closed()
+    assert second.ask("NOOP").startswith("250 ")
+
+
+@pytest.mark.parametrize("octets", SMUGGLED)
+def test_smuggling_is_refused_and_nothing_is_run(server, octets):
+    talk = server.connect()
+    talk.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+    assert [talk.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    smuggled = b"MAIL FROM:<admin@example.org>\r\nRCPT TO:<ann@example.org>\r\nDATA\r\nevil\r\n"
+    got = talk.ask(octets + smuggled + b".\r\n")
+    assert got == "554 5.6.0 Message has a bare CR or LF, end lines with CRLF (bare-line-ending)"
+    assert talk.ask("NOOP").startswith("250 ")
+    assert server.store.delivered == []
+    assert spooled(server) == []
+
+
+def test_nul_is_refused(server):
+    talk = server.connect()
+    assert talk.mail(b"a\0b\r\n", "ann@example.org").startswith("554 5.6.0 ")
+    assert server.store.reasons == ["nul-octet"]
+
+
+def test_message_cut_at_every_octet(server):
+    talk = server.connect()
+    content = b"S: x\r\n\r\n..a\r\n.\r\nNOOP\r\n"
+    for cut in range(len(content)):
+        talk.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+        assert [talk.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+        talk.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        talk.send(content[:cut])
+        talk.send(content[cut:])
+        assert talk.reply().startswith("250 2.0.0 queued")
+        assert talk.reply() == "250 2.0.0 OK"
+    assert {octets for _, octets in server.store.delivered} == {b"S: x\r\n\r\n.a\r\n"}
+
+
+def test_everything_at_once_is_answered_in_order(server):
+    talk = server.connect(hello=None)
+    talk.send(
+        *("EHLO client.example", "MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>"),
+        *("RCPT TO:<nobody@example.org>", "DATA", b"hi\r\n.\r\n", "MAIL FROM:<>", "QUIT"),
+    )
+    talk.sock.shutdown(socket.SHUT_WR)
+    assert [talk.reply()[:3] for _ in range(9)] == "220 250 250 250 550 354 250 250 221".split()
+    assert talk.closed()
+
+
+def test_large_message_goes_through_the_disk_and_comes_whole(server):
+    body = b"".join(b"%d %s\r\n" % (n, b"x" * (n % 900)) for n in range(4000))
+    assert len(body) > server_module.CHUNK_OCTETS * 20
+    talk = server.connect()
+    assert talk.mail(body, "ann@example.org").startswith("250 ")
+    assert server.store.delivered[0][1] == body
+
+
+def test_too_large_message_is_read_to_its_end_and_refused(server):
+    talk = server.connect()
+    assert talk.mail(b"x" * 70 + b"\r\n" + b"y" * 2_000_000 + b"\r\n", "ann@example.org").startswith("552 5.3.4 ")
+    assert spooled(server) == []
+    assert talk.mail(b"\r\n", "ann@example.org").startswith("250 ")
+
+
+def test_endless_message_is_cut_off(server):
+    talk = server.connect()
+    talk.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+    assert [talk.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    with pytest.raises(OSError):
+        for _ in range(2000):
+            talk.send(b"x" * 65536)
+    assert spooled(server) == []
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_disconnects_leave_nothing_behind(server, after):
+    talk = server.connect(hello=None)
+    lines = ["EHLO c.example", "MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA", b"x" * 200_000]
+    talk.send(*lines[:after])
+    talk.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    talk.close()
+    other = server.connect()
+    assert other.mail(b"\r\n", "ann@example.org").startswith("250 ")
+    other.ask("QUIT")
+    server.close()
+    assert spooled(server) == []
+    assert len(server.admission) == 0
+
+
+def test_loops_stop(server):
+    talk = server.connect()
+    received = b"Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n"
+    assert talk.mail(received * 51 + b"\r\n", "ann@example.org").startswith("554 5.4.6 ")
+    assert talk.mail(received * 50 + b"\r\n", "ann@example.org").startswith("250 ")
+    before = b"Delivered-To: Ann@EXAMPLE.org\r\n\r\n"
+    assert talk.mail(before, "ann@example.org").startswith("554 5.4.6 ")
+    assert talk.mail(before, "ann@example.org", "bob@example.org").startswith("250 ")
+    assert [local.mailbox_id for local in server.store.delivered[-1][0].local] == [2]
+
+
+def test_forwarding_rewrites_the_sender_and_bounces_find_back(server):
+    server.directory.remote["team@example.org"] = Resolution(
+        Kind.RESOLVED,
+        (LocalTarget(2, 1, "bob@example.org", 0, "active"),),
+        ("friend@else.example",),
+        (Expansion("team@example.org", "alias", ("bob@example.org", "friend@else.example")),),
+        1,
+    )
+    talk = server.connect()
+    assert talk.mail(b"\r\n", "team@example.org").startswith("250 ")
+    [(operation, _)] = server.store.delivered
+    [outgoing] = operation.outgoing
+    assert outgoing.reverse_path.startswith("SRS0=")
+    assert outgoing.reverse_path.endswith("=other.example=x@example.org")
+    assert outgoing.prefix.startswith(b"Delivered-To: team@example.org\r\nReceived: ")
+    [event] = operation.story.events
+    assert (event.kind, event.address, event.text) == (
+        *("expanded", "team@example.org", "to bob@example.org, friend@else.example"),
+    )
+    assert talk.mail(b"\r\n", outgoing.reverse_path, sender="").startswith("250 ")
+    [back] = server.store.delivered[-1][0].outgoing
+    assert (back.reverse_path, back.recipients[0].forward_path) == ("", "x@other.example")
+    # Come full circle
+    assert talk.mail(outgoing.prefix + b"\r\n", "team@example.org").startswith("250 ")
+    assert server.store.delivered[-1][0].outgoing == []
+
+
+def test_senders_without_room_for_rewriting_and_our_own_are_known(server):
+    server.directory.remote["out@example.org"] = Resolution(Kind.RESOLVED, (), ("friend@else.example",), domain_id=1)
+    talk = server.connect()
+    for sender, expected in (
+        ("x" * 60 + "@other.example", "postmaster@example.org"),
+        ("bob@example.org", "bob@example.org"),
+        ("", ""),
+    ):
+        assert talk.mail(b"\r\n", "out@example.org", sender=sender).startswith("250 ")
+        assert server.store.delivered[-1][0].outgoing[0].reverse_path == expected
+    rewritten = srs.forward(
+        Address("x", "other.example"), "example.org", [b"another secret"], __import__("datetime").date.today()
+    )
+    talk.send("MAIL FROM:<>", f"RCPT TO:<{rewritten}>")
+    talk.reply()
+    assert talk.reply().startswith("550 5.1.1 ")
 
 
 def test_starttls(server):
@@ -26,14 +320,91 @@ def test_starttls(server):
     [(operation, _)] = server.store.delivered
     assert b"with ESMTPS id" in operation.local[0].prefix
     assert b"(using TLSv1.3 with cipher TLS_" in operation.local[0].prefix
+    assert talk.ask("STARTTLS").startswith("503 5.5.1 ")
 
 
-def test_submission_by_implicit_tls(server):
-    talk = server.log_in()
-    content = b"From: ann@example.org\r\nSubject: hi\r\n\r\nhi\r\n"
-    assert talk.mail(content, "bob@example.org", "x@other.example", sender="ann@example.org").startswith("250 ")
-    [(operation, _)] = server.store.delivered
-    assert [local.address for local in operation.local] == ["bob@example.org"]
-    [outgoing] = operation.outgoing
-    [stranger] = outgoing.recipients
-    assert (stranger.forward_path, stranger.destination) == ("x@other.example", "other.example")
+def test_commands_injected_before_tls_are_never_run(server):
+    talk = server.connect()
+    talk.send(b"STARTTLS\r\nEHLO evil.example\r\nMAIL FROM:<evil@other.example>\r\nRCPT TO:<ann@example.org>\r\n")
+    assert talk.reply().startswith("220 2.0.0 ")
+    talk.wrap()
+    assert talk.ask("RCPT TO:<ann@example.org>").startswith("503 5.5.1 Send EHLO")
+
+
+@pytest.mark.parametrize(
+    "octets", [b"EHLO client.example\r\n", b"\0" * 100, b"\x16\x03\x01\xff\xff" + b"\0" * 300, b""]
+)
+def test_bad_tls_costs_only_its_own_connection(server, octets):
+    talk = server.connect()
+    assert talk.ask("STARTTLS").startswith("220 ")
+    talk.send(octets)
+    talk.sock.shutdown(socket.SHUT_WR)
+    while not talk.closed():
+        pass
+    assert server.connect().ask("NOOP").startswith("250 ")
+
+
+def test_garbage_ends_with_an_error(server):
+    chance = random.Random(5321)
+    for _ in range(20):
+        talk = server.connect(hello=None)
+        talk.reply()
+        try:
+            talk.send(chance.randbytes(5000) + b"\r\n")
+            while line := talk.line():
+                assert line[:1] in "45"
+        except ConnectionError:
+            pass
+    assert server.connect().ask("NOOP").startswith("250 ")
+
+
+def test_shutdown_says_421_and_lets_what_is_under_way_finish(server):
+    idle, busy = server.connect(), server.connect()
+    server.store.hold = threading.Event()
+    busy.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+    assert [busy.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    busy.send(b"hi\r\n.\r\n")
+    assert server.store.asked.wait(10)
+    closing = threading.Thread(target=server.close)
+    closing.start()
+    assert idle.reply().startswith("421 4.3.2 ")
+    assert idle.closed()
+    server.store.hold.set()
+    assert busy.reply().startswith("250 2.0.0 ")
+    assert busy.reply().startswith("421 4.3.2 ")
+    closing.join(10)
+    assert not closing.is_alive()
+
+
+def test_silence_is_answered_by_421(server, monkeypatch):
+    monkeypatch.setattr(server_module, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(server_module, "COMMAND_SECONDS", 0.05)
+    talk = server.connect(hello=None)
+    assert talk.reply() == "220 mx.example.org ESMTP"
+    assert talk.reply() == "421 4.4.2 Waited too long for you, goodbye"
+    assert talk.closed()
+
+
+@pytest.mark.parametrize("limit", ["CHUNK_SECONDS", "CONTENT_SECONDS"])
+def test_silence_inside_data_is_answered_by_421(server, monkeypatch, limit):
+    monkeypatch.setattr(server_module, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(server_module, limit, 0.05)
+    talk = server.connect()
+    talk.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA", b"some")
+    assert [talk.reply()[:3] for _ in range(4)] == ["250", "250", "354", "421"]
+    assert talk.closed()
+    assert spooled(server) == []
+
+
+def test_a_client_that_reads_nothing_is_dropped(server, monkeypatch):
+    monkeypatch.setattr(dialog_module, "MAX_IDLE_COMMANDS", 10**9)
+    monkeypatch.setattr(server_module, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(server_module, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(server_module, "COMMAND_SECONDS", 0.5)
+    talk = server.connect()
+    talk.sock.settimeout(5)
+    with pytest.raises((TimeoutError, ConnectionError)):
+        for _ in range(10_000):
+            talk.send(b"HELP\r\n" * 10_000)
+    server.close()
+    assert len(server.admission) == 0

@@ -1,0 +1,152 @@
+"""Our users' side over real sockets: login, who may write as whom, what is done to a message, signing."""
+
+import base64
+import json
+
+import dkim
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from mailsuite.mailauth.dkim_sign import SigningKey
+
+DATE = b"Date: Mon, 1 Jan 2024 00:00:00 +0000\r\n"
+HEADER = b"From: Ann <ann@example.org>\r\n" + DATE + b"Message-ID: <1@example.org>\r\n"
+
+
+def test_message_of_a_user(server):
+    talk = server.log_in()
+    content = HEADER + b"Subject: hi\r\n\r\nhi\r\n"
+    assert talk.mail(content, "bob@example.org", "x@other.example", sender="ann@example.org").startswith("250 ")
+    [(operation, octets)] = server.store.delivered
+    assert octets == content
+    [local], [outgoing] = operation.local, operation.outgoing
+    assert local.address == "bob@example.org"
+    [stranger] = outgoing.recipients
+    assert (stranger.forward_path, stranger.destination) == ("x@other.example", "other.example")
+    assert (outgoing.reverse_path, outgoing.sender_mailbox_id, outgoing.domain_id) == ("ann@example.org", 1, 1)
+    assert b"127.0.0.1" not in outgoing.prefix
+    assert b"client.example" not in outgoing.prefix
+    assert b"with ESMTPSA id" in outgoing.prefix
+    assert operation.story.kind == "submission"
+    assert operation.story.sender_mailbox_id == 1
+    data = json.loads(operation.story.data)
+    assert data["user"] == "ann@example.org"
+    assert data["tls"].startswith("TLSv1.3 ")
+
+
+def test_starttls_then_login(server):
+    talk = server.connect("SUBMISSION", hello="bogus name")
+    assert talk.ask("AUTH PLAIN AGFubkBleGFtcGxlLm9yZwByaWdodA==").startswith("538 5.7.11 ")
+    assert talk.ask("MAIL FROM:<ann@example.org>").startswith("530 5.7.0 ")
+    talk.start_tls()
+    assert talk.ask("EHLO bogus name") == "250 HELP"
+    assert talk.ask("AUTH LOGIN") == "334 VXNlcm5hbWU6"
+    assert talk.ask("YW5uQGV4YW1wbGUub3Jn") == "334 UGFzc3dvcmQ6"
+    assert talk.ask("cmlnaHQ=").startswith("235 2.7.0 ")
+    assert talk.mail(HEADER + b"\r\n", "bob@example.org", sender="ann@example.org").startswith("250 ")
+
+
+def test_failed_and_blocked_logins(server):
+    talk = server.connect("SUBMISSIONS")
+    wrong = base64.b64encode(b"\0ann@example.org\0wrong").decode()
+    unknown = base64.b64encode(b"\0nobody@example.org\0wrong").decode()
+    assert talk.ask(f"AUTH PLAIN {wrong}") == talk.ask(f"AUTH PLAIN {unknown}")
+    blocked = base64.b64encode(b"\0ann@example.org\0blocked").decode()
+    assert talk.ask(f"AUTH PLAIN {blocked}").startswith("454 4.7.0 ")
+    assert server.store.reasons == ["login-failed", "login-failed", "too-many-failures"]
+
+
+def test_login_that_was_revoked_ends(server):
+    talk = server.log_in()
+    server.directory.revoked = True
+    assert talk.ask("MAIL FROM:<ann@example.org>").startswith("421 4.7.0 ")
+    assert talk.closed()
+
+
+def test_nobody_sends_as_somebody_else(server):
+    talk = server.log_in()
+    assert talk.ask("MAIL FROM:<bob@example.org>").startswith("550 5.7.1 ")
+    assert talk.ask("MAIL FROM:<x@other.example>").startswith("550 5.7.1 ")
+    assert server.store.reasons == ["sender-not-owned"] * 2
+
+
+AUTHORS = [
+    (b"From: ann@example.org\r\n", "250 "),
+    (b"From: team@example.org\r\nSender: ann@example.org\r\n", "250 "),
+    (b"From: bob@example.org\r\n", "550 5.7.1 "),
+    (b"From: ann@example.org, bob@example.org\r\n", "550 5.7.1 "),
+    (b"From: ann@example.org\r\nSender: bob@example.org\r\n", "550 5.7.1 "),
+    (b"From: bob@example.org\r\nSender: ann@example.org\r\n", "550 5.7.1 "),
+    (b"From: ann@example.org\r\nFrom: bob@example.org\r\n", "554 5.6.0 "),
+    (b"To: bob@example.org\r\n", "554 5.6.0 "),
+    (b"From: nonsense\r\n", "554 5.6.0 "),
+    (b"from : bob@example.org\r\n", "550 5.7.1 "),
+    (b"From: ann@example.org\r\n\tbob@example.org\r\n", "55"),
+]
+
+
+@pytest.mark.parametrize(("fields", "reply"), AUTHORS)
+def test_authors(server, fields, reply):
+    talk = server.log_in()
+    for sender in ("ann@example.org", ""):
+        assert talk.mail(fields + b"\r\n", "bob@example.org", sender=sender).startswith(reply)
+
+
+def test_message_is_completed(server):
+    talk = server.log_in()
+    content = b"From: ann@example.org\nBcc: secret@example.org\nReturn-Path: <x>\nSubject: hi\n\nline\n\rmore\n"
+    assert talk.mail(content + b"\r\n", "bob@example.org", sender="ann@example.org").startswith("250 ")
+    [(_, octets)] = server.store.delivered
+    header, _, body = octets.partition(b"\r\n\r\n")
+    names = [line.split(b":")[0] for line in header.split(b"\r\n")]
+    assert names == [b"From", b"Subject", b"Date", b"Message-ID"]
+    assert body == b"line\r\n\r\nmore\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def keys():
+    rsa_key = rsa.generate_private_key(65537, 2048)
+    ed25519_key = ed25519.Ed25519PrivateKey.generate()
+    public = rsa_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    raw = ed25519_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    zone = {
+        b"r._domainkey.example.org.": b"v=DKIM1; k=rsa; p=" + base64.b64encode(public),
+        b"e._domainkey.example.org.": b"v=DKIM1; k=ed25519; p=" + base64.b64encode(raw),
+    }
+    pems = [
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode() for key in (rsa_key, ed25519_key)
+    ]
+    signing = (SigningKey("example.org", "r", "rsa", pems[0]), SigningKey("example.org", "e", "ed25519", pems[1]))
+    return signing, zone
+
+
+BODIES = [b"hi\r\n", b"", b"no line end is lost \t \r\n\r\n\r\n", b"..dots\r\n..\r\n", b"0123456789 " * 90 + b"\r\n"]
+
+
+@pytest.mark.parametrize("body", [*BODIES, b"".join(b"%d  x\t\r\n" % n for n in range(60_000))])
+def test_what_is_filed_is_what_was_signed(server, keys, body):
+    server.directory.keys, zone = keys
+    talk = server.log_in()
+    content = HEADER + b"Subject: hi\r\n\r\n" + body
+    assert talk.mail(content, "bob@example.org", sender="ann@example.org").startswith("250 ")
+    [(operation, octets)] = server.store.delivered
+    assert octets.endswith(content.replace(b"\r\n..", b"\r\n."))
+    for at in range(2):
+        assert dkim.DKIM(octets).verify(at, dnsfunc=lambda name, timeout=5: zone.get(name))
+    signed_by = ["r._domainkey.example.org", "e._domainkey.example.org"]
+    assert json.loads(operation.story.data)["signed_by"] == signed_by
+
+
+def test_nothing_goes_unsigned(server, keys):
+    talk = server.log_in()
+    server.directory.keys = (SigningKey("example.org", "r", "rsa", "no key"),)
+    assert talk.mail(HEADER + b"\r\n", "bob@example.org", sender="ann@example.org").startswith("451 4.3.0 ")
+    assert server.store.delivered == []
+    assert server.store.reasons == ["signing-failed"]
+
+
+def test_header_without_end_is_too_big(server):
+    talk = server.log_in()
+    content = HEADER + b"X: y\r\n" * 60_000
+    assert talk.mail(content, "bob@example.org", sender="ann@example.org").startswith("552 5.3.4 ")
