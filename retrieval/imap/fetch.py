@@ -85,7 +85,7 @@ async def fetch(context: Context, command: Fetch) -> Output:
                 yield octets
         else:
             yield _ready(items, messages)
-    if answered < sum(map(len, spans)):
+    if answered < sum(map(len, spans)) or (view.has_expunges and any(map(view.is_gone, uids))):
         view.stale = True
         if not command.by_uid:
             yield EXPUNGE_ISSUED
@@ -176,9 +176,18 @@ async def _with_sections(
             if isinstance(item, Item):
                 gathered.append(_written(item) % ready[item][at])
             else:
-                async for octets in _section(context, row, item, gathered):
-                    yield octets
+                try:
+                    async for octets in _section(context, row, item, gathered):
+                        yield octets
+                except Refused as refused:
+                    if refused.code != "nonexistent" or context.is_mid_answer:
+                        raise
+                    messages.view.mark_gone([row.uid])
+                    break
             gathered.append(b" ")
+        if messages.view.is_gone(row.uid):
+            del gathered[before:]
+            continue
         gathered[-1] = b")\r\n"
         size += sum(map(len, gathered[before:]))
         if context.is_mid_answer or size >= CHUNK_OCTETS:

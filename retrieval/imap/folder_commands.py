@@ -70,6 +70,9 @@ async def rename(context: Context, command: Rename) -> Output:
     if command.new_name.startswith(command.name + DELIMITER) and command.name != "INBOX":
         raise CommandRefused("CANNOT", "A folder can't be moved into itself")
     await context.store.rename_folder(command.name, command.new_name)
+    view = context.view_or_none
+    if view is not None and command.name != "INBOX" and f"{view.name}/".startswith(f"{command.name}/"):
+        view.name = command.new_name + view.name[len(command.name) :]
     yield Completion("OK", "RENAME completed")
 
 

@@ -31,7 +31,7 @@ from retrieval.imap.append import Appending, Phase, abandon_append, begin_append
 from retrieval.imap.commands import Authenticate, parse_append, parse_arguments
 from retrieval.imap.context import Completion, Context, ImapLimits, State
 from retrieval.imap.dispatch import VERBS, Verb
-from retrieval.imap.errors import BadCommand, BrokenAnswer, CommandRefused
+from retrieval.imap.errors import BadCommand, CommandRefused
 from retrieval.imap.grammar import Scanner
 from retrieval.imap.login_commands import NEEDS_TLS, capabilities, log_in
 from retrieval.imap.reader import Announcement, CommandLine, CommandReader
@@ -230,7 +230,10 @@ class ImapSession:
             gathered.append(await untagged_updates(context, expunges=verb.expunges, look=verb.asks))
         except Exception as problem:  # every command gets its tagged answer, whatever went wrong
             completion = self._failure(problem)
-        if not context.is_mid_answer:
+        if context.is_mid_answer:  # a literal was promised and can't be kept: no word of ours may stand in its place
+            logger.error("IMAP session %s: an answer broke off: %s", self._session_id, completion.text)
+            self.closed = True
+        else:
             yield b"".join(gathered) + self._completed(tag, completion)
 
     def _failure(self, problem: Exception) -> Completion:
@@ -248,9 +251,6 @@ class ImapSession:
             case FolderVanished():
                 self._context.closing_text = "The selected folder was deleted"
                 return Completion("NO", "The selected folder was deleted", "NONEXISTENT")
-            case BrokenAnswer() | StoreUnavailable() if self._context.is_mid_answer:
-                logger.error("IMAP session %s: an answer broke off: %s", self._session_id, problem)
-                self.closed = True
             case StoreUnavailable():
                 return Completion("NO", "The store can't be reached now, try again", "UNAVAILABLE")
         return self._bug(problem)
@@ -259,7 +259,6 @@ class ImapSession:
         self._bugs += 1
         reference = f"{self._session_id}.{self._bugs}"
         logger.error("IMAP bug %s", reference, exc_info=problem)
-        self.closed = self.closed or self._context.is_mid_answer
         return Completion("NO", f"An error of ours, logged as {reference}", "SERVERBUG")
 
     def _completed(self, tag: bytes, completion: Completion) -> bytes:

@@ -9,6 +9,7 @@ from mailsuite.mail.header import header_fields
 from mailsuite.store.flags import FLAGGED, SEEN
 from retrieval.imap.fetch_items import Section
 from retrieval.imap.sections import header_reader
+from retrieval.mail_store import Refused
 
 SIMPLE = b"From: Bob <bob@example.org>\r\nTo: ann@example.org\r\nSubject: Lunch\r\n\r\nAt noon?\r\n"
 PREFIX = b"Return-Path: <bob@example.org>\r\n"
@@ -273,6 +274,30 @@ def test_a_message_shorter_than_its_row_breaks_the_connection_off(client, mailbo
     said = client.take()
     assert said.startswith(b"* 1 FETCH (BODY[] {") and b"a OK" not in said and b"a NO" not in said
     assert client.session.closed
+
+
+def test_a_message_expunged_amid_a_fetch_is_passed_over(client, mailbox, monkeypatch):
+    for _ in range(3):
+        mailbox.deliver(SIMPLE)
+    mailbox.folders["INBOX"].recent_uid = 9
+    client.select()
+    octets = client.session.mail_store.octets
+
+    async def gone(row, start, end):
+        if row.uid == 2:
+            raise Refused("nonexistent", "the message is gone")
+        return await octets(row, start, end)
+
+    monkeypatch.setattr(client.session.mail_store, "octets", gone)
+    client.dialog(
+        "C: a FETCH 1:3 (UID BODY.PEEK[TEXT])",
+        *("S: * 1 FETCH (UID 1 BODY[TEXT] {10}", "S: At noon?", "S: )"),
+        *("S: * 3 FETCH (UID 3 BODY[TEXT] {10}", "S: At noon?", "S: )"),
+        "S: a NO [EXPUNGEISSUED] *",
+        "C: b NOOP",
+        "S: * 2 EXPUNGE",
+        "S: b OK NOOP completed",
+    )
 
 
 def test_a_message_that_can_not_be_read_is_refused_properly(client, mailbox, monkeypatch):

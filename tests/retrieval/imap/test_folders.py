@@ -109,6 +109,19 @@ def test_create_delete_rename(client, mailbox):
     assert "Job" in mailbox.folders and "Work" not in mailbox.folders
 
 
+def test_a_selected_folder_is_known_by_its_new_name(client):
+    client.command("CREATE Work/Old")
+    client.select("Work/Old")
+    client.dialog(
+        "C: a RENAME Work Job",
+        "S: a OK RENAME completed",
+        "C: b DELETE Job/Old",
+        "S: b OK DELETE completed",
+        "C: c CHECK",
+        "S: c BAD *",
+    )
+
+
 def test_rename_of_inbox_moves_its_messages_only(client, mailbox):
     mailbox.deliver(MESSAGE)
     client.dialog("C: a RENAME INBOX Old", "S: a OK RENAME completed")
