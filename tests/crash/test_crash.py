@@ -9,13 +9,11 @@ import random
 import time
 
 import pytest
-from crash_load import Client, Sender, Submitter, Worker, open_imap, refused_port
+from crash_load import Sender, Submitter, Worker, open_imap, refused_port, work_until
 
 pytestmark = pytest.mark.crash
 KILLS = int(os.environ.get("MAILSUITE_CRASH_KILLS", "4"))
 PASSWORD = "crash test 42"
-# Seconds from the start of the load to the kill: its beginning, its middle, and moments nobody chose.
-MOMENTS = (0.2, 2.5)
 
 
 @pytest.fixture
@@ -64,19 +62,3 @@ def test_sigkill_of_one_service_loses_nothing(loaded_suite, service):
         clients = work_until(clients, chance, kill_one, lambda: suite.wait_ready(20))
         for client in clients:
             client.verify()
-
-
-def work_until(clients: list[Client], chance: random.Random, kill, then=lambda: None) -> list[Client]:
-    """Lets all work, kills, waits until they have noticed; returns them ready for another round."""
-    for client in clients:
-        client.start()
-    time.sleep(chance.uniform(*MOMENTS))
-    kill()
-    then()
-    for client in clients:
-        client.stop_soon()
-        client.join(60)
-        assert not client.is_alive(), f"{client.address} hangs"
-        if client.failure:
-            raise client.failure
-    return [client.restarted() for client in clients]

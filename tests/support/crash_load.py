@@ -11,12 +11,16 @@ import smtplib
 import socket
 import ssl
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from running_suite import Suite
 
 FOLDERS = ("INBOX", "Archive", "Trash")
+# Seconds from the start of the load to the kill: its beginning, its middle, and moments nobody chose.
+MOMENTS = (0.2, 2.5)
 FLAGS = ("\\Seen", "\\Flagged", "\\Answered", "$Important")
 GONE = None
 State = tuple[str, frozenset[str]] | None
@@ -241,3 +245,21 @@ def refused_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def work_until(
+    clients: list[Client], chance: random.Random, kill: Callable[[], None], then: Callable[[], None] = lambda: None
+) -> list[Client]:
+    """Lets all work, kills, waits until they have noticed; returns them ready for another round."""
+    for client in clients:
+        client.start()
+    time.sleep(chance.uniform(*MOMENTS))
+    kill()
+    then()
+    for client in clients:
+        client.stop_soon()
+        client.join(60)
+        assert not client.is_alive(), f"{client.address} hangs"
+        if client.failure:
+            raise client.failure
+    return [client.restarted() for client in clients]

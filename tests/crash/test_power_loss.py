@@ -1,0 +1,101 @@
+"""Promise 1 when the power goes: what was written but not fsynced is gone, which no SIGKILL can show.
+
+The data folder is on an ext4 image on a loop device. The file system's own shutdown call, without a flush of its log,
+throws away all that is not on the "disk"; then the suite starts again on what is left. Needs root.
+MAILSUITE_POWER_CUTS=100 for the longer mode.
+"""
+
+import fcntl
+import os
+import random
+import struct
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from crash_load import Sender, Submitter, Worker, refused_port, work_until
+from running_suite import Suite
+
+pytestmark = [pytest.mark.crash, pytest.mark.sqlite_only]
+CUTS = int(os.environ.get("MAILSUITE_POWER_CUTS", "2"))
+PASSWORD = "power test 42"
+# linux/fs: _IOR('X', 125, __u32), and its flag that leaves the log unflushed.
+FS_IOC_SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
+
+
+class Disk:
+    """An ext4 file system in a file, which can lose its power."""
+
+    def __init__(self, folder: Path) -> None:
+        self.image, self.path = folder / "disk.img", folder / "d"
+        self.path.mkdir()
+        with open(self.image, "wb") as image:
+            image.truncate(2 << 30)
+        subprocess.run(["mkfs.ext4", "-q", self.image], check=True)
+
+    def mount(self) -> None:
+        subprocess.run(["mount", "-o", "loop", self.image, self.path], check=True)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", self.path], check=True)
+
+    def cut_power(self) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def mounted_disk(folder: Path):
+    disk = Disk(folder)
+    disk.mount()
+    try:
+        yield disk
+    finally:
+        disk.unmount()
+
+
+@pytest.fixture
+def suite_on_disk(require_program):
+    require_program("mkfs.ext4", "e2fsprogs")
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount an image")
+    # The suite's log stays outside, and the path short: it leads to a Unix socket.
+    with tempfile.TemporaryDirectory(prefix="cut-") as folder, mounted_disk(Path(folder)) as disk:
+        suite = Suite(disk.path / "data", {"MAILSUITE_RESOLVER": f"127.0.0.1:{refused_port()}"})
+        suite.log = Path(folder) / "suite.log"
+        suite.start()
+        try:
+            yield suite, disk
+        finally:
+            suite.kill()
+
+
+@pytest.mark.timeout(120 + 30 * CUTS)
+def test_a_power_cut_loses_nothing(suite_on_disk):
+    suite, disk = suite_on_disk
+    suite.add_domain("cut.test")
+    kinds = [Sender, Sender, Worker, Worker, Worker, Submitter]
+    chance = random.Random(seed := random.randrange(1 << 30))
+    print(f"seed {seed}")
+    clients = []
+    for place, kind in enumerate(kinds):
+        suite.add_mailbox(f"box{place}@cut.test", PASSWORD)
+        clients.append(kind(suite, f"box{place}@cut.test", PASSWORD, seed + place))
+
+    def cut() -> None:
+        disk.cut_power()
+        suite.kill()
+        disk.unmount()
+        disk.mount()
+
+    for number in range(CUTS):
+        clients = work_until(clients, chance, cut)
+        suite.start()
+        for client in clients:
+            client.verify()
+        print(f"cut {number}: {sum(client.acknowledged for client in clients)} acknowledged")
