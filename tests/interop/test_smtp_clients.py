@@ -1,0 +1,169 @@
+"""swaks, msmtp and smtplib send through the running suite; poplib shows that what arrives is what was sent."""
+
+import poplib
+import re
+import smtplib
+import ssl
+import subprocess
+import time
+
+import dkim
+import pytest
+
+pytestmark = pytest.mark.interop
+
+PASSWORD = "correct horse battery"
+DOMAIN = "smtp.example"
+
+
+@pytest.fixture(scope="module")
+def ann_and_bob(suite):
+    suite.add_domain(DOMAIN)
+    for name in ("ann", "bob"):
+        suite.add_mailbox(f"{name}@{DOMAIN}", PASSWORD)
+    suite.add_alias(f"team@{DOMAIN}", f"ann@{DOMAIN}", f"bob@{DOMAIN}")
+    return f"ann@{DOMAIN}", f"bob@{DOMAIN}"
+
+
+@pytest.fixture
+def tls(suite):
+    return ssl.create_default_context(cafile=suite.certificate)
+
+
+def swaks(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def newest(suite, tls: ssl.SSLContext, address: str) -> bytes:
+    """The newest message of a mailbox, without the fields that the delivery put in front."""
+    client = poplib.POP3_SSL("localhost", suite.port("POP3S"), context=tls, timeout=30)
+    try:
+        client.user(address)
+        client.pass_(PASSWORD)
+        count, _ = client.stat()
+        return b"".join(line + b"\r\n" for line in client.retr(count)[1])
+    finally:
+        client.quit()
+
+
+def test_swaks_reaches_the_mx_in_clear_text_and_by_starttls(suite, ann_and_bob, tls, require_program):
+    program = require_program("swaks")
+    for number, option in enumerate(("--helo", "--tls")):
+        arguments = ["--server", f"127.0.0.1:{suite.port('SMTP')}", "--to", ann_and_bob[0], "--from", "x@remote.test"]
+        mark = f"mark-{number}-{time.time_ns()}"
+        extra = ["--helo", "client.remote.test", *(["--tls"] if option == "--tls" else [])]
+        done = swaks(program, *arguments, *extra, "--header", f"Subject: {mark}")
+        assert done.returncode == 0, done.stdout
+        assert re.search(r"<[~-]  250 2\.0\.0 queued as 0[0-9a-z]{12}", done.stdout)
+        assert mark.encode() in newest(suite, tls, ann_and_bob[0])
+
+
+REFUSED = [
+    (["--to", "x@elsewhere.test"], 24, "550 5.7.1 "),
+    (["--to", f"nobody@{DOMAIN}"], 24, "550 5.1.1 "),
+    (["--to", f"ann@{DOMAIN}", "--auth", "PLAIN", "--auth-user", "a", "--auth-password", "b"], 28, ""),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "reply"), REFUSED)
+def test_swaks_is_refused_by_the_mx(suite, ann_and_bob, require_program, arguments, code, reply):
+    server = f"127.0.0.1:{suite.port('SMTP')}"
+    done = swaks(require_program("swaks"), "--server", server, "--from", "x@remote.test", *arguments)
+    assert done.returncode == code
+    assert reply in done.stdout
+
+
+SUBMISSIONS = [
+    ("SUBMISSION", ["--tls", "--auth", "PLAIN"]),
+    ("SUBMISSION", ["--tls", "--auth", "LOGIN"]),
+    ("SUBMISSIONS", ["--tls-on-connect", "--auth", "PLAIN"]),
+    ("SUBMISSIONS", ["--tls-on-connect", "--auth", "LOGIN"]),
+]
+
+
+@pytest.mark.parametrize(("listener", "arguments"), SUBMISSIONS)
+def test_swaks_submits(suite, ann_and_bob, tls, require_program, listener, arguments):
+    ann, bob = ann_and_bob
+    done = swaks(
+        require_program("swaks"),
+        *("--server", f"127.0.0.1:{suite.port(listener)}", "--from", ann, "--to", bob),
+        *("--auth-user", ann, "--auth-password", PASSWORD, *arguments),
+    )
+    assert done.returncode == 0, done.stdout
+    assert b"DKIM-Signature: " in newest(suite, tls, bob)
+
+
+def test_swaks_is_refused_by_submission(suite, ann_and_bob, require_program):
+    program, (ann, bob) = require_program("swaks"), ann_and_bob
+    common = ["--server", f"127.0.0.1:{suite.port('SUBMISSION')}", "--to", bob]
+    login = ["--auth", "PLAIN", "--auth-user", ann, "--auth-password", PASSWORD]
+    assert "530 5.7.0 " in swaks(program, *common, "--from", ann).stdout
+    assert "530 5.7.0 " in swaks(program, *common, "--from", ann, "--tls").stdout
+    assert swaks(program, *common, "--from", ann, *login).returncode == 28  # no AUTH before TLS
+    assert "550 5.7.1 " in swaks(program, *common, "--tls", *login, "--from", bob).stdout
+    forged = swaks(program, *common, "--tls", *login, "--from", ann, "--h-From", f"From: {bob}")
+    assert "550 5.7.1 " in forged.stdout
+    wrong = [*login[:-1], "wrong password"]
+    assert "535 5.7.8 " in swaks(program, *common, "--tls", *wrong, "--from", ann).stdout
+
+
+@pytest.mark.parametrize(("listener", "starttls"), [("SUBMISSION", "on"), ("SUBMISSIONS", "off")])
+def test_msmtp_submits(suite, ann_and_bob, tls, require_program, tmp_path, listener, starttls):
+    ann, bob = ann_and_bob
+    settings = tmp_path / "msmtprc"
+    settings.write_text(
+        f"account default\nhost localhost\nport {suite.port(listener)}\nfrom {ann}\nauth on\nuser {ann}\n"
+        f"password {PASSWORD}\ntls on\ntls_starttls {starttls}\ntls_trust_file {suite.certificate}\n"
+    )
+    settings.chmod(0o600)
+    message = f"From: {ann}\nTo: {bob}\nBcc: {ann}\nSubject: by msmtp\n\n.dot\nlast\n"
+    program = require_program("msmtp")
+    done = subprocess.run(
+        [program, "-C", str(settings), bob], input=message, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    got = newest(suite, tls, bob)
+    assert got.endswith(b"\r\n\r\n.dot\r\nlast\r\n")
+    assert b"\r\nBcc:" not in got
+    assert b"\r\nDate: " in got
+    assert b"\r\nMessage-ID: <" in got
+
+
+SHAPES = {
+    "empty body": b"Subject: x\r\n\r\n",
+    "dot lines": b"Subject: x\r\n\r\n.\r\n..\r\n.a\r\n",
+    "long line": b"Subject: x\r\n\r\n" + b"y" * 998 + b"\r\n",
+    "8-bit": b"Subject: x\r\n\r\n" + bytes(range(128, 256)) + b"\r\n",
+    "header only": b"Subject: x\r\n",
+    "odd header": b"no colon here\r\n\r\nbody\r\n",
+    "large": b"Subject: x\r\n\r\n" + b"".join(b"%076d\r\n" % n for n in range(130_000)),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_arrives_is_what_was_sent(suite, ann_and_bob, tls, shape):
+    with smtplib.SMTP("127.0.0.1", suite.port("SMTP"), "client.remote.test", timeout=60) as client:
+        client.sendmail("x@remote.test", [ann_and_bob[0]], SHAPES[shape])
+    prefix, found, rest = newest(suite, tls, ann_and_bob[0]).partition(b"\r\n\tfor <" + ann_and_bob[0].encode() + b">;")
+    assert found
+    assert rest.partition(b"\r\n")[2] == SHAPES[shape]
+
+
+def test_signature_stands(suite, ann_and_bob, tls):
+    ann, bob = ann_and_bob
+    with smtplib.SMTP_SSL("localhost", suite.port("SUBMISSIONS"), context=tls, timeout=60) as client:
+        client.login(ann, PASSWORD)
+        client.sendmail(ann, [f"team@{DOMAIN}"], f"From: {ann}\r\nSubject: signed\r\n\r\nhi \t there\r\n\r\n")
+    records = suite.manage("domain", "records", DOMAIN)
+    for address in (ann, bob):
+        message = newest(suite, tls, address)
+        checked = dkim.DKIM(message)
+        assert checked.verify(dnsfunc=lambda name, timeout=5: dkim_record(records))
+        assert checked.signature_fields[b"d"] == DOMAIN.encode()
+
+
+def dkim_record(records: str) -> bytes:
+    """The RSA key among the records that the command prints."""
+    public = re.search(r"k=rsa; p=([A-Za-z0-9+/=\" \n\t()]+)", records)
+    assert public, records
+    return b"v=DKIM1; k=rsa; p=" + re.sub(r"[^A-Za-z0-9+/=]", "", public[1]).encode()
