@@ -1,5 +1,7 @@
 """Clients that break the rules: each gets a clear word, costs little, and the session goes on or ends as it should."""
 
+import random
+
 import pytest
 
 MESSAGE = b"Subject: x\r\n\r\ntext\r\n"
@@ -156,3 +158,65 @@ def test_a_dialog_cut_at_every_octet_goes_the_same_way(connect, mailbox):
         cut.send(bytes([octet]))
     assert whole.take() == cut.take()
     assert whole.session.closed and cut.session.closed
+
+
+COMMANDS = [
+    b"LOGIN ann@example.org secret",
+    b"SELECT INBOX",
+    b'LIST "" "%/*"',
+    b'LSUB "" *',
+    b"STATUS INBOX (MESSAGES UNSEEN)",
+    b'APPEND INBOX (\\Seen $x) "01-Feb-2026 00:00:00 +0100" {4+}\r\ntext',
+    b"CREATE a/b (USE (\\Junk))",
+    b"RENAME a/b c&APw-",
+    b'FETCH 1:2,* (FLAGS UID BODY.PEEK[1.2.HEADER.FIELDS (To "From")]<0.10> BODY[TEXT] ENVELOPE)',
+    b"FETCH 1 ALL",
+    b"UID FETCH 1:* (FLAGS)",
+    b'SEARCH OR (SEEN NOT 1:2) HEADER "X" {1+}\r\ny SINCE 1-Feb-2026 LARGER 5',
+    b"UID SEARCH CHARSET UTF-8 SUBJECT x UNKEYWORD $x",
+    b"STORE 1 +FLAGS.SILENT (\\Deleted $x)",
+    b"UID STORE 1:* -FLAGS \\Seen",
+    b"COPY 1 Trash",
+    b"UID MOVE 2 Trash",
+    b"EXPUNGE",
+    b"UID EXPUNGE 1:3",
+    b"IDLE\r\nDONE",
+    b'ID ("name" "x")',
+    b"ENABLE X",
+    b"AUTHENTICATE PLAIN =",
+    b"CLOSE",
+    b"NOOP",
+]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_mangled_commands_find_no_bug(connect, mailbox, seed, caplog):
+    """Commands cut, doubled and sprinkled with special octets: always answered, and no bug of ours."""
+    draw = random.Random(seed)
+    for _ in range(3):
+        mailbox.deliver(MESSAGE)
+    for _ in range(10):
+        client = connect(bad_commands=10_000, failed_logins=10_000).log_in()
+        client.send(b"s SELECT INBOX\r\n")
+        for _ in range(40):
+            line = bytearray(b"t " + draw.choice(COMMANDS))
+            for _ in range(draw.choice([0, 1, 1, 2, 5])):
+                at = draw.randrange(len(line))
+                match draw.randrange(4):
+                    case 0:
+                        del line[at : at + draw.randint(1, 4)]
+                    case 1:
+                        line[at:at] = draw.choice(
+                            [b"(", b")", b'"', b"\\", b"{3}", b"{2+}\r\n", b" ", b"*", b"\0", b"\xff", b"%"]
+                        )
+                    case 2:
+                        line[at:at] = line[at : at + 10]
+                    case _:
+                        line[at] = draw.randrange(256)
+                line = line or bytearray(b"t")
+            client.send(bytes(line) + b"\r\n")
+            assert b"SERVERBUG" not in client.take(), (line, caplog.text)
+            if client.session.closed:
+                break
+        client.run(client.session.abandon())
+    assert not mailbox.spools
