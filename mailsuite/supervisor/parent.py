@@ -41,7 +41,7 @@ class Slot:
     pid: int = 0
     started_at: float = 0.0
     start_at: float = 0.0
-    pause: float = field(default=FIRST_PAUSE)
+    pause: float = field(default_factory=lambda: FIRST_PAUSE)
 
     def __str__(self) -> str:
         return self.service.name if self.workers == 1 else f"{self.service.name}/{self.index}"

@@ -5,6 +5,7 @@ gunicorn's own arbiter would fork a second process to watch the first; the super
 
 import selectors
 import signal
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,9 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from mailsuite.supervisor.services import ServiceContext
 from mailsuite.tls import server_context
+from mailsuite.web.deadline import DeadlineSocket, DeadlineTlsSocket
 
-THREADS = 4
+THREADS = 8
 # Both bound what strangers can take: connections held open, and seconds of a request that does not come.
 CONNECTIONS = 200
 KEEPALIVE_SECONDS = 5
@@ -59,8 +61,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     parent_pipe: int | None
 
     def enqueue_req(self, conn: TConn) -> None:
-        if conn.server in self.tls_addresses:
-            conn.cfg = self.tls_config
+        if not conn.initialized and type(conn.sock) is socket.socket:
+            conn.sock = DeadlineSocket.adopt(conn.sock)
+            if conn.server in self.tls_addresses:
+                conn.cfg = self.tls_config
         super().enqueue_req(conn)
 
     def run(self) -> None:
@@ -106,6 +110,7 @@ def run(context: ServiceContext) -> None:
     plain = Application(Config())
     tls = Application(TlsConfig())
     certificate = server_context(context.configuration.certificate, context.configuration.certificate_key)
+    certificate.sslsocket_class = DeadlineTlsSocket
     tls.cfg.set("ssl_context", lambda config, default: certificate)
     sockets = [one for some in context.sockets.values() for one in some]
     worker = Worker(0, 0, sockets, plain, 0, plain.cfg, Log(plain.cfg))

@@ -110,6 +110,17 @@ def test_parent_killed_alone_leaves_no_orphan(start_suite):
     wait_until(lambda: processes_of_session(session) == [])
 
 
+def test_starts_beside_what_is_left_of_a_killed_parent(start_suite):
+    """The new suite waits for the old one's services, so that never two of them write."""
+    suite = start_suite()
+    old = suite.process
+    old.kill()
+    old.wait()
+    suite.start()
+    assert processes_of_session(old.pid) == []
+    suite.stop()
+
+
 def test_a_stopped_parent_is_not_a_dead_one(start_suite):
     """The services live by the pipe, not by the parent's attention."""
     suite = start_suite()

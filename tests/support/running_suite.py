@@ -64,6 +64,11 @@ class Suite:
             self.process = subprocess.Popen(
                 command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        deadline = time.monotonic() + wait
+        while not (self.data / "run" / "suite.json").exists() or self.state["pid"] != self.process.pid:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the suite did not start:\n{self.log.read_text()}")
+            time.sleep(0.02)
         self.wait_ready(wait)
         for name, places in self.state["listeners"].items():
             self.environment[f"MAILSUITE_LISTEN_{name}"] = f"127.0.0.1:{places[0][1]}"

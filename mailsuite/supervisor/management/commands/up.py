@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
@@ -17,7 +18,7 @@ from mailsuite.supervisor.listeners import ListenError, addresses, open_listener
 from mailsuite.supervisor.parent import Parent
 from mailsuite.supervisor.prepare import Prepared, PrepareError, make_folders, prepare
 from mailsuite.supervisor.services import SERVICES, Run, Service
-from mailsuite.supervisor.state import AlreadyRunning, lock_data_folder
+from mailsuite.supervisor.state import AlreadyRunning, forget_state, lock_data_folder
 from mailsuite.tls import CertificateError, server_context
 
 logger = logging.getLogger(__name__)
@@ -37,10 +38,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         log.configure("up")
+        # Until the services run, Ctrl-C simply ends it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         configuration: Configuration = settings.MAILSUITE
         try:
             make_folders(configuration)
             lock_data_folder(configuration.data)
+            forget_state(configuration.data)
             if configuration.tls_cert is not None:
                 server_context(configuration.certificate, configuration.certificate_key)
             runs = [(service, run) for service in SERVICES if (run := _load(service)) is not None]

@@ -1,0 +1,155 @@
+"""The parent with services made for the test: one that crashes, one that will not end, one on an event loop."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.sqlite_only]
+
+# Services write a line for each thing that happens to them; the pauses and patience of the parent are short here.
+SUITE = """
+import asyncio, os, select, signal, sys, time
+from pathlib import Path
+from mailsuite.configuration import read_configuration
+from mailsuite.env import Environment
+from mailsuite.supervisor import log, parent, state
+from mailsuite.supervisor.services import Service, end_descriptors, watch_for_end
+
+def say(text):
+    os.write(1, (text + "\\n").encode())
+
+def crashes(context):
+    say("crashes")
+    raise RuntimeError("a bug")
+
+def stubborn(context):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    say("stubborn runs")
+    while True:
+        time.sleep(60)
+
+def looping(context):
+    async def serve():
+        end = asyncio.Event()
+        watch_for_end(context, asyncio.get_running_loop(), end.set)
+        say(f"looping runs {context.index} of {context.workers}")
+        await end.wait()
+        say("looping ends")
+    asyncio.run(serve())
+
+def store(context):
+    with end_descriptors(context) as descriptors:
+        say("store runs")
+        select.select(descriptors, [], [])
+    say("store ends")
+
+parent.FIRST_PAUSE, parent.LONGEST_PAUSE, parent.FRONT_GRACE = 0.01, 0.04, 0.5
+data = Path(sys.argv[1])
+(data / "run").mkdir()
+configuration = read_configuration(Environment({"MAILSUITE_DATA": str(data), "MAILSUITE_WORKERS": "2"}), data)
+log.configure("up")
+state.lock_data_folder(data)
+functions = {name: globals()[name] for name in sys.argv[2:]}
+runs = [(Service(name, "", per_worker=name == "looping"), run) for name, run in functions.items()]
+suite = parent.Parent(configuration, {}, runs)
+suite.start()
+suite.run()
+"""
+
+
+class Running:
+    def __init__(self, data: Path, *services: str) -> None:
+        self._log = data / "log"
+        with open(self._log, "wb") as log:
+            self.process = subprocess.Popen([sys.executable, "-c", SUITE, str(data), *services], stdout=log, stderr=log)
+
+    def wait_for(self, pattern: str, times: int = 1) -> str:
+        """Everything said so far, once `pattern` has been said so many times."""
+        deadline = time.monotonic() + 20
+        while len(re.findall(pattern, self.said)) < times:
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.01)
+        return self.said
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> str:
+        self.process.send_signal(number)
+        assert self.process.wait(20) == 0, self.said
+        return self.said
+
+
+@pytest.fixture
+def run(tmp_path):
+    running: list[Running] = []
+
+    def run(*services: str) -> Running:
+        running.append(Running(tmp_path, *services))
+        return running[-1]
+
+    yield run
+    for one in running:
+        one.process.kill()
+        one.process.wait()
+
+
+def test_pauses_grow_to_a_limit(run):
+    suite = run("crashes")
+    said = suite.wait_for("starts again in", times=5)
+    assert re.findall(r"starts again in ([\d.]+) s", said)[:5] == ["0.01", "0.02", "0.04", "0.04", "0.04"]
+    assert "RuntimeError: a bug" in said
+    suite.end()
+
+
+def test_the_store_ends_last(run):
+    suite = run("store", "looping")
+    suite.wait_for("looping runs", times=2)
+    suite.wait_for("store runs")
+    said = suite.end()
+    assert re.findall("(looping|store) ends", said) == ["looping", "looping", "store"]
+    assert sorted(re.findall(r"looping runs (\d of \d)", said)) == ["0 of 2", "1 of 2"]
+    assert "killed" not in said
+
+
+def test_a_service_that_does_not_end_is_killed(run):
+    suite = run("store", "stubborn")
+    suite.wait_for("stubborn runs")
+    suite.wait_for("store runs")
+    said = suite.end()
+    assert "stubborn did not end in time and is killed" in said
+    assert "store ends" in said
+
+
+def test_the_end_of_the_pipe_is_enough(run):
+    """Without the kernel's signal, as when the parent forked from a thread."""
+    suite = run("store", "looping")
+    suite.wait_for("looping runs", times=2)
+    suite.wait_for("store runs")
+    suite.process.kill()
+    suite.wait_for("looping ends", times=2)
+    suite.wait_for("store ends")
+
+
+def test_hang_up_changes_nothing(run):
+    suite = run("store")
+    suite.wait_for("store runs")
+    suite.process.send_signal(signal.SIGHUP)
+    suite.wait_for("Nothing to reread")
+    assert suite.end().count("store runs") == 1
+
+
+def test_services_have_their_names(run, tmp_path):
+    suite = run("store")
+    suite.wait_for("store runs")
+    children = Path(f"/proc/{suite.process.pid}/task/{suite.process.pid}/children").read_text().split()
+    assert [Path(f"/proc/{pid}/comm").read_text() for pid in children] == ["ms-store\n"]
+    assert os.path.exists(tmp_path / "run" / "suite.json")
+    suite.end()

@@ -1,0 +1,104 @@
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mailsuite import bootstrap
+
+pytestmark = [pytest.mark.sqlite_only]
+
+
+@pytest.fixture
+def base(tmp_path, monkeypatch):
+    """A checkout with nothing installed, whose lock pins nothing that this interpreter has."""
+    monkeypatch.setattr(bootstrap, "BASE", tmp_path)
+    monkeypatch.setattr(bootstrap, "ENVIRONMENT", tmp_path / ".venv")
+    (tmp_path / "manage.py").touch()
+    (tmp_path / "requirements.lock").write_text("no-such-package==1.0 \\\n    --hash=sha256:00\n")
+    return tmp_path
+
+
+def test_an_old_python_is_told(monkeypatch):
+    monkeypatch.setattr(bootstrap.sys, "version_info", (3, 10, 0))
+    with pytest.raises(bootstrap.BootstrapError, match=r"needs Python 3\.11 or newer"):
+        bootstrap.ensure_packages()
+
+
+def test_nothing_is_made_where_the_packages_are(base, monkeypatch):
+    lock = base / "requirements.lock"
+    lock.write_text(f"pytest=={pytest.__version__} \\\n    --hash=sha256:00\n")
+    monkeypatch.setattr(bootstrap, "install", lambda locks: pytest.fail("it installs"))
+    bootstrap.ensure_packages(lock)
+
+
+@pytest.mark.parametrize("pin", ["no-such-package==1.0", "pytest==0.0.1"])
+def test_what_is_missing_or_of_another_version_is_installed(base, monkeypatch, pin):
+    lock = base / "requirements.lock"
+    lock.write_text(f"{pin} \\\n    --hash=sha256:00\n")
+    done = []
+    monkeypatch.setattr(bootstrap, "install", done.append)
+    monkeypatch.setattr(bootstrap.os, "execv", lambda path, arguments: done.append(path))
+    bootstrap.ensure_packages(lock)
+    assert done == [(lock,), str(base / ".venv" / "bin" / "python")]
+
+
+def test_a_changed_lock_is_installed_again(base, monkeypatch):
+    lock = base / "requirements.lock"
+    binaries = base / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "pip").touch()
+    (binaries / "python").write_text(f'#!/bin/sh\necho "$@" >> {base}/called\n')
+    (binaries / "python").chmod(0o755)
+
+    bootstrap.install((lock,))
+    bootstrap.install((lock,))
+    first = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    assert [path.name for path in (base / ".venv").glob(".installed-*")] == [f".installed-requirements-{first}"]
+    assert len((base / "called").read_text().splitlines()) == 1
+
+    lock.write_text("other==2.0\n")
+    bootstrap.install((lock,))
+    assert len((base / "called").read_text().splitlines()) == 2
+    assert len(list((base / ".venv").glob(".installed-*"))) == 1
+
+
+def test_a_failed_installation_is_told_and_tried_again(base):
+    lock = base / "requirements.lock"
+    binaries = base / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "pip").touch()
+    (binaries / "python").symlink_to("/bin/false")
+    with pytest.raises(bootstrap.BootstrapError, match=r"requirements\.lock could not be installed"):
+        bootstrap.install((lock,))
+    assert list((base / ".venv").glob(".installed-*")) == []
+
+
+def test_without_python3_venv_the_package_is_named(base, monkeypatch):
+    monkeypatch.setattr(bootstrap.sys, "executable", "/bin/false")
+    with pytest.raises(bootstrap.BootstrapError, match="apt install python3-venv"):
+        bootstrap.install((base / "requirements.lock",))
+
+
+def test_bootstrap_needs_the_standard_library_alone():
+    """An interpreter without any installed package can run it."""
+    script = "import sys; sys.path.append(sys.argv[1]); from mailsuite import bootstrap"
+    command = [sys.executable, "-S", "-I", "-c", script, str(Path(bootstrap.__file__).parent.parent)]
+    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_locks_name_no_place_to_get_packages_from():
+    for lock in (bootstrap.LOCK, bootstrap.DEV_LOCK):
+        text = lock.read_text()
+        assert "://" not in text and "--index" not in text and "--find-links" not in text
+
+
+def test_the_dev_lock_agrees_with_the_lock():
+    pins, dev_pins = (
+        {line.split()[0] for line in lock.read_text().splitlines() if "==" in line}
+        for lock in (bootstrap.LOCK, bootstrap.DEV_LOCK)
+    )
+    assert pins <= dev_pins
