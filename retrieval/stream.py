@@ -28,7 +28,7 @@ class StreamLimits:
 
 class Stream(asyncio.Protocol):
     __slots__ = (
-        *("_eof", "_limits", "_lost", "_reading", "_received", "_send_waiter"),
+        *("_abortion", "_eof", "_limits", "_lost", "_reading", "_received", "_send_waiter"),
         *("_tls_active", "_transport", "_wait_waiter", "_woken", "_writable"),
     )
 
@@ -38,6 +38,7 @@ class Stream(asyncio.Protocol):
         self._received = bytearray()
         self._eof = self._lost = self._woken = self._tls_active = False
         self._reading = self._writable = True
+        self._abortion: asyncio.TimerHandle | None = None
         self._wait_waiter: asyncio.Future[None] | None = None
         self._send_waiter: asyncio.Future[None] | None = None
 
@@ -129,12 +130,17 @@ class Stream(asyncio.Protocol):
         """Sends what is unsent, if the client takes it soon, and closes."""
         if self._transport is not None and not self._lost:
             self._transport.close()
-            asyncio.get_running_loop().call_later(self._limits.close_seconds, self.abort)
+            self.abort_after(self._limits.close_seconds)
 
     def abort(self) -> None:
         """Closes at once."""
         if self._transport is not None and not self._lost:
             self._transport.abort()
+
+    def abort_after(self, seconds: float) -> None:
+        """Closes then, if it is not closed by itself before."""
+        if self._abortion is None and not self._lost:
+            self._abortion = asyncio.get_running_loop().call_later(seconds, self.abort)
 
     # What the event loop calls
 
@@ -157,6 +163,9 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._eof = True
+        if self._abortion is not None:
+            # The timer would keep the connection's memory as long as it waits.
+            self._abortion.cancel()
         _settle(self._wait_waiter)
         self.resume_writing()
 

@@ -176,7 +176,8 @@ class Server:
     async def close(self) -> None:
         """Accepts nobody any more and ends all sessions: each finishes the command it is at."""
         loop = asyncio.get_running_loop()
-        for sock in self._listeners:
+        listeners, self._listeners = self._listeners, []
+        for sock in listeners:
             loop.remove_reader(sock)
             sock.close()
         for connection in list(self._connections):
@@ -190,7 +191,7 @@ class Server:
 
     def _end(self, connection: Connection, text: str) -> None:
         connection.end(text)
-        asyncio.get_running_loop().call_later(self._limits.end_seconds, connection.stream.abort)
+        connection.stream.abort_after(self._limits.end_seconds)
         if connection.session is None and connection.task is not None:
             connection.task.cancel()
 

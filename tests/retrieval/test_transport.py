@@ -1,0 +1,358 @@
+"""The transport over real sockets, with a session that knows four words."""
+
+import asyncio
+import logging
+import socket
+import ssl
+import warnings
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+import uvloop
+
+from mailsuite.supervisor.certificate import ensure_certificate
+from retrieval import transport
+from retrieval.stream import StreamLimits
+from retrieval.transport import Kind, Server, ServerLimits, _network
+
+
+class Store:
+    """A mailbox whose folder changes when told to, and whose login may become void."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.valid = True
+
+    async def changed(self) -> None:
+        await self.event.wait()
+        self.event.clear()
+
+    async def still_valid(self) -> bool:
+        return self.valid
+
+
+class WordSession:
+    """One line, one answer: ECHO x, TLS, FLOOD (without end), BUG, WATCH, QUIT."""
+
+    def __init__(self, tls_active: bool, timeout_seconds: float) -> None:
+        self.closed = self.wants_starttls = self.idle_or_selected = False
+        self.mail_store = Store()
+        self.timeout_seconds = timeout_seconds
+        self.tls_active = tls_active
+        self.abandoned = asyncio.Event()
+        self._input = b""
+
+    def greeting(self):
+        return b"hello, tls\r\n" if self.tls_active else b"hello\r\n"
+
+    def receive_data(self, data):
+        self._input += data or b"EOF\r\n"
+
+    def tls_started(self):
+        self._input, self.tls_active, self.wants_starttls = b"", True, False
+
+    def end(self, text):
+        self.closed = True
+        return f"end: {text}\r\n".encode()
+
+    async def run_ready(self):
+        while b"\r\n" in self._input and not (self.closed or self.wants_starttls):
+            line, _, self._input = self._input.partition(b"\r\n")
+            match line.split()[0]:
+                case b"ECHO":
+                    yield line + b"\r\n"
+                case b"TLS":
+                    self.wants_starttls = True
+                    yield b"go\r\n"
+                case b"FLOOD":
+                    while True:
+                        yield b"x" * 65536
+                case b"BUG":
+                    yield b"half an an"
+                    raise RuntimeError("a bug")
+                case b"WATCH":
+                    self.idle_or_selected = True
+                    yield b"watching\r\n"
+                case b"QUIT" | b"EOF":
+                    self.closed = True
+                    yield b"bye\r\n"
+
+    async def notify(self):
+        yield b"changed\r\n"
+
+    async def abandon(self):
+        self.abandoned.set()
+
+
+class Running:
+    """A server on a free port and the sessions that it made."""
+
+    def __init__(self, server, port, implicit_port, client_context):
+        self.server, self.port, self.implicit_port, self.client_context = server, port, implicit_port, client_context
+        self.sessions = []
+
+    async def connect(self):
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        assert await reader.readline() == b"hello\r\n"
+        return reader, writer
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    ensure_certificate(certificate, key, "localhost", datetime.now(UTC))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, key)
+    return server, ssl.create_default_context(cafile=certificate)
+
+
+@pytest.fixture
+def serve(contexts):
+    @asynccontextmanager
+    async def serve(timeout_seconds=30.0, **limits):
+        stream_limits = StreamLimits(**limits.pop("stream", {}))
+        server = Server(ServerLimits(stream=stream_limits, **limits), contexts[0])
+        ports = []
+        running = Running(server, 0, 0, contexts[1])
+
+        def make(tls_active, client_address, connection_id):
+            running.sessions.append(WordSession(tls_active, timeout_seconds))
+            return running.sessions[-1]
+
+        for implicit_tls in (False, True):
+            sock = socket.create_server(("127.0.0.1", 0))
+            sock.setblocking(False)
+            ports.append(sock.getsockname()[1])
+            server.listen(sock, Kind("words", make, b"too many\r\n", implicit_tls=implicit_tls))
+        running.port, running.implicit_port = ports
+        try:
+            yield running
+        finally:
+            await server.close()
+
+    return serve
+
+
+def run(coroutine):
+    async def limited():
+        async with asyncio.timeout(30):
+            await coroutine
+
+    with warnings.catch_warnings():
+        # Clients here drop connections on purpose.
+        warnings.simplefilter("ignore", ResourceWarning)
+        uvloop.run(limited())
+
+
+def test_commands_cut_anywhere(serve):
+    async def scene():
+        async with serve() as running:
+            reader, writer = await running.connect()
+            for octet in b"ECHO a\r\nECHO b\r\n":
+                writer.write(bytes([octet]))
+                await asyncio.sleep(0)
+            assert await reader.readline() == b"ECHO a\r\n"
+            assert await reader.readline() == b"ECHO b\r\n"
+            writer.write(b"QUIT\r\n")
+            assert await reader.read() == b"bye\r\n"
+            await running.sessions[0].abandoned.wait()
+
+    run(scene())
+
+
+def test_starttls_throws_away_what_came_in_clear_text_behind_it(serve):
+    async def scene():
+        async with serve() as running:
+            reader, writer = await running.connect()
+            writer.write(b"TLS\r\nECHO injected\r\n")
+            assert await reader.readline() == b"go\r\n"
+            await writer.start_tls(running.client_context, server_hostname="localhost")
+            writer.write(b"ECHO mine\r\n")
+            assert await reader.readline() == b"ECHO mine\r\n"
+            writer.close()
+
+    run(scene())
+
+
+def test_implicit_tls(serve):
+    async def one(running):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", running.implicit_port, ssl=running.client_context, server_hostname="localhost"
+        )
+        assert await reader.readline() == b"hello, tls\r\n"
+        writer.write(b"QUIT\r\n")
+        assert await reader.read() == b"bye\r\n"
+        writer.close()
+
+    async def scene():
+        async with serve() as running:
+            await asyncio.gather(*(one(running) for _ in range(30)))
+
+    run(scene())
+
+
+def test_what_is_no_tls_ends_alone(serve):
+    async def scene():
+        async with serve() as running:
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.implicit_port)
+            writer.write(b"A1 NOOP\r\n" * 10)
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                while True:
+                    await reader.readexactly(1)
+            await running.connect()
+
+    run(scene())
+
+
+def test_client_that_only_stops_sending_gets_its_answers(serve):
+    async def scene():
+        async with serve() as running:
+            reader, writer = await running.connect()
+            writer.write(b"ECHO a\r\nQUIT\r\n")
+            writer.write_eof()
+            assert await reader.read() == b"ECHO a\r\nbye\r\n"
+
+    run(scene())
+
+
+def test_client_that_vanishes_leaves_nothing_behind(serve):
+    async def scene():
+        async with serve() as running:
+            _, writer = await running.connect()
+            writer.transport.abort()
+            await running.sessions[0].abandoned.wait()
+
+    run(scene())
+
+
+def test_silence_ends_the_session(serve):
+    async def scene():
+        async with serve(timeout_seconds=0.05) as running:
+            reader, _ = await running.connect()
+            assert await reader.read() == b"end: Closed after long silence\r\n"
+            assert running.sessions[0].abandoned.is_set()
+
+    run(scene())
+
+
+def test_client_that_does_not_read_is_cut_off(serve):
+    async def scene():
+        async with serve(stream={"send_seconds": 0.1, "unsent_octets": 65536}) as running:
+            _, writer = await running.connect()
+            writer.transport.pause_reading()
+            writer.write(b"FLOOD\r\n")
+            await running.sessions[0].abandoned.wait()
+
+    run(scene())
+
+
+def test_unread_input_is_bounded(serve):
+    async def scene():
+        async with serve(stream={"send_seconds": 20, "unread_octets": 65536}) as running:
+            with socket.create_connection(("127.0.0.1", running.port)) as client:
+                client.setblocking(False)
+                client.send(b"FLOOD\r\n")
+                with pytest.raises(BlockingIOError):
+                    for _ in range(10_000):
+                        client.send(b"x" * 65536)
+                        await asyncio.sleep(0)
+                connection = next(iter(running.server._connections))
+                assert len(connection.stream._received) < 1_000_000
+                connection.stream.abort()
+
+    run(scene())
+
+
+def test_change_of_the_folder_is_told(serve):
+    async def scene():
+        async with serve() as running:
+            reader, writer = await running.connect()
+            writer.write(b"WATCH\r\n")
+            assert await reader.readline() == b"watching\r\n"
+            for _ in range(3):
+                running.sessions[0].mail_store.event.set()
+                assert await reader.readline() == b"changed\r\n"
+            writer.write(b"ECHO a\r\n")
+            assert await reader.readline() == b"ECHO a\r\n"
+
+    run(scene())
+
+
+def test_login_that_became_void_ends_the_session(serve, monkeypatch):
+    monkeypatch.setattr(transport, "VALIDITY_SECONDS", 0.01)
+
+    async def scene():
+        async with serve() as running:
+            watcher = asyncio.ensure_future(running.server.end_invalid())
+            reader, writer = await running.connect()
+            writer.write(b"ECHO a\r\n")
+            await reader.readline()
+            running.sessions[0].mail_store.valid = False
+            assert await reader.read() == b"end: This login is not valid any more\r\n"
+            watcher.cancel()
+
+    run(scene())
+
+
+def test_bug_ends_its_own_connection_alone(serve, caplog):
+    async def scene():
+        async with serve() as running:
+            other_reader, other_writer = await running.connect()
+            reader, writer = await running.connect()
+            writer.write(b"BUG\r\n")
+            assert await reader.read() in (b"", b"half an an")
+            assert running.sessions[1].abandoned.is_set()
+            other_writer.write(b"ECHO a\r\n")
+            assert await other_reader.readline() == b"ECHO a\r\n"
+
+    with caplog.at_level(logging.ERROR):
+        run(scene())
+    assert "a bug" in caplog.text
+
+
+def test_closing_says_goodbye_and_accepts_nobody(serve):
+    async def scene():
+        async with serve() as running:
+            reader, _ = await running.connect()
+            await running.server.close()
+            assert await reader.read() == b"end: The server is shutting down\r\n"
+            with pytest.raises(OSError):
+                await asyncio.open_connection("127.0.0.1", running.port)
+
+    run(scene())
+
+
+def test_too_many_connections_of_one_address(serve, monkeypatch):
+    monkeypatch.setattr(transport, "_network", lambda address: "192.0.2.1")
+
+    async def scene():
+        async with serve(connections_per_address=2) as running:
+            first = await running.connect()
+            await running.connect()
+            reader, _ = await asyncio.open_connection("127.0.0.1", running.port)
+            assert await reader.read() == b"too many\r\n"
+            first[1].write(b"QUIT\r\n")
+            await first[0].read()
+            await running.sessions[0].abandoned.wait()
+            await running.connect()
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("127.0.0.1", ""),
+        ("::1", ""),
+        ("::ffff:127.0.0.1", ""),
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_whose_connections_count_together(address, network):
+    assert _network(address) == network
