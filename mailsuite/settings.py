@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mailsuite import configuration, env, secrets
 from mailsuite.database.url import databases
+from mailsuite.web import admin_theme
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -51,6 +52,9 @@ INSTALLED_APPS = [
     "retrieval",
 ]
 MIDDLEWARE = [
+    "mailsuite.web.middleware.security_headers",
+    "mailsuite.web.middleware.host_check",
+    "mailsuite.web.middleware.transport_check",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -65,6 +69,8 @@ WSGI_APPLICATION = "mailsuite.web.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # In front of the theme's own templates, some of which ours replace.
+        "DIRS": [BASE_DIR / "mailsuite" / "web" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -75,6 +81,7 @@ TEMPLATES = [
         },
     }
 ]
+UNFOLD = admin_theme.UNFOLD
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "directory.User"
 PASSWORD_HASHERS = ["mailsuite.directory.passwords.Argon2idHasher"]
@@ -85,6 +92,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "overview"
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True

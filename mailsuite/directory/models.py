@@ -4,9 +4,11 @@ Addresses are found by `address_key` (NFC, case-folded local-part, A-label domai
 the databases compare text differently. A key is unique over mailboxes and aliases together; services see to that.
 """
 
+from typing import Any
+
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 
 from mailsuite.mail.address import address_key
@@ -43,6 +45,21 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def set_password(self, raw_password: str | None) -> None:
+        super().set_password(raw_password)
+        if self.pk:
+            self.credential_version += 1
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Django's own forms and commands (changepassword, the admin's password page) save accounts past our services:
+        whoever remembers the account has to hear of it."""
+        from mailsuite.directory.version import touch_directory
+
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            if list(kwargs.get("update_fields") or ()) != ["last_login"]:
+                touch_directory()
 
     def get_full_name(self) -> str:
         return self.name or self.email

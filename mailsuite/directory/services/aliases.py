@@ -44,6 +44,8 @@ def change_alias(
         if targets is not None:
             alias.targets.all().delete()
             _write_targets(alias, targets, check_targets=True)
+        elif is_active:
+            _refuse_loop(alias)
         touch_directory()
 
 

@@ -1,0 +1,110 @@
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from mailsuite.directory import services
+from mailsuite.directory.admin.fields import badge, refuse_foreign_account, refuse_foreign_domain
+from mailsuite.directory.models import Alias, SendAs
+from mailsuite.directory.scoping import ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm
+
+
+class AliasForm(ServiceForm):
+    targets = forms.CharField(
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        help_text="One address a line, here or elsewhere.",
+    )
+
+    class Meta:
+        model = Alias
+        fields = ["address", "is_active", "members_may_send"]
+        help_texts = {"address": "sales@example.org, @example.org for a catch-all, sales-*@example.org for a pattern."}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.initial["targets"] = "\n".join(target.address for target in self.instance.targets.all())
+
+
+@admin.register(Alias)
+class AliasAdmin(ScopedAdmin):
+    form = AliasForm
+    scope = ("domain",)
+    superusers_may = domain_administrators_may = frozenset({VIEW, ADD, CHANGE, DELETE})
+    list_display = ("address", "kind", "leads_to", "state_badge")
+    list_filter = ("kind", "is_active", ("domain", ScopedFilter))
+    search_fields = ("address", "targets__address")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Alias]:
+        return super().get_queryset(request).prefetch_related("targets")
+
+    def get_fields(self, request: HttpRequest, obj: Alias | None = None) -> list[str]:
+        return ["address", "targets", "is_active", "members_may_send"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Alias | None = None) -> tuple[str, ...]:
+        return ("address",) if obj else ()
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        fields = ["is_active", "members_may_send"] if obj else ["address", "is_active", "members_may_send"]
+        return super().get_form(request, obj, change=change, **kwargs | {"fields": fields})
+
+    def prepare(self, request: HttpRequest, object_id: str | None) -> None:
+        if not object_id:
+            refuse_foreign_domain(request, request.POST.get("address", "").rpartition("@")[2])
+
+    def save_model(self, request: HttpRequest, obj: Alias, form: Any, change: bool) -> None:
+        given = form.cleaned_data
+        targets = given["targets"].replace(",", "\n").split()
+        if not change:
+            obj.pk = services.add_alias(given["address"], targets, members_may_send=given["members_may_send"])
+        services.change_alias(
+            obj.address if change else given["address"],
+            targets=targets if change else None,
+            is_active=given["is_active"],
+            members_may_send=given["members_may_send"],
+        )
+        obj.refresh_from_db()
+
+    def delete_model(self, request: HttpRequest, obj: Alias) -> None:
+        services.remove_alias(obj.address)
+
+    @admin.display(description="Leads to")
+    def leads_to(self, alias: Alias) -> str:
+        targets = [target.address for target in alias.targets.all()]
+        return ", ".join(targets[:3]) + (f" and {len(targets) - 3} more" if len(targets) > 3 else "")
+
+    @admin.display(description="State", ordering="is_active")
+    def state_badge(self, alias: Alias) -> SafeString:
+        return badge("on", "good") if alias.is_active else badge("off", "waiting")
+
+
+@admin.register(SendAs)
+class SendAsAdmin(ScopedAdmin):
+    scope = ("user__mailboxes__domain",)
+    superusers_may = domain_administrators_may = frozenset({VIEW, ADD, DELETE})
+    list_display = ("user", "address")
+    search_fields = ("user__email", "address")
+    autocomplete_fields = ("user",)
+    fields = ("user", "address")
+
+    def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Of the accounts that are wholly theirs, as in the list of accounts."""
+        from mailsuite.directory.models import User
+
+        rows = super().in_scope(request, rows)
+        return rows.filter(user__in=self.visible(request, User).order_by().values("pk"))
+
+    def prepare(self, request: HttpRequest, object_id: str | None) -> None:
+        refuse_foreign_domain(request, request.POST.get("address", "").rpartition("@")[2])
+
+    def save_model(self, request: HttpRequest, obj: SendAs, form: Any, change: bool) -> None:
+        refuse_foreign_account(request, form.cleaned_data["user"])
+        obj.pk = services.grant_send_as(form.cleaned_data["user"].pk, form.cleaned_data["address"])
+        obj.refresh_from_db()
+
+    def delete_model(self, request: HttpRequest, obj: SendAs) -> None:
+        services.revoke_send_as(obj.pk)

@@ -1,0 +1,173 @@
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet, Sum
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from mailsuite.directory import services
+from mailsuite.directory.admin.fields import TONES, QuotaField, badge
+from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.directory.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
+from mailsuite.records.checking import check_domain
+from mailsuite.records.publishing import records_for, zone_file
+from mailsuite.records.services import make_key_pairs
+
+LIVE = ~Q(mailboxes__state=Mailbox.State.REMOVED)
+
+
+class DomainForm(ServiceForm):
+    default_quota_octets = QuotaField(label="Quota of new mailboxes")
+    postmaster = forms.CharField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Who reads postmaster@ and abuse@. Empty: the first administrator.",
+    )
+
+    class Meta:
+        model = Domain
+        fields = ["name", "alias_of", "description", "default_quota_octets", "administrators"]
+
+
+@admin.register(Domain)
+class DomainAdmin(ScopedAdmin):
+    form = DomainForm
+    scope = ("pk",)
+    superusers_may = frozenset({VIEW, ADD, CHANGE, ACT})
+    domain_administrators_may = frozenset({VIEW, CHANGE, ACT})
+    list_display = ("name", "state_badge", "mailbox_count", "storage", "records_link", "description")
+    search_fields = ("name", "description")
+    autocomplete_fields = ("administrators",)
+    verbs = (
+        Verb("records", "DNS records", "dns"),
+        Verb(
+            "disable", "Disable", "pause", "Take no mail for this domain for now?", lambda d: d.state == "active", True
+        ),
+        Verb("enable", "Enable", "play_arrow", "", lambda d: d.state == "disabled", True),
+        Verb("remove", "Remove", "delete", "Stop hosting this domain and remove its mailboxes?", superusers_only=True),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Domain]:
+        rows = super().get_queryset(request).exclude(state=Domain.State.REMOVED).select_related("alias_of")
+        return rows.annotate(  # type: ignore[no-any-return]
+            mailbox_total=Count("mailboxes", filter=LIVE),
+            used_octets=Sum("mailboxes__usage__used_octets", filter=LIVE),
+        )
+
+    def get_fields(self, request: HttpRequest, obj: Domain | None = None) -> list[str]:
+        fields = ["name", "alias_of", "postmaster", "description", "default_quota_octets", "administrators"]
+        if obj is not None:
+            fields.remove("postmaster")
+        return fields if scope_of(request) is None else ["name", "description", "default_quota_octets"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Domain | None = None) -> tuple[str, ...]:
+        return ("name",) if obj else ()
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        # `postmaster` is the form's own field, which the model's form factory doesn't know.
+        fields = [name for name in self.get_fields(request, obj) if name != "postmaster"]
+        return super().get_form(request, obj, change=change, **kwargs | {"fields": fields})
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "alias_of":
+            kwargs["queryset"] = Domain.objects.filter(alias_of=None).exclude(state=Domain.State.REMOVED)
+            kwargs["empty_label"] = "none: a domain of its own"
+            kwargs["help_text"] = "Makes it another name of that domain."
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def prepare(self, request: HttpRequest, object_id: str | None) -> None:
+        request.key_pairs = None if object_id else make_key_pairs()  # type: ignore[attr-defined]
+
+    def save_model(self, request: HttpRequest, obj: Domain, form: Any, change: bool) -> None:
+        given = form.cleaned_data
+        alias_of = str(given.get("alias_of") or "")
+        if change:
+            services.change_domain(
+                obj.name,
+                description=given["description"],
+                default_quota_octets=given["default_quota_octets"] or 0,
+                alias_of=alias_of if "alias_of" in given else None,
+            )
+            return
+        obj.pk = services.add_domain(
+            given["name"],
+            postmaster=given["postmaster"],
+            alias_of=alias_of,
+            description=given["description"],
+            default_quota_octets=given["default_quota_octets"] or 0,
+            key_pairs=request.key_pairs,  # type: ignore[attr-defined]
+        )
+        obj.refresh_from_db()
+
+    def response_add(self, request: HttpRequest, obj: Domain, post_url_continue: str | None = None) -> HttpResponse:
+        if "_addanother" in request.POST or "_popup" in request.POST:
+            return super().response_add(request, obj, post_url_continue)  # type: ignore[no-any-return]
+        self.message_user(request, f"{obj} is hosted. Publish these DNS records, then add mailboxes.")
+        return HttpResponseRedirect(reverse("admin:directory_domain_records", args=[obj.pk]))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.records_view)
+        return [path("<int:object_id>/records/", view, name="directory_domain_records"), *super().get_urls()]
+
+    def records_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """The DNS records to publish; with `?check` beside what DNS says now."""
+        domain = self.find(request, object_id)
+        if domain is None:
+            raise Http404
+        if "zone" in request.GET:
+            return HttpResponse(zone_file(domain), content_type="text/plain; charset=utf-8")
+        findings = check_domain(domain) if "check" in request.GET else []
+        rows = [(finding.record, finding) for finding in findings] or [(one, None) for one in records_for(domain)]
+        context = self.admin_site.each_context(request) | {
+            "title": f"DNS records of {domain}",
+            "opts": self.opts,
+            "domain": domain,
+            "groups": [
+                ("Needed", [row for row in rows if row[0].needed]),
+                ("For more comfort", [row for row in rows if not row[0].needed]),
+            ],
+            "checked": bool(findings),
+        }
+        return TemplateResponse(request, "admin/records.html", context)
+
+    def verb_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
+        if verb == "records" and self.find(request, object_id):
+            return HttpResponseRedirect(reverse("admin:directory_domain_records", args=[object_id]))
+        return super().verb_view(request, object_id, verb)
+
+    def do_disable(self, request: HttpRequest, domain: Domain) -> str:
+        services.set_domain_state(domain.name, disabled=True)
+        return f"{domain} takes no mail now."
+
+    def do_enable(self, request: HttpRequest, domain: Domain) -> str:
+        services.set_domain_state(domain.name, disabled=False)
+        return f"{domain} takes mail."
+
+    def do_remove(self, request: HttpRequest, domain: Domain) -> str:
+        services.remove_domain(domain.name)
+        return f"{domain} is no longer hosted."
+
+    @admin.display(description="State", ordering="state")
+    def state_badge(self, domain: Domain) -> SafeString:
+        if domain.alias_of_id and domain.state == Domain.State.ACTIVE:
+            return badge("another name", "plain")
+        return badge(domain.state, TONES.get(domain.state, "plain"))
+
+    @admin.display(description="Mailboxes", ordering="mailbox_total")
+    def mailbox_count(self, domain: Any) -> SafeString:
+        url = f"{reverse('admin:directory_mailbox_changelist')}?domain__id__exact={domain.pk}"
+        return format_html('<a href="{}">{}</a>', url, domain.mailbox_total)
+
+    @admin.display(description="Stored", ordering="used_octets")
+    def storage(self, domain: Any) -> str:
+        return filesizeformat(domain.used_octets or 0)
+
+    @admin.display(description="DNS")
+    def records_link(self, domain: Domain) -> SafeString:
+        return format_html('<a href="{}">records</a>', reverse("admin:directory_domain_records", args=[domain.pk]))

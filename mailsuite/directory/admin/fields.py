@@ -1,0 +1,92 @@
+"""What the directory's forms and lists share."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
+
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import User
+from mailsuite.directory.scoping import scope_of
+from mailsuite.directory.services import parsing
+
+UNITS = ((2**40, "T"), (2**30, "G"), (2**20, "M"), (2**10, "K"))
+TONES = {"active": "good", "suspended": "waiting", "disabled": "waiting", "removed": "bad"}
+
+
+class QuotaField(forms.CharField):
+    """Octets, written as `500M`, `2G` or `none`."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def __init__(self, **kwargs: Any) -> None:
+        help_text = kwargs.pop("help_text", "Such as 500M or 2G; none for no limit.")
+        super().__init__(**{"required": False, "help_text": help_text} | kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, int):
+            return value
+        for size, letter in UNITS:
+            if value >= size and value * 100 % size == 0:
+                return f"{value / size:g}{letter}"
+        return str(value) if value else "none"
+
+    def to_python(self, value: Any) -> int | None:  # type: ignore[override]
+        if value in self.empty_values:
+            return None
+        try:
+            return parsing.quota(str(value))
+        except DirectoryError as error:
+            raise ValidationError(str(error)) from None
+
+
+def password_field(help_text: str, *, required: bool = False) -> forms.CharField:
+    return forms.CharField(
+        label="Password",
+        required=required,
+        strip=False,
+        help_text=help_text,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+    )
+
+
+def badge(text: str, tone: str = "plain") -> SafeString:
+    return format_html('<span class="ms-badge ms-{}">{}</span>', tone, text)
+
+
+def usage_bar(used: int, quota: int) -> SafeString:
+    """What is used of a quota, as a bar that turns red over 90 %."""
+    if not quota:
+        return format_html('<span class="ms-usage">{}</span>', filesizeformat(used))
+    percent = min(100, used * 100 // quota)
+    tone = "bad" if percent >= 90 else "waiting" if percent >= 75 else "good"
+    return format_html(
+        '<span class="ms-usage"><span class="ms-bar"><span class="ms-fill ms-{}" style="width:{}%"></span></span>'
+        "{} of {}</span>",
+        tone,
+        percent,
+        filesizeformat(used),
+        filesizeformat(quota),
+    )
+
+
+def refuse_foreign_domain(request: HttpRequest, domain_text: str) -> None:
+    """Raises DirectoryError when the domain is not the person's to change."""
+    domains = scope_of(request)
+    if domains is not None and parsing.live_domain(domain_text).pk not in domains:
+        raise DirectoryError(f"{parsing.domain_name(domain_text)} is not one of your domains.")
+
+
+def refuse_foreign_account(request: HttpRequest, user: User | None) -> None:
+    """Raises DirectoryError when the account is an administrator's or reaches beyond the person's domains."""
+    domains = scope_of(request)
+    if domains is None or user is None:
+        return
+    beyond = user.mailboxes.exclude(state="removed").exclude(domain__in=domains).exists()
+    if user.is_staff or beyond:
+        raise DirectoryError(f"The account {user.email} is not yours to change: ask the host's administrator.")

@@ -1,0 +1,62 @@
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from mailsuite.directory import throttle
+from mailsuite.directory.admin.fields import badge
+from mailsuite.directory.models import Domain, Login, LoginThrottle
+from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, Verb, scope_of
+
+
+@admin.register(Login)
+class LoginAdmin(ScopedAdmin):
+    superusers_may = domain_administrators_may = frozenset({VIEW})
+    list_display = ("at", "address_key", "protocol", "client_address", "outcome", "times")
+    list_filter = ("succeeded", "protocol")
+    search_fields = ("address_key", "client_address")
+    ordering = ("-at",)
+    fields = ("at", "address_key", "protocol", "client_address", "outcome", "times")
+
+    def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """By the address that was tried, which need not be anybody's."""
+        domains = scope_of(request)
+        if domains is None:
+            return rows
+        condition = Q(pk__in=())
+        for name in Domain.objects.filter(pk__in=domains).values_list("name", flat=True):
+            condition |= Q(address_key__endswith=f"@{name}")
+        return rows.filter(condition)
+
+    @admin.display(description="Outcome", ordering="succeeded")
+    def outcome(self, login: Login) -> SafeString:
+        return badge("signed in", "good") if login.succeeded else badge(login.reason, "bad")
+
+
+@admin.register(LoginThrottle)
+class LoginThrottleAdmin(ScopedAdmin):
+    superusers_may = frozenset({VIEW, ACT})
+    list_display = ("key", "failures", "state_badge", "blocked_until")
+    search_fields = ("key",)
+    ordering = ("-blocked_until", "-failures")
+    fields = ("key", "failures", "window_started_at", "blocked_until")
+    actions = ("lift",)
+    verbs = (Verb("lift", "Lift", "lock_open"),)
+
+    @admin.action(description="Lift: forget these failures")
+    def lift(self, request: HttpRequest, queryset: QuerySet[LoginThrottle]) -> None:
+        keys = list(queryset.values_list("key", flat=True))
+        throttle.lift(keys)
+        self.message_user(request, f"{len(keys)} forgotten.")
+
+    def do_lift(self, request: HttpRequest, row: LoginThrottle) -> str:
+        throttle.lift([row.key])
+        return f"{row.key} may try again."
+
+    @admin.display(description="State")
+    def state_badge(self, row: LoginThrottle) -> SafeString:
+        blocked = row.blocked_until is not None and row.blocked_until > timezone.now()
+        return badge("must wait", "bad") if blocked else badge("counted", "plain")

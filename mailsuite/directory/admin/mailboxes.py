@@ -1,0 +1,165 @@
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Max, Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from mailsuite.directory import services
+from mailsuite.directory.admin.fields import (
+    TONES,
+    QuotaField,
+    badge,
+    password_field,
+    refuse_foreign_account,
+    refuse_foreign_domain,
+    usage_bar,
+)
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Mailbox, User
+from mailsuite.directory.scoping import (
+    ACT,
+    ADD,
+    CHANGE,
+    VIEW,
+    ScopedAdmin,
+    ScopedFilter,
+    ServiceForm,
+    Verb,
+)
+from mailsuite.directory.services import parsing
+
+
+class MailboxForm(ServiceForm):
+    quota_octets = QuotaField(label="Quota", help_text="Such as 500M or 2G; none for no limit; empty for the domain's.")
+    password = password_field("At least ten characters. Also the password of the account's web pages.")
+
+    class Meta:
+        model = Mailbox
+        fields = ["address", "name", "quota_octets"]
+
+
+class StateFilter(admin.SimpleListFilter):
+    title, parameter_name = "state", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("active", "active"), ("suspended", "suspended")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+@admin.register(Mailbox)
+class MailboxAdmin(ScopedAdmin):
+    form = MailboxForm
+    scope = ("domain",)
+    superusers_may = domain_administrators_may = frozenset({VIEW, ADD, CHANGE, ACT})
+    list_display = ("address", "name", "used", "state_badge", "last_login")
+    list_filter = (StateFilter, ("domain", ScopedFilter))
+    search_fields = ("address", "name")
+    actions = ("suspend", "resume")
+    verbs = (
+        Verb("suspend", "Suspend", "pause", "Refuse its logins and end its sessions?", lambda m: m.state == "active"),
+        Verb("resume", "Resume", "play_arrow", "", lambda m: m.state == "suspended"),
+        Verb("remove", "Remove", "delete", "Make this address unknown and delete its mail after 30 days?"),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Mailbox]:
+        rows = super().get_queryset(request).exclude(state=Mailbox.State.REMOVED)
+        rows = rows.select_related("usage", "domain", "user")
+        return rows.annotate(login_at=Max("user__logins__at", filter=Q(user__logins__succeeded=True)))  # type: ignore[no-any-return]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        mailbox = super().get_object(request, object_id, from_field)
+        if mailbox is not None:
+            mailbox.seen_by = request
+        return mailbox
+
+    def get_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> list[str]:
+        if obj is None:
+            return ["address", "password", "name", "quota_octets"]
+        return ["address", "name", "quota_octets", "used", "password", "owner", "created_at", "last_login"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> tuple[str, ...]:
+        return ("address", "used", "owner", "created_at", "last_login") if obj else ()
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        fields = ["name", "quota_octets"] if obj else ["address", "name", "quota_octets"]
+        form = super().get_form(request, obj, change=change, **kwargs | {"fields": fields})
+        if obj is not None:
+            form.base_fields["password"].help_text = "Leave empty to keep it. A new one ends all sessions."
+            form.base_fields["quota_octets"].help_text = "Such as 500M or 2G; none for no limit."
+        return form
+
+    def prepare(self, request: HttpRequest, object_id: str | None) -> None:
+        """Hashes before the transaction, and asks whether this person may."""
+        request.password_hash = ""  # type: ignore[attr-defined]
+        password, mailbox = request.POST.get("password", ""), self.find(request, object_id) if object_id else None
+        if object_id:
+            user = mailbox.user if mailbox else None
+        else:
+            address = parsing.address(request.POST.get("address", ""))
+            refuse_foreign_domain(request, address.domain)
+            user = User.objects.filter(address_key=address.key).first()
+            refuse_foreign_account(request, user)
+        if not password:
+            return
+        refuse_foreign_account(request, user)
+        name = request.POST.get("name", "")
+        request.password_hash = services.hash_password(  # type: ignore[attr-defined]
+            password, email=user.email if user else str(address), name=name
+        )
+
+    def save_model(self, request: HttpRequest, obj: Mailbox, form: Any, change: bool) -> None:
+        given, hashed = form.cleaned_data, request.password_hash  # type: ignore[attr-defined]
+        if change:
+            services.change_mailbox(obj.address, name=given["name"], quota_octets=given["quota_octets"] or 0)
+            if hashed:
+                services.set_user_password(obj.user_id, hashed)
+            return
+        obj.pk = services.add_mailbox(
+            given["address"], name=given["name"], quota_octets=given["quota_octets"], password_hash=hashed
+        )
+        obj.refresh_from_db()
+
+    @admin.action(description="Suspend: refuse logins, end sessions")
+    def suspend(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> None:
+        for mailbox in queryset:
+            self.act(request, lambda mailbox=mailbox: self.do_suspend(request, mailbox))  # type: ignore[misc]
+
+    @admin.action(description="Resume")
+    def resume(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> None:
+        for mailbox in queryset:
+            self.act(request, lambda mailbox=mailbox: self.do_resume(request, mailbox))  # type: ignore[misc]
+
+    def do_suspend(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        services.suspend_mailbox(mailbox.address)
+        return f"{mailbox} is suspended; its mail is still taken."
+
+    def do_resume(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        services.resume_mailbox(mailbox.address)
+        return f"{mailbox} is active."
+
+    def do_remove(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        services.remove_mailbox(mailbox.address)
+        return f"{mailbox} is removed."
+
+    @admin.display(description="Used", ordering="usage__used_octets")
+    def used(self, mailbox: Mailbox) -> SafeString:
+        return usage_bar(mailbox.usage.used_octets, mailbox.quota_octets)
+
+    @admin.display(description="State", ordering="state")
+    def state_badge(self, mailbox: Mailbox) -> SafeString:
+        return badge(mailbox.state, TONES.get(mailbox.state, "plain"))
+
+    @admin.display(description="Last login", ordering="login_at")
+    def last_login(self, mailbox: Any) -> Any:
+        return mailbox.login_at or "never"
+
+    @admin.display(description="Account")
+    def owner(self, mailbox: Any) -> str:
+        try:
+            refuse_foreign_account(mailbox.seen_by, mailbox.user)
+        except DirectoryError:
+            return "another account"
+        return str(mailbox.user.email)

@@ -1,0 +1,255 @@
+"""Who may see and change what in the admin: the one class that every admin of ours is made from.
+
+Superusers see all. Other staff are domain administrators: they see what hangs on the domains they administer, by the
+look-ups that the class names in `scope`, and nothing else: not in lists, choices, filters, autocompletion, history,
+inlines or actions, since all of these start from `get_queryset` here. Django's own permission tables play no part.
+
+Changes go through services. What a service refuses (DirectoryError) is shown in the form like any other mistake; the
+transaction that the admin had begun is rolled back.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import RelatedOnlyFieldListFilter
+from django.contrib.admin.utils import get_model_from_relation
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Model, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from unfold.admin import ModelAdmin, TabularInline
+
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Domain, User
+
+VIEW, ADD, CHANGE, DELETE, ACT = "view", "add", "change", "delete", "act"
+EVERYTHING = frozenset({VIEW, ADD, CHANGE, DELETE, ACT})
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A button above a row's form. The admin's method `do_NAME(request, row)` does it and says what was done.
+
+    `shown` tells whether it fits the row; `confirm` is asked first.
+    """
+
+    name: str
+    label: str
+    icon: str
+    confirm: str = ""
+    shown: Callable[[Any], bool] = lambda row: True
+    superusers_only: bool = False
+
+
+def scope_of(request: HttpRequest) -> frozenset[int] | None:
+    """The ids of the domains that the person administers, with those domains' other names; None for all."""
+    user = request.user
+    if not isinstance(user, User) or not (user.is_active and user.is_staff):
+        return frozenset()
+    if user.is_superuser:
+        return None
+    if not hasattr(request, "_scope"):
+        administered = Q(administrators=user) | Q(alias_of__administrators=user)
+        live = Domain.objects.exclude(state=Domain.State.REMOVED)
+        request._scope = frozenset(live.filter(administered).values_list("pk", flat=True))  # type: ignore[attr-defined]
+    return request._scope  # type: ignore[attr-defined,no-any-return]
+
+
+class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A form that shows what a service has refused."""
+
+    refusal = ""
+
+    def clean(self) -> dict[str, Any] | None:
+        data = super().clean()
+        if self.refusal:
+            raise ValidationError(self.refusal)
+        return data
+
+
+class ScopedFilter(RelatedOnlyFieldListFilter):
+    """A filter by a related row that offers only rows which the person may see."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        related = get_model_from_relation(field)
+        rows = model_admin.visible(request, related)
+        used = model_admin.get_queryset(request).order_by().values(field.name)
+        return [(row.pk, str(row)) for row in rows.filter(pk__in=used)]
+
+
+class ScopedRules:
+    """What ScopedAdmin and ScopedInline share."""
+
+    # Look-ups from the model to Domain; a row is in scope when one of them leads to a domain of the person's.
+    scope: Sequence[str] = ()
+    superusers_may: frozenset[str] = EVERYTHING
+    domain_administrators_may: frozenset[str] = frozenset()
+
+    def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Those of the rows that the person may know of."""
+        domains = scope_of(request)
+        if domains is None:
+            return rows
+        if not self.scope or not domains:
+            return rows.none()
+        condition = Q()
+        for lookup in self.scope:
+            condition |= Q(**{f"{lookup}__in": domains})
+        # By ids, since a join over many rows would give each of them several times.
+        return rows.filter(pk__in=rows.model._default_manager.filter(condition).order_by().values("pk"))
+
+    def allows(self, request: HttpRequest, what: str) -> bool:
+        domains = scope_of(request)
+        if domains is None:
+            return what in self.superusers_may
+        return bool(domains) and what in self.domain_administrators_may
+
+    def visible(self, request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
+        """The rows of any model that the person may see, by that model's own admin; none when it has no admin."""
+        admin = self.admin_site._registry.get(model)  # type: ignore[attr-defined]
+        if not isinstance(admin, ScopedAdmin) or not admin.allows(request, VIEW):
+            return model._default_manager.none()
+        return admin.get_queryset(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return self.in_scope(request, super().get_queryset(request))  # type: ignore[misc]
+
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> QuerySet[Any]:
+        """The choices of a foreign key or many-to-many field."""
+        rows = self.visible(request, db_field.remote_field.model)
+        narrowed = super().get_field_queryset(db, db_field, request)  # type: ignore[misc]
+        return rows if narrowed is None else narrowed.filter(pk__in=rows.order_by().values("pk"))
+
+
+class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
+    """`prepare` may do what takes long (hashing, making keys) before the transaction of a POST begins."""
+
+    form = ServiceForm
+    compressed_fields = True
+    list_per_page = 50
+    actions: Sequence[Any] = ()
+    verbs: Sequence[Verb] = ()
+    change_form_outer_before_template = "admin/verbs.html"
+
+    def prepare(self, request: HttpRequest, object_id: str | None) -> None:
+        """Raises DirectoryError to have the form shown again."""
+
+    def changeform_view(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> HttpResponse:
+        request.verbs = self._verbs(request, object_id)  # type: ignore[attr-defined]
+        if request.method != "POST":
+            return super().changeform_view(request, object_id, *args, **kwargs)
+        try:
+            self.prepare(request, object_id)
+            return super().changeform_view(request, object_id, *args, **kwargs)
+        except DirectoryError as error:
+            # Rolled back. Once more, with the refusal as a mistake in the form, so that nothing typed is lost.
+            request.refusal = str(error)  # type: ignore[attr-defined]
+            return super().changeform_view(request, object_id, *args, **kwargs)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type(form.__name__, (form,), {"refusal": getattr(request, "refusal", ""), "request": request})
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Without Django's own deletion, which knows no services."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_do"
+        view = self.admin_site.admin_view(self.verb_view)
+        return [path("<path:object_id>/do/<slug:verb>/", view, name=name), *super().get_urls()]
+
+    def verb_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
+        """Does what a button says, by POST alone, and goes back to where it was."""
+        row = self.find(request, object_id)
+        chosen = next((one for one in self.verbs if one.name == verb), None)
+        if row is None or chosen is None:
+            raise Http404
+        if not self.allows_verb(request, chosen):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        self.act(request, lambda: getattr(self, f"do_{verb}")(request, row))
+        page = "change" if self.find(request, object_id) else "changelist"
+        arguments = [object_id] if page == "change" else []
+        return HttpResponseRedirect(
+            reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}", args=arguments)
+        )
+
+    def act(self, request: HttpRequest, do: Callable[[], str | None]) -> None:
+        """Does something and tells the person what came of it."""
+        try:
+            text = do()
+        except DirectoryError as error:
+            messages.error(request, str(error))
+        else:
+            if text:
+                messages.success(request, text)
+
+    def allows_verb(self, request: HttpRequest, verb: Verb) -> bool:
+        return self.allows(request, ACT) and (scope_of(request) is None or not verb.superusers_only)
+
+    def _verbs(self, request: HttpRequest, object_id: Any) -> list[tuple[Verb, str]]:
+        """The buttons of a row's page with what they post to."""
+        row = self.find(request, object_id) if object_id and self.verbs else None
+        if row is None:
+            return []
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_do"
+        return [
+            (verb, reverse(name, args=[object_id, verb.name]))
+            for verb in self.verbs
+            if verb.shown(row) and self.allows_verb(request, verb)
+        ]
+
+    def find(self, request: HttpRequest, object_id: Any) -> Any:
+        """The row, when the person may see it; None else."""
+        return self.get_object(request, str(object_id))
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._permits(request, VIEW, obj) or self._permits(request, CHANGE, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.allows(request, ADD)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._permits(request, CHANGE, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._permits(request, DELETE, obj)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.allows(request, VIEW)
+
+    def _permits(self, request: HttpRequest, what: str, obj: Any) -> bool:
+        if not self.allows(request, what):
+            return False
+        if obj is None or scope_of(request) is None:
+            return True
+        return self.get_queryset(request).filter(pk=obj.pk if isinstance(obj, Model) else obj).exists()
+
+
+class ScopedInline(ScopedRules, TabularInline):  # type: ignore[misc]
+    """Rows below one that the person may see; with `scope`, those of them that are in it."""
+
+    extra = 0
+    tab = False
+
+    def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return super().in_scope(request, rows) if self.scope else rows
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.allows(request, VIEW)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.allows(request, ADD)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.allows(request, CHANGE)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.allows(request, DELETE)

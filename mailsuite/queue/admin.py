@@ -1,0 +1,266 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, Max, Min, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from mailsuite.directory.admin.fields import badge, password_field
+from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, ScopedInline, ServiceForm, Verb
+from mailsuite.queue import routes
+from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient, Route
+
+TONES = {"queued": "plain", "delivered": "good", "relayed": "good", "failed": "bad", "dropped": "waiting"}
+OPEN = Q(recipients__settled_at=None)
+
+
+class RecipientInline(ScopedInline):
+    model = QueuedRecipient
+    hide_title = True
+    superusers_may = domain_administrators_may = frozenset({VIEW})
+    fields = readonly_fields = ("forward_path", "state_badge", "attempt_count", "next_attempt_at", "last_reply")
+    verbose_name_plural = "recipients"
+
+    @admin.display(description="State")
+    def state_badge(self, recipient: QueuedRecipient) -> SafeString:
+        return badge(recipient.state, TONES.get(recipient.state, "plain"))
+
+
+class SettledFilter(admin.SimpleListFilter):
+    """Shows what still waits unless asked for the rest."""
+
+    title, parameter_name = "state", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("held", "held"), ("settled", "settled"), ("all", "all")]
+
+    def choices(self, changelist: Any) -> Any:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "waiting"}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "held":
+                return queryset.filter(settled_at=None).exclude(held_at=None)
+            case "settled":
+                return queryset.exclude(settled_at=None)
+            case "all":
+                return queryset
+        return queryset.filter(settled_at=None)
+
+
+def _services() -> Any:
+    from mailsuite.queue import services
+
+    return services
+
+
+def _open(message: QueuedMessage) -> bool:
+    return message.settled_at is None
+
+
+@admin.register(QueuedMessage)
+class QueuedMessageAdmin(ScopedAdmin):
+    """What is on its way out. Nothing is edited; the buttons and actions are the queue's services."""
+
+    scope = ("domain",)
+    superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
+    list_display = ("queue_id", "sender", "to", "state_badge", "created_at", "next_try", "last_reply")
+    list_filter = (SettledFilter, ("domain", ScopedFilter))
+    search_fields = ("reverse_path", "recipients__forward_path", "recipients__destination")
+    ordering = ("-id",)
+    inlines = (RecipientInline,)
+    fields = (
+        "queue_id",
+        "sender",
+        "subject",
+        "size_octets",
+        "created_at",
+        "expires_at",
+        "state_badge",
+        "hold_reason",
+        "story",
+    )
+    actions = ("retry", "hold", "release", "fail", "drop")
+    verbs: Sequence[Verb] = (
+        Verb("retry", "Retry now", "refresh", "", _open),
+        Verb("hold", "Hold", "pause", "", lambda m: _open(m) and m.held_at is None),
+        Verb("release", "Release", "play_arrow", "", lambda m: _open(m) and m.held_at is not None),
+        Verb("fail", "Fail with bounce", "undo", "Give up on all recipients and tell the sender?", _open),
+        Verb("drop", "Drop", "delete", "Give up on all recipients without telling anybody?", _open),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[QueuedMessage]:
+        rows = super().get_queryset(request).select_related("content").defer("content__header", "content__envelope")
+        rows = rows.defer(
+            "content__body_structure", "content__body", "content__parts", "content__header", "content__envelope"
+        )
+        return rows.annotate(  # type: ignore[no-any-return]
+            recipient_total=Count("recipients"),
+            first_recipient=Min("recipients__forward_path"),
+            due_at=Min("recipients__next_attempt_at", filter=OPEN),
+            reply=Max("recipients__last_reply", filter=OPEN),
+        )
+
+    def do_retry(self, request: HttpRequest, message: QueuedMessage) -> str:
+        _services().retry([message.pk])
+        return f"{message} is tried again now."
+
+    def do_hold(self, request: HttpRequest, message: QueuedMessage) -> str:
+        _services().hold([message.pk], f"by {request.user}")
+        return f"{message} is held."
+
+    def do_release(self, request: HttpRequest, message: QueuedMessage) -> str:
+        _services().release([message.pk])
+        return f"{message} goes on."
+
+    def do_fail(self, request: HttpRequest, message: QueuedMessage) -> str:
+        _services().fail([message.pk], str(request.user))
+        return f"{message} has failed; its sender is told."
+
+    def do_drop(self, request: HttpRequest, message: QueuedMessage) -> str:
+        _services().drop([message.pk], str(request.user))
+        return f"{message} is dropped."
+
+    @admin.action(description="Retry now")
+    def retry(self, request: HttpRequest, queryset: QuerySet[QueuedMessage]) -> None:
+        self._all(request, queryset, _services().retry, "tried again now")
+
+    @admin.action(description="Hold")
+    def hold(self, request: HttpRequest, queryset: QuerySet[QueuedMessage]) -> None:
+        self._all(request, queryset, lambda ids: _services().hold(ids, f"by {request.user}"), "held")
+
+    @admin.action(description="Release")
+    def release(self, request: HttpRequest, queryset: QuerySet[QueuedMessage]) -> None:
+        self._all(request, queryset, _services().release, "released")
+
+    @admin.action(description="Fail with bounce")
+    def fail(self, request: HttpRequest, queryset: QuerySet[QueuedMessage]) -> None:
+        self._all(request, queryset, lambda ids: _services().fail(ids, str(request.user)), "failed, their senders told")
+
+    @admin.action(description="Drop without bounce")
+    def drop(self, request: HttpRequest, queryset: QuerySet[QueuedMessage]) -> None:
+        self._all(request, queryset, lambda ids: _services().drop(ids, str(request.user)), "dropped")
+
+    def _all(
+        self, request: HttpRequest, queryset: QuerySet[QueuedMessage], do: Callable[[list[int]], object], done: str
+    ) -> None:
+        ids = list(queryset.filter(settled_at=None).values_list("pk", flat=True))
+
+        def run() -> str:
+            do(ids)
+            return f"Messages {done}: {len(ids)}."
+
+        self.act(request, run)
+
+    @admin.display(description="Queue id", ordering="id")
+    def queue_id(self, message: QueuedMessage) -> SafeString:
+        return format_html('<code class="ms-id">{}</code>', message.reference)
+
+    @admin.display(description="Sender", ordering="reverse_path")
+    def sender(self, message: QueuedMessage) -> str:
+        return message.reverse_path or "<>"
+
+    @admin.display(description="To")
+    def to(self, message: Any) -> str:
+        more = message.recipient_total - 1
+        return f"{message.first_recipient or ''}{f' and {more} more' if more > 0 else ''}"
+
+    @admin.display(description="Subject")
+    def subject(self, message: QueuedMessage) -> str:
+        return message.content.subject
+
+    @admin.display(description="State")
+    def state_badge(self, message: QueuedMessage) -> SafeString:
+        if message.settled_at:
+            return badge("settled", "good")
+        if message.held_at:
+            return badge("held", "waiting")
+        return badge("waiting", "plain")
+
+    @admin.display(description="Next try", ordering="due_at")
+    def next_try(self, message: Any) -> Any:
+        if message.settled_at or message.held_at or message.due_at is None:
+            return ""
+        return "now" if message.due_at <= timezone.now() else message.due_at
+
+    @admin.display(description="Last reply")
+    def last_reply(self, message: Any) -> str:
+        return (message.reply or "")[:100]
+
+    @admin.display(description="Story")
+    def story(self, message: QueuedMessage) -> SafeString | str:
+        if message.story_id is None:
+            return "forgotten"
+        url = reverse("admin:trace_story_change", args=[message.story_id])
+        return format_html('<a href="{}">the whole way of this message</a>', url)
+
+
+@admin.register(DeliveryAttempt)
+class DeliveryAttemptAdmin(ScopedAdmin):
+    scope = ("recipient__message__domain",)
+    superusers_may = domain_administrators_may = frozenset({VIEW})
+    list_display = ("started_at", "recipient", "remote_host", "outcome_badge", "code", "reply_text")
+    list_filter = ("outcome",)
+    search_fields = ("recipient__forward_path", "remote_host")
+    ordering = ("-started_at",)
+    fields = (
+        *("recipient", "started_at", "ended_at", "remote_host", "remote_address", "tls", "outcome_badge"),
+        *("code", "enhanced_code", "reply", "dialog"),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DeliveryAttempt]:
+        return super().get_queryset(request).select_related("recipient")
+
+    @admin.display(description="Outcome", ordering="outcome")
+    def outcome_badge(self, attempt: DeliveryAttempt) -> SafeString:
+        return badge(attempt.outcome or "under way", TONES.get(attempt.outcome, "waiting"))
+
+    @admin.display(description="Reply")
+    def reply_text(self, attempt: DeliveryAttempt) -> str:
+        return attempt.reply[:100]
+
+
+class RouteForm(ServiceForm):
+    new_password = password_field("Kept encrypted. Leave empty to keep what is set.")
+
+    class Meta:
+        model = Route
+        fields = ["pattern", "scheme", "host", "port", "username", "is_active"]
+        help_texts = {"pattern": "example.org, *.example.org or * for everything."}
+
+    def clean(self) -> dict[str, Any] | None:
+        data = super().clean()
+        if data and data.get("new_password") and not data.get("username"):
+            raise forms.ValidationError("A password needs a user name.")
+        return data
+
+
+@admin.register(Route)
+class RouteAdmin(ScopedAdmin):
+    form = RouteForm
+    list_display = ("pattern", "host", "port", "scheme", "username", "state_badge")
+    search_fields = ("pattern", "host")
+
+    def get_fields(self, request: HttpRequest, obj: Route | None = None) -> list[str]:
+        return ["pattern", "scheme", "host", "port", "username", "new_password", "is_active"]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        fields = ["pattern", "scheme", "host", "port", "username", "is_active"]
+        return super().get_form(request, obj, change=change, **kwargs | {"fields": fields})
+
+    def save_model(self, request: HttpRequest, obj: Route, form: Any, change: bool) -> None:
+        routes.save_route(obj, form.cleaned_data["new_password"] or None)
+
+    def delete_model(self, request: HttpRequest, obj: Route) -> None:
+        routes.remove_route(obj.pattern)
+
+    @admin.display(description="State", ordering="is_active")
+    def state_badge(self, route: Route) -> SafeString:
+        return badge("on", "good") if route.is_active else badge("off", "waiting")

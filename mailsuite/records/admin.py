@@ -1,0 +1,64 @@
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from mailsuite.directory.admin.fields import badge
+from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, Verb
+from mailsuite.records.models import DkimKey
+from mailsuite.records.publishing import dkim_record
+from mailsuite.records.services import activate_key, retire_key
+
+TONES = {"active": "good", "pending": "plain", "published": "plain", "retired": "waiting", "revoked": "bad"}
+
+
+@admin.register(DkimKey)
+class DkimKeyAdmin(ScopedAdmin):
+    scope = ("domain",)
+    superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
+    list_display = ("name", "domain", "algorithm", "state_badge", "seen_in_dns_at")
+    list_filter = ("state", "algorithm", ("domain", ScopedFilter))
+    search_fields = ("selector", "domain__name")
+    fields = (
+        "domain",
+        "selector",
+        "algorithm",
+        "state_badge",
+        "record",
+        "created_at",
+        "activated_at",
+        "seen_in_dns_at",
+    )
+    verbs = (
+        Verb("activate", "Sign with this key", "verified", "", lambda key: key.state != "active"),
+        Verb(
+            "retire", "Stop signing with it", "pause", "Stop signing with this key?", lambda key: key.state == "active"
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DkimKey]:
+        return super().get_queryset(request).select_related("domain").exclude(domain__state="removed")
+
+    def do_activate(self, request: HttpRequest, key: DkimKey) -> str:
+        activate_key(key.pk)
+        return f"Mail of {key.domain} is signed with {key.selector} from now on."
+
+    def do_retire(self, request: HttpRequest, key: DkimKey) -> str:
+        retire_key(key.pk)
+        return f"{key.selector} signs no more. Leave its record in DNS for a week."
+
+    @admin.display(description="Selector", ordering="selector")
+    def name(self, key: DkimKey) -> str:
+        return key.selector
+
+    @admin.display(description="State", ordering="state")
+    def state_badge(self, key: DkimKey) -> SafeString:
+        return badge(key.state, TONES.get(key.state, "plain"))
+
+    @admin.display(description="Record to publish")
+    def record(self, key: DkimKey) -> SafeString:
+        record = dkim_record(key, key.domain.name)
+        return format_html(
+            '<code class="ms-value">{} TXT</code><br><code class="ms-value">{}</code>', record.name, record.value
+        )

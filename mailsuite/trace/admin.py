@@ -1,0 +1,70 @@
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from mailsuite.directory.admin.fields import badge
+from mailsuite.directory.scoping import VIEW, ScopedAdmin, scope_of
+from mailsuite.trace import services
+from mailsuite.trace.models import Story
+
+
+@admin.register(Story)
+class StoryAdmin(ScopedAdmin):
+    """Read only: what happened, happened."""
+
+    superusers_may = domain_administrators_may = frozenset({VIEW})
+    list_display = ("queue_id", "at", "kind_name", "outcome_badge", "sender", "subject_text", "reason")
+    list_filter = ("outcome", "kind")
+    # Words are looked up by mailsuite.trace.services; the field only makes the search box appear.
+    search_fields = ("message_id",)
+    search_help_text = "Queue id, address, Message-ID, day (2026-11-23), domain, refused, or a part of the subject"
+    ordering = ("-id",)
+    show_full_result_count = False
+    fields = ("summary",)
+    change_form_outer_before_template = "admin/story.html"
+
+    def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return services.visible(rows, scope_of(request))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Story], search_term: str
+    ) -> tuple[QuerySet[Story], bool]:
+        if not search_term:
+            return queryset, False
+        return services.matching(queryset, search_term, scope_of(request)), False
+
+    def changeform_view(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> Any:
+        story = self.find(request, object_id) if object_id else None
+        if story is not None:
+            request.story = story  # type: ignore[attr-defined]
+            request.story_lines = services.tell(story, scope_of(request))  # type: ignore[attr-defined]
+            request.story_header = services.header(story)  # type: ignore[attr-defined]
+        return super().changeform_view(request, object_id, *args, **kwargs)
+
+    @admin.display(description="Queue id", ordering="id")
+    def queue_id(self, story: Story) -> SafeString:
+        return format_html('<code class="ms-id">{}</code>', story.reference)
+
+    @admin.display(description="Kind", ordering="kind")
+    def kind_name(self, story: Story) -> str:
+        return story.kind
+
+    @admin.display(description="Outcome", ordering="outcome")
+    def outcome_badge(self, story: Story) -> SafeString:
+        return badge(story.outcome, services.OUTCOME_TONES.get(story.outcome, "plain"))
+
+    @admin.display(description="Sender")
+    def sender(self, story: Story) -> str:
+        return story.reverse_path or "<>"
+
+    @admin.display(description="Subject")
+    def subject_text(self, story: Story) -> str:
+        return story.subject[:80]
+
+    @admin.display(description="Summary")
+    def summary(self, story: Story) -> str:
+        return f"{story.get_kind_display()}, {story.outcome}"

@@ -1,0 +1,40 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from mailsuite.trace import services
+
+
+class Command(BaseCommand):
+    help = (
+        "Tells the story of a message. WORDS are a queue id, an address, a Message-ID, a day (2026-11-23), a domain, "
+        "an outcome (refused), or a part of the subject; all of them must fit."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("words", nargs="+")
+        parser.add_argument("--limit", type=int, default=20)
+
+    def handle(self, *args: Any, words: list[str], limit: int, **options: Any) -> None:
+        stories = services.find(" ".join(f"'{word}'" if " " in word else word for word in words), limit=limit)
+        if not stories:
+            raise CommandError("No message fits. Try fewer words, an address, or a day such as 2026-11-23.")
+        for story in stories[1:]:
+            sender = story.reverse_path or "<>"
+            self.stdout.write(
+                f"{story.reference}  {story.at:%Y-%m-%d %H:%M}  {story.outcome:8}  {sender}  {story.subject}"
+            )
+        if len(stories) > 1:
+            self.stdout.write("")
+        self._tell(stories[0])
+
+    def _tell(self, story: Any) -> None:
+        self.stdout.write(f"{story.reference}  {story.get_kind_display()}  {story.reverse_path or '<>'}")
+        for label, text in (("Subject", story.subject), ("From", story.from_text), ("Message-ID", story.message_id)):
+            if text:
+                self.stdout.write(f"  {label}: {text}")
+        for line in services.tell(story):
+            self.stdout.write(f"{line.at:%Y-%m-%d %H:%M:%S}  {line.title}  {line.text}".rstrip())
+            for detail in line.detail.splitlines():
+                self.stdout.write(f"{'':21}{detail}")

@@ -1,0 +1,246 @@
+"""The story of a message: found by what people know of it, told from first contact to last attempt.
+
+`scope` is the ids of the domains that the asker may know of, or None for all. What a story holds of others is left out:
+a recipient's domain hears nothing of the other recipients, who may have been blind copies.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from mailsuite.directory.models import Domain
+from mailsuite.ids import COUNTER_BITS, EPOCH_MS, from_reference
+from mailsuite.mail.address import AddressError, address_key, normalize_domain
+from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
+from mailsuite.store.models import Content
+from mailsuite.trace.models import Event, Story
+
+Scope = Collection[int] | None
+
+# Words that no index answers are looked for in this much of the past.
+LOOK_BACK = timedelta(days=30)
+FILED_WITHIN = timedelta(minutes=30)
+GOOD, WAITING, BAD, PLAIN = "good", "waiting", "bad", "plain"
+TONES = {
+    "filed": GOOD, "delivered": GOOD, "relayed": GOOD, "fetched": GOOD, "delayed": WAITING, "held": WAITING,
+    "queued": PLAIN, "failed": BAD, "refused": BAD, "dropped": BAD, "bounced": BAD,
+}  # fmt: skip
+OUTCOME_TONES = {"accepted": GOOD, "deferred": WAITING, "refused": BAD}
+FACTS = {
+    "listener": "Listener", "helo": "Greeting", "tls": "TLS", "user": "Signed in as", "signed_by": "Signed with",
+    "reply": "Reply",
+}  # fmt: skip
+# Told by events, of which each reader sees their own.
+HIDDEN_FACTS = {"recipients"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that happened. `kind` is its word, `detail` lines of small print such as the dialog with a peer."""
+
+    at: datetime
+    kind: str
+    title: str
+    text: str = ""
+    detail: str = ""
+    tone: str = PLAIN
+
+
+def find(words: str, scope: Scope = None, limit: int = 50) -> list[Story]:
+    """The newest stories that fit all of the words: see `matching`."""
+    return list(matching(Story.objects.using("reader").all(), words, scope)[:limit])
+
+
+def matching(stories: QuerySet[Story], words: str, scope: Scope = None) -> QuerySet[Story]:
+    """Those of the stories that fit all of the words, newest first.
+
+    A word is a queue id, an address, a Message-ID, a hosted domain, a day (2026-11-23), an IP address or network's
+    beginning, an outcome or kind (refused, inbound), or a part of the subject or sender.
+    """
+    stories, parts = visible(stories, scope), _split(words)
+    for part in parts:
+        stories = stories.filter(_condition(part, scope))
+    if parts and not any(_is_indexed(part) for part in parts):
+        stories = stories.filter(pk__gte=_first_id(datetime.now(UTC) - LOOK_BACK))
+    return stories.order_by("-pk")
+
+
+def visible(stories: QuerySet[Story], scope: Scope) -> QuerySet[Story]:
+    """The stories that one of the scope's domains sent, or has an event in."""
+    if scope is None:
+        return stories
+    ids = Event.objects.filter(domain__in=scope).values("story_id")
+    return stories.filter(Q(sender_domain__in=scope) | Q(pk__in=ids))
+
+
+def tell(story: Story, scope: Scope = None) -> list[Line]:
+    """The whole way of the message as lines in order of time."""
+    lines = [_beginning(story)]
+    for event in _events(story, scope):
+        tone = TONES.get(event.kind, PLAIN)
+        title = f"{event.kind} {event.address}".strip()
+        detail = event.reason if event.reason and event.reason not in event.text else ""
+        lines.append(Line(event.at, event.kind, title, event.text, detail, tone))
+    lines += [_attempt(attempt) for attempt in _attempts(story, scope)]
+    return sorted(lines, key=lambda line: line.at)
+
+
+def header(story: Story) -> str:
+    """The message's header block as text; "" when it is gone or too large to be kept in a row."""
+    first, last = _near(story)
+    contents = Content.objects.using("reader").filter(pk__gte=first, pk__lt=last, message_id=story.message_id)
+    own = contents.filter(Q(messages__story_id=story.pk) | Q(queued__story_id=story.pk))
+    block = own.values_list("header", flat=True).first()
+    return bytes(block).decode(errors="replace") if block else ""
+
+
+def facts(story: Story) -> list[tuple[str, str]]:
+    """What is known of the connection, the checks and the signing, as label and text."""
+    try:
+        data: dict[str, Any] = json.loads(story.data)
+    except ValueError:
+        return []
+    if not isinstance(data, dict):
+        return []
+    return [
+        (FACTS.get(name, name.replace("_", " ").capitalize()), _plain(value))
+        for name, value in data.items()
+        if name not in HIDDEN_FACTS and value
+    ]
+
+
+def _events(story: Story, scope: Scope) -> QuerySet[Event]:
+    events = Event.objects.using("reader").filter(story_id=story.pk).order_by("pk")
+    if scope is None:
+        return events
+    # The sender's side may know where its own mail went, other hosts included; a recipient's side its own part alone.
+    own = Q(domain__in=scope)
+    return events.filter(own | Q(domain=None) if story.sender_domain_id in scope else own)
+
+
+def _attempts(story: Story, scope: Scope) -> QuerySet[DeliveryAttempt]:
+    first, last = _near(story)
+    attempts = DeliveryAttempt.objects.using("reader").filter(
+        recipient__message__gte=first, recipient__message__lt=last, recipient__message__story_id=story.pk
+    )
+    if scope is not None:
+        attempts = attempts.filter(recipient__message__domain__in=scope)
+    return attempts.select_related("recipient").order_by("started_at")
+
+
+def _beginning(story: Story) -> Line:
+    where = story.client_address and f" from {story.client_name or 'a client'} [{story.client_address}]"
+    verb = {"accepted": "Accepted", "refused": "Refused", "deferred": "Deferred"}.get(story.outcome, story.outcome)
+    detail = "\n".join(f"{label}: {text}" for label, text in facts(story))
+    return Line(
+        story.at, story.outcome, f"{verb}{where}", story.reason, detail, OUTCOME_TONES.get(story.outcome, PLAIN)
+    )
+
+
+def _attempt(attempt: DeliveryAttempt) -> Line:
+    host = attempt.remote_host or "no host reached"
+    peer = f"{host} [{attempt.remote_address}]" if attempt.remote_address else host
+    took = f" after {(attempt.ended_at - attempt.started_at).total_seconds():.1f} s" if attempt.ended_at else ""
+    detail = "\n".join(filter(None, (attempt.tls and f"TLS: {attempt.tls}", attempt.dialog)))
+    return Line(
+        attempt.started_at,
+        "attempt",
+        f"tried {attempt.recipient.forward_path} at {peer}{took}",
+        attempt.reply or ("no answer yet" if attempt.ended_at is None else ""),
+        detail,
+        TONES.get(attempt.outcome, PLAIN),
+    )
+
+
+def _split(words: str) -> list[str]:
+    try:
+        return shlex.split(words)
+    except ValueError:
+        return words.split()
+
+
+def _condition(word: str, scope: Scope) -> Q:
+    """What a word asks for."""
+    if (number := from_reference(word)) is not None:
+        queued = QueuedMessage.objects.filter(pk=number).values("story_id")
+        return Q(pk=number) | Q(pk__in=queued)
+    if day := _day(word):
+        first = datetime.combine(day, time(), UTC)
+        return Q(pk__gte=_first_id(first), pk__lt=_first_id(first + timedelta(days=1)))
+    if word.lower() in Story.Outcome.values:
+        return Q(outcome=word.lower())
+    if word.lower() in Story.Kind.values:
+        return Q(kind=word.lower())
+    if "@" in word.strip("<>") and not word.startswith("@"):
+        return _address_condition(word, scope)
+    if domain := _domain(word.removeprefix("@")):
+        events = Event.objects.filter(domain=domain).values("story_id")
+        return Q(sender_domain=domain) | Q(pk__in=_own(events, scope))
+    return Q(subject__icontains=word) | Q(reverse_path__icontains=word) | Q(client_address__startswith=word)
+
+
+def _address_condition(word: str, scope: Scope) -> Q:
+    """An address that sent or was sent to, or a Message-ID, which has the same shape."""
+    bare = word.strip("<>")
+    condition = Q(message_id__in=[bare, f"<{bare}>"])
+    try:
+        key = address_key(bare)
+    except AddressError:
+        return condition
+    events = Event.objects.filter(address_key=key).values("story_id")
+    return condition | Q(sender_key=key) | Q(pk__in=_own(events, scope))
+
+
+def _own(events: Any, scope: Scope) -> Any:
+    """To find a story by a recipient that one may not see would tell of it."""
+    return (
+        events if scope is None else events.filter(Q(domain__in=scope) | Q(domain=None, story__sender_domain__in=scope))
+    )
+
+
+def _is_indexed(word: str) -> bool:
+    """Whether an index leads from the word to a few stories."""
+    return from_reference(word) is not None or "@" in word.strip("<>")[1:] or _day(word) is not None
+
+
+def _day(word: str) -> date | None:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", word):
+        return None
+    try:
+        return date.fromisoformat(word)
+    except ValueError:
+        return None
+
+
+def _domain(word: str) -> Domain | None:
+    try:
+        return Domain.objects.filter(name=normalize_domain(word)).first()
+    except AddressError:
+        return None
+
+
+def _near(story: Story) -> tuple[int, int]:
+    """The ids that rows written with the story can have: they ascend with time, and no index leads from it to them."""
+    return _first_id(story.at - FILED_WITHIN), _first_id(story.at + FILED_WITHIN)
+
+
+def _first_id(moment: datetime) -> int:
+    """The lowest id that can have been drawn at the moment (mailsuite.ids)."""
+    return max(0, int(moment.timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS
+
+
+def _plain(value: Any) -> str:
+    match value:
+        case dict():
+            return ", ".join(f"{name.replace('_', ' ')} {_plain(item)}" for name, item in value.items())
+        case list():
+            return ", ".join(map(_plain, value))
+        case bool():
+            return "yes" if value else "no"
+    return str(value)

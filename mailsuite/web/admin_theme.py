@@ -1,0 +1,70 @@
+"""The looks of the admin (django-unfold): names, colours, and the sidebar."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
+
+
+def _item(title: str, icon: str, name: str, *, superusers_only: bool = False) -> dict[str, Any]:
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{name}")}
+    return item | ({"permission": _is_superuser} if superusers_only else {})
+
+
+def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
+    return {"title": title, "separator": title != "Traffic", "items": list(items)}
+
+
+# Teal, evenly spaced in lightness so that text on it stays readable in both themes.
+PRIMARY = {
+    "50": "oklch(98% .014 185)", "100": "oklch(95% .04 183)", "200": "oklch(91% .08 181)", "300": "oklch(85% .11 182)",
+    "400": "oklch(76% .12 184)", "500": "oklch(66% .11 187)", "600": "oklch(54% .09 188)", "700": "oklch(47% .08 189)",
+    "800": "oklch(41% .07 191)", "900": "oklch(36% .06 193)", "950": "oklch(26% .045 195)",
+}  # fmt: skip
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Mailsuite",
+    "SITE_HEADER": "Mailsuite",
+    "SITE_SYMBOL": "mail",
+    "SITE_URL": "/",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "mailsuite.web.dashboard.callback",
+    "COLORS": {"primary": PRIMARY},
+    "STYLES": [lambda request: static("mailsuite/admin.css")],
+    "SCRIPTS": [lambda request: static("mailsuite/admin.js")],
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": [
+            _group(
+                "Traffic",
+                _item("Overview", "dashboard", "index"),
+                _item("Messages", "receipt_long", "trace_story_changelist"),
+                _item("Queue", "schedule_send", "queue_queuedmessage_changelist"),
+                _item("Delivery attempts", "swap_vert", "queue_deliveryattempt_changelist"),
+            ),
+            _group(
+                "Directory",
+                _item("Domains", "language", "directory_domain_changelist"),
+                _item("Mailboxes", "inbox", "directory_mailbox_changelist"),
+                _item("Aliases", "alt_route", "directory_alias_changelist"),
+                _item("Accounts", "group", "directory_user_changelist"),
+                _item("App passwords", "key", "directory_credential_changelist"),
+                _item("Send as", "badge", "directory_sendas_changelist"),
+            ),
+            _group(
+                "Host",
+                _item("Routes", "route", "queue_route_changelist", superusers_only=True),
+                _item("DKIM keys", "verified", "records_dkimkey_changelist"),
+                _item("Logins", "login", "directory_login_changelist"),
+                _item("Throttled logins", "speed", "directory_loginthrottle_changelist", superusers_only=True),
+            ),
+        ],
+    },
+}

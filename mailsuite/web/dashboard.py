@@ -1,0 +1,181 @@
+"""The admin's first page: today's traffic, the queue, and what needs attention, for the domains one may see."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, F, Min, Q, QuerySet
+from django.db.models.functions import TruncHour
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
+from mailsuite.directory.scoping import scope_of
+from mailsuite.ids import COUNTER_BITS, EPOCH_MS
+from mailsuite.queue.models import QueuedMessage
+from mailsuite.records.models import DkimKey
+from mailsuite.trace.models import RefusalCount, Story
+from mailsuite.trace.services import Scope, visible
+
+HOURS = 24
+OLD = timedelta(hours=4)
+NOTICES = 8
+CHART_HEIGHT = 120
+BAR_WIDTH = 22
+GAP = 6
+OUTCOMES = ("accepted", "deferred", "refused")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that needs attention; `tone` is bad or waiting."""
+
+    tone: str
+    text: str
+    url: str
+    action: str
+
+
+def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Adds what the page shows to its context."""
+    scope, now = scope_of(request), timezone.now()
+    hours = _hourly(scope, now)
+    today = Counter[str]()
+    for counts in hours.values():
+        today.update(counts)
+    context.update(
+        {
+            "title": "Overview",
+            "totals": [(outcome, today[outcome], _story_url(outcome)) for outcome in OUTCOMES],
+            "chart": _chart(hours),
+            "queue": _queue(scope, now),
+            "notices": _notices(scope, now),
+            "latest": list(visible(Story.objects.using("reader"), scope).order_by("-pk")[:8]),
+            "is_superuser": scope is None,
+        }
+    )
+    return context
+
+
+def _hourly(scope: Scope, now: datetime) -> dict[datetime, Counter[str]]:
+    """Messages by outcome for each of the last 24 hours."""
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    hours = {this_hour - timedelta(hours=back): Counter[str]() for back in range(HOURS - 1, -1, -1)}
+    first = next(iter(hours))
+    stories = visible(Story.objects.using("reader"), scope).filter(pk__gte=_first_id(first))
+    rows = stories.order_by().annotate(hour=TruncHour("at")).values_list("hour", "outcome").annotate(n=Count("pk"))
+    for hour, outcome, count in rows:
+        if hour in hours:
+            hours[hour][outcome] += count
+    if scope is None:
+        for minute, count in (
+            RefusalCount.objects.using("reader").filter(minute__gte=first).values_list("minute", "count")
+        ):
+            hours[minute.replace(minute=0)]["refused"] += count
+    return hours
+
+
+def _chart(hours: dict[datetime, Counter[str]]) -> dict[str, Any]:
+    """Bars for an inline SVG: each hour's outcomes on top of one another."""
+    highest = max((sum(counts.values()) for counts in hours.values()), default=0) or 1
+    bars = []
+    for position, (hour, counts) in enumerate(hours.items()):
+        top, parts = float(CHART_HEIGHT), []
+        for outcome in OUTCOMES:
+            height = counts[outcome] * CHART_HEIGHT / highest
+            top -= height
+            if height:
+                parts.append({"outcome": outcome, "y": f"{top:.1f}", "height": f"{height:.1f}"})
+        title = f"{hour:%H}:00 – " + ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
+        label = f"{hour:%H}" if position % 3 == 0 else ""
+        bars.append({"x": position * (BAR_WIDTH + GAP), "parts": parts, "title": title, "label": label})
+    return {
+        "bars": bars,
+        "width": HOURS * (BAR_WIDTH + GAP),
+        "height": CHART_HEIGHT,
+        "bar_width": BAR_WIDTH,
+        "highest": highest if any(bar["parts"] for bar in bars) else 0,
+    }
+
+
+def _queue(scope: Scope, now: datetime) -> dict[str, Any]:
+    waiting = _of(QueuedMessage.objects.using("reader").filter(settled_at=None), "domain", scope)
+    counts = waiting.aggregate(
+        total=Count("pk"), held=Count("pk", filter=~Q(held_at=None)), oldest=Min("created_at", filter=Q(held_at=None))
+    )
+    url = reverse("admin:queue_queuedmessage_changelist")
+    return counts | {"url": url, "is_old": bool(counts["oldest"] and now - counts["oldest"] > OLD)}
+
+
+def _notices(scope: Scope, now: datetime) -> list[Notice]:
+    """The most pressing first."""
+    found = [*_queue_notices(scope, now), *_mailbox_notices(scope), *_domain_notices(scope)]
+    if scope is None:
+        blocked = (
+            LoginThrottle.objects.using("reader").filter(blocked_until__gt=now, key__startswith="account:").count()
+        )
+        if blocked:
+            url = reverse("admin:directory_loginthrottle_changelist")
+            found.append(Notice("waiting", f"Accounts under attack by wrong passwords: {blocked}.", url, "Look"))
+    return sorted(found, key=lambda notice: notice.tone)[:NOTICES]
+
+
+def _queue_notices(scope: Scope, now: datetime) -> list[Notice]:
+    old = _of(QueuedMessage.objects.using("reader"), "domain", scope)
+    count = old.filter(settled_at=None, held_at=None, created_at__lt=now - OLD).count()
+    if not count:
+        return []
+    return [
+        Notice(
+            "waiting",
+            f"Messages that wait for more than four hours: {count}.",
+            reverse("admin:queue_queuedmessage_changelist"),
+            "Open the queue",
+        )
+    ]
+
+
+def _mailbox_notices(scope: Scope) -> list[Notice]:
+    mailboxes = _of(Mailbox.objects.using("reader").exclude(state=Mailbox.State.REMOVED), "domain", scope)
+    full = mailboxes.filter(quota_octets__gt=0, usage__used_octets__gte=F("quota_octets") * 9 / 10)
+    return [
+        Notice(
+            "bad",
+            f"{mailbox.address} is nearly full.",
+            reverse("admin:directory_mailbox_change", args=[mailbox.pk]),
+            "Change its quota",
+        )
+        for mailbox in full.order_by("-usage__used_octets")[:NOTICES]
+    ]
+
+
+def _domain_notices(scope: Scope) -> list[Notice]:
+    domains = _of(Domain.objects.using("reader").filter(state=Domain.State.ACTIVE), "pk", scope)
+    if scope is None and not domains.exists():
+        return [Notice("bad", "No domain is hosted yet.", reverse("admin:directory_domain_add"), "Add a domain")]
+    found = []
+    empty = domains.filter(alias_of=None).annotate(n=Count("mailboxes", filter=~Q(mailboxes__state="removed")))
+    for domain in empty.filter(n=0)[:NOTICES]:
+        found.append(
+            Notice("bad", f"{domain} has no mailbox.", reverse("admin:directory_mailbox_add"), "Add a mailbox")
+        )
+    unseen = DkimKey.objects.using("reader").filter(state=DkimKey.State.ACTIVE, seen_in_dns_at=None)
+    unseen = _of(unseen.filter(domain__state=Domain.State.ACTIVE), "domain", scope)
+    for key in unseen.select_related("domain")[:NOTICES]:
+        url = reverse("admin:directory_domain_records", args=[key.domain_id])
+        found.append(Notice("waiting", f"The DNS records of {key.domain} were not seen yet.", url, "Publish and check"))
+    return found
+
+
+def _of(rows: QuerySet[Any], path: str, scope: Scope) -> QuerySet[Any]:
+    return rows if scope is None else rows.filter(**{f"{path}__in": scope})
+
+
+def _story_url(outcome: str) -> str:
+    return f"{reverse('admin:trace_story_changelist')}?outcome__exact={outcome}"
+
+
+def _first_id(moment: datetime) -> int:
+    return max(0, int(moment.timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS

@@ -1,0 +1,39 @@
+// Copy buttons and questions before what can't be undone. Everything else works without scripts.
+(() => {
+    const copy = async (text) => {
+        if (navigator.clipboard && window.isSecureContext) {
+            return navigator.clipboard.writeText(text);
+        }
+        // Plain HTTP by an address other than localhost: browsers keep the clipboard from us but for this old way.
+        const area = document.createElement("textarea");
+        area.value = text;
+        area.style.position = "fixed";
+        area.style.opacity = "0";
+        document.body.append(area);
+        area.select();
+        document.execCommand("copy");
+        area.remove();
+    };
+    document.addEventListener("click", async (event) => {
+        const button = event.target.closest("[data-copy]");
+        if (!button) {
+            return;
+        }
+        event.preventDefault();
+        const label = button.querySelector("[data-label]");
+        const before = label.textContent;
+        try {
+            await copy(document.getElementById(button.dataset.copy).textContent);
+            label.textContent = "Copied";
+        } catch {
+            label.textContent = "Select and copy it yourself";
+        }
+        setTimeout(() => { label.textContent = before; }, 1500);
+    });
+    document.addEventListener("submit", (event) => {
+        const question = event.target.dataset.confirm;
+        if (question && !window.confirm(question)) {
+            event.preventDefault();
+        }
+    });
+})();

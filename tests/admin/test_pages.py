@@ -1,0 +1,192 @@
+"""What a superuser does in the admin, through its forms."""
+
+import pytest
+from django.urls import reverse
+
+from mailsuite.directory import lookup, services
+from mailsuite.directory.models import Alias, Credential, Domain, LoginThrottle, Mailbox, SendAs, User
+from mailsuite.directory.resolution import Kind
+from mailsuite.directory.throttle import NETWORK
+from mailsuite.queue.models import Route
+from mailsuite.queue.routes import route_password
+from mailsuite.records.models import DkimKey
+
+PASSWORD = "correct horse battery"
+
+
+def post(client, name, data=None, *arguments):
+    return client.post(reverse(f"admin:{name}", args=arguments), data or {}, follow=True)
+
+
+def text(response):
+    return response.content.decode()
+
+
+def test_a_domain_is_added_and_its_records_are_shown(as_superuser):
+    response = post(as_superuser, "directory_domain_add", {"name": "Example.org", "default_quota_octets": "1G"})
+    assert response.redirect_chain[-1][0].endswith("/records/")
+    page = text(response)
+    assert all(word in page for word in ("v=spf1 mx -all", "v=DKIM1; k=rsa; p=", "_dmarc.example.org", "data-copy="))
+    assert Domain.objects.get().default_quota_octets == 2**30
+    assert Alias.objects.filter(address="postmaster@example.org").exists()
+    zone = as_superuser.get(response.redirect_chain[-1][0] + "?zone=1")
+    assert b"example.org. 3600 IN MX 10 localhost." in zone.content
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"name": "nodots"}, "no whole domain"),
+        ({"name": "mine.example"}, "already"),
+        ({"name": "new.example", "postmaster": "not an address"}, "be an address"),
+        ({"name": "new.example", "default_quota_octets": "lots"}, "no quota"),
+    ],
+)
+def test_a_refused_domain_is_a_mistake_in_the_form(as_superuser, domains, data, says):
+    count = Domain.objects.count()
+    page = text(post(as_superuser, "directory_domain_add", data))
+    assert says in page and f'value="{data["name"]}"' in page
+    assert Domain.objects.count() == count
+
+
+def test_a_mailbox_is_added_changed_suspended_and_removed(as_superuser, domains):
+    form = {"address": "carol@mine.example", "password": PASSWORD, "name": "Carol", "quota_octets": "5M"}
+    post(as_superuser, "directory_mailbox_add", form)
+    carol = Mailbox.objects.get(address="carol@mine.example")
+    assert (carol.quota_octets, carol.user.name) == (5 * 2**20, "Carol")
+    old = carol.user.password
+    post(as_superuser, "directory_mailbox_change", {"name": "C", "quota_octets": "none", "password": ""}, carol.pk)
+    carol.refresh_from_db()
+    assert (carol.name, carol.quota_octets, User.objects.get(pk=carol.user_id).password) == ("C", 0, old)
+    form = {"name": "C", "quota_octets": "none", "password": "another long password"}
+    post(as_superuser, "directory_mailbox_change", form, carol.pk)
+    assert User.objects.get(pk=carol.user_id).password != old
+    post(as_superuser, "directory_mailbox_do", {}, carol.pk, "suspend")
+    assert Mailbox.objects.get(pk=carol.pk).state == "suspended"
+    post(as_superuser, "directory_mailbox_changelist", {"action": "resume", "_selected_action": [carol.pk]})
+    assert Mailbox.objects.get(pk=carol.pk).state == "active"
+    post(as_superuser, "directory_mailbox_do", {}, carol.pk, "remove")
+    assert lookup.resolve("carol@mine.example").kind is Kind.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"address": "x@unhosted.example", "password": PASSWORD}, "not hosted here"),
+        ({"address": "x@mine.example", "password": "short"}, "too weak"),
+        ({"address": "x@mine.example", "password": ""}, "needs a password"),
+        ({"address": "ann@mine.example", "password": PASSWORD}, "already"),
+        ({"address": "info@mine.example", "password": PASSWORD}, "is an alias"),
+        ({"address": "root@localhost", "password": PASSWORD}, "not hosted here"),
+        ({"address": "", "password": PASSWORD}, "be an address"),
+    ],
+)
+def test_a_refused_mailbox_is_a_mistake_in_the_form(as_superuser, domains, data, says):
+    assert says in text(post(as_superuser, "directory_mailbox_add", data))
+    assert Mailbox.objects.count() == 4
+
+
+def test_nothing_is_changed_by_following_a_link(as_superuser, domains):
+    mailbox = Mailbox.objects.get(address="ann@mine.example")
+    response = as_superuser.get(reverse("admin:directory_mailbox_do", args=[mailbox.pk, "suspend"]))
+    assert response.status_code == 405
+    assert Mailbox.objects.get(pk=mailbox.pk).state == "active"
+
+
+def test_aliases(as_superuser, domains):
+    form = {"address": "team@mine.example", "targets": "ann@mine.example\nx@remote.example", "is_active": "on"}
+    post(as_superuser, "directory_alias_add", form)
+    alias = Alias.objects.get(address="team@mine.example")
+    assert alias.targets.count() == 2 and not alias.members_may_send
+    page = text(post(as_superuser, "directory_alias_change", {"targets": "team@mine.example", "is_active": "on"}, alias.pk))
+    assert "circle" in page and alias.targets.count() == 2
+    post(as_superuser, "directory_alias_change", {"targets": "bob@mine.example"}, alias.pk)
+    alias.refresh_from_db()
+    assert not alias.is_active and alias.targets.get().address == "bob@mine.example"
+    post(as_superuser, "directory_alias_delete", {"post": "yes"}, alias.pk)
+    assert not Alias.objects.filter(pk=alias.pk).exists()
+
+
+def test_routes_keep_their_password_secret(as_superuser):
+    form = {
+        "pattern": "*", "scheme": "smtps", "host": "Smart.example", "port": "465", "username": "me",
+        "new_password": "s3cret", "is_active": "on",
+    }  # fmt: skip
+    post(as_superuser, "queue_route_add", form)
+    route = Route.objects.get()
+    assert (route.host, route_password(route)) == ("smart.example", "s3cret")
+    page = text(as_superuser.get(reverse("admin:queue_route_change", args=[route.pk])))
+    assert "s3cret" not in page and route.password not in page
+    post(as_superuser, "queue_route_change", form | {"new_password": "", "port": "587"}, route.pk)
+    route.refresh_from_db()
+    assert (route.port, route_password(route)) == (587, "s3cret")
+
+
+def test_accounts(as_superuser, superuser, domains):
+    form = {"email": "new@localhost", "password": PASSWORD, "name": "New", "is_staff": "on"}
+    post(as_superuser, "directory_user_add", form)
+    user = User.objects.get(email="new@localhost")
+    assert (user.is_staff, user.is_superuser, user.is_active) == (True, False, True)
+    page = text(post(as_superuser, "directory_user_change", {"is_active": "on"}, superuser.pk))
+    assert "last superuser" in page and User.objects.get(pk=superuser.pk).is_superuser
+    post(as_superuser, "directory_user_change", {"name": "Newer", "password": "another long password"}, user.pk)
+    changed = User.objects.get(pk=user.pk)
+    assert not changed.is_active and changed.credential_version == user.credential_version + 1
+
+
+def test_app_passwords_are_shown_once_and_revoked(as_superuser, domains):
+    ann = User.objects.get(email="ann@mine.example")
+    page = text(post(as_superuser, "directory_credential_add", {"user": ann.pk, "label": "phone", "scopes": ["imap"]}))
+    row = Credential.objects.get()
+    assert row.scopes == "imap" and "it is shown only now" in page
+    assert row.digest not in text(as_superuser.get(reverse("admin:directory_credential_change", args=[row.pk])))
+    post(as_superuser, "directory_credential_do", {}, row.pk, "revoke")
+    row.refresh_from_db()
+    assert row.revoked_at
+
+
+def test_send_as(as_superuser, domains):
+    ann = User.objects.get(email="ann@mine.example")
+    post(as_superuser, "directory_sendas_add", {"user": ann.pk, "address": "@theirs.example"})
+    assert lookup.may_send_as(ann.pk, "anyone@theirs.example")
+    post(as_superuser, "directory_sendas_delete", {"post": "yes"}, SendAs.objects.get().pk)
+    assert not lookup.may_send_as(ann.pk, "anyone@theirs.example")
+
+
+def test_dkim_keys_show_their_public_half_alone(as_superuser, domains):
+    key = DkimKey.objects.get(domain=domains["mine.example"], algorithm="ed25519")
+    page = text(as_superuser.get(reverse("admin:records_dkimkey_change", args=[key.pk])))
+    assert key.selector in page and key.private_key[:40] not in page
+    post(as_superuser, "records_dkimkey_do", {}, key.pk, "activate")
+    assert [one.algorithm for one in lookup.dkim_keys("mine.example")] == ["rsa", "ed25519"]
+
+
+def test_a_throttle_is_lifted(as_superuser, django_user_model):
+    from django.utils import timezone
+
+    row = LoginThrottle.objects.create(
+        key="net:192.0.2.1",
+        failures=NETWORK.allowed + 5,
+        window_started_at=timezone.now(),
+        blocked_until=timezone.now(),
+    )
+    post(as_superuser, "directory_loginthrottle_do", {}, row.pk, "lift")
+    assert not LoginThrottle.objects.exists()
+
+
+def test_the_first_page_says_what_needs_attention(as_superuser):
+    assert "No domain is hosted yet" in text(as_superuser.get(reverse("admin:index")))
+    services.add_domain("example.org", key_pairs=[])
+    assert "has no mailbox" in text(as_superuser.get(reverse("admin:index")))
+
+
+def test_passwords_changed_by_djangos_own_forms_count(as_superuser, superuser):
+    form = {
+        "old_password": PASSWORD,
+        "new_password1": "another long password",
+        "new_password2": "another long password",
+    }
+    post(as_superuser, "password_change", form)
+    changed = User.objects.get(pk=superuser.pk)
+    assert changed.check_password("another long password")
+    assert changed.credential_version > superuser.credential_version
