@@ -2,14 +2,21 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from smtpd_service.inbound.admission import Admission
 from smtpd_service.inbound.dialog import Terms
 from smtpd_service.inbound.reception import Surroundings
-from smtpd_service.inbound.server import ENDING_SECONDS, HANDSHAKE_SECONDS, Listener, Receiver
+from smtpd_service.inbound.server import ENDING_SECONDS, HANDSHAKE_SECONDS, Listener, Receiver, client_address
+
+logger = logging.getLogger(__name__)
+
+ACCEPTED_AT_ONCE = 50
+PAUSE_SECONDS = 0.2
 
 
 def make_listeners(
@@ -31,32 +38,91 @@ def make_listeners(
     }
 
 
-async def listen(
-    listeners: Mapping[str, Listener], sockets: Mapping[str, Sequence[socket.socket]]
-) -> list[asyncio.Server]:
-    """Serve the sockets, by the name of their listener."""
+class Door(Protocol):
+    """What accepts connections until it is closed."""
+
+    def close(self) -> None: ...
+
+
+async def listen(listeners: Mapping[str, Listener], sockets: Mapping[str, Sequence[socket.socket]]) -> list[Door]:
+    """Serve the listening, non-blocking sockets, by the name of their listener."""
     loop = asyncio.get_running_loop()
-    hostname = next(iter(listeners.values())).surroundings.hostname
-    Receiver.prepare(loop, hostname)
-    servers = []
+    Receiver.prepare(loop, next(iter(listeners.values())).surroundings.hostname)
+    doors: list[Door] = []
     for name, listener in listeners.items():
         for sock in sockets.get(name, ()):
-            servers.append(await _serve(loop, listener, sock))
-    return servers
+            doors.append(TlsDoor(listener, loop, sock) if listener.implicit_tls else await _serve(listener, loop, sock))
+    return doors
 
 
-async def _serve(loop: asyncio.AbstractEventLoop, listener: Listener, sock: socket.socket) -> asyncio.Server:
-    if listener.implicit_tls:
-        return await loop.create_server(
-            lambda: Receiver(listener, loop), sock=sock, ssl=listener.tls, ssl_handshake_timeout=HANDSHAKE_SECONDS
-        )
+async def _serve(listener: Listener, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Door:
     return await loop.create_server(lambda: Receiver(listener, loop), sock=sock)
 
 
-async def close(servers: Sequence[asyncio.Server], admission: Admission) -> None:
+class TlsDoor:
+    """Accepts for a listener of implicit TLS. The loop's own server would show us a client only after its handshake,
+    which is what costs: here it is counted first."""
+
+    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        self._listener, self._loop, self._socket = listener, loop, sock
+        self._handshakes: set[asyncio.Task[None]] = set()
+        sock.setblocking(False)
+        loop.add_reader(sock, self._accept)
+
+    def close(self) -> None:
+        """Accept no more."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+        for task in self._handshakes:
+            task.cancel()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                connection, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # No descriptor is free: connections that end will free some.
+                logger.error("can't accept: %s", error)
+                self._loop.remove_reader(self._socket)
+                self._loop.call_later(PAUSE_SECONDS, self._go_on)
+                return
+            self._admit(connection, client_address(peer))
+
+    def _go_on(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket, self._accept)
+
+    def _admit(self, connection: socket.socket, address: str) -> None:
+        receiver = Receiver(self._listener, self._loop)
+        if refusal := self._listener.admission.admit(receiver, address):
+            # Nothing can be said before the handshake, and that is what we have no room for.
+            receiver.refuse(refusal, address)
+            connection.close()
+            return
+        task = self._loop.create_task(self._open(receiver, connection, address))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _open(self, receiver: Receiver, connection: socket.socket, address: str) -> None:
+        connection.setblocking(False)
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: receiver, connection, ssl=self._listener.tls, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+        except (OSError, TimeoutError) as error:
+            logger.info("%s: TLS handshake failed: %s", address, error)
+        finally:
+            if not receiver.has_begun:
+                self._listener.admission.leave(receiver, address)
+
+
+async def close(doors: Sequence[Door], admission: Admission) -> None:
     """Accept no more, and end what is open: at once where nothing is under way, else within seconds."""
-    for server in servers:
-        server.close()
+    for door in doors:
+        door.close()
     admission.end_all()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(ENDING_SECONDS):

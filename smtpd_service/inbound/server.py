@@ -88,35 +88,40 @@ class Receiver(SMTP):
         )
         self._listener = listener
         self._deadline: float | None = None
-        self._busy = self._ending = self._admitted = False
+        self._busy = self._ending = self._has_ended = False
+        self.has_begun = False
 
     # The connection's life
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername")
-        address = str(peer[0]) if peer else ""
-        self._client = Client(address.removeprefix("::ffff:"), self._listener.name)
-        self._reception = self._listener.reception(self._client)
-        refusal = self._listener.admission.admit(self, self._client.address)
+        address = client_address(transport.get_extra_info("peername"))
+        # Whoever begins with a handshake was admitted before it.
+        refusal = None if self._listener.implicit_tls else self._listener.admission.admit(self, address)
         if refusal:
             door = cast(asyncio.WriteTransport, transport)
-            door.write(f"{self._reception.refuse(refusal)}\r\n".encode())
+            door.write(f"{self.refuse(refusal, address)}\r\n".encode())
             door.close()
             return
-        self._admitted = True
+        self.has_begun = True
+        self._client = Client(address, self._listener.name)
+        self._reception = self._listener.reception(self._client)
         self._dialog = Dialog(self._listener.terms, tls=self._listener.implicit_tls)
         if self._listener.implicit_tls:
             self._client.tls = _tls_info(transport)
         super().connection_made(transport)
 
+    def refuse(self, refusal: Refusal, address: str) -> Reply:
+        """Have it told that the client at this address was not admitted."""
+        return self._listener.reception(Client(address, self._listener.name)).refuse(refusal)
+
     def connection_lost(self, error: Exception | None) -> None:
-        if self._admitted:
-            self._admitted = False
+        if self.has_begun and not self._has_ended:
+            self._has_ended = True
             self._listener.admission.leave(self, self._client.address)
             super().connection_lost(error)
 
     def eof_received(self) -> bool | None:
-        if not self._admitted or self.transport is None:
+        if not self.has_begun or self.transport is None:
             return None
         self._reader.feed_eof()
         # On TLS there is no half-closed connection.
@@ -150,7 +155,7 @@ class Receiver(SMTP):
 
     def _close(self) -> None:
         """Close once all is sent; a client that doesn't take it is not waited for."""
-        if self.transport is not None and self._admitted:
+        if self.transport is not None and not self._has_ended:
             self._writer.close()
             if self._timeout_handle is not None:
                 self._timeout_handle.cancel()
@@ -303,6 +308,11 @@ _METHODS: dict[type[Any], Callable[[Receiver, Any], Awaitable[None]]] = {
     TlsAsked: Receiver.smtp_STARTTLS,
     DataAsked: Receiver.smtp_DATA,
 }
+
+
+def client_address(peer: Any) -> str:
+    """Return the address in what a socket calls its peer; an IPv4 address that came over IPv6 as what it is."""
+    return str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
 
 
 def _tls_info(transport: asyncio.BaseTransport) -> TlsInfo:

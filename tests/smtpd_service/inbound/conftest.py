@@ -214,10 +214,10 @@ class Server:
     def _call(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
 
-    def connect(self, name: str = "SMTP", *, hello: str | None = "client.example") -> Talk:
+    def connect(self, name: str = "SMTP", *, hello: str | None = "client.example", wrap: bool = True) -> Talk:
         talk = Talk(socket.create_connection(self._sockets[name].getsockname()))
         self._talks.append(talk)
-        if name == "SUBMISSIONS":
+        if name == "SUBMISSIONS" and wrap:
             talk.wrap()
         if hello is not None:
             assert talk.reply() == "220 mx.example.org ESMTP"

@@ -408,3 +408,17 @@ def test_a_client_that_reads_nothing_is_dropped(server, monkeypatch):
             talk.send(b"HELP\r\n" * 10_000)
     server.close()
     assert len(server.admission) == 0
+
+
+def test_handshakes_are_counted_before_they_cost(make_server):
+    server = make_server(total=2)
+    first, second = (server.connect("SUBMISSIONS", hello=None, wrap=False) for _ in range(2))
+    assert server.connect(hello=None).reply().startswith("421 4.7.0 ")
+    assert server.connect("SUBMISSIONS", hello=None, wrap=False).closed()
+    first.close()
+    second.send(b"no handshake\r\n")
+    while not second.closed():
+        pass
+    third = server.connect("SUBMISSIONS")
+    assert third.ask("NOOP").startswith("250 ")
+    assert server.store.reasons == ["too-many-connections"] * 2
