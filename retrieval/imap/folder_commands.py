@@ -106,11 +106,9 @@ async def namespace(context: Context, command: Plain) -> Output:
 async def close(context: Context, command: Plain) -> Output:
     r"""RFC 3501 §6.4.2: removes what is \Deleted, telling nothing; UNSELECT (RFC 3691) removes nothing."""
     view = context.view
-    try:
-        if command.verb == "CLOSE" and not view.read_only:
-            await context.store.expunge(view.folder_id, None)
-    finally:
-        await unselect(context)
+    if command.verb == "CLOSE" and not view.read_only:
+        await context.store.expunge(view.folder_id, None)
+    await unselect(context)
     yield Completion("OK", f"{command.verb} completed")
 
 

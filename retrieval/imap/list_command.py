@@ -21,16 +21,17 @@ async def list_folders(context: Context, command: List) -> Output:
         yield b'* LIST (\\Noselect) "%b" ""\r\n' % DELIMITER.encode()
         return
     try:
-        matches = compile_pattern(folder_name(command.reference + command.pattern))
+        pattern = folder_name(command.reference + command.pattern)
     except CommandRefused:
         return  # no folder has a name like that
+    matches, matches_inbox = compile_pattern(pattern), compile_pattern(pattern.upper())
     folders = await context.store.folders()
     if command.subscribed:
         attributes = _subscribed(await context.store.subscriptions(), folders, command.pattern)
     else:
         attributes = _existing(folders)
-    lines = [_line(verb, name, attributes[name]) for name in sorted(attributes, key=_order) if matches(name)]
-    yield b"".join(lines)
+    names = (name for name in attributes if (matches_inbox if name == "INBOX" else matches)(name))
+    yield b"".join(_line(verb, name, attributes[name]) for name in sorted(names, key=_order))
 
 
 def _existing(folders: Iterable[FolderInfo]) -> dict[str, list[str]]:

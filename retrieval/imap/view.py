@@ -7,7 +7,7 @@ keeps its sequence number. Everything is in arrays, four octets an entry: many s
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from mailsuite.store.flags import NAMES, SEEN
@@ -70,6 +70,7 @@ class FolderView:
         position = self.position(state.uid)
         if position is None:
             return False
+        self._forget_unused_looks()
         look = self._look(self._bits(state), state.keywords)
         changed = self.looks[position] != look
         self.looks[position] = look
@@ -146,13 +147,19 @@ class FolderView:
         self._gone.clear()
         return (b"* %d EXPUNGE\r\n" % (position + 1) for position in reversed(gone))
 
-    def _append(self, states: Iterable[MessageState]) -> None:
-        recent, index = self._recent_uids, self._index
-        for uid, flags, keywords, _ in states:
-            bits = flags | RECENT if uid in recent else flags
-            look = index.get((bits, keywords))
-            self.uids.append(uid)
-            self.looks.append(self._look(bits, keywords) if look is None else look)
+    def _append(self, states: Sequence[MessageState]) -> None:
+        """Add messages behind the others: by columns, since SELECT has all of them here."""
+        if not states:
+            return
+        uids, flags, keywords, _ = zip(*states, strict=True)
+        kinds = list(zip(flags, keywords, strict=True))
+        looks = {kind: self._look(*kind) for kind in dict.fromkeys(kinds)}
+        self.uids.extend(uids)
+        self.looks.extend(map(looks.__getitem__, kinds))
+        if self._recent_uids:
+            for state in states:
+                if state.uid in self._recent_uids:
+                    self.show(state)
 
     def _bits(self, state: MessageState) -> int:
         return state.flags | RECENT if state.uid in self._recent_uids else state.flags
@@ -160,8 +167,6 @@ class FolderView:
     def _look(self, bits: int, keywords: str) -> int:
         index = self._index.get((bits, keywords))
         if index is None:
-            if len(self.table) > len(self.uids) + _SPARE_LOOKS:
-                self._forget_unused_looks()
             index = self._index[bits, keywords] = len(self.table)
             self.table.append(self._render(bits, keywords))
         return index
@@ -175,6 +180,8 @@ class FolderView:
 
     def _forget_unused_looks(self) -> None:
         """Keep the table in proportion to the folder when a client makes up ever new keywords."""
+        if len(self.table) <= len(self.uids) + _SPARE_LOOKS:
+            return
         used = sorted(set(self.looks))
         moved = {old: new for new, old in enumerate(used)}
         self._index = {key: moved[old] for key, old in self._index.items() if old in moved}

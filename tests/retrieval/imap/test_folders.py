@@ -32,6 +32,8 @@ def test_list_tells_uses_and_children(client):
         ('"" "Lists/*"', ["Lists/a", "Lists/a/deep", "Lists/b"]),
         ('Lists/ "%"', ["Lists/a", "Lists/b"]),
         ('"" L*p', ["Lists/a/deep"]),
+        ('"" in*', ["INBOX"]),
+        ('"" l*', []),
         ('"" %/%/%', ["Lists/a/deep"]),
         ('"" *r*', ["Archive", "Drafts", "Trash"]),
         ('"" &', []),

@@ -310,6 +310,20 @@ def test_flags_of_many_kinds_are_shown_as_stored(client, mailbox):
     assert client.command("SEARCH KEYWORD k1 SEEN 1:12")[0] == "* SEARCH 2 8"
 
 
+def test_as_many_looks_as_messages(client, mailbox):
+    for number in range(1_500):
+        mailbox.deliver(MESSAGE, keywords=f"k{number}")
+    client.select()
+    other = {f"* {number + 1} FETCH (FLAGS (\\Recent k{number}))" for number in range(1_500)}
+    assert set(client.command("FETCH 1:* FLAGS")[:-1]) == other
+    mailbox.deliver(MESSAGE, keywords="new")
+    client.command("NOOP")
+    assert client.command("FETCH 1500:* FLAGS")[:2] == [
+        "* 1500 FETCH (FLAGS (\\Recent k1499))",
+        "* 1501 FETCH (FLAGS (\\Recent new))",
+    ]
+
+
 def test_ever_new_keywords_do_not_grow_the_view(three):
     for number in range(2_500):
         three.command(f"STORE 1 FLAGS.SILENT (k{number})")
