@@ -1,11 +1,27 @@
 from django.contrib import admin
-from django.urls import path
+from django.urls import path, re_path
 
+from mailsuite.web import autoconfig
 from mailsuite.web.acme import challenge
 from mailsuite.web.health import health
+from mailsuite.web.owner import views
 
 urlpatterns = [
+    path("", views.overview, name="overview"),
+    path("sign-in", views.sign_in, name="sign-in"),
+    path("sign-out", views.sign_out, name="sign-out"),
+    path("password", views.password, name="password"),
+    path("app-passwords", views.app_passwords, name="app-passwords"),
+    path("app-passwords/<int:credential_id>/revoke", views.revoke_app_password, name="revoke-app-password"),
+    path("sign-ins", views.sign_ins, name="sign-ins"),
+    path("phone/<int:mailbox_id>", views.phone, name="phone"),
+    path("mailboxes/<int:mailbox_id>/mail.mobileconfig", views.profile, name="profile"),
+    path("phone/<str:token>/mail.mobileconfig", views.phone_profile, name="phone-profile"),
     path("admin/", admin.site.urls),
     path("health", health),
     path(".well-known/acme-challenge/<str:token>", challenge),
+    path("mail/config-v1.1.xml", autoconfig.thunderbird),
+    path(".well-known/autoconfig/mail/config-v1.1.xml", autoconfig.thunderbird),
+    # Clients write it in every case.
+    re_path(r"^[Aa]uto[Dd]iscover/[Aa]uto[Dd]iscover\.xml$", autoconfig.outlook),
 ]

@@ -1,9 +1,11 @@
+import dataclasses
+
 import pytest
 
 
 @pytest.fixture
 def challenges(settings, tmp_path):
-    settings.MAILSUITE = type("Configuration", (), {"data": tmp_path})
+    settings.MAILSUITE = dataclasses.replace(settings.MAILSUITE, data=tmp_path)
     folder = tmp_path / "acme" / ".well-known" / "acme-challenge"
     folder.mkdir(parents=True)
     (folder / "tok-en_1").write_text("tok-en_1.thumbprint")

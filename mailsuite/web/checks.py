@@ -1,0 +1,132 @@
+"""Dangerous setups, each by an id: `manage.py check` and every start name them.
+
+E001 trusted proxies that anybody may be                W001 HTTP for others without production's rules
+E002 a database whose secrets can't be opened           W002 production without a way to the pages
+                                                        W003 production with the certificate of the first run
+                                                        W004 production under a name that others can't look up
+                                                        W005 a listener that asks for passwords without TLS beside it
+                                                        W006 outgoing mail to every private host
+"""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import DatabaseError, connections
+
+from mailsuite.configuration import Configuration
+from mailsuite.queue.models import Route
+from mailsuite.records.models import DkimKey
+from mailsuite.secrets import field_cipher
+from mailsuite.web import hosts
+
+Network = IPv4Network | IPv6Network
+
+# Wider than any one operator's own.
+WIDEST = {4: 8, 6: 16}
+
+
+def check_configuration(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What the settings alone tell."""
+    configuration = settings.MAILSUITE
+    found = [*_trusted_proxies(configuration), *_private_hosts(configuration), *_plain_http(configuration)]
+    return [*found, *(_production(configuration) if configuration.production else ())]
+
+
+def check_secrets(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Whether this installation's root secret opens what the database holds; nothing before its tables are there."""
+    cipher = field_cipher()
+    in_use = DkimKey.objects.using("reader").exclude(state__in=(DkimKey.State.RETIRED, DkimKey.State.REVOKED))
+    kept = {
+        "DKIM keys": in_use.values_list("private_key", flat=True),
+        "smarthost passwords": Route.objects.using("reader").exclude(password="").values_list("password", flat=True),
+    }
+    closed = []
+    was_open = connections["reader"].connection is not None
+    try:
+        for what, values in kept.items():
+            closed += [what] * any(not cipher.opens(value) for value in values.iterator())
+    except DatabaseError:
+        # No database or no tables yet; who needs them says so in better words.
+        return []
+    finally:
+        if not was_open:
+            connections["reader"].close()
+    if not closed:
+        return []
+    return [
+        Error(
+            f"The database holds {' and '.join(closed)} that were encrypted under another root secret.",
+            hint="Bring back the secret.key that belongs to this database (or its MAILSUITE_SECRET_KEY), or name the "
+            "earlier secret in MAILSUITE_SECRET_KEY_OLD.",
+            id="mailsuite.E002",
+        )
+    ]
+
+
+def _trusted_proxies(configuration: Configuration) -> Iterable[CheckMessage]:
+    if wide := _too_wide(configuration.trusted_proxies):
+        yield Error(
+            f"MAILSUITE_TRUSTED_PROXIES names {wide}: nearly anybody could claim to be any client and to use TLS.",
+            hint="Name the addresses of your own proxies only.",
+            id="mailsuite.E001",
+        )
+
+
+def _private_hosts(configuration: Configuration) -> Iterable[CheckMessage]:
+    if wide := _too_wide(configuration.allow_private_hosts):
+        yield Warning(
+            f"MAILSUITE_ALLOW_PRIVATE_HOSTS names {wide}: the DNS of strangers could send connections into your "
+            "networks.",
+            hint="Name the networks that mail is really delivered to, or use routes.",
+            id="mailsuite.W006",
+        )
+
+
+def _plain_http(configuration: Configuration) -> Iterable[CheckMessage]:
+    if not configuration.production and _is_public(configuration, "HTTP", "HTTPS"):
+        yield Warning(
+            "The web pages are open to other machines, but without production's rules: cookies may travel without TLS.",
+            hint="Start with `up --production` or set MAILSUITE_PRODUCTION=yes, or listen on 127.0.0.1.",
+            id="mailsuite.W001",
+        )
+    for plain, implicit in (("IMAP", "IMAPS"), ("POP3", "POP3S"), ("SUBMISSION", "SUBMISSIONS")):
+        if _is_public(configuration, plain) and not configuration.listeners[implicit]:
+            yield Warning(
+                f"MAILSUITE_LISTEN_{plain} is on and MAILSUITE_LISTEN_{implicit} is off: clients that are not made to "
+                "use STARTTLS can be talked out of it by somebody in between.",
+                hint=f"Switch {implicit} on (RFC 8314 recommends it).",
+                id="mailsuite.W005",
+            )
+
+
+def _production(configuration: Configuration) -> Iterable[CheckMessage]:
+    if not configuration.listeners["HTTPS"] and not configuration.trusted_proxies:
+        yield Warning(
+            "Nobody can open the admin: MAILSUITE_LISTEN_HTTPS is off and no proxy is trusted.",
+            hint="Switch HTTPS on, or name your proxy in MAILSUITE_TRUSTED_PROXIES.",
+            id="mailsuite.W002",
+        )
+    if configuration.tls_cert is None:
+        yield Warning(
+            "Clients don't trust the certificate of the first run, and warn of it.",
+            hint="Get one (deploy/README.md shows certbot) and set MAILSUITE_TLS_CERT and MAILSUITE_TLS_KEY.",
+            id="mailsuite.W003",
+        )
+    if "." not in configuration.hostname or hosts.is_loopback(configuration.hostname):
+        yield Warning(
+            f"MAILSUITE_HOSTNAME is {configuration.hostname}, which other hosts can't look up: they refuse its mail.",
+            hint="Set it to the name that the MX records and the address's PTR record have.",
+            id="mailsuite.W004",
+        )
+
+
+def _too_wide(networks: Iterable[Network]) -> str:
+    return ", ".join(str(one) for one in networks if one.prefixlen < WIDEST[one.version])
+
+
+def _is_public(configuration: Configuration, *listeners: str) -> bool:
+    return any(not hosts.is_loopback(host) for name in listeners for host, _ in configuration.listeners[name])

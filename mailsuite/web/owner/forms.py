@@ -1,0 +1,103 @@
+"""The forms of the owner's pages."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm
+
+from mailsuite.directory import services
+from mailsuite.directory.models import User
+from mailsuite.directory.passwords import LONGEST_PASSWORD
+
+_SCOPES = (
+    ("imap", "Read mail (IMAP)"),
+    ("pop3", "Fetch mail (POP3)"),
+    ("smtp", "Send mail (SMTP)"),
+)
+_LIFETIMES = (("0", "Until I revoke it"), ("30", "30 days"), ("90", "90 days"), ("365", "One year"))
+
+
+class SignInForm(AuthenticationForm):
+    """Says the same of a wrong password, an unknown address and an account that may not sign in."""
+
+    error_messages = {
+        "invalid_login": "That address and password don't fit together. After several wrong passwords signing in "
+        "pauses for some minutes.",
+        "inactive": "That address and password don't fit together.",
+    }
+    username = forms.CharField(
+        label="E-mail address",
+        max_length=320,
+        widget=forms.TextInput(
+            attrs={"type": "email", "autocomplete": "username", "autofocus": True, "autocapitalize": "none"}
+        ),
+    )
+    password = forms.CharField(
+        label="Password",
+        strip=False,
+        max_length=LONGEST_PASSWORD,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+
+class PasswordForm(forms.Form):
+    """Takes the new password twice; whether the old one is right is the view's to ask."""
+
+    old_password = forms.CharField(
+        label="Current password",
+        strip=False,
+        max_length=LONGEST_PASSWORD,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+    new_password = forms.CharField(
+        label="New password",
+        strip=False,
+        max_length=LONGEST_PASSWORD,
+        help_text="At least 10 characters. A few words that only you would put together are good.",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    repeated = forms.CharField(
+        label="New password again",
+        strip=False,
+        max_length=LONGEST_PASSWORD,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        self._user = user
+        super().__init__(*args, **kwargs)
+
+    def clean_new_password(self) -> str:
+        password: str = self.cleaned_data["new_password"]
+        try:
+            services.check_strength(password, self._user.email, self._user.name)
+        except services.DirectoryError as error:
+            raise forms.ValidationError(str(error)) from None
+        return password
+
+    def clean(self) -> dict[str, Any] | None:
+        data = super().clean() or {}
+        if "repeated" in data and data.get("new_password", data["repeated"]) != data["repeated"]:
+            self.add_error("repeated", "This is not the same as the new password above.")
+        return data
+
+
+class AppPasswordForm(forms.Form):
+    label = forms.CharField(
+        label="Device or program",
+        max_length=100,
+        widget=forms.TextInput(attrs={"placeholder": "Phone, laptop, printer…", "autocomplete": "off"}),
+    )
+    scopes = forms.MultipleChoiceField(
+        label="May be used to",
+        choices=_SCOPES,
+        initial=["imap", "smtp"],
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one."},
+    )
+    lifetime = forms.ChoiceField(label="Valid", choices=_LIFETIMES, initial="0")
+
+    def expires_at(self) -> datetime | None:
+        days = int(self.cleaned_data["lifetime"])
+        return datetime.now(UTC) + timedelta(days=days) if days else None
