@@ -125,21 +125,22 @@ class Composer:
         return found
 
     def _outgoing(self, accepted: Accepted, trace: bytes) -> list[Outgoing]:
-        """One envelope for all that are relayed as they are, and one for each recipient that is forwarded."""
-        relayed = [
-            str(recipient.path) for recipient in accepted.recipients if recipient.resolution.kind is Kind.UNHOSTED
-        ]
-        envelopes = [self._envelope(accepted, accepted.mail.reverse_path, trace, relayed)] if relayed else []
+        """One envelope for all that are relayed as they are, one for each recipient that is forwarded; nobody twice."""
+        submitter, seen = accepted.client.submitter, set[str]()
+        relayed = [one for one in accepted.recipients if one.resolution.kind is Kind.UNHOSTED]
+        envelopes = []
+        if targets := _once(seen, (str(recipient.path) for recipient in relayed)):
+            domain_id = submitter.domain_id if submitter else None
+            envelopes.append(self._envelope(accepted, accepted.mail.reverse_path, trace, targets, domain_id))
         for recipient in accepted.recipients:
             address = recipient.path.address
-            if not recipient.resolution.remote or address is None:
+            if address is None or decisions.delivered_before(address.key, accepted.delivered_before):
                 continue
-            if decisions.delivered_before(address.key, accepted.delivered_before):
-                continue
-            sender = self._forwarding_sender(accepted, recipient, address)
-            # Seen again, it has come full circle (RFC 9228 §3).
-            prefix = delivered_to(address) + trace
-            envelopes.append(self._envelope(accepted, sender, prefix, recipient.resolution.remote))
+            if targets := _once(seen, recipient.resolution.remote):
+                sender = self._forwarding_sender(accepted, recipient, address)
+                # Seen again, it has come full circle (RFC 9228 §3).
+                prefix = delivered_to(address) + trace
+                envelopes.append(self._envelope(accepted, sender, prefix, targets, recipient.resolution.domain_id))
         return envelopes
 
     def _forwarding_sender(self, accepted: Accepted, recipient: Recipient, alias: Address) -> Path:
@@ -153,7 +154,9 @@ class Composer:
             # Somebody of ours learns of a failure, since the sender's address has no room for the way back.
             return Path(Address("postmaster", domain))
 
-    def _envelope(self, accepted: Accepted, sender: Path, prefix: bytes, targets: Iterable[str]) -> Outgoing:
+    def _envelope(
+        self, accepted: Accepted, sender: Path, prefix: bytes, targets: Sequence[str], domain_id: int | None
+    ) -> Outgoing:
         submitter = accepted.client.submitter
         return Outgoing(
             reverse_path=str(sender),
@@ -163,7 +166,7 @@ class Composer:
             smtputf8=accepted.mail.smtputf8,
             eight_bit=accepted.eight_bit,
             sender_mailbox_id=submitter.mailbox_id if submitter else None,
-            domain_id=submitter.domain_id if submitter else accepted.recipients[0].resolution.domain_id,
+            domain_id=domain_id,
         )
 
     def _story(self, accepted: Accepted, reply: str) -> StoryFacts:
@@ -205,6 +208,13 @@ def connection_data(client: Client, **more: Any) -> str:
         facts["user"] = client.submitter.name
     facts.update((name, value) for name, value in more.items() if value)
     return msgspec.json.encode(facts).decode()
+
+
+def _once(seen: set[str], targets: Iterable[str]) -> list[str]:
+    """The targets that were not seen yet; notes them."""
+    fresh = {key: target for target in targets if (key := _address(target).key) not in seen}
+    seen.update(fresh)
+    return list(fresh.values())
 
 
 @lru_cache(maxsize=4096)

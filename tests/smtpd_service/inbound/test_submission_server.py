@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.mailauth.dkim_sign import SigningKey
 
 DATE = b"Date: Mon, 1 Jan 2024 00:00:00 +0000\r\n"
@@ -33,6 +34,15 @@ def test_message_of_a_user(server):
     data = json.loads(operation.story.data)
     assert data["user"] == "ann@example.org"
     assert data["tls"].startswith("TLSv1.3 ")
+
+
+def test_no_stranger_gets_it_twice(server):
+    server.directory.remote["out@example.org"] = Resolution(Kind.RESOLVED, (), ("x@other.example",), domain_id=1)
+    talk = server.log_in()
+    recipients = ("x@other.example", "X@OTHER.example", "y@other.example", "out@example.org")
+    assert talk.mail(HEADER + b"\r\n", *recipients, sender="ann@example.org").startswith("250 ")
+    [outgoing] = server.store.delivered[0][0].outgoing
+    assert [one.destination for one in outgoing.recipients] == ["other.example"] * 2
 
 
 def test_starttls_then_login(server):
