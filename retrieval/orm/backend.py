@@ -5,7 +5,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, close_old_connections
@@ -19,6 +18,7 @@ from mailsuite.store.operations import Refused as ServiceRefused
 from retrieval.mail_store import Refused, StoreUnavailable
 from retrieval.orm.changes import Changes
 from retrieval.orm.reader import Reader
+from retrieval.orm.threads import DatabaseThreads
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Backend:
         self.spool_folder, self.blob_folder = configuration.spool, str(configuration.blobs)
         # Locks of POP3 sessions that live: token to mailbox.
         self.leases: dict[str, int] = {}
-        self._logins = ThreadPoolExecutor((os.cpu_count() or 1) + 1, "login")
+        self._logins = DatabaseThreads((os.cpu_count() or 1) + 1, "login")
         self._fetched: dict[str, set[int]] = {}
         self._version, self._version_at = 0, float("-inf")
 
@@ -65,7 +65,7 @@ class Backend:
             except DatabaseError as error:
                 raise StoreUnavailable(str(error)) from error
 
-        return await asyncio.get_running_loop().run_in_executor(self._logins, call)
+        return await self._logins.run(call)
 
     async def directory_version(self) -> int:
         """The directory's version, as it was at most a second ago."""
@@ -88,7 +88,7 @@ class Backend:
     async def close(self) -> None:
         await self._tell_fetched()
         await self.client.close()
-        self._logins.shutdown(wait=False, cancel_futures=True)
+        self._logins.close()
         self.reader.close()
 
     async def _renew_leases(self) -> None:

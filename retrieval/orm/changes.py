@@ -33,7 +33,10 @@ class Changes:
         self._version: int | None = None
 
     def watch(self, folder_id: int, event: asyncio.Event) -> None:
+        """Sets the event when the folder changes, and once soon: what changed just before nobody watched."""
         self._watchers.setdefault(folder_id, set()).add(event)
+        self._seen.pop(folder_id, None)
+        self._version = None
 
     def forget(self, folder_id: int, event: asyncio.Event) -> None:
         events = self._watchers.get(folder_id, set())

@@ -6,14 +6,13 @@ thread waits for the GIL at each. So SQLite is read inline, in slices, with a tu
 PostgreSQL's answers come over a socket, in one piece and without the GIL: it is read in threads.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from django.db import connections
 
 from retrieval.orm.reads import READER, guarded
+from retrieval.orm.threads import DatabaseThreads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,8 +26,8 @@ class Reader:
 
     def __init__(self) -> None:
         self._inline = connections[READER].vendor == "sqlite"
-        self._pool = ThreadPoolExecutor(READING_THREADS, "reader")
-        self._long_pool = ThreadPoolExecutor(1, "search")
+        self._threads = DatabaseThreads(READING_THREADS, "reader")
+        self._long_work = DatabaseThreads(1, "search")
         if self._inline:
             with connections[READER].cursor() as cursor:
                 cursor.execute(f"PRAGMA mmap_size={MAPPED_OCTETS}")
@@ -37,14 +36,12 @@ class Reader:
         """The answer of a short read. Raises StoreUnavailable."""
         if self._inline:
             return guarded(read, *args, **kwargs)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: guarded(read, *args, **kwargs))
+        return await self._threads.run(lambda: guarded(read, *args, **kwargs))
 
     async def run_long(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer of something that would keep others waiting."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._long_pool, lambda: guarded(read, *args, **kwargs))
+        return await self._long_work.run(lambda: guarded(read, *args, **kwargs))
 
     def close(self) -> None:
-        for pool in (self._pool, self._long_pool):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
+        self._long_work.close()

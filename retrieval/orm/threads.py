@@ -1,0 +1,35 @@
+"""Threads that ask the database, each over connections of its own, which end with them."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+T = TypeVar("T")
+
+
+class DatabaseThreads:
+    """At most `count` threads, started as they are needed."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._connections: list[BaseDatabaseWrapper] = []
+        self._pool = ThreadPoolExecutor(count, name, initializer=self._started)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """What the function answers."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    def close(self) -> None:
+        """Waits for what is being done, drops what is not begun, and closes the connections."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for connection in self._connections:
+            connection.close()
+
+    def _started(self) -> None:
+        """In each new thread: lets `close` reach its connections from another."""
+        for connection in connections.all():
+            connection.inc_thread_sharing()
+            self._connections.append(connection)

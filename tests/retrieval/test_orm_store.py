@@ -1,0 +1,437 @@
+"""The store as sessions see it, over the real database, with the store's operations run in place of its service."""
+
+import asyncio
+import base64
+import contextlib
+from datetime import UTC, datetime
+
+import pytest
+from django.db import connections
+
+from mailsuite.directory import authentication, services
+from mailsuite.directory.cache import CACHE
+from mailsuite.directory.passwords import Argon2idHasher
+from mailsuite.store import flags
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.handlers import StoreUnavailable as ServiceUnavailable
+from mailsuite.store.handlers import execute
+from mailsuite.store.models import Folder, MaildropLease, Message
+from mailsuite.store.operations import Hint, MarkFetched
+from retrieval.mail_store import Refused, StoreUnavailable
+from retrieval.orm import changes, reads
+from retrieval.orm.backend import Backend
+from retrieval.orm_store import OrmDirectory
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
+PASSWORD = "correct horse battery"
+MAIL = (
+    b"From: Ann =?utf-8?q?=C3=84pfel?= <ann@example.org>\r\nTo: bob@example.org\r\nBcc: secret@example.org\r\n"
+    b"Subject: Gr\xc3\xbc\xc3\x9fe\r\nX-Other: needle in a field\r\n\r\nbody with a Word\r\n"
+)
+LATIN = base64.encodebytes("über ü".encode("iso-8859-1")).strip() + b"\r\n"
+BASE64 = (
+    b"Subject: b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: base64\r\n\r\n" + LATIN
+)
+PICTURE = b"Subject: p\r\nContent-Type: image/png\r\n\r\nbody with a Word that is none\r\n"
+
+
+class DirectClient:
+    """Runs operations here and now; `away` stands for a service that does not answer."""
+
+    def __init__(self):
+        self.away, self.sent, self.on_hint = False, [], None
+
+    async def run(self, operation):
+        if self.away:
+            raise ServiceUnavailable("away")
+        return execute(operation)
+
+    def send(self, operation):
+        self.sent.append(operation)
+
+    async def watch(self, on_hint):
+        self.on_hint = on_hint
+
+    async def close(self):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def surroundings(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    monkeypatch.setattr(Argon2idHasher, "time_cost", 1)
+    monkeypatch.setattr(Argon2idHasher, "memory_cost", 8)
+    authentication._dummy_hash.cache_clear()
+    CACHE.clear()
+    authentication.forget_logins()
+    settings.STORAGES = settings.STORAGES | {
+        "mail": {
+            "BACKEND": "mailsuite.store.blobs.LocalBlobs",
+            "OPTIONS": {"location": str(settings.MAILSUITE.blobs)},
+        }
+    }
+    mail_storage().prepare()
+    services.add_domain("example.org", key_pairs=[])
+    services.add_mailbox("ann@example.org", PASSWORD)
+    yield
+    connections["reader"].close()
+
+
+@pytest.fixture
+def inside(settings):
+    """`inside(scene)` runs a coroutine function with a logged-in store and its backend, in an event loop."""
+
+    def inside(scene):
+        async def run():
+            backend = Backend(settings.MAILSUITE, DirectClient())
+            try:
+                _, store = await login(backend)
+                assert store is not None
+                await scene(store, backend)
+            finally:
+                await backend.close()
+
+        asyncio.run(run())
+
+    return inside
+
+
+async def login(backend, password=PASSWORD):
+    return await OrmDirectory(backend).login("ann@example.org", password, protocol="imap", client_address="192.0.2.1")
+
+
+async def append(store, *messages, name="INBOX", bits=0, keywords=()):
+    folder = await store.status(name)
+    items = []
+    for message in messages:
+        spool = await store.spool()
+        for at in range(0, len(message), 1000):
+            await spool.write(message[at : at + 1000])
+        items.append(await spool.finish(bits, keywords, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))
+    return folder.folder_id, (await store.append(folder.folder_id, items))[1]
+
+
+async def rows_of(store, folder_id, uids, fields=()):
+    return [row async for some in store.rows(folder_id, uids, fields) for row in some]
+
+
+def spool_files():
+    return list(mail_storage().spool.iterdir())
+
+
+def test_appended_message_comes_back_octet_by_octet(inside):
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL, bits=flags.SEEN, keywords=["Work"])
+        (row,) = await rows_of(store, folder_id, uids, ("envelope", "body_structure", "body", "header", "parts"))
+        assert row.size_octets == len(MAIL) and row.prefix_octets == 0
+        assert row.internal_date == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        assert row.header == MAIL[: MAIL.index(b"body")] and row.envelope.startswith(b"(") and row.parts
+        for start, end in [(0, len(MAIL)), (0, 10), (7, 9), (len(MAIL) - 2, 10**9), (10**6, 10**7)]:
+            assert await store.octets(row, start, end) == MAIL[start:end]
+        changes = await store.states(folder_id)
+        assert [tuple(state)[:3] for state in changes.changed] == [(1, flags.SEEN, "Work")]
+        assert spool_files() == []
+
+    inside(scene)
+
+
+def test_prefix_stands_in_front(inside):
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL)
+        prefix = b"Return-Path: <>\r\n"
+        Message.objects.update(prefix=prefix, size_octets=len(prefix + MAIL))
+        (row,) = await rows_of(store, folder_id, uids, ("header",))
+        assert row.prefix_octets == len(prefix) and row.header.startswith(prefix + b"From: Ann")
+        whole = prefix + MAIL
+        for start in range(0, 30, 3):
+            for end in range(start, 40, 3):
+                assert await store.octets(row, start, end) == whole[start:end]
+
+    inside(scene)
+
+
+def test_rows_in_slices_pass_over_what_is_gone(inside, monkeypatch):
+    monkeypatch.setattr(reads, "MESSAGE_ROWS", 3)
+
+    async def scene(store, backend):
+        folder_id, uids = await append(store, *[b"Subject: %d\r\n\r\n" % number for number in range(10)])
+        assert uids == list(range(1, 11))
+        await store.store_flags(folder_id, [2, 9], "add", flags.DELETED, (), None)
+        assert await store.expunge(folder_id, None) == [2, 9]
+        for wanted in (uids, [1, 2, 3, 9, 10], [2, 9], [10], [1, 5, 10], [99]):
+            rows = await rows_of(store, folder_id, wanted)
+            assert [row.uid for row in rows] == [uid for uid in wanted if uid not in (2, 9, 99)]
+            for row in rows:
+                assert await store.octets(row, 0, 99) == b"Subject: %d\r\n\r\n" % (row.uid - 1)
+
+    inside(scene)
+
+
+def test_states_of_a_large_folder_and_what_is_newer(inside, monkeypatch):
+    monkeypatch.setattr(reads, "STATE_ROWS", 3)
+
+    async def scene(store, backend):
+        folder_id, uids = await append(store, *[b"Subject: x\r\n\r\n"] * 8)
+        all_of_it = await store.states(folder_id)
+        assert [state.uid for state in all_of_it.changed] == list(uids) and all_of_it.uid_next == 9
+        nothing = await store.states(folder_id, since_modseq=all_of_it.highest_modseq)
+        assert (list(nothing.changed), list(nothing.expunged)) == ([], [])
+        await store.store_flags(folder_id, [7, 2], "add", flags.FLAGGED, (), None)
+        await store.store_flags(folder_id, [4], "add", flags.DELETED, (), None)
+        await store.expunge(folder_id, None)
+        newer = await store.states(folder_id, since_modseq=all_of_it.highest_modseq)
+        assert [state.uid for state in newer.changed] == [2, 7] and list(newer.expunged) == [4]
+        await store.store_flags(folder_id, uids, "add", flags.SEEN, (), None)
+        newer = await store.states(folder_id, since_modseq=all_of_it.highest_modseq)
+        assert [state.uid for state in newer.changed] == [1, 2, 3, 5, 6, 7, 8] and list(newer.expunged) == [4]
+
+    inside(scene)
+
+
+def test_folders_and_status(inside):
+    async def scene(store, backend):
+        await store.create_folder("Work/Deep")
+        names = {folder.name for folder in await store.folders()}
+        assert {"INBOX", "Sent", "Work", "Work/Deep"} <= names
+        await store.subscribe("Work", on=True)
+        assert "Work" in await store.subscriptions()
+        await append(store, MAIL, MAIL, name="Work", bits=flags.SEEN)
+        status = await store.status("Work")
+        assert (status.message_count, status.unseen_count, status.recent_count, status.uid_next) == (2, 0, 2, 3)
+        assert status.size_octets == 2 * len(MAIL)
+        assert await store.claim_recent(status.folder_id) == 1
+        assert (await store.status("Work")).recent_count == 0
+        assert await store.status("Nothing") is None
+        with pytest.raises(Refused, match="already"):
+            await store.create_folder("Work")
+        await store.rename_folder("Work", "Play")
+        assert await store.status("Work") is None and await store.status("Play") is not None
+        await store.delete_folder("Play/Deep")
+        with pytest.raises(Refused):
+            await store.delete_folder("Play/Deep")
+
+    inside(scene)
+
+
+def test_copy_and_move(inside):
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL, BASE64)
+        target = await store.status("Archive")
+        validity, pairs = await store.copy(folder_id, [1], target.folder_id, move=False)
+        assert (validity, list(pairs)) == (target.uid_validity, [(1, 1)])
+        before = {row.uid: row.unique_id for row in await rows_of(store, folder_id, uids)}
+        _, pairs = await store.copy(folder_id, [1, 2], target.folder_id, move=True)
+        assert list(pairs) == [(1, 2), (2, 3)]
+        there = await rows_of(store, target.folder_id, [1, 2, 3])
+        assert [row.unique_id for row in there[1:]] == [before[1], before[2]] and there[0].unique_id != before[1]
+        assert await rows_of(store, folder_id, uids) == []
+
+    inside(scene)
+
+
+def test_nothing_of_another_mailbox_is_read(inside):
+    services.add_mailbox("bob@example.org", PASSWORD)
+
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL)
+        (row,) = await rows_of(store, folder_id, uids)
+        _, bob = await OrmDirectory(backend).login(
+            "bob@example.org", PASSWORD, protocol="imap", client_address="192.0.2.1"
+        )
+        assert await rows_of(bob, folder_id, uids) == []
+        for attempt in (bob.states(folder_id), bob.octets(row, 0, 10), bob.expunge(folder_id, uids)):
+            with pytest.raises(Refused):
+                await attempt
+        assert await bob.search_text(folder_id, uids, "body", where="text") == set()
+
+    inside(scene)
+
+
+def test_expunged_message_is_refused(inside):
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL)
+        (row,) = await rows_of(store, folder_id, uids)
+        await store.store_flags(folder_id, uids, "add", flags.DELETED, (), None)
+        await store.expunge(folder_id, None)
+        with pytest.raises(Refused):
+            await store.octets(row, 0, 10)
+
+    inside(scene)
+
+
+@pytest.mark.parametrize(
+    ("where", "needle", "found"),
+    [
+        ("subject", "grÜSSE", {1}),
+        ("from", "ÄPFEL", {1}),
+        ("to", "BOB@", {1}),
+        ("cc", "bob", set()),
+        ("bcc", "secret", {1}),
+        ("body", "WITH A WORD", {1}),
+        ("body", "needle", set()),
+        ("text", "needle in", {1}),
+        ("text", "image/png", {3}),
+        ("body", "über", {2}),
+        ("body", "nothing", set()),
+    ],
+)
+def test_search(inside, where, needle, found):
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL, BASE64, PICTURE)
+        assert await store.search_text(folder_id, uids, needle, where=where) == found
+
+    inside(scene)
+
+
+def test_refused_append_leaves_no_file(inside):
+    services.change_mailbox("ann@example.org", quota_octets=100)
+
+    async def scene(store, backend):
+        _, limited = await login(backend)
+        with pytest.raises(Refused) as refused:
+            await append(limited, MAIL * 10)
+        assert refused.value.code == "over-quota"
+        spool = await store.spool()
+        await spool.write(b"x" * 2_000_000)
+        assert len(spool_files()) == 1
+        await spool.discard()
+        assert spool_files() == []
+
+    inside(scene)
+
+
+def test_service_that_is_away(inside):
+    async def scene(store, backend):
+        backend.client.away = True
+        with pytest.raises(StoreUnavailable):
+            await store.create_folder("x")
+        with pytest.raises(StoreUnavailable):
+            await append(store, MAIL)
+        assert spool_files() == []
+
+    inside(scene)
+
+
+def test_hint_wakes_those_who_watch_the_folder(inside):
+    async def scene(store, backend):
+        timers = asyncio.ensure_future(backend.run_timers())
+        _, other = await login(backend)
+        inbox, sent = await store.status("INBOX"), await store.status("Sent")
+        await store.watch(inbox.folder_id)
+        await other.watch(sent.folder_id)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            # The first look knows nothing yet, and says so.
+            await store.changed()
+            await other.changed()
+            backend.client.on_hint(Hint([inbox.folder_id]))
+            await store.changed()
+        assert not other._event.is_set()
+        await store.watch(None)
+        timers.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await timers
+
+    inside(scene)
+
+
+def test_change_is_seen_without_any_hint(inside, monkeypatch):
+    monkeypatch.setattr(changes, "LOOK_SECONDS_WITHOUT_VERSION", 0.05)
+
+    async def scene(store, backend):
+        timers = asyncio.ensure_future(backend.run_timers())
+        inbox = await store.status("INBOX")
+        await store.watch(inbox.folder_id)
+        async with asyncio.timeout(10):
+            await store.changed()
+            for _ in range(3):
+                await append(store, MAIL)
+                await store.changed()
+        timers.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await timers
+
+    inside(scene)
+
+
+def test_maildrop_is_locked_renewed_and_emptied(inside):
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL, MAIL)
+        _, other = await login(backend)
+        await store.lease_maildrop("a")
+        with pytest.raises(Refused) as refused:
+            await other.lease_maildrop("b")
+        assert refused.value.code == "locked"
+        first = MaildropLease.objects.get().expires_at
+        await backend._renew_leases()
+        assert MaildropLease.objects.get().expires_at > first
+        with pytest.raises(Refused) as refused:
+            await other.quit_maildrop(folder_id, "b", uids)
+        assert refused.value.code == "lease-lost"
+        await store.quit_maildrop(folder_id, "a", [1])
+        assert list(Message.objects.values_list("uid", flat=True)) == [2]
+        assert not MaildropLease.objects.exists() and not backend.leases
+        await other.lease_maildrop("b")
+        await other.release_maildrop("b")
+        assert not MaildropLease.objects.exists()
+
+    inside(scene)
+
+
+def test_first_reading_is_told_once(inside):
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL, MAIL)
+        rows = await rows_of(store, folder_id, uids)
+        await store.mark_fetched(rows, "IMAP Client 1")
+        await store.mark_fetched(rows[:1], "IMAP Client 1")
+        await backend._tell_fetched()
+        await backend._tell_fetched()
+        (told,) = backend.client.sent
+        assert told == MarkFetched(sorted(row.message_id for row in rows), "IMAP Client 1")
+        execute(told)
+        assert all(row.first_fetched for row in await rows_of(store, folder_id, uids))
+
+    inside(scene)
+
+
+def test_wrong_password(inside):
+    async def scene(store, backend):
+        answer, nothing = await login(backend, "wrong")
+        assert (answer.principal, answer.reason, nothing) == (None, "wrong", None)
+
+    inside(scene)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: services.suspend_mailbox("ann@example.org"),
+        lambda: services.remove_mailbox("ann@example.org"),
+        lambda: services.set_password("ann@example.org", "another good password"),
+        lambda: services.set_domain_state("example.org", disabled=True),
+    ],
+    ids=["suspended", "removed", "password", "domain"],
+)
+def test_login_becomes_void(inside, monkeypatch, change):
+    monkeypatch.setattr("retrieval.orm.backend.VERSION_SECONDS", 0)
+
+    async def scene(store, backend):
+        assert await store.still_valid()
+        services.add_mailbox("bystander@example.org", PASSWORD)
+        assert await store.still_valid()
+        change()
+        assert not await store.still_valid()
+
+    inside(scene)
+
+
+def test_folder_that_is_gone(inside):
+    async def scene(store, backend):
+        await store.create_folder("Work")
+        status = await store.status("Work")
+        await store.delete_folder("Work")
+        assert not Folder.objects.filter(pk=status.folder_id).exists()
+        with pytest.raises(Refused):
+            await store.states(status.folder_id)
+
+    inside(scene)
