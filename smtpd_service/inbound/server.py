@@ -14,6 +14,7 @@ What is overridden, and why:
 """
 
 import asyncio
+import itertools
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
@@ -49,6 +50,7 @@ HANDSHAKE_SECONDS = 30.0
 ENDING_SECONDS = 4.0
 TICK_SECONDS = 5.0
 LINGER_SECONDS = 10.0
+EVENTS_IN_A_ROW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Receiver(SMTP):
         asyncio.StreamReaderProtocol.__init__(
             self, asyncio.StreamReader(limit=CHUNK_OCTETS, loop=loop), self._cb_client_connected, loop=loop
         )
+        self.loop = loop
         self._listener = listener
         self._deadline: float | None = None
         self._busy = self._ending = self._has_ended = False
@@ -167,8 +170,7 @@ class Receiver(SMTP):
         self._dialog.greet()
         try:
             while True:
-                while (event := self._dialog.next_event()) is not None:
-                    await self._dispatch(event)
+                await self._answer_all()
                 if self._ending and not self._dialog.closed:
                     self._dialog.end(replies.SHUTTING_DOWN)
                 await self._flush()
@@ -182,6 +184,16 @@ class Receiver(SMTP):
             logger.debug("%s: connection lost: %s", self._client.address, error)
         finally:
             self._close()
+
+    async def _answer_all(self) -> None:
+        for count in itertools.count(1):
+            event = self._dialog.next_event()
+            if event is None:
+                return
+            await self._dispatch(event)
+            if count % EVENTS_IN_A_ROW == 0:
+                # Answers often come from memory, without waiting: others have their turn too.
+                await asyncio.sleep(0)
 
     async def _dispatch(self, event: Event) -> None:
         self._busy = True
@@ -219,15 +231,16 @@ class Receiver(SMTP):
     async def smtp_STARTTLS(self, event: TlsAsked) -> None:
         assert self._listener.tls is not None
         self._dialog.answer(replies.START_TLS)
-        self._writer.write(self._dialog.data_to_send())
+        await self._flush()
+        # Before the handshake, and with no turn of the loop between: nothing that came in clear text may be taken for
+        # something said under TLS (RFC 3207 §4.2), nor what comes with the handshake's end be lost.
+        self._reader._buffer.clear()  # type: ignore[attr-defined]
         try:
             await self._writer.start_tls(self._listener.tls, ssl_handshake_timeout=HANDSHAKE_SECONDS)
         except (OSError, TimeoutError) as error:
             logger.info("%s: TLS handshake failed: %s", self._client.address, error)
             raise ConnectionAbortedError("no TLS") from error
-        # Nothing that came in clear text may be taken for something said under TLS (RFC 3207 §4.2).
-        await self._drop_clear_text()
-        self.transport = self._writer.transport
+        self.transport = self._reader._transport = self._writer.transport  # type: ignore[attr-defined]
         self._client.tls = _tls_info(self.transport)
         self._client.submitter = None
         self._dialog.tls_started()
@@ -291,11 +304,6 @@ class Receiver(SMTP):
         if octets and self.transport is not None:
             self._writer.write(octets)
             await self._writer.drain()
-
-    async def _drop_clear_text(self) -> None:
-        buffer: bytearray = self._reader._buffer  # type: ignore[attr-defined]
-        buffer.clear()
-        self._reader._transport = self._writer.transport  # type: ignore[attr-defined]
 
     def _tell_client(self) -> None:
         self._client.hello, self._client.extended = self._dialog.hello, self._dialog.extended

@@ -10,13 +10,30 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 GATHER_OCTETS = 128 * 1024
 HEAD_OCTETS = 256 * 1024
 CHUNK_OCTETS = 256 * 1024
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+async def undisturbed(function: Callable[[], None]) -> None:
+    """Run the function in a thread. When the task is cancelled meanwhile, that is heeded once the thread is done:
+    it works on a descriptor, which must not be closed, and be another file's, under its hands."""
+    running = asyncio.ensure_future(asyncio.to_thread(function))
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except Exception:
+            break
+    if cancelled:
+        raise cancelled
+    running.result()
 
 
 class Spool:
@@ -66,14 +83,14 @@ class SpoolFile:
         self._gathered.append(octets)
         self._gathered_octets += len(octets)
         if self._gathered_octets >= GATHER_OCTETS:
-            await asyncio.to_thread(self._flush)
+            await undisturbed(self._flush)
 
     async def finish(self) -> None:
         """Write what is left and close. The name is the store's from now on."""
         if self._descriptor is None:
             self._flush()
         else:
-            await asyncio.to_thread(self._flush)
+            await undisturbed(self._flush)
         self._close()
 
     @property

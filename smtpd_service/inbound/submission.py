@@ -7,6 +7,7 @@ domain with an active key sends nothing unsigned: when signing fails, the client
 import asyncio
 import logging
 from datetime import datetime
+from functools import partial
 
 from mailsuite.ids import reference
 from mailsuite.mail import reply as replies
@@ -20,7 +21,7 @@ from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.parameters import Mail
 from smtpd_service.inbound.reception import Prepared, Reception
 from smtpd_service.inbound.sasl import Credentials
-from smtpd_service.inbound.spool import HEAD_OCTETS, SpoolFile
+from smtpd_service.inbound.spool import HEAD_OCTETS, SpoolFile, undisturbed
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Submission(Reception):
             if file.is_small:
                 _complete(file, length, block, keys, at)
             else:
-                await asyncio.to_thread(_complete, file, length, block, keys, at)
+                await undisturbed(partial(_complete, file, length, block, keys, at))
         except SigningError as error:
             logger.error("%s: can't sign: %s", seed, error)
             return decisions.SIGNING_FAILED

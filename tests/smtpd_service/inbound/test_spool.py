@@ -1,0 +1,96 @@
+import asyncio
+import threading
+
+import pytest
+
+from smtpd_service.inbound import spool
+from smtpd_service.inbound.spool import Spool, undisturbed
+
+
+def content(file) -> bytes:
+    with open(file.path, "rb") as opened:
+        return opened.read()
+
+
+@pytest.mark.parametrize("size", [0, 1, spool.GATHER_OCTETS - 1, spool.GATHER_OCTETS * 3 + 5])
+def test_written_in_pieces_read_whole(tmp_path, size):
+    async def write():
+        file, octets = Spool(tmp_path).new_file(), b"x" * size
+        for start in range(0, size, 10_000):
+            await file.write(octets[start : start + 10_000])
+        assert b"".join(file.chunks(7)) == octets[7:]
+        await file.finish()
+        return file
+
+    file = asyncio.run(write())
+    assert content(file) == b"x" * size
+    assert file.size_octets == size
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize("size", [10, spool.GATHER_OCTETS * 20])
+def test_head_is_replaced(tmp_path, size):
+    async def write():
+        file = Spool(tmp_path).new_file()
+        await file.write(b"old head")
+        await file.write(b"b" * size)
+        await undisturbed(lambda: file.replace_head(8, b"another head"))
+        await file.finish()
+        return file
+
+    file = asyncio.run(write())
+    assert content(file) == b"another head" + b"b" * size
+    assert file.size_octets == 12 + size
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_discarded_at_any_time(tmp_path):
+    async def discard(size):
+        file = Spool(tmp_path).new_file()
+        await file.write(b"x" * size)
+        file.discard()
+
+    for size in (0, 5, spool.GATHER_OCTETS):
+        asyncio.run(discard(size))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_eight_bit_is_seen(tmp_path):
+    async def write(octets):
+        file = Spool(tmp_path).new_file()
+        await file.write(b"ascii")
+        await file.write(octets)
+        return file.eight_bit
+
+    assert asyncio.run(write(b"\xe4"))
+    assert not asyncio.run(write(b"a"))
+
+
+def test_cancelling_waits_for_the_thread():
+    begun, release, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        release.wait(10)
+        ended.set()
+
+    async def cancel():
+        task = asyncio.ensure_future(undisturbed(work))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        release.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()
+
+    asyncio.run(cancel())
+
+
+def test_errors_of_the_thread_come_through():
+    def fail():
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        asyncio.run(undisturbed(fail))
