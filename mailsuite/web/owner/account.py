@@ -62,6 +62,18 @@ class LoginView:
     times: int
 
 
+@dataclass(frozen=True, slots=True)
+class AppPasswordView:
+    """An app password without its secret; `scopes` as people read them."""
+
+    credential_id: int
+    label: str
+    scopes: str
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+
+
 def may_sign_in(user: User) -> bool:
     """Whether the account still opens these pages: an administrator's, or one with a mailbox in use."""
     if not user.is_active:
@@ -98,10 +110,11 @@ def logins_of(user: User, now: datetime | None = None) -> list[LoginView]:
     return [_login(row) for row in rows]
 
 
-def app_passwords_of(user: User, now: datetime | None = None) -> list[Credential]:
+def app_passwords_of(user: User, now: datetime | None = None) -> list[AppPasswordView]:
     """Those that are in force, the newest first."""
     valid = Q(expires_at=None) | Q(expires_at__gt=now or datetime.now(UTC))
-    return list(Credential.objects.using("reader").filter(valid, user=user, revoked_at=None).order_by("-pk"))
+    rows = Credential.objects.using("reader").filter(valid, user=user, revoked_at=None).order_by("-pk")
+    return [_app_password(row) for row in rows]
 
 
 def _mailbox(row: Mailbox, usage: Usage | None) -> MailboxView:
@@ -114,6 +127,11 @@ def _mailbox(row: Mailbox, usage: Usage | None) -> MailboxView:
         row.quota_octets,
         usage.message_count if usage else 0,
     )
+
+
+def _app_password(row: Credential) -> AppPasswordView:
+    scopes = ", ".join(scope.upper() for scope in ("imap", "pop3", "smtp") if scope in row.scopes.split())
+    return AppPasswordView(row.pk, row.label, scopes, row.created_at, row.last_used_at, row.expires_at)
 
 
 def _login(row: Login) -> LoginView:
