@@ -22,7 +22,11 @@ MAPPED_OCTETS = 64 * 1024 * 1024
 
 
 class Reader:
-    """Runs the functions of `reads`. Long work has a thread of its own; logins have theirs."""
+    """Runs the functions of `reads`. Long work has a thread of its own; logins have theirs.
+
+    To be made before the tasks that use it: within an event loop Django keeps connections by context, and a task
+    inherits those that its maker had. So all sessions share the one that is opened here.
+    """
 
     def __init__(self) -> None:
         self._inline = connections[READER].vendor == "sqlite"
@@ -43,5 +47,7 @@ class Reader:
         return await self._long_work.run(lambda: guarded(read, *args, **kwargs))
 
     def close(self) -> None:
+        if self._inline:
+            connections[READER].close()
         self._threads.close()
         self._long_work.close()

@@ -73,8 +73,6 @@ def surroundings(settings, tmp_path, monkeypatch):
     mail_storage().prepare()
     services.add_domain("example.org", key_pairs=[])
     services.add_mailbox("ann@example.org", PASSWORD)
-    yield
-    connections["reader"].close()
 
 
 @pytest.fixture
@@ -90,6 +88,7 @@ def inside(settings):
                 await scene(store, backend)
             finally:
                 await backend.close()
+                connections.close_all()
 
         asyncio.run(run())
 
