@@ -11,6 +11,7 @@ from mailsuite.supervisor.services import ServiceContext, watch_for_end
 from mailsuite.tls import server_context
 from retrieval.imap.context import ImapLimits
 from retrieval.imap.session import ImapSession
+from retrieval.imap.view_cache import ViewCache
 from retrieval.orm.backend import Backend
 from retrieval.orm_store import OrmDirectory
 from retrieval.pop3.dialog import Pop3Limits
@@ -62,13 +63,14 @@ def _limits(workers: int) -> ServerLimits:
 
 def _kinds(hostname: str, directory: OrmDirectory) -> dict[str, Kind]:
     """What each listener offers."""
-    imap_limits, pop3_limits, ours = ImapLimits(), Pop3Limits(), _version()
+    imap_limits, pop3_limits, ours, views = ImapLimits(), Pop3Limits(), _version(), ViewCache()
 
     def imap(tls_active: bool, client_address: str, connection_id: str) -> Session:
         return ImapSession(
             *(imap_limits, hostname, tls_active, not tls_active, directory, client_address),
             session_id=connection_id,
             version=ours,
+            views=views,
         )
 
     def pop3(tls_active: bool, client_address: str, connection_id: str) -> Session:

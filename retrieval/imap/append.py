@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 from retrieval.imap.commands import Append
-from retrieval.imap.context import Completion, Context
+from retrieval.imap.context import Completion, Context, State
+from retrieval.imap.dispatch import take_verb
 from retrieval.imap.errors import BadCommand, CommandRefused
-from retrieval.mail_store import FolderStatus, Refused, Spool, StoreUnavailable
+from retrieval.imap.grammar import Scanner
+from retrieval.imap.parsers import parse_append
+from retrieval.imap.reader import Announcement
+from retrieval.mail_store import FolderStatus, Spool
 
 
 class Phase(Enum):
@@ -30,21 +34,37 @@ class Appending:
         return Phase.LITERAL if self.missing_octets else Phase.LINE_END
 
 
-async def begin_append(context: Context, tag: bytes, command: Append, size: int) -> Appending:
-    """Return the APPEND, with a spool unless it is clear already that it can't be done."""
-    appending = Appending(tag, size, command)
+async def append_announced(
+    context: Context, tag: bytes, scanner: Scanner, announcement: Announcement
+) -> Appending | None:
+    """Return an APPEND when the announced literal is its message; None when it is any other literal."""
     try:
-        if not size:
-            raise CommandRefused("CANNOT", "A message has at least one octet")
-        if size > context.limits.message_octets:
-            raise CommandRefused("TOOBIG", f"A message may have {context.limits.message_octets} octets")
-        appending.folder = await context.store.status(command.name)
-        if appending.folder is None:
-            raise CommandRefused("TRYCREATE", "There is no such folder")
-        appending.spool = await context.store.spool()
-    except (CommandRefused, Refused, StoreUnavailable) as problem:
-        appending.problem = problem
-    return appending
+        if take_verb(scanner, context.state)[0] != "APPEND" or not announcement.is_clean:
+            return None
+    except BadCommand:
+        return None
+    try:
+        command = parse_append(scanner)
+        if not scanner.starts_with(b"{"):
+            raise BadCommand("Expected the message as a literal")
+    except BadCommand as problem:
+        # Perhaps the folder's name comes as this literal; no name is as large as a message.
+        large = announcement.size > context.limits.literal_octets
+        return Appending(tag, announcement.size, problem=problem) if large else None
+    except CommandRefused as problem:
+        return Appending(tag, announcement.size, problem=problem)
+    return await _begin(context, tag, command, announcement.size)
+
+
+def literal_fits(context: Context, announcement: Announcement) -> bool:
+    """Whether a literal that is no message may come, and be held in memory."""
+    limits = context.limits
+    if context.state is State.NOT_AUTHENTICATED:
+        literal, command = limits.login_literal_octets, limits.login_line_octets + limits.login_literal_octets
+    else:
+        literal, command = limits.literal_octets, limits.command_octets
+    fits = announcement.size <= literal and len(announcement.octets) + announcement.size <= command
+    return fits and announcement.is_clean
 
 
 async def feed_append(appending: Appending, octets: bytes) -> None:
@@ -54,7 +74,7 @@ async def feed_append(appending: Appending, octets: bytes) -> None:
         return
     try:
         await appending.spool.write(octets)
-    except (Refused, StoreUnavailable) as problem:
+    except Exception as problem:
         appending.problem = problem
         await abandon_append(appending)
 
@@ -81,3 +101,20 @@ async def finish_append(context: Context, appending: Appending, rest: bytes) -> 
     if context.view_or_none is not None and context.view.folder_id == folder.folder_id:
         context.view.stale = True
     return Completion("OK", "APPEND completed", f"APPENDUID {uid_validity} {uids[0]}")
+
+
+async def _begin(context: Context, tag: bytes, command: Append, size: int) -> Appending:
+    """Return the APPEND, with a spool unless it is clear already that it can't be done."""
+    appending = Appending(tag, size, command)
+    try:
+        if not size:
+            raise CommandRefused("CANNOT", "A message has at least one octet")
+        if size > context.limits.message_octets:
+            raise CommandRefused("TOOBIG", f"A message may have {context.limits.message_octets} octets")
+        appending.folder = await context.store.status(command.name)
+        if appending.folder is None:
+            raise CommandRefused("TRYCREATE", "There is no such folder")
+        appending.spool = await context.store.spool()
+    except Exception as problem:  # told once the message has been dropped
+        appending.problem = problem
+    return appending

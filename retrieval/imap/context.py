@@ -6,6 +6,7 @@ from enum import Enum
 
 from retrieval.imap.errors import BadCommand
 from retrieval.imap.view import FolderView
+from retrieval.imap.view_cache import ViewCache
 from retrieval.mail_store import Directory, MailStore
 
 
@@ -72,7 +73,8 @@ class Context:
     client_name: str = ""
     failed_logins: int = 0
     is_mid_answer: bool = False
-    closing_text: str = field(default="")
+    closing_text: str = ""
+    views: ViewCache = field(default_factory=ViewCache)
 
     @property
     def store(self) -> MailStore:

@@ -6,7 +6,9 @@ from typing import Any
 
 from retrieval.imap import folder_commands, login_commands, message_commands
 from retrieval.imap.context import Completion, Context, Output, State
+from retrieval.imap.errors import BadCommand
 from retrieval.imap.fetch import fetch
+from retrieval.imap.grammar import Scanner
 from retrieval.imap.list_command import list_folders
 from retrieval.imap.search import search
 
@@ -74,3 +76,18 @@ VERBS = {
     "UID COPY": Verb(SELECTED, message_commands.copy, current=True),
     "UID MOVE": Verb(SELECTED, message_commands.copy, current=True),
 }
+
+
+def take_verb(scanner: Scanner, state: State) -> tuple[str, Verb]:
+    """Take a command's name, with the one that follows UID. Raises BadCommand unless it is legal now."""
+    scanner.space()
+    name = scanner.keyword()
+    if name == "UID":
+        scanner.space()
+        name = f"UID {scanner.keyword()}"
+    verb = VERBS.get(name)
+    if verb is None:
+        raise BadCommand("Unknown command")
+    if state not in verb.states:
+        raise BadCommand(f"{name} is not valid in {state.value} state")
+    return name, verb

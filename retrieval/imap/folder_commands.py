@@ -1,7 +1,9 @@
 """Commands about folders as a whole: SELECT to STATUS and NAMESPACE (RFC 3501 §6.3, RFC 2342, RFC 6154)."""
 
+from bisect import bisect_left
+
 from mailsuite.mail.imap_string import imap_string
-from retrieval.imap.commands import ROLES, Create, Delete, Plain, Rename, Select, Status, Subscribe
+from retrieval.imap.commands import Create, Delete, Plain, Rename, Select, Status, Subscribe
 from retrieval.imap.context import Completion, Context, Output, State
 from retrieval.imap.errors import CommandRefused
 from retrieval.imap.grammar import DELIMITER
@@ -11,6 +13,7 @@ from retrieval.mail_store import FolderStatus, Refused, StoreUnavailable
 
 MAX_NAME_CHARACTERS = 1_000
 MAX_LEVELS = 50
+_ROLES = {"\\SENT": "sent", "\\DRAFTS": "drafts", "\\TRASH": "trash", "\\JUNK": "junk", "\\ARCHIVE": "archive"}
 
 
 async def select(context: Context, command: Select) -> Output:
@@ -18,16 +21,12 @@ async def select(context: Context, command: Select) -> Output:
     await unselect(context)
     status = await _status_of(context, command.name)
     await context.store.watch(status.folder_id)
-    view = FolderView(status, command.name, read_only=command.read_only)
+    view = await _loaded(context, command, status)
     first_recent = await _first_recent(context, view, status)
-    changes = await context.store.states(view.folder_id)
-    if first_recent is None:
-        recent = [state.uid for state in changes.changed[-status.recent_count :]] if status.recent_count else []
-    else:
-        recent = [state.uid for state in changes.changed if state.uid >= first_recent]
-    view.absorb(changes, recent)
-    view.settle()
-    view.stale = False
+    if first_recent is not None:
+        view.mark_recent(view.uids[bisect_left(view.uids, first_recent) :])
+    elif status.recent_count:
+        view.mark_recent(view.uids[-status.recent_count :])
     context.view_or_none, context.state = view, State.SELECTED
     yield _opening(view)
     verb, code = ("EXAMINE", "READ-ONLY") if view.read_only else ("SELECT", "READ-WRITE")
@@ -46,7 +45,7 @@ async def create(context: Context, command: Create) -> Output:
     _check_new_name(command.name)
     role = ""
     if command.roles:
-        role = ROLES.get(command.roles[0], "")
+        role = _ROLES.get(command.roles[0], "")
         taken = {folder.role for folder in await context.store.folders()}
         if len(command.roles) > 1 or not role or role in taken:
             raise CommandRefused("USEATTR", "No folder can be made for that use")
@@ -132,6 +131,19 @@ async def _status_of(context: Context, name: str) -> FolderStatus:
     if found is None:
         raise CommandRefused("NONEXISTENT", "There is no such folder, or it only holds others")
     return found
+
+
+async def _loaded(context: Context, command: Select, status: FolderStatus) -> FolderView:
+    """Return the folder's view, from the last one kept if the count agrees, else read anew."""
+    view = context.views.open(status, command.name, read_only=command.read_only)
+    view.absorb(await context.store.states(view.folder_id, since_modseq=view.modseq))
+    view.settle()
+    if len(view.uids) != status.message_count:
+        view = FolderView(status, command.name, read_only=command.read_only)
+        view.absorb(await context.store.states(view.folder_id))
+        view.settle()
+    context.views.keep(view, status)
+    return view
 
 
 async def _first_recent(context: Context, view: FolderView, status: FolderStatus) -> int | None:

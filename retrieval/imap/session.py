@@ -2,7 +2,7 @@
 
 The transport's part:
 
-    session = ImapSession(limits, hostname, tls_active, starttls_available, directory, client_address)
+    session = ImapSession(limits, hostname, tls_active, starttls_available, directory, client_address, views=views)
     send(session.greeting())
     loop:
         session.receive_data(octets)                  # b"" at end of stream
@@ -16,10 +16,10 @@ The transport's part:
                 send(octets)
     finally: await session.abandon()
 
-`run_ready` and `notify` never run at the same time. Commands run one after the other in the order they came, so
-answers of pipelined commands never mix (RFC 3501 §5.5). In an answer a handler's untagged responses come first, then
-what others have changed, then the tagged end; EXPUNGE is told by no FETCH, STORE, SEARCH or COPY of sequence numbers
-(RFC 3501 §7.4.1).
+`views` is one ViewCache for all sessions of a process. `run_ready` and `notify` never run at the same time. Commands
+run one after the other in the order they came, so answers of pipelined commands never mix (RFC 3501 §5.5). In an answer
+a handler's untagged responses come first, then what others have changed, then the tagged end; EXPUNGE is told by no
+FETCH, STORE, SEARCH or COPY of sequence numbers (RFC 3501 §7.4.1).
 """
 
 import logging
@@ -27,29 +27,32 @@ from binascii import b2a_base64
 from collections.abc import AsyncIterator
 
 from retrieval.buffer import LineTooLong
-from retrieval.imap.append import Appending, Phase, abandon_append, begin_append, feed_append, finish_append
-from retrieval.imap.commands import Authenticate, parse_append, parse_arguments
+from retrieval.imap.append import (
+    Appending,
+    Phase,
+    abandon_append,
+    append_announced,
+    feed_append,
+    finish_append,
+    literal_fits,
+)
+from retrieval.imap.commands import Authenticate
 from retrieval.imap.context import Completion, Context, ImapLimits, State
-from retrieval.imap.dispatch import VERBS, Verb
-from retrieval.imap.errors import BadCommand, CommandRefused
+from retrieval.imap.dispatch import Verb, take_verb
+from retrieval.imap.errors import BadCommand
+from retrieval.imap.failures import completion_of
 from retrieval.imap.grammar import Scanner
 from retrieval.imap.login_commands import NEEDS_TLS, capabilities, log_in
+from retrieval.imap.parsers import parse_arguments
 from retrieval.imap.reader import Announcement, CommandLine, CommandReader
 from retrieval.imap.updates import FolderVanished, untagged_updates
-from retrieval.mail_store import Directory, MailStore, Refused, StoreUnavailable
+from retrieval.imap.view_cache import ViewCache
+from retrieval.mail_store import Directory, MailStore
 from retrieval.sasl import EXCHANGES, Credentials, Exchange, SaslError, decode_response
 
 logger = logging.getLogger(__name__)
 
 CHUNK_OCTETS = 64 * 1024
-_CODES = {
-    "nonexistent": "NONEXISTENT",
-    "exists": "ALREADYEXISTS",
-    "cannot": "CANNOT",
-    "over-quota": "OVERQUOTA",
-    "locked": "INUSE",
-    "invalid": "CANNOT",
-}
 
 
 class ImapSession:
@@ -66,10 +69,14 @@ class ImapSession:
         *,
         session_id: str = "",
         version: str = "",
+        views: ViewCache | None = None,
     ) -> None:
         self.closed = False
         self.wants_starttls = False
-        self._context = Context(limits, hostname, directory, client_address, tls_active, starttls_available, version)
+        self._context = Context(
+            *(limits, hostname, directory, client_address, tls_active, starttls_available, version),
+            views=views or ViewCache(),
+        )
         self._session_id = session_id
         self._reader = CommandReader()
         self._at_end_of_stream = False
@@ -182,7 +189,7 @@ class ImapSession:
                 raise BadCommand("Expected a tag")
             if not line.is_clean:
                 raise BadCommand("A command can't hold NUL or bare CR")
-            name, verb = self._verb(scanner)
+            name, verb = take_verb(scanner, self._context.state)
             command = parse_arguments(name, scanner)
         except Exception as problem:
             yield self._completed(tag or b"*", self._failure(problem))
@@ -195,20 +202,6 @@ class ImapSession:
             steps = {"LOGOUT": self._logout, "STARTTLS": self._starttls, "IDLE": self._idle}[name](tag)
         async for octets in steps:
             yield octets
-
-    def _verb(self, scanner: Scanner) -> tuple[str, Verb]:
-        """Take the command's name, with the one that follows UID. Raises BadCommand unless it is legal now."""
-        scanner.space()
-        name = scanner.keyword()
-        if name == "UID":
-            scanner.space()
-            name = f"UID {scanner.keyword()}"
-        verb = VERBS.get(name)
-        if verb is None:
-            raise BadCommand("Unknown command")
-        if self._context.state not in verb.states:
-            raise BadCommand(f"{name} is not valid in {self._context.state.value} state")
-        return name, verb
 
     async def _run(self, tag: bytes, verb: Verb, command: object) -> AsyncIterator[bytes]:
         """Yield a handler's answer in pieces worth sending, then what others changed, then the tagged end."""
@@ -237,29 +230,19 @@ class ImapSession:
             yield b"".join(gathered) + self._completed(tag, completion)
 
     def _failure(self, problem: Exception) -> Completion:
-        """Return how a command ends that ran into this."""
-        match problem:
-            case BadCommand():
-                self._bad_commands += 1
-                if self._bad_commands >= self._context.limits.bad_commands:
-                    self._context.closing_text = "Too many bad commands"
-                return Completion("BAD", str(problem))
-            case CommandRefused(code=code, text=text):
-                return Completion("NO", text, code)
-            case Refused(code=code, text=text):
-                return Completion("NO", text, _CODES.get(code, "CANNOT"))
-            case FolderVanished():
-                self._context.closing_text = "The selected folder was deleted"
-                return Completion("NO", "The selected folder was deleted", "NONEXISTENT")
-            case StoreUnavailable():
-                return Completion("NO", "The store can't be reached now, try again", "UNAVAILABLE")
-        return self._bug(problem)
-
-    def _bug(self, problem: Exception) -> Completion:
-        self._bugs += 1
-        reference = f"{self._session_id}.{self._bugs}"
-        logger.error("IMAP bug %s", reference, exc_info=problem)
-        return Completion("NO", f"An error of ours, logged as {reference}", "SERVERBUG")
+        """Return how a command ends that ran into this; what is no problem of the client's or the store's is a bug."""
+        completion = completion_of(problem)
+        if completion is None:
+            self._bugs += 1
+            reference = f"{self._session_id}.{self._bugs}"
+            logger.error("IMAP bug %s", reference, exc_info=problem)
+            return Completion("NO", f"An error of ours, logged as {reference}", "SERVERBUG")
+        self._bad_commands += completion.status == "BAD"
+        if self._bad_commands >= self._context.limits.bad_commands:
+            self._context.closing_text = "Too many bad commands"
+        if isinstance(problem, FolderVanished):
+            self._context.closing_text = completion.text
+        return completion
 
     def _completed(self, tag: bytes, completion: Completion) -> bytes:
         """Return the tagged line, and the session's end where that is due."""
@@ -331,8 +314,8 @@ class ImapSession:
     async def _literal_announced(self, announcement: Announcement) -> AsyncIterator[bytes]:
         """Let a literal come, refuse it, or begin an APPEND with it."""
         scanner = Scanner(announcement.octets)
-        tag = scanner.tag() or b"*"
-        appending = await self._begin_append(tag, scanner, announcement) if tag != b"*" else None
+        tag = scanner.tag() or b""
+        appending = await append_announced(self._context, tag, scanner, announcement) if tag else None
         if appending is not None:
             self._reader.drop_command()
             if not announcement.synchronizing or appending.problem is None:
@@ -340,45 +323,16 @@ class ImapSession:
             else:
                 yield self._completed(tag, self._failure(appending.problem))
                 return
-        elif self._literal_fits(announcement):
+        elif literal_fits(self._context, announcement):
             self._reader.keep_literal(announcement.size)
         else:
             self._reader.drop_command()
             if not announcement.synchronizing:  # it is on its way and not worth reading (RFC 7888 §4)
                 self._context.closing_text = "A literal is too large"
-            yield self._completed(tag, self._failure(BadCommand("A literal is too large here")))
+            yield self._completed(tag or b"*", self._failure(BadCommand("A literal is too large here")))
             return
         if announcement.synchronizing:
             yield b"+ OK\r\n"
-
-    def _literal_fits(self, announcement: Announcement) -> bool:
-        limits = self._context.limits
-        if self._context.state is State.NOT_AUTHENTICATED:
-            literal, command = limits.login_literal_octets, limits.login_line_octets + limits.login_literal_octets
-        else:
-            literal, command = limits.literal_octets, limits.command_octets
-        fits = announcement.size <= literal and len(announcement.octets) + announcement.size <= command
-        return fits and announcement.is_clean
-
-    async def _begin_append(self, tag: bytes, scanner: Scanner, announcement: Announcement) -> Appending | None:
-        """Return an APPEND when the literal is its message; None when it is some other literal."""
-        try:
-            if self._verb(scanner)[0] != "APPEND" or not announcement.is_clean:
-                return None
-        except BadCommand:
-            return None
-        try:
-            command = parse_append(scanner)
-            if not scanner.starts_with(b"{"):
-                raise BadCommand("Expected a message as literal")
-        except BadCommand as problem:
-            # Perhaps the folder's name comes as this literal; no name is as large as a message.
-            if announcement.size <= self._context.limits.literal_octets:
-                return None
-            return Appending(tag, announcement.size, problem=problem)
-        except CommandRefused as problem:
-            return Appending(tag, announcement.size, problem=problem)
-        return await begin_append(self._context, tag, command, announcement.size)
 
     async def _append_octets(self, appending: Appending, octets: bytes) -> AsyncIterator[bytes]:
         await feed_append(appending, octets)

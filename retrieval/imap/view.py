@@ -19,9 +19,10 @@ _SPARE_LOOKS = 1_000
 
 
 class Look(NamedTuple):
-    """One combination of flags and keywords, as bits, as lower-case words and as it is answered."""
+    """One combination of flags and keywords: bits, keywords as stored and in lower case, all as it is answered."""
 
     bits: int
+    stored: str
     keywords: frozenset[str]
     octets: bytes
 
@@ -46,7 +47,6 @@ class FolderView:
 
     def absorb(self, changes: FolderChanges, recent: Collection[int] = ()) -> None:
         r"""Take in what is newer than `modseq`. `recent` are uids that are \Recent in this session."""
-        self._recent_uids.update(recent)
         last = self.uids[-1] if self.uids else 0
         if not self.uids:
             self._append(changes.changed)
@@ -56,9 +56,26 @@ class FolderView:
                 if self.show(state):
                     self._retouched.add(state.uid)
             self._append(fresh)
+        self.mark_recent(recent)
         self._gone.update(uid for uid in changes.expunged if self.position(uid) is not None)
         self.modseq = max(self.modseq, changes.highest_modseq)
         self.uid_next = max(self.uid_next, changes.uid_next)
+
+    def begin_from(self, other: "FolderView") -> None:
+        """Start with what the other view of this folder knew; changes since its modseq are still to be absorbed."""
+        self.modseq, self.uid_next = other.modseq, other.uid_next
+        self.uids, self.looks = other.uids[:], other.looks[:]
+        self.table, self.keywords, self._index = other.table[:], dict(other.keywords), dict(other._index)
+
+    def mark_recent(self, uids: Iterable[int]) -> None:
+        r"""Make these \Recent in this session."""
+        fresh = set(uids) - self._recent_uids
+        self._recent_uids |= fresh
+        for uid in fresh:
+            position = self.position(uid)
+            if position is not None:
+                look = self.look_at(position)
+                self.looks[position] = self._look(look.bits | RECENT, look.stored)
 
     def new_uids(self, changes: FolderChanges) -> list[int]:
         """Return the uids in `changes` that this view has not seen yet."""
@@ -78,9 +95,9 @@ class FolderView:
         return changed
 
     def settle(self) -> None:
-        """Forget what is still to be told: SELECT has just told all."""
-        self._retouched.clear()
-        self._told_count, self._told_keywords = len(self.uids), len(self.keywords)
+        """Take everything as told: SELECT tells all anew."""
+        self.updates(expunges=True)
+        self.stale = False
 
     def mark_gone(self, uids: Iterable[int]) -> None:
         """Note that these were expunged; told by the next `updates` that may."""
@@ -156,10 +173,6 @@ class FolderView:
         looks = {kind: self._look(*kind) for kind in dict.fromkeys(kinds)}
         self.uids.extend(uids)
         self.looks.extend(map(looks.__getitem__, kinds))
-        if self._recent_uids:
-            for state in states:
-                if state.uid in self._recent_uids:
-                    self.show(state)
 
     def _bits(self, state: MessageState) -> int:
         return state.flags | RECENT if state.uid in self._recent_uids else state.flags
@@ -176,7 +189,7 @@ class FolderView:
         for word in words:
             self.keywords.setdefault(word.lower(), word)
         names = [name for bit, name in _ALL_NAMES.items() if bits & bit]
-        return Look(bits, frozenset(map(str.lower, words)), " ".join(names + words).encode())
+        return Look(bits, keywords, frozenset(map(str.lower, words)), " ".join(names + words).encode())
 
     def _forget_unused_looks(self) -> None:
         """Keep the table in proportion to the folder when a client makes up ever new keywords."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from memory_mail_store import MemoryDirectory, MemoryMailbox
 
+from retrieval.imap import view_cache
 from retrieval.imap.context import ImapLimits
 from retrieval.imap.session import ImapSession
 
@@ -102,8 +103,10 @@ def directory(mailbox: MemoryMailbox) -> MemoryDirectory:
 
 
 @pytest.fixture
-def connect(directory: MemoryDirectory) -> Iterator[Callable[..., Client]]:
+def connect(directory: MemoryDirectory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Client]]:
     """`connect(tls=True, starttls=True, **limits)` is a new client before its greeting is read."""
+    monkeypatch.setattr(view_cache, "LEAST_MESSAGES", 1)  # so that every test opens folders from kept views, too
+    views = view_cache.ViewCache()
     with asyncio.Runner() as runner:
 
         def make(*, tls: bool = True, starttls: bool = True, **limits: int) -> Client:
@@ -116,6 +119,7 @@ def connect(directory: MemoryDirectory) -> Iterator[Callable[..., Client]]:
                 "192.0.2.1",
                 session_id="s1",
                 version="1.0",
+                views=views,
             )
             return Client(runner, session)
 
