@@ -73,7 +73,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
 class ScopedFilter(RelatedOnlyFieldListFilter):
     """A filter by a related row that offers only rows which the person may see."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
         related = get_model_from_relation(field)
         rows = model_admin.visible(request, related)
         used = model_admin.get_queryset(request).order_by().values(field.name)
@@ -137,7 +137,7 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
     def prepare(self, request: HttpRequest, object_id: str | None) -> None:
         """Raises DirectoryError to have the form shown again."""
 
-    def changeform_view(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> HttpResponse:
+    def changeform_view(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> Any:
         request.verbs = self._verbs(request, object_id)  # type: ignore[attr-defined]
         if request.method != "POST":
             return super().changeform_view(request, object_id, *args, **kwargs)
@@ -154,8 +154,8 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
         return type(form.__name__, (form,), {"refusal": getattr(request, "refusal", ""), "request": request})
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Without Django's own deletion, which knows no services."""
-        actions = super().get_actions(request)
+        """Without Django's own deletion, which knows no services; none for those who may only look."""
+        actions: dict[str, Any] = super().get_actions(request) if self.allows(request, ACT) else {}
         actions.pop("delete_selected", None)
         return actions
 

@@ -130,34 +130,33 @@ class QueuedMessageAdmin(ScopedAdmin):
 
     @admin.action(description="Retry now")
     def retry(self, request: HttpRequest, queryset: QuerySet[QueuedMessage]) -> None:
-        self._all(request, queryset, _services().retry, "tried again now")
+        self._each(request, queryset, self.do_retry)
 
     @admin.action(description="Hold")
     def hold(self, request: HttpRequest, queryset: QuerySet[QueuedMessage]) -> None:
-        self._all(request, queryset, lambda ids: _services().hold(ids, f"by {request.user}"), "held")
+        self._each(request, queryset, self.do_hold)
 
     @admin.action(description="Release")
     def release(self, request: HttpRequest, queryset: QuerySet[QueuedMessage]) -> None:
-        self._all(request, queryset, _services().release, "released")
+        self._each(request, queryset, self.do_release)
 
     @admin.action(description="Fail with bounce")
     def fail(self, request: HttpRequest, queryset: QuerySet[QueuedMessage]) -> None:
-        self._all(request, queryset, lambda ids: _services().fail(ids, str(request.user)), "failed, their senders told")
+        self._each(request, queryset, self.do_fail)
 
     @admin.action(description="Drop without bounce")
     def drop(self, request: HttpRequest, queryset: QuerySet[QueuedMessage]) -> None:
-        self._all(request, queryset, lambda ids: _services().drop(ids, str(request.user)), "dropped")
+        self._each(request, queryset, self.do_drop)
 
-    def _all(
-        self, request: HttpRequest, queryset: QuerySet[QueuedMessage], do: Callable[[list[int]], object], done: str
+    def _each(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[QueuedMessage],
+        do: Callable[[HttpRequest, QueuedMessage], str],
     ) -> None:
-        ids = list(queryset.filter(settled_at=None).values_list("pk", flat=True))
-
-        def run() -> str:
-            do(ids)
-            return f"Messages {done}: {len(ids)}."
-
-        self.act(request, run)
+        """Does it to what still waits, one after the other, so that one that is refused stops no other."""
+        for message in queryset.filter(settled_at=None):
+            self.act(request, lambda message=message: do(request, message))  # type: ignore[misc]
 
     @admin.display(description="Queue id", ordering="id")
     def queue_id(self, message: QueuedMessage) -> SafeString:

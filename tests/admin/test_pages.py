@@ -98,7 +98,9 @@ def test_aliases(as_superuser, domains):
     post(as_superuser, "directory_alias_add", form)
     alias = Alias.objects.get(address="team@mine.example")
     assert alias.targets.count() == 2 and not alias.members_may_send
-    page = text(post(as_superuser, "directory_alias_change", {"targets": "team@mine.example", "is_active": "on"}, alias.pk))
+    page = text(
+        post(as_superuser, "directory_alias_change", {"targets": "team@mine.example", "is_active": "on"}, alias.pk)
+    )
     assert "circle" in page and alias.targets.count() == 2
     post(as_superuser, "directory_alias_change", {"targets": "bob@mine.example"}, alias.pk)
     alias.refresh_from_db()

@@ -43,6 +43,7 @@ class DomainAdmin(ScopedAdmin):
     domain_administrators_may = frozenset({VIEW, CHANGE, ACT})
     list_display = ("name", "state_badge", "mailbox_count", "storage", "records_link", "description")
     search_fields = ("name", "description")
+    ordering = ("name",)
     autocomplete_fields = ("administrators",)
     verbs = (
         Verb("records", "DNS records", "dns"),
@@ -123,7 +124,8 @@ class DomainAdmin(ScopedAdmin):
         if "zone" in request.GET:
             return HttpResponse(zone_file(domain), content_type="text/plain; charset=utf-8")
         findings = check_domain(domain) if "check" in request.GET else []
-        rows = [(finding.record, finding) for finding in findings] or [(one, None) for one in records_for(domain)]
+        seen = {finding.record: finding for finding in findings}
+        rows = [(record, seen.get(record)) for record in records_for(domain)]
         context = self.admin_site.each_context(request) | {
             "title": f"DNS records of {domain}",
             "opts": self.opts,

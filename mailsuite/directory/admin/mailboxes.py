@@ -57,6 +57,7 @@ class MailboxAdmin(ScopedAdmin):
     list_display = ("address", "name", "used", "state_badge", "last_login")
     list_filter = (StateFilter, ("domain", ScopedFilter))
     search_fields = ("address", "name")
+    ordering = ("address_key",)
     actions = ("suspend", "resume")
     verbs = (
         Verb("suspend", "Suspend", "pause", "Refuse its logins and end its sessions?", lambda m: m.state == "active"),
