@@ -167,3 +167,44 @@ def dkim_record(records: str) -> bytes:
     public = re.search(r"k=rsa; p=([A-Za-z0-9+/=\" \n\t()]+)", records)
     assert public, records
     return b"v=DKIM1; k=rsa; p=" + re.sub(r"[^A-Za-z0-9+/=]", "", public[1]).encode()
+
+
+def test_suspending_ends_an_open_session_but_mail_still_arrives(suite, ann_and_bob, tls):
+    carol, bob = f"carol@{DOMAIN}", ann_and_bob[1]
+    suite.add_mailbox(carol, PASSWORD)
+    with smtplib.SMTP_SSL("localhost", suite.port("SUBMISSIONS"), context=tls, timeout=60) as client:
+        client.login(carol, PASSWORD)
+        client.sendmail(carol, [bob], f"From: {carol}\r\n\r\n")
+        suite.manage("mailbox", "suspend", carol)
+        code, text = client.mail(carol)
+        assert (code, text[:6]) == (421, b"4.7.0 ")
+    with smtplib.SMTP_SSL("localhost", suite.port("SUBMISSIONS"), context=tls, timeout=60) as client:
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login(carol, PASSWORD)
+    with smtplib.SMTP("127.0.0.1", suite.port("SMTP"), "client.remote.test", timeout=60) as client:
+        assert client.sendmail("x@remote.test", [carol], "Subject: kept\r\n\r\n") == {}
+
+
+def test_full_mailbox_is_refused_until_there_is_room(suite, ann_and_bob):
+    dave = f"dave@{DOMAIN}"
+    suite.add_mailbox(dave, PASSWORD)
+    suite.manage("mailbox", "quota", dave, "64K")
+    with smtplib.SMTP("127.0.0.1", suite.port("SMTP"), "client.remote.test", timeout=60) as client:
+        client.ehlo()
+        client.sendmail("x@remote.test", [dave], b"Subject: x\r\n\r\n" + b"x" * 60_000 + b"\r\n")
+        client.mail("x@remote.test", ["SIZE=10000"])
+        assert client.rcpt(dave) == (452, b"4.2.2 Mailbox is full (mailbox-full)")
+        client.rset()
+        suite.manage("mailbox", "quota", dave, "1M")
+        client.mail("x@remote.test", ["SIZE=10000"])
+        assert client.rcpt(dave)[0] == 250
+
+
+def test_queue_takes_what_an_alias_leads_elsewhere(suite, ann_and_bob):
+    suite.add_alias(f"away@{DOMAIN}", "friend@else.invalid")
+    with smtplib.SMTP("127.0.0.1", suite.port("SMTP"), "client.remote.test", timeout=60) as client:
+        client.sendmail("x@remote.test", [f"away@{DOMAIN}"], "Subject: forwarded\r\n\r\n")
+    listed = suite.manage(
+        "shell", "-c", "from mailsuite.queue.models import QueuedMessage as Q; print(Q.objects.last().reverse_path)"
+    )
+    assert re.search(rf"SRS0=[^=]+=[A-Z2-7]{{2}}=remote\.test=x@{re.escape(DOMAIN)}", listed)
