@@ -1,0 +1,161 @@
+"""Finding a message's story by what people know of it, and telling it to those who may hear it."""
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connections
+
+from mailsuite.directory import services as directory
+from mailsuite.directory.models import Domain
+from mailsuite.ids import COUNTER_BITS, EPOCH_MS
+from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
+from mailsuite.store.models import Content
+from mailsuite.trace import services
+from mailsuite.trace.models import Event, Story
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture(autouse=True)
+def one_connection(db):
+    reader, connections["reader"] = connections["reader"], connections["default"]
+    yield
+    connections["reader"] = reader
+
+
+@pytest.fixture
+def domains():
+    for name in ("example.org", "example.net"):
+        directory.add_domain(name, key_pairs=[])
+    return {domain.name: domain for domain in Domain.objects.all()}
+
+
+def id_at(moment, counter=0):
+    return ((int(moment.timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS) + counter
+
+
+def tell_of(subject, at=NOW, **fields):
+    fields = {"kind": "inbound", "outcome": "accepted", "reverse_path": "x@remote.example"} | fields
+    fields.setdefault("sender_key", fields["reverse_path"])
+    return Story.objects.create(id=id_at(at, Story.objects.count()), at=at, subject=subject, **fields)
+
+
+def event(story, kind, address, domain=None, text="", at=None):
+    return Event.objects.create(
+        story=story, at=at or story.at, kind=kind, address=address, address_key=address, domain=domain, text=text
+    )
+
+
+@pytest.fixture
+def relayed(domains):
+    """A submission from example.org to a remote host, tried twice."""
+    data = {"listener": "SUBMISSIONS", "tls": "TLSv1.3 AES", "user": "ann@example.org", "reply": "250 2.0.0 Ok"}
+    story = tell_of(
+        "Offer", kind="submission", reverse_path="ann@example.org", message_id="<offer@example.org>",
+        sender_domain=domains["example.org"], data=json.dumps(data),
+    )  # fmt: skip
+    event(story, "queued", "friend@remote.example", domains["example.org"])
+    event(story, "filed", "bob@example.net", domains["example.net"], "into INBOX")
+    content = Content.objects.create(
+        id=id_at(NOW), blob="b", size_octets=1, header_octets=20, received_at=NOW, header=b"Subject: Offer\r\n\r\n",
+        envelope=b"", body_structure=b"", body=b"", parts=b"", thread_id=1, message_id="<offer@example.org>",
+    )  # fmt: skip
+    message = QueuedMessage.objects.create(
+        id=id_at(NOW, 7), content=content, size_octets=1, story_id=story.pk, created_at=NOW, expires_at=NOW,
+        domain=domains["example.org"],
+    )  # fmt: skip
+    recipient = QueuedRecipient.objects.create(
+        message=message, forward_path="friend@remote.example", destination="remote.example"
+    )
+    for minute, (outcome, reply) in enumerate([("delayed", "451 later"), ("delivered", "250 thanks")], 1):
+        DeliveryAttempt.objects.create(
+            recipient=recipient, token="t", started_at=NOW + timedelta(minutes=minute), outcome=outcome, reply=reply,
+            ended_at=NOW + timedelta(minutes=minute, seconds=2), remote_host="mx.remote.example", dialog="> EHLO here",
+        )  # fmt: skip
+    return story
+
+
+@pytest.fixture
+def several(domains, relayed):
+    old = tell_of("An old invoice", NOW - timedelta(days=40))
+    refused = tell_of("Invoice 7", NOW - timedelta(minutes=5), outcome="refused", reverse_path="y@remote.example")
+    event(refused, "refused", "nobody@example.net", domains["example.net"])
+    tell_of("Lunch?", NOW - timedelta(days=2), message_id="<lunch@remote.example>", client_address="192.0.2.9")
+    return old
+
+
+@pytest.mark.parametrize(
+    ("words", "subjects"),
+    [
+        ("ann@example.org", ["Offer"]),
+        ("ANN@Example.org", ["Offer"]),
+        ("friend@remote.example", ["Offer"]),
+        ("<offer@example.org>", ["Offer"]),
+        ("offer@example.org", ["Offer"]),
+        ("<lunch@remote.example>", ["Lunch?"]),
+        ("invoice", ["Invoice 7"]),
+        ("refused", ["Invoice 7"]),
+        ("refused lunch", []),
+        ("example.net", ["Invoice 7", "Offer"]),
+        ("@example.net accepted", ["Offer"]),
+        ("submission", ["Offer"]),
+        ("192.0.2.", ["Lunch?"]),
+        (f"{NOW - timedelta(days=40):%Y-%m-%d}", ["An old invoice"]),
+        (f"{NOW - timedelta(days=40):%Y-%m-%d} 'old invoice'", ["An old invoice"]),
+        ("2026-99-99", []),
+        ("'", []),
+    ],
+)
+def test_what_leads_to_a_story(several, words, subjects):
+    assert sorted(story.subject for story in services.find(words)) == subjects
+
+
+def test_queue_ids_lead_to_it_both_of_the_story_and_of_the_queue(relayed):
+    assert services.find(relayed.reference) == [relayed]
+    assert services.find(QueuedMessage.objects.get().reference.upper()) == [relayed]
+
+
+def test_newest_first_and_limited(several):
+    assert [story.subject for story in services.find("", limit=2)][0] in ("Offer", "Invoice 7")
+    assert len(services.find("", limit=2)) == 2
+
+
+def test_the_whole_way_in_order(relayed):
+    lines = services.tell(relayed)
+    assert [(line.kind, line.tone) for line in lines] == [
+        ("accepted", "good"), ("queued", "plain"), ("filed", "good"), ("attempt", "waiting"), ("attempt", "good"),
+    ]  # fmt: skip
+    assert "TLS: TLSv1.3 AES" in lines[0].detail and "Signed in as: ann@example.org" in lines[0].detail
+    assert lines[3].title == "tried friend@remote.example at mx.remote.example after 2.0 s"
+    assert (lines[3].text, lines[3].detail) == ("451 later", "> EHLO here")
+
+
+def test_the_header_and_nothing_of_the_body(relayed):
+    assert services.header(relayed) == "Subject: Offer\r\n\r\n"
+    QueuedMessage.objects.update(story_id=1)
+    assert services.header(relayed) == ""
+
+
+def test_each_side_hears_its_own_part(relayed, domains):
+    sender, recipient = ({domains[name].pk} for name in ("example.org", "example.net"))
+    assert [line.kind for line in services.tell(relayed, sender)] == ["accepted", "queued", "attempt", "attempt"]
+    assert [line.kind for line in services.tell(relayed, recipient)] == ["accepted", "filed"]
+    assert services.find("friend@remote.example", sender) == [relayed]
+    assert services.find("friend@remote.example", recipient) == []
+    assert services.find("bob@example.net", sender) == []
+    assert services.find("", {-1}) == []
+
+
+def test_the_command_tells_the_newest_and_lists_the_others(several):
+    out = io.StringIO()
+    call_command("trace", "invoice", stdout=out)
+    assert "Invoice 7" in out.getvalue() and "refused nobody@example.net" in out.getvalue()
+    out = io.StringIO()
+    call_command("trace", "example.net", stdout=out)
+    listed, told = out.getvalue().split("\n\n")
+    assert listed.endswith("Invoice 7") and "Accepted" in told and "250 thanks" in told
+    with pytest.raises(CommandError, match="No message fits"):
+        call_command("trace", "nowhere@to.be.found")
