@@ -1,0 +1,239 @@
+"""POP3 of the running suite with clients that others wrote: Python's poplib, curl and fetchmail."""
+
+import imaplib
+import poplib
+import socket
+import ssl
+import subprocess
+import uuid
+
+import pytest
+
+pytestmark = pytest.mark.interop
+
+PASSWORD = "a long password"
+SHAPES = {
+    "plain": b"Subject: plain\r\n\r\ntext\r\n",
+    "empty body": b"Subject: empty\r\n\r\n",
+    "no header": b"\r\nonly a body\r\n",
+    "dots": b"Subject: dots\r\n\r\n.\r\n..\r\n.x\r\n...\r\n",
+    "8-bit": "Subject: Größe\r\n\r\nÄÖÜ \U0001f4e7\r\n".encode(),
+    "long line": b"Subject: long\r\n\r\n" + b"x" * 998 + b"\r\n",
+    "large": b"Subject: large\r\n\r\n" + b".23456789abcdef\r\n" * 600_000,
+    "dots at every cut": b"Subject: cut\r\n\r\n" + b".\r\n" * 100_000,
+}
+
+
+@pytest.fixture(scope="module")
+def domain(suite):
+    name = f"{uuid.uuid4().hex[:8]}.example"
+    suite.add_domain(name)
+    return name
+
+
+@pytest.fixture
+def account(suite, domain):
+    """The address of a fresh mailbox."""
+    address = f"{uuid.uuid4().hex[:8]}@{domain}"
+    suite.add_mailbox(address, PASSWORD)
+    return address
+
+
+@pytest.fixture
+def tls(suite):
+    return ssl.create_default_context(cafile=suite.certificate)
+
+
+@pytest.fixture
+def imap(suite, account, tls):
+    with imaplib.IMAP4_SSL("127.0.0.1", suite.port("IMAPS"), ssl_context=tls, timeout=30) as client:
+        client.login(account, PASSWORD)
+        yield client
+
+
+@pytest.fixture
+def fill(imap):
+    """`fill(*messages)` puts them into the inbox."""
+
+    def fill(*messages: bytes) -> None:
+        for message in messages:
+            # imaplib would make every line end CRLF by itself; it finds none to change.
+            assert imap.append("INBOX", None, None, message)[0] == "OK"
+
+    return fill
+
+
+@pytest.fixture
+def connect(suite, account, tls):
+    """`connect()` is a poplib client that has logged in over TLS."""
+    clients = []
+
+    def connect() -> poplib.POP3:
+        client = poplib.POP3_SSL("127.0.0.1", suite.port("POP3S"), context=tls, timeout=30)
+        clients.append(client)
+        client.user(account)
+        client.pass_(PASSWORD)
+        return client
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+def test_every_shape_comes_back_octet_by_octet(fill, connect, monkeypatch):
+    monkeypatch.setattr(poplib, "_MAXLINE", 4096)
+    fill(*SHAPES.values())
+    client = connect()
+    count, octets = client.stat()
+    assert (count, octets) == (len(SHAPES), sum(map(len, SHAPES.values())))
+    for number, (shape, message) in enumerate(SHAPES.items(), start=1):
+        _, lines, _ = client.retr(number)
+        assert b"".join(line + b"\r\n" for line in lines) == message, shape
+        assert client.list(number) == f"+OK {number} {len(message)}".encode()
+    client.quit()
+
+
+def test_unique_ids_stay_over_sessions(fill, connect):
+    fill(*[SHAPES["plain"]] * 3)
+    first = connect()
+    before = first.uidl()[1]
+    first.dele(2)
+    first.quit()
+    second = connect()
+    after = [line.split()[1] for line in second.uidl()[1]]
+    assert after == [line.split()[1] for line in (before[0], before[2])]
+    assert len({line.split()[1] for line in before}) == 3
+
+
+def test_starttls(suite, account, tls):
+    client = poplib.POP3("127.0.0.1", suite.port("POP3"), timeout=30)
+    with pytest.raises(poplib.error_proto, match="TLS"):
+        client.user(account)
+    assert "STLS" in client.capa() and "USER" not in client.capa()
+    client.stls(tls)
+    assert "USER" in client.capa() and "STLS" not in client.capa()
+    client.user(account)
+    client.pass_(PASSWORD)
+    client.quit()
+
+
+def test_lock_against_a_second_session(connect):
+    first = connect()
+    with pytest.raises(poplib.error_proto, match="IN-USE"):
+        connect()
+    first.quit()
+    connect().quit()
+
+
+def test_lock_falls_when_the_connection_breaks(connect):
+    connect().close()
+    for _ in range(100):
+        try:
+            connect().quit()
+            return
+        except poplib.error_proto as error:
+            assert b"IN-USE" in error.args[0]
+    pytest.fail("the maildrop stayed locked")
+
+
+def test_snapshot_stays_while_imap_goes_on(fill, connect, imap):
+    fill(SHAPES["plain"], SHAPES["dots"])
+    client = connect()
+    imap.select("INBOX")
+    imap.store("1", "+FLAGS", "\\Deleted")
+    imap.expunge()
+    fill(SHAPES["empty body"])
+    assert client.stat()[0] == 2
+    with pytest.raises(poplib.error_proto, match="removed"):
+        client.retr(1)
+    assert client.retr(2)[1][2] == b"."
+    client.dele(1)
+    client.dele(2)
+    client.quit()
+    assert connect().stat()[0] == 1
+
+
+def test_nothing_is_removed_without_quit(fill, connect, imap):
+    fill(SHAPES["plain"])
+    client = connect()
+    client.dele(1)
+    client.close()
+    assert imap.select("INBOX")[1] == [b"1"]
+
+
+def test_pipelined_session(suite, account, fill, tls):
+    fill(SHAPES["plain"])
+    commands = f"USER {account}\r\nPASS {PASSWORD}\r\nSTAT\r\nTOP 1 0\r\nDELE 1\r\nQUIT\r\n"
+    with socket.create_connection(("127.0.0.1", suite.port("POP3S")), 30) as plain:
+        with tls.wrap_socket(plain, server_hostname="localhost") as client:
+            client.sendall(commands.encode())
+            answers = b"".join(iter(lambda: client.recv(65536), b""))
+    lines = answers.split(b"\r\n")
+    assert [line[:3] for line in lines] == [b"+OK"] * 5 + [b"Sub", b"", b".", b"+OK", b"+OK", b""]
+
+
+def test_suspended_mailbox_ends_the_session(suite, account, connect):
+    client = connect()
+    suite.manage("mailbox", "suspend", account)
+    assert client.sock.recv(1000).startswith(b"-ERR")
+    with pytest.raises(poplib.error_proto):
+        connect()
+
+
+def test_abuse(suite, tls, account, connect):
+    """Each gets its error or its end, and the next client is served."""
+    port = suite.port("POP3")
+    for octets in (
+        b"\0" * 5000,
+        b"A" * 100_000 + b"\r\n",
+        b"\x16\x03\x01\x02\x00" * 100,
+        b"RETR 1\r\n" * 100,
+        b"STLS\r\nx",
+    ):
+        with socket.create_connection(("127.0.0.1", port), 30) as client:
+            client.sendall(octets)
+            client.shutdown(socket.SHUT_WR)
+            try:
+                answers = b"".join(iter(lambda: client.recv(65536), b""))
+            except ConnectionResetError:
+                continue
+            assert answers.startswith(b"+OK") and b"\r\n+OK" not in answers.replace(b"+OK begin TLS", b"")
+    with socket.create_connection(("127.0.0.1", suite.port("POP3S")), 30) as client:
+        client.sendall(b"USER in clear text\r\n")
+    connect().quit()
+
+
+def test_curl(suite, account, fill, require_program):
+    fill(SHAPES["dots"], SHAPES["8-bit"])
+    command = [require_program("curl"), "--silent", "--show-error", "--cacert", str(suite.certificate)]
+    command += ["--user", f"{account}:{PASSWORD}", "--max-time", "30"]
+    implicit = f"pop3s://localhost:{suite.port('POP3S')}/"
+    listing = subprocess.run([*command, implicit], capture_output=True, check=True).stdout
+    assert [line.split()[0] for line in listing.split(b"\r\n") if line] == [b"1", b"2"]
+    whole = subprocess.run([*command, f"{implicit}1"], capture_output=True, check=True).stdout
+    assert whole == SHAPES["dots"]
+    upgraded = f"pop3://localhost:{suite.port('POP3')}/2"
+    for login in ((), ("--login-options", "AUTH=PLAIN")):
+        whole = subprocess.run([*command, "--ssl-reqd", *login, upgraded], capture_output=True, check=True).stdout
+        assert whole == SHAPES["8-bit"]
+
+
+@pytest.mark.parametrize("implicit_tls", [True, False])
+def test_fetchmail(suite, account, fill, connect, require_program, tmp_path, implicit_tls):
+    fill(SHAPES["plain"], SHAPES["dots"])
+    port = suite.port("POP3S" if implicit_tls else "POP3")
+    settings = tmp_path / "fetchmailrc"
+    settings.write_text(
+        f"poll localhost proto POP3 port {port} no dns\n"
+        f"  user '{account}' password '{PASSWORD}' {'ssl' if implicit_tls else 'sslproto tls1.2+'}\n"
+        f"  sslcertck sslcertfile '{suite.certificate}' fetchall no keep no rewrite\n"
+        f"  mda 'cat >> {tmp_path}/mbox'\n"
+    )
+    settings.chmod(0o600)
+    command = [require_program("fetchmail"), "--fetchmailrc", str(settings), "--nosyslog", "--invisible"]
+    files = ["--pidfile", str(tmp_path / "pid"), "--idfile", str(tmp_path / "ids")]
+    done = subprocess.run([*command, *files], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    fetched = (tmp_path / "mbox").read_bytes()
+    assert b"Subject: plain\n\ntext\n" in fetched and b"Subject: dots\n\n.\n..\n.x\n...\n" in fetched
+    assert connect().stat() == (0, 0)
