@@ -100,6 +100,8 @@ async def converse(connection: Connection, session: Session, context: ssl.SSLCon
         while not session.closed:
             async for octets in session.run_ready():
                 await stream.send(octets)
+                # A thousand commands may have come at once: others have their turn between any two.
+                await asyncio.sleep(0)
             if session.wants_starttls:
                 await stream.start_tls(context)
                 session.tls_started()
