@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 _MONTHS = {name: at for at, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 _MONTH_NAMES = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
@@ -44,6 +45,12 @@ def format_date(moment: datetime) -> str:
     offset = moment.utcoffset()
     if offset is None:
         raise ValueError("a date in a message needs a time zone")
+    return _format_second(moment.replace(microsecond=0), offset)
+
+
+@lru_cache(maxsize=64)
+def _format_second(moment: datetime, offset: timedelta) -> str:
+    """Many messages share a second; the offset tells apart what compares equal in two zones."""
     return (
         f"{_DAY_NAMES[moment.weekday()]}, {moment.day} {_MONTH_NAMES[moment.month - 1]} {moment:%Y %H:%M:%S} "
         f"{'-' if offset < timedelta(0) else '+'}{abs(offset) // timedelta(hours=1):02}"

@@ -6,6 +6,7 @@ Much of what they tell comes from strangers: nothing that could end a line, a co
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from mailsuite.mail.address import Address, Path
@@ -67,6 +68,7 @@ def received(
     return ("\r\n\t".join(lines) + f"; {format_date(received_at)}\r\n").encode()
 
 
+@lru_cache(maxsize=1024)
 def _tcp_info(name: str | None, address: str | None) -> str:
     """TCP-info = address-literal / ( Domain FWS address-literal )"""
     if address is None:
