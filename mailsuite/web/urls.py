@@ -6,6 +6,9 @@ from mailsuite.web.acme import challenge
 from mailsuite.web.health import health
 from mailsuite.web.owner import views
 
+# Clients write it in every case.
+_AUTODISCOVER = "".join(f"[{letter}{letter.upper()}]" for letter in "autodiscover")
+
 urlpatterns = [
     path("", views.overview, name="overview"),
     path("sign-in", views.sign_in, name="sign-in"),
@@ -22,6 +25,5 @@ urlpatterns = [
     path(".well-known/acme-challenge/<str:token>", challenge),
     path("mail/config-v1.1.xml", autoconfig.thunderbird),
     path(".well-known/autoconfig/mail/config-v1.1.xml", autoconfig.thunderbird),
-    # Clients write it in every case.
-    re_path(r"^[Aa]uto[Dd]iscover/[Aa]uto[Dd]iscover\.xml$", autoconfig.outlook),
+    re_path(rf"^{_AUTODISCOVER}/{_AUTODISCOVER}\.[xX][mM][lL]$", autoconfig.outlook),
 ]

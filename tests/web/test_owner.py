@@ -2,8 +2,13 @@
 
 import plistlib
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 from django.urls import reverse
 
 from mailsuite.directory import authentication, services
@@ -231,3 +236,26 @@ def test_a_link_for_a_phone_ends_by_itself(client, ann, monkeypatch):
     token = phone_link.token_for(Mailbox.objects.get())
     monkeypatch.setattr(phone_link, "LIFETIME", phone_link.LIFETIME * -1)
     assert client.get(reverse("phone-profile", args=[token])).status_code == 404
+
+
+@pytest.mark.parametrize("algorithm", [ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65537, 2048)])
+def test_a_profile_is_signed_by_a_real_certificate(client, ann, configure, tmp_path, algorithm):
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    write_certificate(certificate, key, algorithm)
+    configure(tls_cert=certificate, tls_key=key)
+    token = phone_link.token_for(Mailbox.objects.get())
+    signed = client.get(reverse("phone-profile", args=[token])).content
+    assert signed.startswith(b"0\x82")
+    (own,) = pkcs7.load_der_pkcs7_certificates(signed)
+    assert own.subject.rfc4514_string() == "CN=mx.example.org"
+    start = signed.index(b"<?xml")
+    assert plistlib.loads(signed[start : signed.index(b"</plist>") + 8])["PayloadType"] == "Configuration"
+
+
+def write_certificate(certificate, key, private_key):
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mx.example.org")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, private_key.public_key(), x509.random_serial_number())
+    made = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1)).sign(private_key, hashes.SHA256())
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    key.write_bytes(private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
