@@ -45,7 +45,7 @@ from retrieval.imap.grammar import Scanner
 from retrieval.imap.login_commands import NEEDS_TLS, capabilities, log_in
 from retrieval.imap.parsers import parse_arguments
 from retrieval.imap.reader import Announcement, CommandLine, CommandReader
-from retrieval.imap.updates import FolderVanished, untagged_updates
+from retrieval.imap.updates import FolderVanished, claim_seen, untagged_updates
 from retrieval.imap.view_cache import ViewCache
 from retrieval.mail_store import Directory, MailStore
 from retrieval.sasl import EXCHANGES, Credentials, Exchange, SaslError, decode_response
@@ -152,7 +152,7 @@ class ImapSession:
         if not self._idle_tag:
             return
         try:
-            told = await untagged_updates(self._context, expunges=True, look=False)
+            told = await untagged_updates(self._context, expunges=True, look=False, claim=False)
         except FolderVanished:
             told = self.end("The selected folder was deleted")
         if told:
@@ -306,6 +306,7 @@ class ImapSession:
 
     async def _end_idle(self, line: bytes) -> AsyncIterator[bytes]:
         tag, self._idle_tag = self._idle_tag, b""
+        await claim_seen(self._context)
         if line.strip().upper() == b"DONE":
             yield self._completed(tag, Completion("OK", "IDLE completed"))
         else:

@@ -1,18 +1,20 @@
 """Bringing a session's view up to date with the store, and its client up to date with the view."""
 
-from collections.abc import Sequence
-
 from retrieval.imap.context import Context
 from retrieval.imap.view import FolderView
-from retrieval.mail_store import FolderChanges, MailStore, Refused, StoreUnavailable
+from retrieval.mail_store import MailStore, Refused, StoreUnavailable
 
 
 class FolderVanished(Exception):
     """The selected folder was deleted by another session: this one can only end (RFC 2180 §3.3)."""
 
 
-async def refresh(context: Context) -> None:
-    """Take in what others have changed in the selected folder. Raises FolderVanished, StoreUnavailable."""
+async def refresh(context: Context, *, claim: bool = True) -> None:
+    r"""Take in what others have changed in the selected folder. Raises FolderVanished, StoreUnavailable.
+
+    `claim` makes new messages \Recent in this session and no later one, which is a write. Without it, they are \Recent
+    here and perhaps elsewhere, as RFC 3501 §2.3.2 allows, until `claim_seen`.
+    """
     view = context.view
     view.stale = False
     try:
@@ -22,29 +24,38 @@ async def refresh(context: Context) -> None:
     except StoreUnavailable:
         view.stale = True
         raise
-    view.absorb(changes, await _claimed(context.store, view, changes))
+    fresh = view.new_uids(changes)
+    if fresh and not view.read_only:
+        first = await _claim(context.store, view) if claim else 0
+        view.has_unclaimed = view.has_unclaimed or not claim
+        fresh = [uid for uid in fresh if first is not None and uid >= first]
+    view.absorb(changes, [] if view.read_only else fresh)
 
 
-async def untagged_updates(context: Context, *, expunges: bool, look: bool) -> bytes:
+async def claim_seen(context: Context) -> None:
+    r"""Claim what arrived while IDLE: once, not for each of the messages and sessions that wait."""
+    view = context.view_or_none
+    if view is not None and view.has_unclaimed:
+        view.has_unclaimed = False
+        await _claim(context.store, view)
+
+
+async def untagged_updates(context: Context, *, expunges: bool, look: bool, claim: bool = True) -> bytes:
     """Return the untagged responses for what has changed; `look` asks the store even if no hint came."""
     view = context.view_or_none
     if view is None:
         return b""
     if view.stale or look:
         try:
-            await refresh(context)
+            await refresh(context, claim=claim)
         except StoreUnavailable:
             pass  # told next time: nothing is known to be wrong
     return view.updates(expunges=expunges)
 
 
-async def _claimed(store: MailStore, view: FolderView, changes: FolderChanges) -> Sequence[int]:
-    r"""Return those of the new uids that become \Recent in this session and no other."""
-    fresh = view.new_uids(changes)
-    if not fresh or view.read_only:
-        return ()
+async def _claim(store: MailStore, view: FolderView) -> int | None:
+    r"""Return the first uid that was \Recent in no session yet; None when that can't be known now."""
     try:
-        first = await store.claim_recent(view.folder_id)
+        return await store.claim_recent(view.folder_id)
     except (Refused, StoreUnavailable):
-        return ()
-    return [uid for uid in fresh if uid >= first]
+        return None

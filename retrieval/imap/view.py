@@ -38,6 +38,7 @@ class FolderView:
         self.looks = array("I")  # indexes into self.table
         self.table: list[Look] = []
         self.keywords: dict[str, str] = {}  # lower case: as first seen
+        self.has_unclaimed = False  # some are \Recent here that the store was not told of
         self.stale = True  # somebody may have changed the folder since it was last absorbed
         self._index: dict[tuple[int, str], int] = {}
         self._gone: set[int] = set()

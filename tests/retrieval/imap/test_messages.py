@@ -238,6 +238,19 @@ def test_idle_tells_at_once_until_done(three, other, mailbox):
     three.dialog("C: b CHECK", "S: * 4 EXISTS", "S: * 2 RECENT", "S: b OK CHECK completed")
 
 
+def test_arrivals_amid_idle_are_claimed_once_at_its_end(three, other, mailbox):
+    for client in (three, other):
+        client.dialog("C: a IDLE", "S: + Idling")
+    for count in (1, 2):
+        mailbox.deliver(MESSAGE)
+        for client in (three, other):
+            client.notify()
+            client.dialog(f"S: * {count + 3} EXISTS", f"S: * {count} RECENT")
+    assert mailbox.folders["INBOX"].recent_uid == 4
+    three.dialog("C: DONE", "S: a OK IDLE completed")
+    assert mailbox.folders["INBOX"].recent_uid == 6
+
+
 def test_idle_begins_with_what_has_changed_and_wants_done(three, mailbox):
     mailbox.deliver(MESSAGE)
     three.dialog(
