@@ -122,12 +122,14 @@ def host_addresses(a: Answer, aaaa: Answer) -> list[str]:
 
 def is_forbidden(address: str, allowed: Sequence[Network]) -> bool:
     """Return whether mail from strangers' DNS may not be sent there: loopback, private and other special networks."""
-    ip = ip_address(address)
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    if any(ip.version == network.version and ip in network for network in allowed):
-        return False
-    return not ip.is_global or ip.is_multicast or _embeds_forbidden(ip)
+    ip = _address(address)
+    return not is_named(address, allowed) and (not ip.is_global or ip.is_multicast or _embeds_forbidden(ip))
+
+
+def is_named(address: str, networks: Sequence[Network]) -> bool:
+    """Return whether the address is in one of the networks."""
+    ip = _address(address)
+    return any(ip.version == network.version and ip in network for network in networks)
 
 
 def no_address(domain: str, answers: Iterable[Answer], forbidden: Sequence[str]) -> Unroutable:
@@ -138,6 +140,11 @@ def no_address(domain: str, answers: Iterable[Answer], forbidden: Sequence[str])
         where = ", ".join(forbidden[:3])
         return Unroutable("5.4.4", "private-host", f"the mail hosts of {domain} are at {where}, where no mail is sent")
     return Unroutable("5.4.4", "no-address", f"no mail host of {domain} has an address")
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    ip = ip_address(text)
+    return ip.ipv4_mapped if isinstance(ip, IPv6Address) and ip.ipv4_mapped else ip
 
 
 def _weight(pattern: str, domain: str) -> int:

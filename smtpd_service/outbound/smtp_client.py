@@ -118,7 +118,7 @@ class SmtpClient:
                 self._say("S", str(reply), self._expected[0][1] if self._expected else None)
                 self._on_reply(reply)
         except ProtocolViolation as violation:
-            self._fail("4.5.0", "protocol-error", f"The host {violation}")
+            self.give_up("4.5.0", "protocol-error", f"The host {violation}")
         return None
 
     def tls_started(self, description: str) -> None:
@@ -130,7 +130,11 @@ class SmtpClient:
     def lost(self, what: str) -> None:
         """The connection is gone or of no use any more: `what` says how, as in "closed the connection"."""
         if self.state is not State.CLOSED:
-            self._fail("4.4.2", "connection-lost", f"The host {what} while we waited for {self.state.value}")
+            self.give_up("4.4.2", "connection-lost", f"The host {what} while we waited for {self.state.value}")
+
+    def give_up(self, status: str, reason: str, text: str) -> None:
+        """End the session for now, for a reason of ours or a fault of the host's: whoever waits is tried later."""
+        self._end(_later(status, reason, text))
 
     def send(self, mail: Mail) -> None:
         """Begin a transaction; legal after Ready or Sent, while the state is READY."""
@@ -179,7 +183,7 @@ class SmtpClient:
     def _on_reply(self, reply: RemoteReply) -> None:
         if self.state is State.HANDSHAKE:
             # Octets after the reply to STARTTLS, in clear: somebody on the way put them there.
-            return self._fail("4.7.0", "tls-injection", "The host sent more than its reply to STARTTLS in clear")
+            return self.give_up("4.7.0", "tls-injection", "The host sent more than its reply to STARTTLS in clear")
         if reply.code == 421 and self.state is not State.QUIT:
             return self._fail_by(reply, "service-closing")
         match self.state:
@@ -222,7 +226,7 @@ class SmtpClient:
                 self._output += b"STARTTLS\r\n"
                 return self._say("C", "STARTTLS")
             if self._starttls is StartTls.REQUIRED:
-                return self._fail("4.7.4", "tls-missing", "The host does not offer STARTTLS, which is required here")
+                return self.give_up("4.7.4", "tls-missing", "The host does not offer STARTTLS, which is required here")
         if self._login:
             return self._authenticate(self._login)
         return self._be_ready()
@@ -231,7 +235,7 @@ class SmtpClient:
         if reply.code == 220:
             self.state = State.HANDSHAKE
             if not self._reader.is_between_replies:
-                return self._fail("4.7.0", "tls-injection", "The host sent more than its reply to STARTTLS in clear")
+                return self.give_up("4.7.0", "tls-injection", "The host sent more than its reply to STARTTLS in clear")
             self._events.append(HandshakeNeeded())
         elif self._starttls is StartTls.REQUIRED:
             self._fail_by(reply, "tls-refused")
@@ -244,7 +248,7 @@ class SmtpClient:
     def _authenticate(self, login: Login) -> None:
         mechanisms = self.extensions.get("AUTH", "").split()
         if not self.tls:
-            return self._fail("4.7.11", "auth-needs-tls", "The route has a password, which is only sent under TLS")
+            return self.give_up("4.7.11", "auth-needs-tls", "The route has a password, which is only sent under TLS")
         user, password = login.username.encode(), login.password.encode()
         if "PLAIN" in mechanisms:
             self._auth_lines = []
@@ -255,7 +259,7 @@ class SmtpClient:
             self._output += b"AUTH LOGIN\r\n"
             self._say("C", "AUTH LOGIN")
         else:
-            return self._fail("4.7.0", "auth-missing", "The host offers neither AUTH PLAIN nor AUTH LOGIN")
+            return self.give_up("4.7.0", "auth-missing", "The host offers neither AUTH PLAIN nor AUTH LOGIN")
         self.state = State.AUTH
         return None
 
@@ -349,12 +353,12 @@ class SmtpClient:
             outcome = Outcome(Fate.LATER, f"4{outcome.status[1:]}", outcome.text, reason, outcome.code)
         self._end(outcome if outcome.fate is not Fate.DELIVERED else _later("4.5.0", "protocol-error", str(reply)))
 
-    def _fail(self, status: str, reason: str, text: str) -> None:
-        self._end(_later(status, reason, text))
-
     def _end(self, outcome: Outcome) -> None:
         """The session is over, and with it the transaction, if there is one."""
         state, self.state = self.state, State.CLOSED
+        if state is State.FINAL and self._mail and outcome.code is None:
+            text = f"{outcome.text}: it may have been delivered, and is sent again"
+            outcome = Outcome(Fate.UNKNOWN, "4.4.2", text, "lost-after-final-dot")
         self.note(outcome.text)
         self._output.clear()
         # What was still to be done can't be done any more; results stay.
@@ -365,9 +369,6 @@ class SmtpClient:
             self._events.append(SessionFailed(outcome))
             return
         self._mail = None
-        if state is State.FINAL and outcome.code is None:
-            text = f"{outcome.text}: it may have been delivered, and is sent again"
-            outcome = Outcome(Fate.UNKNOWN, "4.4.2", text, "lost-after-final-dot")
         self._events.append(Sent(tuple(own or outcome for own in self._outcomes)))
 
     # What we say

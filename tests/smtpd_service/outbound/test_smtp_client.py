@@ -71,7 +71,7 @@ class Session:
         self.client.send(self.mails.pop(0)) if self.mails else self.client.quit()
 
 
-def mail(*to, sender="ann@us.test", size=len(BODY), **more):
+def mail(*to, sender="ann@us.test", size=21, **more):
     return Mail(sender, [Recipient(one) for one in to or ("bob@test",)], size, **more)
 
 

@@ -1,0 +1,177 @@
+"""One message to one destination: host after host, connections kept for the next message to the same place."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from smtpd_service.outbound.destinations import Destinations, NextHop
+from smtpd_service.outbound.routing import Network, Unroutable
+from smtpd_service.outbound.tls_policy import TlsDemand, TlsPolicy, demand_of
+from smtpd_service.outbound.transaction import Fate, Login, Mail, Outcome, Recipient
+from smtpd_service.outbound.transport import Body, Endpoint, MayFinish, NoSession, Session, open_session
+
+logger = logging.getLogger(__name__)
+
+# Hosts that answered but could not take it, and hosts that did not answer, before an attempt ends.
+MAX_SESSIONS = 2
+MAX_ENDPOINTS = 6
+# RFC 5321 §4.5.3.1.8: any host takes a hundred.
+MAX_RECIPIENTS = 100
+MESSAGES_PER_SESSION = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one attempt did for one recipient. `endpoint` is None when there was none to dial."""
+
+    outcome: Outcome
+    endpoint: Endpoint | None = None
+    tls: str = ""
+    dialog: str = ""
+    offers_dsn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is delivered. `body` gives the message's octets, anew at each call; `may_finish` is asked before the final
+    dot."""
+
+    mail: Mail
+    body: Body
+    may_finish: MayFinish
+
+
+class Courier:
+    """Delivers letters of one next hop, one after the other, over one connection at a time."""
+
+    def __init__(
+        self,
+        hop: NextHop,
+        *,
+        destinations: Destinations,
+        policy: TlsPolicy,
+        helo: str,
+        allowed: Sequence[Network],
+    ) -> None:
+        self._hop, self._destinations, self._policy = hop, destinations, policy
+        self._helo, self._allowed = helo, None if hop.route else allowed
+        self._session: Session | None = None
+        # Set when nobody at all answered: whoever waits for this destination need not dial again.
+        self.unreachable: Outcome | None = None
+
+    async def deliver(self, letter: Letter) -> list[Delivery]:
+        """Tries everybody's delivery once; a Delivery for each recipient of the letter, in order."""
+        attempt = _Attempt(letter.mail.recipients)
+        if self._session and await self._by_session(self._session, letter, attempt):
+            return attempt.deliveries()
+        endpoints = await self._destinations.endpoints(self._hop)
+        if isinstance(endpoints, Unroutable):
+            fate = Fate.NEVER if endpoints.is_permanent else Fate.LATER
+            outcome = Outcome(fate, endpoints.status, endpoints.text, endpoints.reason)
+            self.unreachable = outcome
+            attempt.fill(Delivery(outcome, dialog=f"*: {endpoints.text}"))
+            return attempt.deliveries()
+        await self._by_endpoints(endpoints[:MAX_ENDPOINTS], letter, attempt)
+        return attempt.deliveries()
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session:
+            await session.close()
+
+    def abort(self) -> None:
+        session, self._session = self._session, None
+        if session:
+            session.abort()
+
+    async def _by_endpoints(self, endpoints: Sequence[Endpoint], letter: Letter, attempt: "_Attempt") -> None:
+        sessions, dialogs = 0, []
+        for endpoint in endpoints:
+            try:
+                session = await self._open(endpoint)
+            except NoSession as failure:
+                dialogs.append(failure.dialog)
+                attempt.fill(Delivery(failure.outcome, endpoint, dialog="\n".join(dialogs)))
+                if failure.outcome.fate is Fate.NEVER:
+                    break
+                continue
+            sessions += 1
+            attempt.earlier = "\n".join(dialogs)
+            if await self._by_session(session, letter, attempt) or sessions >= MAX_SESSIONS:
+                break
+            dialogs = attempt.dialogs_so_far()
+        self.unreachable = None if sessions else attempt.last_outcome()
+
+    async def _open(self, endpoint: Endpoint) -> Session:
+        await self.close()
+        route = self._hop.route
+        demand: TlsDemand = (
+            demand_of(route.security) if route else await self._policy.for_host(self._hop.domain, endpoint.host)
+        )
+        login = Login(route.username, route.password) if route and route.username else None
+        return await open_session(endpoint, demand, self._helo, login, self._allowed)
+
+    async def _by_session(self, session: Session, letter: Letter, attempt: "_Attempt") -> bool:
+        """Sends to those who wait, in as many transactions as the host needs; True when nobody waits any more."""
+        self._session = None
+        reused = session.messages > 0
+        waiting = attempt.waiting()
+        try:
+            while waiting and session.is_ready and session.messages < MESSAGES_PER_SESSION:
+                indexes, waiting = waiting[:MAX_RECIPIENTS], waiting[MAX_RECIPIENTS:]
+                mail = replace(letter.mail, recipients=[letter.mail.recipients[index] for index in indexes])
+                outcomes = await session.transact(mail, letter.body, letter.may_finish)
+                if reused and all(outcome.reason == "connection-lost" for outcome in outcomes):
+                    # It had closed the connection meanwhile: no fault of this message.
+                    break
+                waiting = attempt.record(session, indexes, outcomes) + waiting
+        except BaseException:
+            session.abort()
+            raise
+        if session.is_ready and session.messages < MESSAGES_PER_SESSION:
+            self._session = session
+        else:
+            await session.close()
+        return not attempt.waiting()
+
+
+class _Attempt:
+    """Who still waits, and what is known of the others."""
+
+    def __init__(self, recipients: Sequence[Recipient]) -> None:
+        self._found: list[Delivery | None] = [None] * len(recipients)
+        self._done: set[int] = set()
+        self.earlier = ""
+
+    def waiting(self) -> list[int]:
+        return [index for index in range(len(self._found)) if index not in self._done]
+
+    def record(self, session: Session, indexes: Sequence[int], outcomes: Sequence[Outcome]) -> list[int]:
+        """Notes what a transaction did; returns those that go on at once in another one, because this host took some
+        and said that these were too many (452, or 552 from older ones: RFC 5321 §4.5.3.1.10)."""
+        took_some = any(outcome.fate is Fate.DELIVERED for outcome in outcomes)
+        again = []
+        for position, (index, outcome) in enumerate(zip(indexes, outcomes, strict=True)):
+            if took_some and outcome.code in (452, 552) and outcome.reason == "recipient-refused":
+                again.append(index)
+                outcome = replace(outcome, fate=Fate.LATER, status=f"4{outcome.status[1:]}")
+            if outcome.fate is not Fate.LATER:
+                self._done.add(index)
+            dialog = "\n".join(filter(None, (self.earlier, session.dialog(position))))
+            self._found[index] = Delivery(outcome, session.endpoint, session.tls, dialog, session.offers_dsn)
+        return again
+
+    def fill(self, delivery: Delivery) -> None:
+        """What is known of all who still wait."""
+        for index in self.waiting():
+            self._found[index] = delivery
+
+    def last_outcome(self) -> Outcome | None:
+        return next((found.outcome for index in self.waiting() if (found := self._found[index])), None)
+
+    def dialogs_so_far(self) -> list[str]:
+        return [found.dialog for index in self.waiting()[:1] if (found := self._found[index])]
+
+    def deliveries(self) -> list[Delivery]:
+        unknown = Delivery(Outcome(Fate.LATER, "4.4.1", "No mail host answered", "no-connection"))
+        return [found or unknown for found in self._found]

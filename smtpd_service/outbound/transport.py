@@ -1,0 +1,236 @@
+"""A session with one mail host: the client's events turned into waiting, sending, handshakes. It knows no rule."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from smtpd_service.outbound.connection import Connection, connect
+from smtpd_service.outbound.routing import Network, is_named
+from smtpd_service.outbound.smtp_client import SmtpClient, State
+from smtpd_service.outbound.tls_policy import TlsDemand
+from smtpd_service.outbound.transaction import (
+    BodyWanted,
+    Fate,
+    HandshakeNeeded,
+    Login,
+    Mail,
+    Outcome,
+    Ready,
+    Sent,
+    SessionFailed,
+    StartTls,
+)
+
+logger = logging.getLogger(__name__)
+
+Body = Callable[[], AsyncIterator[bytes]]
+MayFinish = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    host: str
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host} [{self.address}]:{self.port}"
+
+
+class NoSession(Exception):
+    """There is no session with this endpoint now; the outcome is that of everybody who waited for one."""
+
+    def __init__(self, outcome: Outcome, dialog: str) -> None:
+        super().__init__(outcome.text)
+        self.outcome, self.dialog = outcome, dialog
+
+
+class Session:
+    """An open session, made by `open_session`."""
+
+    def __init__(self, endpoint: Endpoint, connection: Connection, client: SmtpClient) -> None:
+        self.endpoint, self.messages = endpoint, 0
+        self._connection, self._client = connection, client
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether another transaction can begin."""
+        return self._client.state is State.READY and not self._connection.has_news
+
+    @property
+    def tls(self) -> str:
+        return self._client.tls
+
+    @property
+    def offers_dsn(self) -> bool:
+        return "DSN" in self._client.extensions
+
+    def dialog(self, recipient: int | None = None) -> str:
+        return self._client.dialog(recipient)
+
+    async def start(self, demand: TlsDemand) -> None:
+        """Brings the session to where it can send. Raises NoSession; HandshakeFailed when TLS was the trouble."""
+        match await self._until_event():
+            case HandshakeNeeded():
+                await self._handshake(demand)
+                await self.start(demand)
+            case SessionFailed(outcome):
+                raise NoSession(outcome, self.dialog())
+            case Ready():
+                return
+            case other:
+                raise AssertionError(other)
+
+    async def transact(self, mail: Mail, body: Body, may_finish: MayFinish) -> Sequence[Outcome]:
+        """Sends one message; an outcome for each recipient, whatever happens. `may_finish` is asked before the final
+        dot: without its consent the connection is dropped, and nobody has got the message."""
+        self.messages += 1
+        self._client.send(mail)
+        while True:
+            match await self._until_event():
+                case BodyWanted():
+                    await self._send_body(body, may_finish)
+                case Sent(outcomes):
+                    return outcomes
+                case other:
+                    raise AssertionError(other)
+
+    async def close(self) -> None:
+        """Says QUIT where that is possible, and does not wait for long."""
+        self._client.quit()
+        if self._client.state is State.QUIT:
+            try:
+                async with asyncio.timeout(self._client.timeout_seconds):
+                    await self._connection.send(self._client.data_to_send())
+                    await self._connection.receive()
+            except TimeoutError:
+                logger.debug("%s does not answer QUIT", self.endpoint)
+        await self._connection.close()
+
+    def abort(self) -> None:
+        self._connection.abort()
+
+    async def _until_event(self) -> HandshakeNeeded | Ready | BodyWanted | Sent | SessionFailed:
+        while (event := self._client.next_event()) is None:
+            try:
+                async with asyncio.timeout(self._client.timeout_seconds):
+                    await self._connection.send(self._client.data_to_send())
+                    self._client.receive_data(await self._connection.receive())
+            except TimeoutError:
+                self._client.lost("said nothing")
+        return event
+
+    async def _handshake(self, demand: TlsDemand) -> None:
+        try:
+            self._client.tls_started(await self._connection.start_tls(demand.context, self.endpoint.host))
+        except OSError as error:
+            raise HandshakeFailed(handshake_outcome(self.endpoint, error), self.dialog()) from None
+
+    async def _send_body(self, body: Body, may_finish: MayFinish) -> None:
+        async for chunk in body():
+            self._client.send_body(chunk)
+            if not await self._send_or_lose():
+                return
+        if await may_finish():
+            self._client.end_body()
+        else:
+            text = "The message was not finished: too little was left of its lease to wait for the reply"
+            self._client.give_up("4.3.0", "lease-too-short", text)
+
+    async def _send_or_lose(self) -> bool:
+        """Whether the message may go on: the host may refuse amid it."""
+        try:
+            async with asyncio.timeout(self._client.timeout_seconds):
+                await self._connection.send(self._client.data_to_send())
+        except TimeoutError:
+            self._client.lost("took nothing more")
+        if self._connection.has_news:
+            self._client.receive_data(self._connection.received_already())
+        return self._client.state is State.BODY
+
+
+class HandshakeFailed(NoSession):
+    """TLS could not be started."""
+
+
+async def open_session(
+    endpoint: Endpoint, demand: TlsDemand, helo: str, login: Login | None, allowed: Sequence[Network] | None
+) -> Session:
+    """Connects and greets. Where the demand allows it, a failed handshake leads to a second connection in clear.
+
+    `allowed` are the private networks that may be dialled, None for any (a Route's host). Raises NoSession.
+    """
+    try:
+        return await _open(endpoint, demand, helo, login, allowed, demand.starttls, "")
+    except HandshakeFailed as failure:
+        if not demand.falls_back or login:
+            raise
+        note = f"{failure.dialog}\n*: {failure.outcome.text}; a new connection without TLS"
+    try:
+        return await _open(endpoint, demand, helo, login, allowed, StartTls.NEVER, note)
+    except NoSession as failure:
+        raise NoSession(failure.outcome, f"{note}\n{failure.dialog}") from None
+
+
+async def _open(
+    endpoint: Endpoint,
+    demand: TlsDemand,
+    helo: str,
+    login: Login | None,
+    allowed: Sequence[Network] | None,
+    starttls: StartTls,
+    note: str,
+) -> Session:
+    try:
+        connection = await connect(endpoint.address, endpoint.port)
+    except OSError as error:
+        why = "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error))
+        text = f"No connection to {endpoint}: {why}"
+        raise NoSession(Outcome(Fate.LATER, "4.4.1", text, "no-connection"), f"*: {text}") from None
+    if allowed is not None and _is_ourselves(connection, allowed):
+        await connection.close()
+        text = f"{endpoint} is this host itself, which does not host that domain"
+        raise NoSession(Outcome(Fate.NEVER, "5.4.6", text, "mail-loop"), f"*: {text}")
+    client = SmtpClient(helo=helo, starttls=starttls, login=login, host=endpoint.host)
+    session = Session(endpoint, connection, client)
+    for line in note.splitlines():
+        client.note(line)
+    client.note(f"connected to {endpoint}")
+    try:
+        if demand.implicit:
+            await _implicit_handshake(session, connection, client, demand)
+        await session.start(demand)
+    except NoSession:
+        await connection.close()
+        raise
+    except BaseException:
+        connection.abort()
+        raise
+    return session
+
+
+async def _implicit_handshake(session: Session, connection: Connection, client: SmtpClient, demand: TlsDemand) -> None:
+    try:
+        client.tls = await connection.start_tls(demand.context, session.endpoint.host)
+    except OSError as error:
+        raise HandshakeFailed(handshake_outcome(session.endpoint, error), client.dialog()) from None
+    client.note(f"TLS: {client.tls}")
+
+
+def handshake_outcome(endpoint: Endpoint, error: OSError) -> Outcome:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message
+    elif isinstance(error, ssl.SSLError):
+        why = (error.reason or str(error)).replace("_", " ").lower()
+    else:
+        why = str(error) or "the connection broke"
+    return Outcome(Fate.LATER, "4.7.5", f"No TLS with {endpoint}: {why}", "tls-failed")
+
+
+def _is_ourselves(connection: Connection, allowed: Sequence[Network]) -> bool:
+    """A connection to an address of our own begins there too."""
+    ours, theirs = connection.addresses
+    return bool(ours) and ip_address(ours) == ip_address(theirs) and not is_named(theirs, allowed)

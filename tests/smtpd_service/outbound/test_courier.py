@@ -1,0 +1,305 @@
+"""Delivery over real sockets: a sink that behaves as told, a zone that leads to it."""
+
+import asyncio
+import ssl
+import subprocess
+from ipaddress import ip_network
+
+import pytest
+import uvloop
+from smtp_sink import Behaviour, Sink
+
+from mailsuite.resolver.answers import Mx, ZoneResolver
+from smtpd_service.outbound import connection, courier
+from smtpd_service.outbound.courier import Courier, Letter
+from smtpd_service.outbound.destinations import Destinations, NextHop
+from smtpd_service.outbound.routing import RouteFacts, Security
+from smtpd_service.outbound.tls_policy import Opportunistic
+from smtpd_service.outbound.transaction import Fate, Mail, Recipient
+
+LOOPBACK = [ip_network("127.0.0.0/8")]
+BODY = b"Subject: dots\r\n\r\n.\r\n..two\r\nend\r\n"
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=sink -keyout key.pem -out cert.pem"
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+@pytest.fixture
+def sink():
+    with Sink() as sink:
+        yield sink
+
+
+def letter(*to, body=BODY, finish=True, **more):
+    async def chunks():
+        for start in range(0, len(body), 10_000):
+            yield body[start : start + 10_000]
+
+    async def may_finish():
+        return finish
+
+    mail = Mail("ann@us.test", [Recipient(one) for one in to or ("bob@far.test",)], len(body), **more)
+    return Letter(mail, chunks, may_finish)
+
+
+def zone(*addresses, preference=10):
+    records = {("far.test", "MX"): [Mx(preference * n, f"mx{n}.far.test") for n in range(1, len(addresses) + 1)]}
+    return records | {(f"mx{n}.far.test", "A"): [address] for n, address in enumerate(addresses, 1)}
+
+
+def deliver(port, *letters, records=None, route=None, allowed=LOOPBACK, own=()):
+    async def run():
+        destinations = Destinations(ZoneResolver(records or zone("127.0.0.1")), own, allowed, port=port)
+        one = Courier(
+            NextHop("far.test", route),
+            destinations=destinations,
+            policy=Opportunistic(),
+            helo="us.test",
+            allowed=allowed,
+        )
+        found = [await one.deliver(each) for each in letters]
+        await one.close()
+        return found
+
+    found = uvloop.run(run())
+    return found[0] if len(letters) == 1 else found
+
+
+def fates(deliveries):
+    return [(delivery.outcome.fate, delivery.outcome.status) for delivery in deliveries]
+
+
+def test_a_message_arrives_byte_for_byte(sink):
+    [found] = deliver(sink.port, letter())
+    assert (found.outcome.fate, found.outcome.text) == (Fate.DELIVERED, "250 2.0.0 taken")
+    assert (found.endpoint.host, found.endpoint.address, found.tls) == ("mx1.far.test", "127.0.0.1", "")
+    [message] = sink.messages
+    assert (message.sender, message.recipients, message.data) == ("ann@us.test", ["bob@far.test"], BODY)
+    assert "C: RCPT TO:<bob@far.test>" in found.dialog
+
+
+def test_a_large_message_arrives_byte_for_byte(sink):
+    body = b"Subject: large\r\n\r\n" + b".\r\nline of text\r\n" * 700_000
+    [found] = deliver(sink.port, letter(body=body))
+    assert found.outcome.fate is Fate.DELIVERED
+    assert sink.messages[0].data == body
+
+
+def test_tls_when_it_is_offered(sink, tls):
+    sink.behaviour = Behaviour(tls=tls)
+    [found] = deliver(sink.port, letter())
+    assert found.outcome.fate is Fate.DELIVERED
+    assert found.tls.startswith("TLSv1.3 ")
+    assert sink.messages[0].tls
+
+
+def test_broken_tls_leads_to_a_second_connection_in_clear(sink, tls):
+    sink.behaviour = Behaviour(tls=tls, breaks_tls=True)
+    [found] = deliver(sink.port, letter())
+    assert found.outcome.fate is Fate.DELIVERED
+    assert (found.tls, sink.connections) == ("", 2)
+    assert "a new connection without TLS" in found.dialog
+
+
+@pytest.mark.parametrize("breaks, reason", [(True, "tls-failed"), (False, "tls-failed")])
+def test_a_route_that_requires_tls_never_goes_in_clear(sink, tls, breaks, reason):
+    sink.behaviour = Behaviour(tls=tls, breaks_tls=breaks)
+    route = RouteFacts("*", "127.0.0.1", sink.port, Security.STARTTLS)
+    [found] = deliver(0, letter(), route=route)
+    assert (found.outcome.fate, found.outcome.reason) == (Fate.LATER, reason)
+    assert not sink.messages
+    assert not any(command.startswith("MAIL") for command in sink.commands)
+
+
+def test_a_route_s_password_is_not_sent_in_clear_or_told(sink, tls):
+    route = RouteFacts("*", "127.0.0.1", sink.port, Security.OPPORTUNISTIC, "ann", "secret")
+    sink.behaviour = Behaviour(extensions=("AUTH PLAIN",))
+    [found] = deliver(0, letter(), route=route)
+    assert found.outcome.reason == "auth-needs-tls"
+    sink.behaviour = Behaviour(extensions=("AUTH PLAIN",), tls=tls)
+    [found] = deliver(0, letter(), route=route)
+    assert found.outcome.fate is Fate.DELIVERED
+    assert "AUTH PLAIN AGFubgBzZWNyZXQ=" in sink.commands
+    assert "AGFubgBzZWNyZXQ" not in found.dialog
+
+
+@pytest.mark.parametrize(
+    "behaviour, expected",
+    [
+        (Behaviour(greeting="554 5.7.1 go away"), [(Fate.LATER, "4.7.1")] * 2),
+        (Behaviour(greeting=None), [(Fate.LATER, "4.4.2")] * 2),
+        (Behaviour(sender=lambda _: "550 5.7.1 no"), [(Fate.NEVER, "5.7.1")] * 2),
+        (Behaviour(recipient=lambda _: None), [(Fate.LATER, "4.4.2")] * 2),
+        (Behaviour(final=lambda _: "451 4.3.0 later"), [(Fate.LATER, "4.3.0")] * 2),
+        (Behaviour(final=lambda _: "554 5.6.0 spam"), [(Fate.NEVER, "5.6.0")] * 2),
+        (Behaviour(final=lambda _: None), [(Fate.UNKNOWN, "4.4.2")] * 2),
+        (Behaviour(extensions=()), [(Fate.DELIVERED, "2.0.0")] * 2),
+        (
+            Behaviour(recipient=lambda to: "250 ok" if to.startswith("bob") else "550 5.1.1 who?"),
+            [(Fate.DELIVERED, "2.0.0"), (Fate.NEVER, "5.1.1")],
+        ),
+        (Behaviour(raw=lambda sock: sock.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")), [(Fate.LATER, "4.5.0")] * 2),
+        (Behaviour(raw=lambda sock: sock.sendall(b"220-a\r\n" * 10_000)), [(Fate.LATER, "4.5.0")] * 2),
+        (Behaviour(raw=lambda sock: sock.sendall(b"220-a\r\n250 b\r\n")), [(Fate.LATER, "4.5.0")] * 2),
+    ],
+)
+def test_what_a_host_may_do(sink, behaviour, expected):
+    sink.behaviour = behaviour
+    found = deliver(sink.port, letter("bob@far.test", "cy@far.test"))
+    assert fates(found) == expected
+
+
+def test_after_the_final_dot_no_other_host_is_tried(sink):
+    sink.behaviour = Behaviour(final=lambda _: None)
+    [found] = deliver(sink.port, letter(), records=zone("127.0.0.1", "127.0.0.1"))
+    assert found.outcome.fate is Fate.UNKNOWN
+    assert "it may have been delivered" in found.dialog
+    assert sink.connections == 1
+
+
+def test_the_next_host_is_tried_for_those_who_could_not_be_served(sink):
+    seen = []
+
+    def recipient(to):
+        seen.append(to)
+        return "450 4.2.1 busy" if to == "bob@far.test" and seen.count(to) == 1 else "250 ok"
+
+    sink.behaviour = Behaviour(recipient=recipient)
+    found = deliver(sink.port, letter("bob@far.test", "cy@far.test"), records=zone("127.0.0.1", "127.0.0.1"))
+    assert fates(found) == [(Fate.DELIVERED, "2.0.0")] * 2
+    assert [message.recipients for message in sink.messages] == [["cy@far.test"], ["bob@far.test"]]
+
+
+def test_a_dead_host_is_passed_over(sink):
+    [found] = deliver(sink.port, letter(), records=zone("127.0.0.66", "127.0.0.1"))
+    assert found.outcome.fate is Fate.DELIVERED
+    assert "No connection to mx1.far.test [127.0.0.66]" in found.dialog
+
+
+def test_nobody_answers():
+    with Sink() as gone:
+        port = gone.port
+    [found] = deliver(port, letter())
+    assert (found.outcome.fate, found.outcome.reason) == (Fate.LATER, "no-connection")
+
+
+def test_a_host_that_says_nothing_is_left_in_time(sink, monkeypatch):
+    from smtpd_service.outbound.smtp_client import SmtpClient
+
+    monkeypatch.setattr(SmtpClient, "timeout_seconds", 0.2)
+    sink.behaviour = Behaviour(raw=lambda sock: sock.recv(1))
+    [found] = deliver(sink.port, letter())
+    assert (found.outcome.fate, found.outcome.reason) == (Fate.LATER, "connection-lost")
+    assert "said nothing" in found.outcome.text
+
+
+def test_a_host_that_takes_nothing_is_left_in_time(sink, monkeypatch):
+    from smtpd_service.outbound.smtp_client import SmtpClient
+
+    monkeypatch.setattr(SmtpClient, "timeout_seconds", 0.5)
+    sink.behaviour = Behaviour(on_data=lambda: sink.wait_for(lambda: sink.open == 0))
+    [found] = deliver(sink.port, letter(body=b"x" * 20_000_000))
+    assert (found.outcome.fate, found.outcome.reason) == (Fate.LATER, "connection-lost")
+
+
+def test_without_enough_lease_there_is_no_final_dot(sink):
+    [found] = deliver(sink.port, letter(finish=False))
+    assert (found.outcome.fate, found.outcome.reason) == (Fate.LATER, "lease-too-short")
+    sink.wait_for(lambda: sink.open == 0)
+    assert sink.offered == 0
+
+
+def test_several_messages_share_a_connection(sink):
+    found = deliver(sink.port, letter(), letter("cy@far.test"), letter())
+    assert [fates(each) for each in found] == [[(Fate.DELIVERED, "2.0.0")]] * 3
+    assert (len(sink.messages), sink.connections) == (3, 1)
+    assert sink.commands[-1] == "QUIT"
+
+
+def test_a_connection_is_left_after_some_messages(sink, monkeypatch):
+    monkeypatch.setattr(courier, "MESSAGES_PER_SESSION", 2)
+    deliver(sink.port, letter(), letter(), letter())
+    assert (len(sink.messages), sink.connections) == (3, 2)
+
+
+def test_a_kept_connection_that_the_host_has_closed_is_made_anew(sink):
+    def final(count):
+        return "250 2.0.0 taken"
+
+    def sender(address):
+        return None if len(sink.messages) == 1 and sink.connections == 1 else "250 ok"
+
+    sink.behaviour = Behaviour(final=final, sender=sender)
+    found = deliver(sink.port, letter(), letter())
+    assert [fates(each) for each in found] == [[(Fate.DELIVERED, "2.0.0")]] * 2
+    assert sink.connections == 2
+
+
+@pytest.mark.parametrize("code", ["452 4.5.3", "552 5.5.3"])
+def test_too_many_recipients_go_on_in_the_next_transaction(sink, code):
+    taken = []
+
+    def recipient(to):
+        taken.append(to)
+        return f"{code} too many" if len(taken) in (3, 4, 5) else "250 ok"
+
+    sink.behaviour = Behaviour(recipient=recipient)
+    to = [f"r{n}@far.test" for n in range(5)]
+    found = deliver(sink.port, letter(*to))
+    assert fates(found) == [(Fate.DELIVERED, "2.0.0")] * 5
+    assert [message.recipients for message in sink.messages] == [to[:2], to[2:]]
+    assert sink.connections == 1
+
+
+def test_more_than_a_hundred_recipients_are_split(sink):
+    to = [f"r{n}@far.test" for n in range(250)]
+    assert fates(deliver(sink.port, letter(*to))) == [(Fate.DELIVERED, "2.0.0")] * 250
+    assert [len(message.recipients) for message in sink.messages] == [100, 100, 50]
+
+
+def test_strangers_dns_does_not_lead_into_our_network(sink):
+    [found] = deliver(sink.port, letter(), allowed=[])
+    assert (found.outcome.fate, found.outcome.reason) == (Fate.NEVER, "private-host")
+    assert sink.connections == 0
+
+
+def test_a_route_is_trusted_as_written(sink):
+    route = RouteFacts("*", "127.0.0.1", sink.port, Security.OPPORTUNISTIC)
+    [found] = deliver(0, letter(), route=route, allowed=[])
+    assert found.outcome.fate is Fate.DELIVERED
+
+
+@pytest.mark.parametrize(
+    "records, own, reason, fate",
+    [
+        ({("far.test", "MX"): [Mx(0, "")]}, (), "null-mx", Fate.NEVER),
+        ({}, (), "no-such-domain", Fate.NEVER),
+        (zone("127.0.0.1"), {"mx1.far.test"}, "mail-loop", Fate.NEVER),
+        ({("far.test", "MX"): [Mx(1, "mx.far.test")]}, (), "no-address", Fate.NEVER),
+    ],
+)
+def test_what_the_dns_may_say(sink, records, own, reason, fate):
+    [found] = deliver(sink.port, letter(), records=records or {("x", "A"): ["192.0.2.1"]}, own=own)
+    assert (found.outcome.fate, found.outcome.reason) == (fate, reason)
+
+
+def test_a_connection_that_stalls_is_given_up(monkeypatch):
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.1)
+
+    async def never(*_args):
+        await asyncio.Event().wait()
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "create_connection", never)
+        await connection.connect("192.0.2.1", 25)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(run())
