@@ -111,4 +111,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = MAILSUITE.production
+if MAILSUITE.production:
+    # Browsers take cookies of such names from this host alone: no other host of the domain can plant one (RFC 6265bis).
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
 SECURE_HSTS_SECONDS = 31536000 if MAILSUITE.production else 0
