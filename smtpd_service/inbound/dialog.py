@@ -13,11 +13,11 @@ sent is judged here once and leaves as plain values.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from mailsuite.mail import reply as replies
 from mailsuite.mail.address import AddressError
 from mailsuite.mail.reply import Reply
+from smtpd_service.inbound.commands import ALWAYS, FORBIDDEN, KNOWN, LEGAL, NOT_OFFERED, WHY, State
 from smtpd_service.inbound.lines import Flaw, LineBuffer
 from smtpd_service.inbound.parameters import (
     Mail,
@@ -37,41 +37,6 @@ MAX_IDLE_COMMANDS = 100  # those that bring no message nearer, between two messa
 # HELO's argument on the MX: a domain or an address literal, as loosely as real hosts write them.
 _HELLO_NAME = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,255}")
 _VERB = re.compile(rb"[A-Za-z0-9]{1,16}")
-
-
-class State(Enum):
-    CONNECTED = auto()
-    READY = auto()
-    MAIL = auto()
-    RCPT = auto()
-    SASL = auto()
-    CONTENT = auto()
-    CLOSED = auto()
-
-
-_ALWAYS = frozenset({"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP", "QUIT"})
-LEGAL: dict[State, frozenset[str]] = {
-    State.CONNECTED: _ALWAYS,
-    State.READY: _ALWAYS | {"MAIL", "STARTTLS", "AUTH"},
-    State.MAIL: _ALWAYS | {"RCPT"},
-    State.RCPT: _ALWAYS | {"RCPT", "DATA"},
-}
-KNOWN = frozenset().union(*LEGAL.values())
-# Known by other servers, not offered here
-NOT_OFFERED = frozenset({"EXPN", "TURN", "ETRN", "BDAT", "BURL", "SEND", "SAML", "SOML", "XCLIENT", "XFORWARD", "ATRN"})
-# Why a command is not legal, where there is more to say than "out of order"
-WHY: dict[tuple[State, str], Reply] = {
-    (State.CONNECTED, "MAIL"): replies.SEND_HELLO_FIRST,
-    (State.CONNECTED, "RCPT"): replies.SEND_HELLO_FIRST,
-    (State.CONNECTED, "DATA"): replies.SEND_HELLO_FIRST,
-    (State.CONNECTED, "AUTH"): replies.SEND_HELLO_FIRST,
-    (State.CONNECTED, "STARTTLS"): replies.SEND_HELLO_FIRST,
-    (State.READY, "RCPT"): replies.SEND_MAIL_FIRST,
-    (State.READY, "DATA"): replies.SEND_MAIL_FIRST,
-    (State.MAIL, "MAIL"): replies.NESTED_MAIL,
-    (State.RCPT, "MAIL"): replies.NESTED_MAIL,
-    (State.MAIL, "DATA"): replies.SEND_RECIPIENT_FIRST,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +186,7 @@ class Dialog:
         if verb not in LEGAL[self.state]:
             self._refuse_verb(verb)
             return None
-        if verb in _ALWAYS:
+        if verb in ALWAYS:
             self._idle_commands += 1
             if self._idle_commands > MAX_IDLE_COMMANDS:
                 self.end(replies.TOO_MANY_ERRORS)
@@ -234,7 +199,9 @@ class Dialog:
         return _HANDLERS[verb](self, argument)
 
     def _refuse_verb(self, verb: str) -> None:
-        if verb in NOT_OFFERED:
+        if verb in FORBIDDEN:
+            self.end(replies.NOT_SMTP)
+        elif verb in NOT_OFFERED:
             self._error(replies.NOT_IMPLEMENTED)
         elif verb not in KNOWN:
             self._error(replies.UNKNOWN_COMMAND)

@@ -29,10 +29,11 @@ from mailsuite.mail.reply import Reply
 from mailsuite.mail.trace_fields import TlsInfo
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.admission import Admission
+from smtpd_service.inbound.commands import State
 from smtpd_service.inbound.content import ContentReader
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.delivery import Client
-from smtpd_service.inbound.dialog import DataAsked, Dialog, Event, State, Terms, TlsAsked
+from smtpd_service.inbound.dialog import DataAsked, Dialog, Event, Terms, TlsAsked
 from smtpd_service.inbound.parameters import Mail, Rcpt
 from smtpd_service.inbound.reception import Reception, Surroundings
 from smtpd_service.inbound.sasl import Credentials

@@ -4,8 +4,9 @@ import pytest
 
 from mailsuite.mail import reply as replies
 from smtpd_service.inbound import dialog as module
+from smtpd_service.inbound.commands import KNOWN, LEGAL, State
 from smtpd_service.inbound.content import ContentReader
-from smtpd_service.inbound.dialog import KNOWN, LEGAL, DataAsked, Dialog, State, Terms, TlsAsked
+from smtpd_service.inbound.dialog import DataAsked, Dialog, Terms, TlsAsked
 from smtpd_service.inbound.parameters import Mail, Rcpt
 from smtpd_service.inbound.sasl import Credentials
 
@@ -120,7 +121,8 @@ ORDER = [
     (HELLO, "XYZZY", "500 5.5.2 "),
     (HELLO, "", "500 5.5.2 "),
     (HELLO, " MAIL FROM:<>", "500 5.5.2 "),
-    (HELLO, "GET / HTTP/1.1", "500 5.5.2 "),
+    (HELLO, "GET / HTTP/1.1", "421 4.7.0 This is no web server"),
+    ((), "POST / HTTP/1.1", "421 4.7.0 This is no web server"),
     (HELLO, "\x16\x03\x01", "500 5.5.2 "),
     (HELLO, "VRFY", "501 5.5.4 "),
     (HELLO, "STARTTLS now", "501 5.5.4 "),

@@ -1,0 +1,84 @@
+import pytest
+
+from mailsuite.directory.resolution import Kind, LocalTarget, Resolution
+from smtpd_service.inbound import decisions
+from smtpd_service.inbound.content import ContentReader
+from smtpd_service.inbound.decisions import Refusal
+
+ROOM = LocalTarget(1, 1, "ann@example.org", 1000, "active")
+NO_QUOTA = LocalTarget(2, 1, "bob@example.org", 0, "active")
+
+
+@pytest.mark.parametrize(
+    ("kind", "may_relay", "expected"),
+    [
+        (Kind.UNKNOWN, False, decisions.UNKNOWN_RECIPIENT),
+        (Kind.UNKNOWN, True, decisions.UNKNOWN_RECIPIENT),
+        (Kind.DISABLED, False, decisions.RECIPIENT_DISABLED),
+        (Kind.UNHOSTED, False, decisions.RELAYING),
+        (Kind.UNHOSTED, True, None),
+        (Kind.RESOLVED, False, decisions.UNKNOWN_RECIPIENT),
+    ],
+)
+def test_recipient(kind, may_relay, expected):
+    assert decisions.recipient(Resolution(kind), may_relay=may_relay) is expected
+
+
+def test_recipient_that_leads_somewhere():
+    assert decisions.recipient(Resolution(Kind.RESOLVED, (ROOM,)), may_relay=False) is None
+    assert decisions.recipient(Resolution(Kind.RESOLVED, (), ("x@else.example",)), may_relay=False) is None
+
+
+@pytest.mark.parametrize(
+    ("targets", "remote", "used", "size", "full"),
+    [
+        ((ROOM,), (), 0, 1000, False),
+        ((ROOM,), (), 0, 1001, True),
+        ((ROOM,), (), 999, 0, False),
+        ((ROOM,), (), 1000, 0, True),
+        ((ROOM, NO_QUOTA), (), 1000, 0, False),
+        ((ROOM,), ("x@else.example",), 1000, 0, False),
+        ((NO_QUOTA,), (), 10**12, 10**9, False),
+        ((), ("x@else.example",), 0, 0, False),
+    ],
+)
+def test_quota(targets, remote, used, size, full):
+    resolution = Resolution(Kind.RESOLVED, targets, remote)
+    assert decisions.quota(resolution, {1: used}, size) is (decisions.MAILBOX_FULL if full else None)
+
+
+def test_a_bounce_goes_to_few():
+    assert decisions.another_recipient(null_sender=True, accepted=19) is None
+    assert decisions.another_recipient(null_sender=True, accepted=20) is decisions.NULL_SENDER_RECIPIENTS
+    assert decisions.another_recipient(null_sender=False, accepted=999) is None
+
+
+def test_disk():
+    assert decisions.disk(100, size_octets=50, reserve_octets=50) is None
+    assert decisions.disk(100, size_octets=51, reserve_octets=50) is decisions.STORAGE_FULL
+
+
+@pytest.mark.parametrize(
+    ("octets", "normalize", "expected"),
+    [
+        (b"fine\r\n", False, None),
+        (b"x" * 21 + b"\r\n", False, decisions.TOO_BIG),
+        (b"bare\n\r\n", False, decisions.BARE_LINE_ENDING),
+        (b"bare\n\r\n", True, None),
+        (b"nul\0\r\n", False, decisions.NUL_OCTET),
+        (b"nul\0\r\n", True, decisions.NUL_OCTET),
+    ],
+)
+def test_content(octets, normalize, expected):
+    reader = ContentReader(normalize=normalize)
+    reader.feed(octets + b".\r\n")
+    assert decisions.content(reader, size_limit=20) is expected
+
+
+def test_each_reason_is_in_its_reply():
+    refusals = [value for value in vars(decisions).values() if isinstance(value, Refusal)]
+    assert len(refusals) > 15
+    for refusal in refusals:
+        assert str(refusal.reply).endswith(f" ({refusal.reason})")
+        assert len(refusal.reason) <= 40
+        assert refusal.reply.enhanced_code is not None
