@@ -95,6 +95,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "overview"
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = ["mailsuite.web.formats"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"

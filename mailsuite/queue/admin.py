@@ -198,7 +198,7 @@ class QueuedMessageAdmin(ScopedAdmin):
         if message.story_id is None:
             return "forgotten"
         url = reverse("admin:trace_story_change", args=[message.story_id])
-        return format_html('<a href="{}">the whole way of this message</a>', url)
+        return format_html('<a class="ms-link" href="{}">the whole way of this message</a>', url)
 
 
 @admin.register(DeliveryAttempt)

@@ -1,5 +1,6 @@
 """What DNS says now beside what it should say."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,6 +16,7 @@ from mailsuite.records.models import DkimKey
 from mailsuite.records.publishing import Record, records_for
 
 SECONDS = 5.0
+QUESTIONS_AT_ONCE = 8
 
 
 class Status(Enum):
@@ -37,7 +39,8 @@ class Finding:
 def check_domain(domain: Domain) -> list[Finding]:
     """A finding for each record; asks MAILSUITE_RESOLVER or the system's resolver, and notes DKIM records seen."""
     resolver = _resolver()
-    findings = [_check(record, resolver) for record in records_for(domain)]
+    with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
+        findings = list(pool.map(lambda record: _check(record, resolver), records_for(domain)))
     selectors = [
         finding.record.name.partition("._domainkey.")[0]
         for finding in findings

@@ -164,7 +164,7 @@ class DomainAdmin(ScopedAdmin):
     @admin.display(description="Mailboxes", ordering="mailbox_total")
     def mailbox_count(self, domain: Any) -> SafeString:
         url = f"{reverse('admin:directory_mailbox_changelist')}?domain__id__exact={domain.pk}"
-        return format_html('<a href="{}">{}</a>', url, domain.mailbox_total)
+        return format_html('<a class="ms-link" href="{}">{}</a>', url, domain.mailbox_total)
 
     @admin.display(description="Stored", ordering="used_octets")
     def storage(self, domain: Any) -> str:
@@ -172,4 +172,4 @@ class DomainAdmin(ScopedAdmin):
 
     @admin.display(description="DNS")
     def records_link(self, domain: Domain) -> SafeString:
-        return format_html('<a href="{}">records</a>', reverse("admin:directory_domain_records", args=[domain.pk]))
+        return format_html('<a class="ms-link" href="{}">records</a>', reverse("admin:directory_domain_records", args=[domain.pk]))
