@@ -107,11 +107,10 @@ def test_submission(ordered_suite, traced):
 
 @pytest.fixture
 def imap(ordered_suite):
-    client = open_imap(ordered_suite, ADDRESS, PASSWORD)
-    client.append("Archive", None, None, MAIL)
-    client.select("Archive")
-    yield client
-    client.logout()
+    with open_imap(ordered_suite, ADDRESS, PASSWORD) as client:
+        client.append("Archive", None, None, MAIL)
+        client.select("Archive")
+        yield client
 
 
 def test_append(imap, traced):

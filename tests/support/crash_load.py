@@ -13,7 +13,8 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from running_suite import Suite
@@ -55,10 +56,15 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def open_imap(suite: Suite, address: str, password: str) -> imaplib.IMAP4_SSL:
+@contextmanager
+def open_imap(suite: Suite, address: str, password: str) -> Iterator[imaplib.IMAP4_SSL]:
+    """A session; its socket is closed whatever becomes of it, which imaplib sees to only when LOGOUT is answered."""
     client = imaplib.IMAP4_SSL("127.0.0.1", suite.port("IMAPS"), ssl_context=tls_context(), timeout=30)
-    client.login(address, password)
-    return client
+    try:
+        client.login(address, password)
+        yield client
+    finally:
+        client.shutdown()
 
 
 def contents(client: imaplib.IMAP4, folder: str) -> list[tuple[int, str, frozenset[str]]]:
@@ -125,14 +131,13 @@ class Client(threading.Thread):
 
     def verify(self) -> None:
         """Looks at every folder; afterwards each message has the one state that was seen."""
-        client = open_imap(self.suite, self.address, self.password)
         seen: dict[str, State] = {}
         copies: Counter[str] = Counter()
-        for folder in FOLDERS:
-            for _, name, flags in contents(client, folder):
-                seen[name] = (folder, flags)
-                copies[name] += 1
-        client.logout()
+        with open_imap(self.suite, self.address, self.password) as client:
+            for folder in FOLDERS:
+                for _, name, flags in contents(client, folder):
+                    seen[name] = (folder, flags)
+                    copies[name] += 1
         assert not (doubled := [name for name, count in copies.items() if count > 1]), (
             f"{self.address}: {doubled} doubled"
         )
@@ -160,19 +165,13 @@ class Worker(Client):
     """Appends, flags, moves and expunges by IMAP."""
 
     def work(self) -> None:
-        client = open_imap(self.suite, self.address, self.password)
-        assert b"UIDPLUS" in client.capability()[1][0]
-        while not self._ending.is_set():
-            folder = self.random.choice(FOLDERS)
-            done(client.select(folder))
-            uids = {name: uid for uid, name, _ in self._present(client, folder)}
-            for _ in range(20):
-                self._step(client, folder, uids)
-
-    def _present(self, client: imaplib.IMAP4, folder: str) -> list[tuple[int, str, frozenset[str]]]:
-        found = contents(client, folder)
-        done(client.select(folder))
-        return found
+        with open_imap(self.suite, self.address, self.password) as client:
+            while not self._ending.is_set():
+                folder = self.random.choice(FOLDERS)
+                uids = {name: uid for uid, name, _ in contents(client, folder)}
+                done(client.select(folder))
+                for _ in range(20):
+                    self._step(client, folder, uids)
 
     def _step(self, client: imaplib.IMAP4, folder: str, uids: dict[str, int]) -> None:
         if not uids or self.random.random() < 0.4:
