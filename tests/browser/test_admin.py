@@ -1,0 +1,132 @@
+"""An administrator in front of the real suite: hosts a domain, makes a mailbox, copies a record, follows a message."""
+
+import base64
+import os
+import smtplib
+import ssl
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions
+from selenium.webdriver.support.wait import WebDriverWait
+
+pytestmark = [pytest.mark.browser, pytest.mark.interop]
+
+BOSS, PASSWORD = "boss@admin.test", "correct horse battery"
+ANN, NEW = "ann@admin.test", "a lamp on the shore"
+# Where to put a picture of each page, for those who want to look.
+SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
+
+
+@pytest.fixture(scope="module")
+def administered(suite):
+    suite.environment["DJANGO_SUPERUSER_PASSWORD"] = PASSWORD
+    suite.manage("createsuperuser", "--noinput", "--email", BOSS)
+    del suite.environment["DJANGO_SUPERUSER_PASSWORD"]
+    return suite
+
+
+class Person:
+    """Does on a page what a person does, and waits until it has happened."""
+
+    def __init__(self, browser, suite, look):
+        self.browser, self.suite, self.look = browser, suite, look
+
+    def open(self, path):
+        self.browser.get(self.suite.url(path))
+
+    def fill(self, **fields):
+        for name, text in fields.items():
+            field = self.browser.find_element(By.NAME, name)
+            field.clear()
+            field.send_keys(text)
+
+    def press(self, label):
+        """Presses the button of that name, and waits for the next page."""
+        button = self.browser.find_element(By.XPATH, f"//button[contains(normalize-space(), {label!r})]")
+        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
+        WebDriverWait(self.browser, 30).until(expected_conditions.staleness_of(button))
+
+    def follow(self, words):
+        link = self.browser.find_element(By.PARTIAL_LINK_TEXT, words)
+        link.click()
+        WebDriverWait(self.browser, 30).until(expected_conditions.staleness_of(link))
+
+    def sees(self, words):
+        return words in self.browser.find_element(By.TAG_NAME, "body").text
+
+    def picture(self, name):
+        if not SCREENSHOTS:
+            return
+        for dark in (False, True):
+            for width in (1280, 380):
+                self.look(dark=dark, width=width)
+                whole = self.browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+                path = Path(SCREENSHOTS) / f"admin-{name}-{'dark' if dark else 'light'}-{width}.png"
+                path.write_bytes(base64.b64decode(whole["data"]))
+        self.look(dark=False, width=1280)
+
+
+@pytest.fixture
+def person(browser, administered, look):
+    person = Person(browser, administered, look)
+    person.open("/admin/")
+    person.picture("login")
+    person.fill(username=BOSS, password=PASSWORD)
+    person.press("Log in")
+    return person
+
+
+def send(suite, address, password, subject):
+    context = ssl.create_default_context(cafile=str(suite.certificate))
+    with smtplib.SMTP_SSL("127.0.0.1", suite.port("SUBMISSIONS"), context=context) as connection:
+        connection.login(address, password)
+        connection.sendmail(address, [address], f"From: {address}\r\nSubject: {subject}\r\n\r\nhello\r\n")
+
+
+def test_an_administrator_hosts_a_domain_and_follows_a_message(person, administered):
+    person.open("/admin/directory/domain/add/")
+    person.fill(name="nodots")
+    person.press("Save")
+    assert person.sees("no whole domain")
+    person.fill(name="admin.test")
+    person.press("Save")
+    assert person.sees("DNS records of admin.test") and person.sees("v=spf1 mx -all")
+    person.picture("records")
+
+    person.browser.execute_cdp_cmd(
+        "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    )
+    button = person.browser.find_element(By.CSS_SELECTOR, "[data-copy='value-1-1']")
+    button.click()
+    WebDriverWait(person.browser, 10).until(lambda _: "Copied" in button.text)
+    assert person.browser.execute_script("return navigator.clipboard.readText()") == "10 mx.suite.test."
+
+    person.follow("Add a mailbox")
+    person.fill(address=ANN, password=PASSWORD, name="Ann", quota_octets="1G")
+    person.press("Save")
+    assert person.sees(ANN) and person.sees("1.0 GB")
+    person.picture("mailboxes")
+
+    send(administered, ANN, PASSWORD, "To be followed")
+    person.open("/admin/trace/story/?q=followed")
+    person.follow("0")
+    assert person.sees("To be followed") and person.sees(f"filed {ANN}") and person.sees("TLSv1")
+    person.picture("story")
+
+    person.open(f"/admin/directory/mailbox/?q={ANN}")
+    person.follow(ANN)
+    person.fill(password=NEW)
+    person.press("Save")
+    with pytest.raises(smtplib.SMTPAuthenticationError):
+        send(administered, ANN, PASSWORD, "Refused")
+    send(administered, ANN, NEW, "Taken")
+
+    person.open("/admin/")
+    assert person.sees("The last 24 hours") and person.sees("Taken")
+    person.picture("overview")
+    # What a page did against its policy, and any script that failed, is told on the console.
+    severe = [entry["message"] for entry in person.browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert [message for message in severe if "favicon" not in message] == []
