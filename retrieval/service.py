@@ -39,7 +39,7 @@ async def _serve(context: ServiceContext) -> None:
     backend = Backend(configuration)
     tls = server_context(configuration.certificate, configuration.certificate_key)
     server = Server(_limits(context.workers), tls)
-    kinds = _kinds(configuration.hostname, OrmDirectory(backend))
+    kinds = _kinds(configuration.hostname, configuration.message_size, OrmDirectory(backend))
     for name, kind in kinds.items():
         for sock in context.sockets.get(name, ()):
             server.listen(sock, kind)
@@ -61,9 +61,10 @@ def _limits(workers: int) -> ServerLimits:
     return ServerLimits(max(1, connections), max(1, MAX_CONNECTIONS_PER_ADDRESS // workers))
 
 
-def _kinds(hostname: str, directory: OrmDirectory) -> dict[str, Kind]:
+def _kinds(hostname: str, message_octets: int, directory: OrmDirectory) -> dict[str, Kind]:
     """What each listener offers."""
-    imap_limits, pop3_limits, ours, views = ImapLimits(), Pop3Limits(), _version(), ViewCache()
+    imap_limits, pop3_limits = ImapLimits(message_octets=message_octets), Pop3Limits()
+    ours, views = _version(), ViewCache()
 
     def imap(tls_active: bool, client_address: str, connection_id: str) -> Session:
         return ImapSession(

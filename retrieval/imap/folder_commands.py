@@ -84,9 +84,10 @@ async def subscribe(context: Context, command: Subscribe) -> Output:
 
 
 async def status(context: Context, command: Status) -> Output:
-    """RFC 3501 §6.3.10."""
+    """RFC 3501 §6.3.10; APPENDLIMIT is one for all folders (RFC 7889)."""
     found = await _status_of(context, command.name)
     values = {
+        "APPENDLIMIT": context.limits.message_octets,
         "MESSAGES": found.message_count,
         "RECENT": found.recent_count,
         "UIDNEXT": found.uid_next,

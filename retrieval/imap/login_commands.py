@@ -23,7 +23,7 @@ _CLIENT_NAME_CHARACTERS = 100
 def capabilities(context: Context) -> str:
     """Return the capabilities as of now (RFC 3501 §6.1.1)."""
     if context.state is not State.NOT_AUTHENTICATED:
-        return f"{_ALWAYS} {_LOGGED_IN}"
+        return f"{_ALWAYS} {_LOGGED_IN} APPENDLIMIT={context.limits.message_octets}"
     if context.tls_active:
         return f"{_ALWAYS} AUTH=PLAIN AUTH=LOGIN"
     return f"{_ALWAYS} {'STARTTLS ' if context.starttls_available else ''}LOGINDISABLED"

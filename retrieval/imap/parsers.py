@@ -224,7 +224,7 @@ def _append_without_literal(scanner: Scanner) -> Command:
     raise BadCommand("Expected the message as a literal")
 
 
-STATUS_ITEMS = {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}
+STATUS_ITEMS = {"APPENDLIMIT", "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}
 
 PARSERS: dict[str, Callable[[Scanner], Command]] = {
     **{

@@ -85,6 +85,9 @@ def test_too_large_a_message(connect):
         "S: a NO [TOOBIG] A message may have 1000 octets",
         f"C: b APPEND INBOX {{1001+}}\r\n{'x' * 1001}",
         "S: b NO [TOOBIG] A message may have 1000 octets",
+        "C: s STATUS INBOX (APPENDLIMIT)",
+        'S: * STATUS "INBOX" (APPENDLIMIT 1000)',
+        "S: s OK Completed",
         "C: c APPEND INBOX {0}",
         "S: c NO [CANNOT] A message has at least one octet",
     )

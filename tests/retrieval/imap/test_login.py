@@ -23,7 +23,7 @@ def test_login_and_logout(connect):
         "S: * OK *",
         "C: a1 LOGIN ann@example.org secret",
         "S: a1 OK [CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE CHILDREN UIDPLUS UNSELECT MOVE "
-        "SPECIAL-USE CREATE-SPECIAL-USE] Logged in",
+        "SPECIAL-USE CREATE-SPECIAL-USE APPENDLIMIT=52428800] Logged in",
         "C: a2 LOGOUT",
         "S: * BYE Logging out",
         "S: a2 OK LOGOUT completed",
