@@ -35,24 +35,29 @@ class ContentReader:
     def feed(self, chunk: bytes) -> bytes:
         """Return the content that is certain by now, dots undone; perhaps none."""
         octets = self._held + chunk if self._held else chunk
-        end = octets.find(END_OF_DATA)
+        # Most chunks have no line that begins with a dot: one search tells it.
+        dot = octets.find(b"\r\n.")
+        end = octets.find(END_OF_DATA, dot) if dot >= 0 else -1
         if end >= 0:
             self.ended, self.rest, self._held = True, octets[end + len(END_OF_DATA) :], b""
             octets = octets[: end + 2]
         else:
             self._held = next((start for start in _BEGINNINGS if octets.endswith(start)), b"")
             octets = octets[: len(octets) - len(self._held)]
-        return self._undo(octets) if octets else b""
+        if not octets:
+            return b""
+        self._judge(octets)
+        content = octets.replace(b"\r\n.", b"\r\n") if dot >= 0 else octets
+        if self.normalizes and self.has_bare_line_ending:
+            content = normalize_line_ends(content)
+        return self._done(content)
 
-    def _undo(self, octets: bytes) -> bytes:
+    def _judge(self, octets: bytes) -> None:
         # A CR at the very end is always held back, so no pair is cut in two here.
         self.has_nul = self.has_nul or b"\0" in octets
         pairs = octets.count(b"\r\n")
         if octets.count(b"\n") != pairs or octets.count(b"\r") != pairs:
             self.has_bare_line_ending = True
-            if self.normalizes:
-                return self._done(normalize_line_ends(octets.replace(b"\r\n.", b"\r\n")))
-        return self._done(octets.replace(b"\r\n.", b"\r\n"))
 
     def _done(self, content: bytes) -> bytes:
         if self._skip:

@@ -61,7 +61,8 @@ def _ask(question: Callable[[], T]) -> T:
         return question()
     except Exception:
         # A connection that broke is made anew next time.
-        connections["reader"].close_if_unusable_or_obsolete()
+        for connection in connections.all(initialized_only=True):
+            connection.close_if_unusable_or_obsolete()
         raise
 
 

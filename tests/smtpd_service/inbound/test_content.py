@@ -60,3 +60,18 @@ def test_one_octet_at_a_time():
     reader, got = read(octets, tuple(range(len(octets))))
     assert got == b"x\r\n.y\r\n"
     assert reader.rest == b"NOOP\r\n"
+
+
+@pytest.mark.parametrize("octets", SMUGGLED)
+def test_bare_line_ends_are_made_crlf_for_those_who_may_write_them(octets):
+    whole = b"b\r\n" + octets + b"c\r\n.\r\n"
+    results = set()
+    for cut in range(len(whole) + 1):
+        reader, content = ContentReader(normalize=True), b""
+        for chunk in (whole[:cut], whole[cut:]):
+            content += reader.feed(chunk)
+        assert reader.ended
+        assert content.count(b"\r\n") == content.count(b"\r") == content.count(b"\n")
+        assert reader.size_octets == len(content)
+        results.add(content)
+    assert len(results) == 1
