@@ -1,5 +1,6 @@
 """The real suite, started by `manage.py up` on free ports with a data folder of its own, for tests that use clients."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import pytest
 BASE = Path(__file__).resolve().parent.parent.parent
 LISTENERS = ("SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S", "HTTP", "HTTPS")
 STOP_SECONDS = 20
+_libc = ctypes.CDLL(None)
 
 
 class Suite:
@@ -62,7 +64,13 @@ class Suite:
         with open(self.log, "ab") as log:
             command = [sys.executable, str(BASE / "manage.py"), "up", *arguments]
             self.process = subprocess.Popen(
-                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_end_with_tests,
             )
         deadline = time.monotonic() + wait
         while not (self.data / "run" / "suite.json").exists() or self.state["pid"] != self.process.pid:
@@ -134,6 +142,11 @@ class Suite:
         return [] if self.process is None else processes_of_session(self.process.pid)
 
 
+def _end_with_tests() -> None:
+    """In the new process: has the kernel end it when pytest is killed and can't (PR_SET_PDEATHSIG is 1)."""
+    _libc.prctl(1, signal.SIGTERM)
+
+
 def processes_of_session(session: int) -> list[int]:
     found = []
     for folder in Path("/proc").iterdir():
@@ -189,14 +202,20 @@ def _administer(server: str, statement: str) -> None:
 @pytest.fixture(scope="session")
 def suite() -> Iterator[Suite]:
     """One running suite for all tests that leave it as healthy as they found it."""
-    with _new_suites() as new_suite:
-        running = new_suite().start()
+    with _new_suites() as new:
+        running = new().start()
         yield running
         running.stop()
 
 
 @pytest.fixture
-def start_suite() -> Iterator[Callable[..., Suite]]:
+def new_suite() -> Iterator[Callable[..., Suite]]:
+    """Makes suites that are not started yet: `new_suite(MAILSUITE_RETRY="1s").start()`."""
+    with _new_suites() as new:
+        yield new
+
+
+@pytest.fixture
+def start_suite(new_suite: Callable[..., Suite]) -> Callable[..., Suite]:
     """Starts suites for one test that kills, restarts or configures them: `start_suite(MAILSUITE_RETRY="1s")`."""
-    with _new_suites() as new_suite:
-        yield lambda **environment: new_suite(**environment).start()
+    return lambda **environment: new_suite(**environment).start()
