@@ -5,6 +5,7 @@ more than they do; on PostgreSQL, which may be another host, in one thread of th
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class OrmDirectory:
     """The directory of this installation's database."""
 
     def __init__(self) -> None:
+        # Apart from the loop's own threads, which write messages: a crowd that guesses passwords must not hold them up.
+        self._logins = ThreadPoolExecutor(os.cpu_count() or 1, "login")
         self._reader = None if connections["reader"].vendor == "sqlite" else ThreadPoolExecutor(1, "directory")
 
     async def resolve(self, path: Path) -> Resolution:
@@ -42,7 +45,8 @@ class OrmDirectory:
         return await self._read(lambda: lookup.may_send_as(user_id, address))
 
     async def login(self, name: str, password: str, client_address: str) -> LoginAnswer:
-        return await asyncio.to_thread(_ask, lambda: _login(name, password, client_address))
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._logins, _ask, lambda: _login(name, password, client_address))
 
     async def still_holds(self, submitter: Submitter) -> bool:
         return await self._read(lambda: _still_holds(submitter.login))
