@@ -225,7 +225,7 @@ class LoginThrottle(models.Model):
 
 
 class DirectoryVersion(models.Model):
-    """One row, counted up in the transaction of every change above: caches of the directory live by it."""
+    """One row, changed in the transaction of every change above (version.py): caches of the directory live by it."""
 
     version = models.PositiveBigIntegerField(default=1)
 

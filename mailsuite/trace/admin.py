@@ -24,11 +24,14 @@ class StoryAdmin(ScopedAdmin):
     search_help_text = "Queue id, address, Message-ID, day (2026-11-23), domain, refused, or a part of the subject"
     ordering = ("-id",)
     show_full_result_count = False
-    fields = ("summary",)
     change_form_outer_before_template = "admin/story.html"
 
     def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         return services.visible(rows, scope_of(request))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Story | None = None) -> list[Any]:
+        """None: the template above them tells it all."""
+        return []
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Story], search_term: str
@@ -64,7 +67,3 @@ class StoryAdmin(ScopedAdmin):
     @admin.display(description="Subject")
     def subject_text(self, story: Story) -> str:
         return story.subject[:80]
-
-    @admin.display(description="Summary")
-    def summary(self, story: Story) -> str:
-        return f"{story.get_kind_display()}, {story.outcome}"

@@ -63,6 +63,8 @@ class Person:
         for dark in (False, True):
             for width in (1280, 380):
                 self.look(dark=dark, width=width)
+                # The theme asks for the person's taste only when a page begins.
+                self.browser.execute_script("document.documentElement.classList.toggle('dark', arguments[0])", dark)
                 whole = self.browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
                 path = Path(SCREENSHOTS) / f"admin-{name}-{'dark' if dark else 'light'}-{width}.png"
                 path.write_bytes(base64.b64decode(whole["data"]))
