@@ -21,8 +21,7 @@ def loaded_suite(start_suite):
     suite = start_suite(MAILSUITE_RESOLVER=f"127.0.0.1:{refused_port()}")
     suite.add_domain("crash.test")
     names = [*(f"sender{n}" for n in range(3)), *(f"worker{n}" for n in range(4)), "submitter0"]
-    for name in names:
-        suite.add_mailbox(f"{name}@crash.test", PASSWORD)
+    suite.add_mailboxes([f"{name}@crash.test" for name in names], PASSWORD)
     kinds = {"sender": Sender, "worker": Worker, "submitter": Submitter}
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")

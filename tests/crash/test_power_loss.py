@@ -82,10 +82,12 @@ def test_a_power_cut_loses_nothing(suite_on_disk):
     kinds = [Sender, Sender, Worker, Worker, Worker, Submitter]
     chance = random.Random(seed := random.randrange(1 << 30))
     print(f"seed {seed}")
-    clients = []
-    for place, kind in enumerate(kinds):
-        suite.add_mailbox(f"box{place}@cut.test", PASSWORD)
-        clients.append(kind(suite, f"box{place}@cut.test", PASSWORD, seed + place))
+    addresses = [f"box{place}@cut.test" for place in range(len(kinds))]
+    suite.add_mailboxes(addresses, PASSWORD)
+    clients = [
+        kind(suite, address, PASSWORD, seed + place)
+        for place, (kind, address) in enumerate(zip(kinds, addresses, strict=True))
+    ]
 
     def cut() -> None:
         disk.cut_power()
