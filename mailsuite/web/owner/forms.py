@@ -29,8 +29,9 @@ class SignInForm(AuthenticationForm):
     username = forms.CharField(
         label="E-mail address",
         max_length=320,
+        # Not type=email: browsers would refuse local-parts beyond ASCII (RFC 6531).
         widget=forms.TextInput(
-            attrs={"type": "email", "autocomplete": "username", "autofocus": True, "autocapitalize": "none"}
+            attrs={"inputmode": "email", "autocomplete": "username", "autofocus": True, "autocapitalize": "none"}
         ),
     )
     password = forms.CharField(
