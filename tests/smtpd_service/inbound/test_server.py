@@ -4,7 +4,9 @@ import json
 import os
 import random
 import socket
+import ssl
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from smuggling import SMUGGLED
@@ -303,9 +305,7 @@ def test_senders_without_room_for_rewriting_and_our_own_are_known(server):
     ):
         assert talk.mail(b"\r\n", "out@example.org", sender=sender).startswith("250 ")
         assert server.store.delivered[-1][0].outgoing[0].reverse_path == expected
-    rewritten = srs.forward(
-        Address("x", "other.example"), "example.org", [b"another secret"], __import__("datetime").date.today()
-    )
+    rewritten = srs.forward(Address("x", "other.example"), "example.org", [b"another secret"], datetime.now(UTC).date())
     talk.send("MAIL FROM:<>", f"RCPT TO:<{rewritten}>")
     talk.reply()
     assert talk.reply().startswith("550 5.1.1 ")
@@ -342,6 +342,33 @@ def test_bad_tls_costs_only_its_own_connection(server, octets):
     while not talk.closed():
         pass
     assert server.connect().ask("NOOP").startswith("250 ")
+
+
+def test_what_comes_with_the_end_of_the_handshake_is_not_lost(server):
+    """The client's Finished and its EHLO in one packet."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for _ in range(10):
+        talk = server.connect()
+        assert talk.ask("STARTTLS").startswith("220 ")
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                talk.sock.sendall(outgoing.read())
+                incoming.write(talk.sock.recv(65536))
+        tls.write(b"EHLO client.example\r\n")
+        talk.sock.sendall(outgoing.read())
+        answer = b""
+        while b"250 HELP\r\n" not in answer:
+            incoming.write(talk.sock.recv(65536))
+            try:
+                answer += tls.read(65536)
+            except ssl.SSLWantReadError:
+                continue
 
 
 def test_garbage_ends_with_an_error(server):
