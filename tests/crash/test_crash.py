@@ -45,6 +45,7 @@ def test_sigkill_of_everything_loses_nothing(loaded_suite):
         for client in clients:
             client.verify()
         print(f"kill {kill}: {sum(client.acknowledged for client in clients)} acknowledged so far")
+    assert all(client.acknowledged for client in clients), "a client did nothing that could have been lost"
 
 
 @pytest.mark.timeout(180)

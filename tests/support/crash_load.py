@@ -119,7 +119,9 @@ class Client(threading.Thread):
 
     def restarted(self) -> "Client":
         """The same client, with what it knows, for the next round."""
-        return type(self)(self.suite, self.address, self.password, self.random.randrange(1 << 30), self.states)
+        again = type(self)(self.suite, self.address, self.password, self.random.randrange(1 << 30), self.states)
+        again.acknowledged = self.acknowledged
+        return again
 
     def new_name(self) -> str:
         return f"{self.random.getrandbits(64):016x}"

@@ -73,7 +73,7 @@ class Suite:
                 preexec_fn=_end_with_tests,
             )
         deadline = time.monotonic() + wait
-        while not (self.data / "run" / "suite.json").exists() or self.state["pid"] != self.process.pid:
+        while not self._is_described():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"the suite did not start:\n{self.log.read_text()}")
             time.sleep(0.02)
@@ -81,6 +81,13 @@ class Suite:
         for name, places in self.state["listeners"].items():
             self.environment[f"MAILSUITE_LISTEN_{name}"] = f"127.0.0.1:{places[0][1]}"
         return self
+
+    def _is_described(self) -> bool:
+        """Whether suite.json is this start's; after a power cut it may be an empty file of the last one's."""
+        try:
+            return self.process is not None and self.state["pid"] == self.process.pid
+        except (FileNotFoundError, ValueError):
+            return False
 
     def wait_ready(self, seconds: float = 30) -> None:
         status = self.run("status", "--wait", str(seconds))
