@@ -14,13 +14,16 @@ from django.utils import timezone
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.directory.scoping import scope_of
 from mailsuite.ids import COUNTER_BITS, EPOCH_MS
-from mailsuite.queue.models import QueuedMessage
+from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DkimKey
 from mailsuite.trace.models import RefusalCount, Story
 from mailsuite.trace.services import Scope, visible
 
 HOURS = 24
 OLD = timedelta(hours=4)
+# When none of so many destinations answers, it is no longer their fault.
+FEW = 3
+REACH = timedelta(hours=6)
 NOTICES = 8
 CHART_HEIGHT = 120
 BAR_WIDTH = 22
@@ -113,6 +116,7 @@ def _notices(scope: Scope, now: datetime) -> list[Notice]:
     """The most pressing first."""
     found = [*_queue_notices(scope, now), *_mailbox_notices(scope), *_domain_notices(scope)]
     if scope is None:
+        found += _reach_notices(now)
         blocked = (
             LoginThrottle.objects.using("reader").filter(blocked_until__gt=now, key__startswith="account:").count()
         )
@@ -135,6 +139,16 @@ def _queue_notices(scope: Scope, now: datetime) -> list[Notice]:
             "Open the queue",
         )
     ]
+
+
+def _reach_notices(now: datetime) -> list[Notice]:
+    """Whether no host at all answers: many providers block connections to port 25."""
+    lately = DeliveryAttempt.objects.using("reader").filter(pk__gte=_first_id(now - REACH))
+    tried = lately.exclude(ended_at=None).values("recipient__destination").distinct()
+    if lately.exclude(code=None).exists() or tried.count() < FEW:
+        return []
+    url = reverse("admin:queue_deliveryattempt_changelist")
+    return [Notice("bad", "No other host could be reached: does the provider block port 25?", url, "Look")]
 
 
 def _mailbox_notices(scope: Scope) -> list[Notice]:

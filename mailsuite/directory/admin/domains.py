@@ -172,4 +172,5 @@ class DomainAdmin(ScopedAdmin):
 
     @admin.display(description="DNS")
     def records_link(self, domain: Domain) -> SafeString:
-        return format_html('<a class="ms-link" href="{}">records</a>', reverse("admin:directory_domain_records", args=[domain.pk]))
+        url = reverse("admin:directory_domain_records", args=[domain.pk])
+        return format_html('<a class="ms-link" href="{}">records</a>', url)
