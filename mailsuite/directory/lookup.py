@@ -6,6 +6,7 @@ and reads by the `reader` alias.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
 
@@ -111,7 +112,7 @@ class _RememberingSource(DatabaseSource):
         return CACHE.get(("domain-entry", name), lambda: super(_RememberingSource, self).domain(name), _is_none)
 
     def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
-        found = ((key, CACHE.get(("entry", key), lambda key=key: self._entry(key), _is_none)) for key in keys)
+        found = ((key, CACHE.get(("entry", key), partial(self._entry, key), _is_none)) for key in keys)
         return {key: entry for key, entry in found if entry is not None}
 
     def _entry(self, key: str) -> Entry | None:

@@ -16,7 +16,7 @@ from django.core.files.storage import FileSystemStorage, storages
 from mailsuite.ids import new_id, reference
 
 
-def fsync_folder(path: Path | str) -> None:
+def fsync_folder(path: os.PathLike[str] | str) -> None:
     """Makes the folder's entries durable: a rename is not until then."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:

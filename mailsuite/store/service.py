@@ -178,7 +178,11 @@ class StoreService:
             return
         child = Child(descriptor, time.monotonic() + CHILD_SECONDS, self._close_all)
         self._children[child] = (job, others, descriptor, name)
-        self._selector.register(child, selectors.EVENT_READ, lambda *_: child.receive() and self._read_by_child(child))
+        self._selector.register(child, selectors.EVENT_READ, lambda *_: self._hear_child(child))
+
+    def _hear_child(self, child: Child) -> None:
+        if child.receive():
+            self._read_by_child(child)
 
     def _read_by_child(self, child: Child) -> None:
         job, others, descriptor, name = self._children.pop(child)

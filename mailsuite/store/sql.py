@@ -28,7 +28,7 @@ class Insert:
         given = [meta.get_field(name) for name in self._names]
         others = [f for f in meta.concrete_fields if f not in given and not f.null and not f.primary_key]
         assert not others, f"{meta.label} needs {[f.name for f in others]}"
-        columns = ", ".join(f'"{field.column}"' for field in given)
+        columns = ", ".join(f'"{field.column}"' for field in given)  # type: ignore[union-attr]
         return f'INSERT INTO "{meta.db_table}" ({columns}) VALUES ({", ".join(["%s"] * len(given))})'
 
     def run(self, cursor: Any, rows: Sequence[Sequence[object]]) -> None:

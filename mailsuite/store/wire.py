@@ -41,7 +41,8 @@ def answer(request_id: int, status: Status, payload: Any) -> bytes:
 
 def read_request(frame: bytes) -> tuple[int, Any]:
     try:
-        return _requests.decode(frame)
+        request: tuple[int, Any] = _requests.decode(frame)
+        return request
     except msgspec.MsgspecError as error:
         raise WireError(str(error)) from None
 

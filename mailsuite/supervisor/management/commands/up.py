@@ -68,8 +68,10 @@ def _load(service: Service) -> Run | None:
     """The service's function, or None while its module does not exist yet."""
     try:
         return service.load()
-    except ImportError as error:
-        logger.warning("%s is not built yet: %s", service.name, error)
+    except ModuleNotFoundError as error:
+        if error.name != service.path.partition(":")[0]:
+            raise
+        logger.warning("%s is not built yet", service.name)
         return None
 
 
