@@ -60,7 +60,7 @@ def claim_due(batch: Batch, op: ClaimDue) -> list[Claim]:
         .select_related("message", "message__content")
         .defer(*("message__content__" + name for name in ("header", "envelope", "body_structure", "body", "parts")))
     )
-    return [_claim(row) for row in rows.order_by("message_id", "pk")]
+    return [claim_of(row) for row in rows.order_by("message_id", "pk")]
 
 
 def renew(batch: Batch, op: RenewClaims) -> list[int]:
@@ -149,7 +149,8 @@ def _write(batch: Batch, token: str, row: QueuedRecipient, result: AttemptResult
         filing.insert_event(batch, row.message.story_id, event)
 
 
-def _claim(row: QueuedRecipient) -> Claim:
+def claim_of(row: QueuedRecipient) -> Claim:
+    """What a worker needs to try the recipient; its message and content are in the row."""
     message = row.message
     return Claim(
         recipient_id=row.pk,

@@ -1,0 +1,135 @@
+"""`manage.py queue …`: what is on its way out, and what to do about it."""
+
+from argparse import ArgumentParser
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from django.db.models import QuerySet
+
+from mailsuite.directory.command import SubcommandCommand
+from mailsuite.queue import services
+from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
+from mailsuite.trace import services as trace
+from mailsuite.trace.models import Story
+
+LIST_LIMIT = 1000
+WHO = "the command line"
+
+
+class Command(SubcommandCommand):
+    help = "Shows the outbound queue and changes it."
+
+    def add_verbs(self) -> None:
+        listing = self.verb("list", self.list_waiting, "what waits")
+        listing.add_argument("words", nargs="*", help="queue ids, addresses or domains that must fit")
+        listing.add_argument("--all", action="store_true", dest="settled", help="settled messages too")
+        show = self.verb("show", self.show, "one message: its recipients, its story, every attempt")
+        show.add_argument("number", metavar="QUEUE-ID")
+        self._for_many("retry", self.retry, "try again at once")
+        hold = self._for_many("hold", self.hold, "try no more until it is released")
+        hold.add_argument("--reason", default=f"by {WHO}", help="kept with the message and its story")
+        self._for_many("release", self.release, "let held messages go on")
+        self._for_many("fail", self.fail, "give up and tell the sender")
+        self._for_many("drop", self.drop, "give up and tell nobody")
+
+    def _for_many(self, name: str, run: Callable[..., None], help: str) -> ArgumentParser:
+        parser = self.verb(name, run, help)
+        parser.add_argument("numbers", nargs="+", metavar="QUEUE-ID")
+        return parser
+
+    def list_waiting(self, words: list[str], settled: bool, **_: object) -> None:
+        messages = services.find(words, settled=settled)
+        rows = [self._row(recipient) for recipient in _recipients(messages, settled=settled)]
+        if not rows:
+            self.stdout.write("The queue is empty." if not words else "Nothing in the queue fits.")
+            return
+        self.table(("Queue id", "From", "To", "State", "Tries", "Next try", "Last word"), rows)
+
+    def show(self, number: str, **_: object) -> None:
+        message = services.by_reference(number)
+        self.stdout.write(f"{message.reference} from <{message.reverse_path}>, {message.size_octets} octets")
+        self.stdout.write(f"came {_time(message.created_at)}, is tried until {_time(message.expires_at)}")
+        if message.held_at:
+            self.stdout.write(f"held since {_time(message.held_at)}: {message.hold_reason}")
+        self.stdout.write("")
+        self.table(
+            ("Queue id", "From", "To", "State", "Tries", "Next try", "Last word"),
+            [self._row(recipient) for recipient in message.recipients.select_related("message").order_by("pk")],
+        )
+        for attempt in DeliveryAttempt.objects.filter(recipient__message=message).select_related("recipient"):
+            self._attempt(attempt)
+        self._story(message)
+
+    def retry(self, numbers: list[str], **_: object) -> None:
+        self._say(services.retry(_ids(numbers)), "due at once")
+
+    def hold(self, numbers: list[str], reason: str, **_: object) -> None:
+        self._say(services.hold(_ids(numbers), reason), "held")
+
+    def release(self, numbers: list[str], **_: object) -> None:
+        self._say(services.release(_ids(numbers)), "released")
+
+    def fail(self, numbers: list[str], **_: object) -> None:
+        self._say(services.fail(_ids(numbers), WHO), "failed, their senders told")
+
+    def drop(self, numbers: list[str], **_: object) -> None:
+        self._say(services.drop(_ids(numbers), WHO), "dropped")
+
+    def _say(self, count: int, what: str) -> None:
+        self.stdout.write(f"{count} {'message' if count == 1 else 'messages'} {what}.")
+
+    def _row(self, recipient: QueuedRecipient) -> tuple[str, ...]:
+        message = recipient.message
+        word = message.hold_reason if message.held_at else recipient.last_reply
+        return (
+            message.reference,
+            f"<{message.reverse_path}>",
+            recipient.forward_path,
+            _state(recipient),
+            str(recipient.attempt_count),
+            _next_try(recipient),
+            " ".join(word.split())[:100],
+        )
+
+    def _attempt(self, attempt: DeliveryAttempt) -> None:
+        where = f"{attempt.remote_host} [{attempt.remote_address}]" if attempt.remote_address else "no host"
+        outcome = attempt.outcome or "under way"
+        self.stdout.write(f"\n{_time(attempt.started_at)} {attempt.recipient.forward_path} at {where}: {outcome}")
+        self.stdout.write("\n".join(f"    {line}" for line in (attempt.dialog or attempt.reply).splitlines()))
+
+    def _story(self, message: QueuedMessage) -> None:
+        story = Story.objects.filter(pk=message.story_id).first() if message.story_id else None
+        if story is None:
+            return
+        self.stdout.write("\nThe story:")
+        for line in trace.tell(story):
+            if line.kind != "attempt":
+                self.stdout.write(f"    {_time(line.at)} {line.title} {' '.join(line.text.split())}".rstrip())
+
+
+def _recipients(messages: QuerySet[QueuedMessage], *, settled: bool) -> list[QueuedRecipient]:
+    rows = QueuedRecipient.objects.filter(message__in=messages).select_related("message")
+    rows = rows if settled else rows.filter(settled_at=None)
+    return list(rows.order_by("message_id", "pk")[:LIST_LIMIT])
+
+
+def _ids(numbers: list[str]) -> list[int]:
+    return [services.by_reference(number).pk for number in numbers]
+
+
+def _state(recipient: QueuedRecipient) -> str:
+    if recipient.settled_at is None and recipient.message.held_at:
+        return "held"
+    if recipient.claim_token and recipient.settled_at is None:
+        return "under way"
+    return str(recipient.state)
+
+
+def _next_try(recipient: QueuedRecipient) -> str:
+    if recipient.settled_at or recipient.next_attempt_at is None or recipient.claim_token:
+        return ""
+    return "now" if recipient.next_attempt_at <= datetime.now(UTC) else _time(recipient.next_attempt_at)
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,245 @@
+"""Who is told what became of queued mail: delivery status notifications (RFC 3464), filed like any received message.
+
+They have the null reverse-path, so that nothing ever bounces about them, and mail that came with it is never answered.
+A sender with a mailbox here gets them there; one whose mail was forwarded is reached by way of the SRS address
+(mailsuite.mail.srs). A sender who is neither is told nothing: the story is all that remains.
+"""
+
+import json
+import logging
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+
+from mailsuite.directory import lookup
+from mailsuite.directory.resolution import Kind
+from mailsuite.ids import new_id, reference
+from mailsuite.mail import srs
+from mailsuite.mail.address import Address, AddressError, Path, parse_path
+from mailsuite.mail.dsn import MAX_RETURNED_OCTETS, Action, DsnRecipient, DsnReport, build_dsn
+from mailsuite.mail.encoded_word import decode_text
+from mailsuite.mail.header import collect_fields, header_end
+from mailsuite.mail.trace_fields import delivered_to, return_path
+from mailsuite.mailauth.dkim_sign import RelaxedBodyHash, SigningError, SigningKey, signature_fields
+from mailsuite.secrets import SecretError, site_keys
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.operations import (
+    Claim,
+    Deliver,
+    EventFacts,
+    LocalDelivery,
+    Outgoing,
+    RemoteRecipient,
+    StoryFacts,
+)
+
+logger = logging.getLogger(__name__)
+
+EXPIRES_AFTER = timedelta(days=5)
+_MAX_HEADER_OCTETS = 64 * 1024
+# What a NOTIFY parameter calls an action (RFC 3461 §4.1); without the parameter these two are told.
+_NOTIFY_WORDS = {
+    Action.FAILED: "FAILURE",
+    Action.DELAYED: "DELAY",
+    Action.DELIVERED: "SUCCESS",
+    Action.RELAYED: "SUCCESS",
+}
+_TOLD_BY_DEFAULT = frozenset({Action.FAILED, Action.DELAYED})
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one claimed recipient. `diagnostic` is the remote reply, or our words; `status` as in RFC 3463."""
+
+    claim: Claim
+    action: Action
+    status: str
+    diagnostic: str
+    remote_host: str = ""
+    retry_until: datetime | None = None
+
+
+def is_wanted(claim: Claim, action: Action) -> bool:
+    """Whether the sender wants to hear of this action (RFC 3461 §4.1) and can be told at all."""
+    if not claim.reverse_path:
+        return False
+    if not claim.dsn_notify:
+        return action in _TOLD_BY_DEFAULT
+    return _NOTIFY_WORDS.get(action) in claim.dsn_notify.upper().split(",")
+
+
+def compose_notifications(fates: Iterable[Fate], now: datetime) -> list[Deliver]:
+    """The deliveries that tell the sender of one message of these fates: one for each action, their files spooled.
+
+    Fates that nobody wants to hear of are passed over.
+    """
+    wanted = [fate for fate in fates if is_wanted(fate.claim, fate.action)]
+    by_action = {action: [fate for fate in wanted if fate.action is action] for action in Action}
+    found = (_compose(some, now) for some in by_action.values() if some)
+    return [delivery for delivery in found if delivery]
+
+
+def discard(deliveries: Iterable[Deliver]) -> None:
+    """Removes the spooled files of deliveries that were not filed."""
+    for delivery in deliveries:
+        (mail_storage().spool / delivery.spool).unlink(missing_ok=True)
+
+
+def _compose(fates: Sequence[Fate], now: datetime) -> Deliver | None:
+    claim, story_id = fates[0].claim, new_id()
+    sender = _sender(claim.reverse_path)
+    if sender is None:
+        return None
+    local, remote, domain_id = _ways_to(sender, now)
+    if not local and not remote:
+        logger.warning("%s can't be told of its mail's fate: it has no mailbox here", claim.reverse_path)
+        return None
+    hosted = lookup.hosted_domain(sender.domain)
+    from_domain = hosted.canonical if hosted else settings.MAILSUITE.hostname
+    octets = _message(fates, claim.reverse_path, from_domain, story_id, now)
+    signatures, hold_reason = _signatures(octets, from_domain, now)
+    octets = signatures + octets
+    story = StoryFacts(
+        story_id=story_id,
+        kind="notification",
+        outcome="accepted",
+        at=now,
+        reason=str(fates[0].action),
+        sender_domain_id=hosted.domain_id if hosted else None,
+        data=json.dumps({"about": reference(claim.story_id)} if claim.story_id else {}),
+        events=[EventFacts("notified", claim.reverse_path, str(fates[0].action), "", domain_id)] if remote else [],
+    )
+    outgoing = Outgoing(
+        reverse_path="",
+        prefix=b"",
+        recipients=[RemoteRecipient(str(address), address.domain) for address in remote],
+        expires_at=now + EXPIRES_AFTER,
+        eight_bit=not octets.isascii(),
+        smtputf8=any(address.is_internationalized for address in remote),
+        domain_id=domain_id,
+        hold_reason=hold_reason,
+    )
+    return Deliver(_spool(octets), len(octets), story, local, [outgoing] if remote else [])
+
+
+def _sender(reverse_path: str) -> Address | None:
+    try:
+        return parse_path(f"<{reverse_path}>").address
+    except AddressError:
+        return None
+
+
+def _ways_to(sender: Address, now: datetime) -> tuple[list[LocalDelivery], list[Address], int | None]:
+    """Deliveries to mailboxes here, addresses elsewhere, and the hosted domain that is concerned."""
+    found = lookup.resolve(sender)
+    if found.kind is Kind.RESOLVED:
+        local = [
+            LocalDelivery(
+                target.mailbox_id,
+                target.address,
+                return_path(Path(None)) + delivered_to(_address(target.address)),
+                target.domain_id,
+            )
+            for target in found.local
+        ]
+        return local, [_address(text) for text in found.remote], found.domain_id
+    hosted = lookup.hosted_domain(sender.domain)
+    if hosted and srs.is_srs(sender.local_part):
+        try:
+            return [], [srs.reverse(sender, site_keys("srs"), now.date())], hosted.domain_id
+        except srs.SrsError:
+            return [], [], None
+    return [], [], None
+
+
+def _message(fates: Sequence[Fate], to_address: str, from_domain: str, story_id: int, now: datetime) -> bytes:
+    claim = fates[0].claim
+    original = _original(claim)
+    fields = collect_fields(original[: header_end(original, 0, len(original))])
+    hostname = settings.MAILSUITE.hostname
+    recipients = tuple(
+        DsnRecipient(
+            address=fate.claim.forward_path,
+            action=fate.action,
+            status=fate.status,
+            remote_host=fate.remote_host or None,
+            diagnostic=fate.diagnostic or None,
+            original_recipient=_from_xtext(fate.claim.dsn_orcpt) or None,
+            last_attempt_at=now,
+            will_retry_until=fate.retry_until,
+        )
+        for fate in fates
+    )
+    return build_dsn(
+        DsnReport(
+            hostname=hostname,
+            from_address=f"postmaster@{from_domain}",
+            to_address=to_address,
+            recipients=recipients,
+            original=original,
+            original_message_id=b"".join(fields.get(b"message-id", [b""])[:1]).decode("ascii", "replace").strip(),
+            original_subject=decode_text(fields.get(b"subject", [b""])[0], 200),
+            arrived_at=claim.created_at.astimezone(UTC),
+            now=now,
+            message_id=f"<{reference(story_id)}.dsn@{from_domain}>",
+            boundary_seed=reference(story_id),
+            envelope_id=_from_xtext(claim.dsn_envid) or None,
+            returns_header_only=claim.dsn_ret.upper() == "HDRS",
+            smtputf8=claim.smtputf8,
+        )
+    )
+
+
+def _original(claim: Claim) -> bytes:
+    """The message as it was sent, or of a large one its header; nothing when it can't be read."""
+    try:
+        with mail_storage().open(claim.blob) as file:
+            small = claim.size_octets <= MAX_RETURNED_OCTETS
+            octets: bytes = claim.prefix + file.read(-1 if small else _MAX_HEADER_OCTETS)
+    except OSError as error:
+        logger.error("%s can't be read for a notification: %s", claim.blob, error)
+        return claim.prefix + b"\r\n"
+    return octets if small else octets[: header_end(octets, 0, len(octets))]
+
+
+def _signatures(octets: bytes, domain: str, now: datetime) -> tuple[bytes, str]:
+    """Signature fields, and the reason to hold the mail when they can't be made: it must not go out without."""
+    try:
+        keys = [
+            SigningKey(key.domain, key.selector, key.algorithm, key.private_key) for key in lookup.dkim_keys(domain)
+        ]
+        end = header_end(octets, 0, len(octets))
+        body = RelaxedBodyHash()
+        body.update(octets[end:])
+        return signature_fields(octets[:end], body.digest(), keys, int(now.timestamp())), ""
+    except (SecretError, SigningError) as error:
+        logger.error("a notification of %s can't be signed: %s", domain, error)
+        return b"", "can't be signed"
+
+
+def _spool(octets: bytes) -> str:
+    """Writes the message into the spool; the store makes it durable."""
+    name = f"dsn-{secrets.token_hex(16)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(mail_storage().spool / name, flags, 0o600), "wb") as file:
+        file.write(octets)
+    return name
+
+
+def _address(text: str) -> Address:
+    address = parse_path(f"<{text}>").address
+    assert address is not None
+    return address
+
+
+def _from_xtext(text: str) -> str:
+    """The clear form of an ORCPT or ENVID parameter (RFC 3461 §4)."""
+    head, *rest = text.split("+")
+    try:
+        return head + "".join(chr(int(part[:2], 16)) + part[2:] for part in rest)
+    except ValueError:
+        return text

@@ -1,0 +1,44 @@
+"""What is forgotten in time: settled queue rows with their attempts, stories with their events. In slices."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from mailsuite.ids import COUNTER_BITS, EPOCH_MS
+from mailsuite.queue.models import QueuedMessage
+from mailsuite.trace.models import Event, RefusalCount, Story
+
+QUEUE_DAYS = 14
+STORY_DAYS = 90
+SLICE = 500
+
+
+def forget_settled(now: datetime) -> int:
+    """Deletes messages that were settled QUEUE_DAYS ago; returns how many."""
+    old = QueuedMessage.objects.filter(settled_at__lt=now - timedelta(days=QUEUE_DAYS))
+    forgotten = 0
+    while ids := list(old.values_list("pk", flat=True)[:SLICE]):
+        with transaction.atomic():
+            QueuedMessage.objects.filter(pk__in=ids).delete()
+        forgotten += len(ids)
+    return forgotten
+
+
+def forget_stories(now: datetime) -> int:
+    """Deletes stories begun STORY_DAYS ago, except of mail that still waits; returns how many. Ids ascend with time, so
+    none but the primary key's index is needed."""
+    last = _first_id(now - timedelta(days=STORY_DAYS))
+    waiting = QueuedMessage.objects.filter(settled_at=None).exclude(story_id=None).values("story_id")
+    old = Story.objects.filter(pk__lt=last).exclude(pk__in=waiting).order_by("pk")
+    forgotten = 0
+    while ids := list(old.values_list("pk", flat=True)[:SLICE]):
+        with transaction.atomic():
+            Event.objects.filter(story_id__in=ids).delete()
+            Story.objects.filter(pk__in=ids).delete()
+        forgotten += len(ids)
+    RefusalCount.objects.filter(minute__lt=now - timedelta(days=STORY_DAYS)).delete()
+    return forgotten
+
+
+def _first_id(moment: datetime) -> int:
+    return (int(moment.timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS

@@ -1,0 +1,50 @@
+"""Mailboxes and domains that were marked as removed: deleted with all they hold, KEEP later, in slices."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from mailsuite.directory.models import Alias, Domain, Mailbox
+from mailsuite.directory.version import touch_directory
+from mailsuite.records.models import DkimKey
+from mailsuite.store.models import Folder, Message, Tombstone, Usage
+
+KEEP = timedelta(days=30)
+SLICE = 500
+
+
+def remove_marked(now: datetime) -> int:
+    """Deletes what was marked KEEP ago; returns how many mailboxes and domains. Contents go with the next sweep."""
+    removed = 0
+    for mailbox in Mailbox.objects.filter(state=Mailbox.State.REMOVED, removed_at__lt=now - KEEP):
+        _empty(mailbox)
+        with transaction.atomic():
+            Usage.objects.filter(mailbox=mailbox).delete()
+            mailbox.delete()
+            touch_directory()
+        removed += 1
+    for domain in Domain.objects.filter(state=Domain.State.REMOVED, removed_at__lt=now - KEEP):
+        if domain.mailboxes.exists() or domain.domain_aliases.exists():
+            continue
+        with transaction.atomic():
+            Alias.objects.filter(domain=domain).delete()
+            DkimKey.objects.filter(domain=domain).delete()
+            domain.delete()
+            touch_directory()
+        removed += 1
+    return removed
+
+
+def _empty(mailbox: Mailbox) -> None:
+    """Deletes what could be many rows, some at a time; the rest cascades."""
+    _in_slices(Message.objects.filter(mailbox=mailbox))
+    _in_slices(Tombstone.objects.filter(folder__mailbox=mailbox))
+    _in_slices(Folder.objects.filter(mailbox=mailbox))
+
+
+def _in_slices(rows: "QuerySet[Any]") -> None:
+    while ids := list(rows.values_list("pk", flat=True)[:SLICE]):
+        with transaction.atomic():
+            rows.model._default_manager.filter(pk__in=ids).delete()

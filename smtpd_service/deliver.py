@@ -1,0 +1,89 @@
+"""The deliver service: wires the outbound worker and the periodic work together and serves until told to end."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import uvloop
+
+from mailsuite.configuration import Configuration
+from mailsuite.resolver.dns_resolver import DnsResolver
+from mailsuite.store.client import StoreClient
+from mailsuite.store.handlers import StoreUnavailable
+from mailsuite.store.operations import Hint
+from mailsuite.supervisor.services import ServiceContext, watch_for_end
+from smtpd_service.outbound.courier import Courier
+from smtpd_service.outbound.destinations import Destinations, NextHop
+from smtpd_service.outbound.periodic import Periodic
+from smtpd_service.outbound.queue_reader import QueueReader
+from smtpd_service.outbound.retry import RetryPlan
+from smtpd_service.outbound.slot import take_slot
+from smtpd_service.outbound.tls_policy import Opportunistic
+from smtpd_service.outbound.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+
+def run(context: ServiceContext) -> int:
+    """Delivers queued mail until the context says to end."""
+    return uvloop.run(_serve(context))
+
+
+async def _serve(context: ServiceContext) -> int:
+    configuration = context.configuration
+    try:
+        resolver = DnsResolver(configuration.resolver)
+    except (OSError, ValueError) as error:
+        logger.critical("MAILSUITE_RESOLVER is %r; it must be host:port (%s)", configuration.resolver, error)
+        return 2
+    ended = asyncio.Event()
+    watch_for_end(context, asyncio.get_running_loop(), ended.set)
+    slot = take_slot(configuration.data / "run")
+    store, reader = StoreClient(configuration.store_socket), QueueReader()
+    worker = Worker(
+        store=store,
+        reader=reader,
+        new_courier=_couriers(configuration, resolver),
+        blobs=configuration.blobs,
+        plan=RetryPlan(configuration.retry_schedule),
+        token=slot.token,
+    )
+    periodic = Periodic()
+    try:
+        await _begin(worker, store, slot.previous, ended)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(periodic.run(ended))
+            tasks.create_task(worker.run(ended))
+    finally:
+        await store.close()
+        reader.close()
+        slot.release()
+    return 0
+
+
+async def _begin(worker: Worker, store: StoreClient, previous: str, ended: asyncio.Event) -> None:
+    """Has the store tell of new mail, and gives back what our predecessor held; waits for a store that is away."""
+
+    def on_hint(hint: Hint) -> None:
+        if hint.queued:
+            worker.wake()
+
+    while not ended.is_set():
+        try:
+            await store.watch(on_hint)
+            if previous:
+                await worker.give_back_of(previous)
+            return
+        except StoreUnavailable as error:
+            logger.warning("delivery waits for the store: %s", error)
+
+
+def _couriers(configuration: Configuration, resolver: DnsResolver) -> Callable[[NextHop], Courier]:
+    allowed = configuration.allow_private_hosts
+    destinations = Destinations(resolver, {configuration.hostname}, allowed)
+    policy = Opportunistic()
+
+    def new_courier(hop: NextHop) -> Courier:
+        return Courier(hop, destinations=destinations, policy=policy, helo=configuration.hostname, allowed=allowed)
+
+    return new_courier

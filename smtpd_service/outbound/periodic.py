@@ -1,0 +1,75 @@
+"""Work that comes round: a table of jobs, each run now and then, one after the other, in a thread of its own."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db import connections
+
+from mailsuite.queue.retention import forget_settled, forget_stories
+from mailsuite.store.removal import remove_marked
+from mailsuite.store.sweep import sweep
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicJob:
+    """`run` gets the time, works in short transactions, and returns how many things it did."""
+
+    name: str
+    every: timedelta
+    run: Callable[[datetime], int]
+
+
+JOBS = (
+    PeriodicJob("settled queue rows forgotten", timedelta(hours=1), forget_settled),
+    PeriodicJob("stories forgotten", timedelta(hours=1), forget_stories),
+    PeriodicJob("removed mailboxes and domains deleted", timedelta(hours=1), remove_marked),
+    PeriodicJob("unnamed blobs deleted", timedelta(hours=6), sweep),
+)
+
+
+class Periodic:
+    """Runs jobs that are due. Each is first due one period after the start, so that restarts cost nothing."""
+
+    def __init__(self, jobs: Sequence[PeriodicJob] = JOBS) -> None:
+        self._jobs = jobs
+
+    async def run(self, ended: asyncio.Event) -> None:
+        """Until `ended` is set; a job under way is finished."""
+        thread = ThreadPoolExecutor(1, "periodic")
+        due = {job.name: datetime.now(UTC) + job.every for job in self._jobs}
+        loop = asyncio.get_running_loop()
+        try:
+            while not ended.is_set():
+                for job in self._jobs:
+                    if due[job.name] <= datetime.now(UTC) and not ended.is_set():
+                        due[job.name] = datetime.now(UTC) + job.every
+                        await loop.run_in_executor(thread, run_job, job)
+                try:
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await ended.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            thread.shutdown(wait=False)
+
+
+def run_job(job: PeriodicJob) -> int:
+    """Runs one job now, with a database connection for it alone; a job that fails stops no other."""
+    done = 0
+    try:
+        done = job.run(datetime.now(UTC))
+    except Exception:
+        logger.exception("The periodic job failed: %s", job.name)
+    finally:
+        connections.close_all()
+    if done:
+        logger.info("%d %s", done, job.name)
+    return done

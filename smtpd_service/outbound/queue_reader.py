@@ -1,0 +1,87 @@
+"""What the delivery worker reads for itself: when something is due, routes, whom to tell. In one thread of its own,
+with a database connection of its own, so that no query ever stalls a connection to a remote host."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TypeVar
+
+from django.db import connections
+
+from mailsuite.queue.models import QueuedRecipient, Route
+from mailsuite.queue.notifications import Fate, compose_notifications
+from mailsuite.queue.routes import route_password
+from mailsuite.secrets import SecretError
+from mailsuite.store.operations import Deliver
+from smtpd_service.outbound.routing import RouteFacts, Security
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_SECURITY = {
+    Route.Scheme.SMTP: Security.OPPORTUNISTIC,
+    Route.Scheme.SMTP_STARTTLS: Security.STARTTLS,
+    Route.Scheme.SMTPS: Security.IMPLICIT,
+}
+
+
+class QueueReader:
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "queue")
+
+    async def next_due(self) -> datetime | None:
+        """When the first recipient that waits is due; it may be long past."""
+        return await self._ask(_next_due)
+
+    async def held_by(self, token: str) -> list[int]:
+        """The recipients that a worker of this token left behind."""
+        return await self._ask(lambda: _held_by(token))
+
+    async def routes(self) -> list[RouteFacts]:
+        return await self._ask(_routes)
+
+    async def notifications(self, fates: Sequence[Fate], now: datetime) -> list[Deliver]:
+        return await self._ask(lambda: compose_notifications(fates, now))
+
+    def close(self) -> None:
+        self._thread.submit(connections.close_all)
+        self._thread.shutdown()
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _guarded, question)
+
+
+def _guarded(question: Callable[[], T]) -> T:
+    try:
+        return question()
+    except Exception:
+        # A connection that broke is made anew next time.
+        connections["reader"].close_if_unusable_or_obsolete()
+        raise
+
+
+def _next_due() -> datetime | None:
+    waiting = QueuedRecipient.objects.using("reader").filter(settled_at=None).exclude(next_attempt_at=None)
+    return waiting.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
+
+
+def _held_by(token: str) -> list[int]:
+    held = QueuedRecipient.objects.using("reader").filter(settled_at=None, claim_token=token)
+    return list(held.exclude(claim_token="").values_list("pk", flat=True))
+
+
+def _routes() -> list[RouteFacts]:
+    return [_facts(route) for route in Route.objects.using("reader").filter(is_active=True)]
+
+
+def _facts(route: Route) -> RouteFacts:
+    try:
+        password = route_password(route)
+    except SecretError as error:
+        # The host will refuse the login, and the mail waits.
+        logger.error("the password of the route for %s can't be read: %s", route.pattern, error)
+        password = ""
+    security = _SECURITY[Route.Scheme(route.scheme)]
+    return RouteFacts(route.pattern, route.host, route.port, security, route.username, password)

@@ -1,0 +1,75 @@
+"""What a delivery means for its recipient's row and for the sender: pure rules over one outcome."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailsuite.mail.dsn_report import Action
+from mailsuite.queue.notifications import Fate as Told
+from mailsuite.store.operations import AttemptResult, Claim
+from smtpd_service.outbound.courier import Delivery
+from smtpd_service.outbound.retry import RetryPlan, is_warning_due
+from smtpd_service.outbound.transaction import Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A row's result, and what the sender may hear of it."""
+
+    result: AttemptResult
+    told: Told | None = None
+
+
+def judge(
+    claim: Claim,
+    delivery: Delivery,
+    *,
+    relayed: bool,
+    now: datetime,
+    plan: RetryPlan,
+    random: Callable[[], float],
+) -> Verdict:
+    """Return what to write and tell of one recipient's delivery. `relayed` says that a route's host took it, who has
+    yet to deliver it; a host that speaks DSN tells of success itself (RFC 3461 §5.2.2)."""
+    outcome = delivery.outcome
+    match outcome.fate:
+        case Fate.DELIVERED:
+            told = None if delivery.offers_dsn else _told(claim, delivery, Action.RELAYED, outcome.status)
+            return Verdict(_result(claim, delivery, "relayed" if relayed else "delivered", outcome.reason), told)
+        case Fate.NEVER:
+            told = _told(claim, delivery, Action.FAILED, outcome.status)
+            return Verdict(_result(claim, delivery, "failed", outcome.reason), told)
+    again = plan.next_attempt(claim.attempt_count, now, claim.expires_at, random)
+    if again is None:
+        # RFC 3463 §3.5: X.4.7, the time for delivery is over.
+        told = _told(claim, delivery, Action.FAILED, "4.4.7")
+        return Verdict(_result(claim, delivery, "failed", "expired"), told)
+    if is_warning_due(claim.created_at, now, warned=claim.warned):
+        told = _told(claim, delivery, Action.DELAYED, outcome.status, claim.expires_at)
+        return Verdict(_result(claim, delivery, "queued", outcome.reason, again, warned=True), told)
+    return Verdict(_result(claim, delivery, "queued", outcome.reason, again))
+
+
+def _result(
+    claim: Claim, delivery: Delivery, state: str, reason: str, again: datetime | None = None, *, warned: bool = False
+) -> AttemptResult:
+    outcome, endpoint = delivery.outcome, delivery.endpoint
+    return AttemptResult(
+        recipient_id=claim.recipient_id,
+        state=state,
+        reply=outcome.text,
+        next_attempt_at=again,
+        code=outcome.code,
+        enhanced_code=outcome.status,
+        remote_host=endpoint.host[:255] if endpoint else "",
+        remote_address=endpoint.address if endpoint else "",
+        tls=delivery.tls[:100],
+        dialog=delivery.dialog,
+        reason=reason[:40],
+        warned=warned,
+    )
+
+
+def _told(claim: Claim, delivery: Delivery, action: Action, status: str, until: datetime | None = None) -> Told:
+    host = delivery.endpoint.host if delivery.endpoint and delivery.outcome.code else ""
+    return Told(claim, action, status, delivery.outcome.text, host, until)

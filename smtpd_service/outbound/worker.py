@@ -1,0 +1,290 @@
+"""The delivery worker: takes what is due, carries it to its destinations, writes what came of it.
+
+Mail for one next hop waits in a Lane; each lane has a few sessions, all lanes together some more. A Job is one message
+with those of its recipients that go the same way. A claim is held under this worker's token from before a host is
+dialled until its result is written; results wait for a store service that is away, however long that takes.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mailsuite.ids import new_id, reference
+from mailsuite.queue.notifications import discard
+from mailsuite.store.handlers import StoreBug, StoreUnavailable
+from mailsuite.store.operations import Claim, Refused, RenewClaims, Settle
+from smtpd_service.outbound.courier import Courier, Delivery, Letter
+from smtpd_service.outbound.destinations import NextHop
+from smtpd_service.outbound.leases import Leases, Store
+from smtpd_service.outbound.queue_reader import QueueReader
+from smtpd_service.outbound.results import Verdict, judge
+from smtpd_service.outbound.retry import RetryPlan
+from smtpd_service.outbound.routing import find_route
+from smtpd_service.outbound.stored_message import StoredMessage
+from smtpd_service.outbound.transaction import Fate, Mail, Outcome, Recipient
+
+logger = logging.getLogger(__name__)
+
+CLAIM_LIMIT = 200
+MAX_HELD = 1000
+MAX_SESSIONS = 20
+SESSIONS_PER_LANE = 2
+# A destination with this many messages waiting here is not claimed for until some are done.
+LANE_JOBS = 20
+POLL_SECONDS = 1.0
+STORE_RETRY_SECONDS = 1.0
+STOP_SECONDS = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    hop: NextHop
+    claims: Sequence[Claim]
+
+    @property
+    def recipient_ids(self) -> list[int]:
+        return [claim.recipient_id for claim in self.claims]
+
+
+@dataclass(slots=True)
+class Lane:
+    """Jobs for one next hop; `sessions` are at work on them."""
+
+    hop: NextHop
+    jobs: deque[Job] = field(default_factory=deque)
+    sessions: int = 0
+
+
+class Worker:
+    """`new_courier` makes what delivers for a next hop; `blobs` is the folder of the messages."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        reader: QueueReader,
+        new_courier: Callable[[NextHop], Courier],
+        blobs: Path,
+        plan: RetryPlan,
+        token: str,
+    ) -> None:
+        self._store, self._reader, self._new_courier = store, reader, new_courier
+        self._blobs, self._plan = blobs, plan
+        self._leases = Leases(store, token)
+        self._lanes: dict[str, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._settling: set[asyncio.Task[None]] = set()
+        self._sessions = 0
+        self._stopping = False
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something came into the queue: look at once."""
+        self._wake.set()
+
+    async def give_back_of(self, token: str) -> None:
+        """Makes due again what a worker left behind that is known to have ended. Raises StoreUnavailable."""
+        ids = await self._reader.held_by(token)
+        for start in range(0, len(ids), CLAIM_LIMIT):
+            await self._store.run(RenewClaims(token, ids[start : start + CLAIM_LIMIT], 0))
+        if ids:
+            logger.info("%d recipients that a worker left behind are due again", len(ids))
+
+    async def run(self, ended: asyncio.Event) -> None:
+        """Works until `ended` is set, then finishes what is under way, within seconds."""
+        renewing = asyncio.create_task(self._leases.keep_renewing())
+        ending = asyncio.create_task(ended.wait())
+        ending.add_done_callback(lambda _: self._wake.set())
+        try:
+            while not ended.is_set():
+                self._wake.clear()
+                await self._take_due()
+                await self._sleep()
+        finally:
+            ending.cancel()
+            await self._stop()
+            renewing.cancel()
+
+    async def _sleep(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _take_due(self) -> None:
+        try:
+            while (room := MAX_HELD - len(self._leases)) > 0:
+                due = await self._reader.next_due()
+                if due is None or due > datetime.now(UTC):
+                    return
+                claims = await self._leases.claim(min(room, CLAIM_LIMIT), self._busy_destinations())
+                if not claims:
+                    return
+                await self._dispatch(claims)
+        except StoreUnavailable as error:
+            logger.warning("nothing can be claimed now: %s", error)
+        except Exception:
+            logger.exception("Looking for due mail failed")
+
+    def _busy_destinations(self) -> set[str]:
+        full = [lane for lane in self._lanes.values() if len(lane.jobs) >= LANE_JOBS]
+        return {job.claims[0].destination for lane in full for job in lane.jobs}
+
+    async def _dispatch(self, claims: Sequence[Claim]) -> None:
+        try:
+            routes = await self._reader.routes()
+        except Exception:
+            await self._leases.give_back(claim.recipient_id for claim in claims)
+            raise
+        grouped: dict[tuple[int, str], tuple[NextHop, list[Claim]]] = {}
+        for claim in claims:
+            hop = NextHop(claim.destination, find_route(claim.destination, routes))
+            grouped.setdefault((claim.message_id, hop.key), (hop, []))[1].append(claim)
+        for hop, some in grouped.values():
+            lane = self._lanes.setdefault(hop.key, Lane(hop))
+            lane.hop = hop
+            lane.jobs.append(Job(hop, some))
+        self._start_sessions()
+
+    def _start_sessions(self) -> None:
+        """Round and round the lanes, so that a full one does not keep the others waiting."""
+        for lane in list(self._lanes.values()):
+            if self._sessions >= MAX_SESSIONS or self._stopping:
+                return
+            if lane.sessions < min(SESSIONS_PER_LANE, len(lane.jobs)):
+                lane.sessions += 1
+                self._sessions += 1
+                self._spawn(self._tasks, self._serve(lane))
+
+    async def _serve(self, lane: Lane) -> None:
+        """One session's life: the lane's jobs, one after the other, until there is none left."""
+        courier = self._new_courier(lane.hop)
+        try:
+            while lane.jobs and not self._stopping:
+                await self._deliver(courier, lane.jobs.popleft())
+                if courier.unreachable:
+                    self._settle_waiting(lane, courier.unreachable)
+            await courier.close()
+        finally:
+            courier.abort()
+            lane.sessions -= 1
+            self._sessions -= 1
+            if not lane.jobs and not lane.sessions:
+                self._lanes.pop(lane.hop.key, None)
+            self._start_sessions()
+            self.wake()
+
+    async def _deliver(self, courier: Courier, job: Job) -> None:
+        claims = [claim for claim in job.claims if self._leases.holds(claim.recipient_id)]
+        if not claims:
+            return
+        try:
+            deliveries = await courier.deliver(self._letter(claims))
+        except asyncio.CancelledError:
+            await self._leases.give_back(job.recipient_ids)
+            raise
+        except Exception:
+            # Mail must not bounce because of us.
+            number = reference(new_id())
+            logger.exception("Delivery of %s failed as %s", reference(claims[0].message_id), number)
+            outcome = Outcome(Fate.LATER, "4.3.0", f"internal error {number}", "internal-error")
+            deliveries = [Delivery(outcome)] * len(claims)
+        self._spawn(self._settling, self._settle(job.hop, claims, deliveries))
+
+    def _settle_waiting(self, lane: Lane, outcome: Outcome) -> None:
+        """Nobody answers there: whoever waits is not made to wait for the same time-outs again."""
+        for job in lane.jobs:
+            delivery = Delivery(outcome, dialog=f"*: not dialled again: {outcome.text}")
+            self._spawn(self._settling, self._settle(job.hop, job.claims, [delivery] * len(job.claims)))
+        lane.jobs.clear()
+
+    def _letter(self, claims: Sequence[Claim]) -> Letter:
+        first = claims[0]
+        message = StoredMessage(self._blobs / first.blob, first.prefix, first.size_octets)
+        addresses_are_ascii = first.reverse_path.isascii() and all(claim.forward_path.isascii() for claim in claims)
+        ids = [claim.recipient_id for claim in claims]
+        mail = Mail(
+            reverse_path=first.reverse_path,
+            recipients=[Recipient(claim.forward_path, claim.dsn_notify, claim.dsn_orcpt) for claim in claims],
+            size_octets=first.size_octets,
+            eight_bit=first.eight_bit,
+            smtputf8=not addresses_are_ascii or (first.smtputf8 and not message.has_ascii_header()),
+            ret=first.dsn_ret,
+            envelope_id=first.dsn_envid,
+        )
+        return Letter(mail, message.chunks, lambda: self._leases.may_finish(ids))
+
+    # Writing what came of it
+
+    async def _settle(self, hop: NextHop, claims: Sequence[Claim], deliveries: Sequence[Delivery]) -> None:
+        now = datetime.now(UTC)
+        verdicts = [
+            judge(claim, delivery, relayed=hop.route is not None, now=now, plan=self._plan, random=random.random)
+            for claim, delivery in zip(claims, deliveries, strict=True)
+        ]
+        tells, patience = True, 3
+        while verdicts := [verdict for verdict in verdicts if self._leases.holds(verdict.result.recipient_id)]:
+            try:
+                await self._write(verdicts, now, tells=tells)
+                break
+            except Refused as refusal:
+                # A mailbox that is gone can't be told; a lost lease is seen below.
+                tells = tells and refusal.code == "lease-lost"
+            except StoreUnavailable as error:
+                logger.warning("results of %s wait: %s", reference(claims[0].message_id), error)
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+            except Exception:
+                logger.exception("Results of %s can't be written", reference(claims[0].message_id))
+                tells, patience = False, patience - 1
+                if not patience:
+                    break
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+            # What was written after all, or is somebody else's now, is no longer held.
+            await self._leases.renew([verdict.result.recipient_id for verdict in verdicts])
+        self._leases.forget(claim.recipient_id for claim in claims)
+        self.wake()
+
+    async def _write(self, verdicts: Sequence[Verdict], now: datetime, *, tells: bool) -> None:
+        told = [verdict.told for verdict in verdicts if verdict.told and tells]
+        notifications = await self._reader.notifications(told, now) if told else []
+        results = [verdict.result for verdict in verdicts]
+        try:
+            await self._store.run(Settle(self._leases.token, results, notifications))
+        except (Refused, StoreUnavailable, StoreBug):
+            discard(notifications)
+            raise
+
+    # The end
+
+    async def _stop(self) -> None:
+        self._stopping = True
+        waiting = [job for lane in self._lanes.values() for job in lane.jobs]
+        for lane in self._lanes.values():
+            lane.jobs.clear()
+        await self._leases.give_back(recipient_id for job in waiting for recipient_id in job.recipient_ids)
+        await _finish(self._tasks, STOP_SECONDS)
+        await _finish(self._settling, STOP_SECONDS)
+
+    def _spawn(self, tasks: "set[asyncio.Task[None]]", work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+
+async def _finish(tasks: "Iterable[asyncio.Task[None]]", seconds: float) -> None:
+    """Waits for the tasks, then cancels what is left of them."""
+    tasks = set(tasks)
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=seconds)
