@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from mailsuite.directory.admin.fields import badge, password_field
 from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, ScopedInline, ServiceForm, Verb
-from mailsuite.queue import routes
+from mailsuite.queue import routes, services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient, Route
 
 TONES = {"queued": "plain", "delivered": "good", "relayed": "good", "failed": "bad", "dropped": "waiting"}
@@ -53,12 +53,6 @@ class SettledFilter(admin.SimpleListFilter):
             case "all":
                 return queryset
         return queryset.filter(settled_at=None)
-
-
-def _services() -> Any:
-    from mailsuite.queue import services
-
-    return services
 
 
 def _open(message: QueuedMessage) -> bool:
@@ -109,23 +103,23 @@ class QueuedMessageAdmin(ScopedAdmin):
         )
 
     def do_retry(self, request: HttpRequest, message: QueuedMessage) -> str:
-        _services().retry([message.pk])
+        services.retry([message.pk])
         return f"{message} is tried again now."
 
     def do_hold(self, request: HttpRequest, message: QueuedMessage) -> str:
-        _services().hold([message.pk], f"by {request.user}")
+        services.hold([message.pk], f"by {request.user}")
         return f"{message} is held."
 
     def do_release(self, request: HttpRequest, message: QueuedMessage) -> str:
-        _services().release([message.pk])
+        services.release([message.pk])
         return f"{message} goes on."
 
     def do_fail(self, request: HttpRequest, message: QueuedMessage) -> str:
-        _services().fail([message.pk], str(request.user))
+        services.fail([message.pk], str(request.user))
         return f"{message} has failed; its sender is told."
 
     def do_drop(self, request: HttpRequest, message: QueuedMessage) -> str:
-        _services().drop([message.pk], str(request.user))
+        services.drop([message.pk], str(request.user))
         return f"{message} is dropped."
 
     @admin.action(description="Retry now")

@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.wait import WebDriverWait
@@ -81,11 +82,11 @@ def person(browser, administered, look):
     return person
 
 
-def send(suite, address, password, subject):
+def send(suite, address, password, subject, to=""):
     context = ssl.create_default_context(cafile=str(suite.certificate))
     with smtplib.SMTP_SSL("127.0.0.1", suite.port("SUBMISSIONS"), context=context) as connection:
         connection.login(address, password)
-        connection.sendmail(address, [address], f"From: {address}\r\nSubject: {subject}\r\n\r\nhello\r\n")
+        connection.sendmail(address, [to or address], f"From: {address}\r\nSubject: {subject}\r\n\r\nhello\r\n")
 
 
 def test_an_administrator_hosts_a_domain_and_follows_a_message(person, administered):
@@ -125,6 +126,19 @@ def test_an_administrator_hosts_a_domain_and_follows_a_message(person, administe
     with pytest.raises(smtplib.SMTPAuthenticationError):
         send(administered, ANN, PASSWORD, "Refused")
     send(administered, ANN, NEW, "Taken")
+
+    # Nobody listens on port 1, so this one waits.
+    administered.manage("route", "add", "far.test", "smtp://127.0.0.1:1")
+    send(administered, ANN, NEW, "Going far", to="friend@far.test")
+    person.open("/admin/queue/queuedmessage/")
+    person.follow("0")
+    page = person.browser.current_url
+    WebDriverWait(person.browser, 30, ignored_exceptions=[WebDriverException]).until(
+        lambda browser: browser.get(page) or browser.find_elements(By.XPATH, "//*[contains(text(), 'refused')]")
+    )
+    person.picture("queued")
+    person.press("Retry now")
+    assert person.sees("is tried again now") and person.sees("friend@far.test")
 
     person.open("/admin/")
     assert person.sees("The last 24 hours") and person.sees("Taken")

@@ -1,0 +1,88 @@
+"""The queue's buttons and actions, as a superuser and as a domain administrator press them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.urls import reverse
+
+from mailsuite.directory.models import Domain
+from mailsuite.ids import new_id
+from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
+from mailsuite.store.models import Content
+from mailsuite.trace.models import Event, Story
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def message(domains):
+    """A message of mine.example that waits for its next attempt."""
+    content = Content.objects.create(
+        blob="b", size_octets=1, header_octets=1, received_at=NOW, envelope=b"", body_structure=b"", body=b"",
+        parts=b"", subject="An offer", thread_id=1,
+    )  # fmt: skip
+    story = Story.objects.create(id=new_id(), kind="submission", outcome="accepted", at=NOW, subject="An offer")
+    message = QueuedMessage.objects.create(
+        content=content, size_octets=1, reverse_path="ann@mine.example", created_at=NOW, story_id=story.pk,
+        domain=Domain.objects.get(name="mine.example"), expires_at=NOW + timedelta(days=5),
+    )  # fmt: skip
+    recipient = QueuedRecipient.objects.create(
+        message=message, forward_path="friend@remote.example", destination="remote.example",
+        next_attempt_at=NOW + timedelta(hours=1), last_reply="451 4.7.1 try later",
+    )  # fmt: skip
+    DeliveryAttempt.objects.create(recipient=recipient, token="t", started_at=NOW, reply="451 4.7.1 try later")
+    return message
+
+
+def press(client, message, verb):
+    return client.post(reverse("admin:queue_queuedmessage_do", args=[message.pk, verb]), follow=True).content.decode()
+
+
+@pytest.mark.parametrize("who", ["as_superuser", "as_domain_administrator"])
+def test_the_buttons_do_what_they_say(request, message, who):
+    client = request.getfixturevalue(who)
+    page = client.get(reverse("admin:queue_queuedmessage_change", args=[message.pk])).content.decode()
+    assert all(words in page for words in ("friend@remote.example", "451 4.7.1 try later", "An offer", "Retry now"))
+    assert "tried again now" in press(client, message, "retry")
+    assert QueuedRecipient.objects.get().next_attempt_at <= datetime.now(UTC)
+    assert "is held" in press(client, message, "hold")
+    assert QueuedMessage.objects.get().held_at and "release it first" in press(client, message, "retry")
+    assert "goes on" in press(client, message, "release")
+    assert QueuedMessage.objects.get().held_at is None
+    assert "is dropped" in press(client, message, "drop")
+    assert QueuedRecipient.objects.get().state == "dropped" and QueuedMessage.objects.get().settled_at
+    assert "settled already" in press(client, message, "drop")
+    kinds = list(Event.objects.order_by("pk").values_list("kind", flat=True))
+    assert kinds == ["retried", "held", "released", "dropped"]
+
+
+def test_actions_take_what_waits_and_tell_what_they_could_not(as_superuser, message):
+    url = reverse("admin:queue_queuedmessage_changelist")
+    for action in ("hold", "release", "retry", "drop"):
+        page = as_superuser.post(url, {"action": action, "_selected_action": [message.pk]}, follow=True)
+        assert message.reference in page.content.decode()
+    assert QueuedMessage.objects.get().settled_at
+    assert message.reference not in as_superuser.get(url).content.decode()
+    assert message.reference in as_superuser.get(url, {"state": "settled"}).content.decode()
+
+
+def test_the_first_page_tells_when_no_host_can_be_reached(as_superuser, message):
+    def tried(destination, **fields):
+        recipient = QueuedRecipient.objects.create(
+            message=message, forward_path=f"x@{destination}", destination=destination
+        )
+        DeliveryAttempt.objects.create(recipient=recipient, token="t", started_at=NOW, ended_at=NOW, **fields)
+
+    tried("a.example")
+    tried("b.example")
+    assert b"port 25" not in as_superuser.get(reverse("admin:index")).content
+    tried("c.example")
+    assert b"port 25" in as_superuser.get(reverse("admin:index")).content
+    tried("d.example", code=451)
+    assert b"port 25" not in as_superuser.get(reverse("admin:index")).content
+
+
+def test_the_list_is_found_by_recipient(as_superuser, message):
+    url = reverse("admin:queue_queuedmessage_changelist")
+    assert message.reference in as_superuser.get(url, {"q": "friend@remote"}).content.decode()
+    assert message.reference not in as_superuser.get(url, {"q": "stranger"}).content.decode()
