@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 import dns.exception
@@ -49,6 +50,16 @@ def check_domain(domain: Domain) -> list[Finding]:
     with transaction.atomic():
         DkimKey.objects.filter(domain=domain, selector__in=selectors, seen_in_dns_at=None).update(seen_in_dns_at=Now())
     return findings
+
+
+def check_unseen(now: datetime) -> int:
+    """Looks again for active DKIM keys whose record was never seen; returns how many are there now. For the periodic
+    work."""
+    unseen = DkimKey.objects.filter(state=DkimKey.State.ACTIVE, seen_in_dns_at=None, domain__state=Domain.State.ACTIVE)
+    before = unseen.count()
+    for domain in Domain.objects.filter(pk__in=list(unseen.values_list("domain", flat=True))):
+        check_domain(domain)
+    return before - unseen.count()
 
 
 def _resolver() -> dns.resolver.Resolver:

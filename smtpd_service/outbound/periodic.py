@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connections
 
+from mailsuite.directory import login_log, throttle
 from mailsuite.queue.retention import forget_settled, forget_stories
+from mailsuite.records.checking import check_unseen
 from mailsuite.store.removal import remove_marked
 from mailsuite.store.sweep import sweep
 
@@ -31,6 +33,9 @@ JOBS = (
     PeriodicJob("settled queue rows forgotten", timedelta(hours=1), forget_settled),
     PeriodicJob("stories forgotten", timedelta(hours=1), forget_stories),
     PeriodicJob("removed mailboxes and domains deleted", timedelta(hours=1), remove_marked),
+    PeriodicJob("old failures of logins forgotten", timedelta(hours=1), throttle.forget_old),
+    PeriodicJob("old logins forgotten", timedelta(hours=6), login_log.forget_old),
+    PeriodicJob("DKIM records seen for the first time", timedelta(hours=1), check_unseen),
     PeriodicJob("unnamed blobs deleted", timedelta(hours=6), sweep),
 )
 

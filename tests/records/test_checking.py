@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from datetime import UTC, datetime
 
 import pytest
 from django.core.management import call_command
@@ -10,7 +11,7 @@ from dns_server import DnsServer
 
 from mailsuite.directory import services
 from mailsuite.directory.models import Domain
-from mailsuite.records.checking import Status, check_domain
+from mailsuite.records.checking import Status, check_domain, check_unseen
 from mailsuite.records.models import DkimKey
 from mailsuite.records.publishing import records_for
 
@@ -52,6 +53,14 @@ def test_what_is_missing_differs_or_cannot_be_asked(server, domain):
     assert found["TXT", "example.org"] is Status.DIFFERS
     assert found["MX", "example.org"] is Status.UNKNOWN
     assert found["TXT", "_dmarc.example.org"] is Status.MISSING
+
+
+def test_keys_are_looked_for_until_they_are_seen(server, domain):
+    now = datetime.now(UTC)
+    assert check_unseen(now) == 0
+    publish(server, domain)
+    assert (check_unseen(now), check_unseen(now)) == (1, 0)
+    assert DkimKey.objects.get(state="active").seen_in_dns_at
 
 
 def test_the_command_says_it(server, domain):
