@@ -23,6 +23,7 @@ class Command(SubcommandCommand):
         listing = self.verb("list", self.list_waiting, "what waits")
         listing.add_argument("words", nargs="*", help="queue ids, addresses or domains that must fit")
         listing.add_argument("--all", action="store_true", dest="settled", help="settled messages too")
+        listing.add_argument("--limit", type=int, default=LIST_LIMIT, help=f"rows at most (default {LIST_LIMIT})")
         show = self.verb("show", self.show, "one message: its recipients, its story, every attempt")
         show.add_argument("number", metavar="QUEUE-ID")
         self._for_many("retry", self.retry, "try again at once")
@@ -37,13 +38,15 @@ class Command(SubcommandCommand):
         parser.add_argument("numbers", nargs="+", metavar="QUEUE-ID")
         return parser
 
-    def list_waiting(self, words: list[str], settled: bool, **_: object) -> None:
-        messages = services.find(words, settled=settled)
-        rows = [self._row(recipient) for recipient in _recipients(messages, settled=settled)]
+    def list_waiting(self, words: list[str], settled: bool, limit: int, **_: object) -> None:
+        recipients = _recipients(services.find(words, settled=settled), settled=settled)
+        rows = [self._row(recipient) for recipient in recipients[:limit]]
         if not rows:
             self.stdout.write("The queue is empty." if not words else "Nothing in the queue fits.")
             return
         self.table(("Queue id", "From", "To", "State", "Tries", "Next try", "Last word"), rows)
+        if more := recipients.count() - len(rows):
+            self.stdout.write(f"… and {more} more; --limit {limit + more} shows all.")
 
     def show(self, number: str, **_: object) -> None:
         message = services.by_reference(number)
@@ -107,10 +110,10 @@ class Command(SubcommandCommand):
                 self.stdout.write(f"    {_time(line.at)} {line.title} {' '.join(line.text.split())}".rstrip())
 
 
-def _recipients(messages: QuerySet[QueuedMessage], *, settled: bool) -> list[QueuedRecipient]:
+def _recipients(messages: QuerySet[QueuedMessage], *, settled: bool) -> QuerySet[QueuedRecipient]:
     rows = QueuedRecipient.objects.filter(message__in=messages).select_related("message")
     rows = rows if settled else rows.filter(settled_at=None)
-    return list(rows.order_by("message_id", "pk")[:LIST_LIMIT])
+    return rows.order_by("message_id", "pk")
 
 
 def _ids(numbers: list[str]) -> list[int]:
