@@ -85,6 +85,12 @@ class Stream(asyncio.Protocol):
             raise ConnectionEnded("the client is gone")
         return b""
 
+    def stop_reading(self) -> None:
+        """Leaves what comes from now on to the kernel, until `take` or `start_tls`."""
+        if self._reading and not self._lost and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+
     async def send(self, octets: bytes) -> None:
         """Hands the octets on; waits while too many are unsent. Raises ConnectionEnded."""
         if self._lost or self._transport is None:
@@ -150,9 +156,8 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if len(self._received) > self._limits.unread_octets and self._reading and self._transport is not None:
-            self._reading = False
-            self._transport.pause_reading()
+        if len(self._received) > self._limits.unread_octets:
+            self.stop_reading()
         _settle(self._wait_waiter)
 
     def eof_received(self) -> bool:

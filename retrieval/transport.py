@@ -99,6 +99,9 @@ async def converse(connection: Connection, session: Session, context: ssl.SSLCon
     try:
         while not session.closed:
             async for octets in session.run_ready():
+                if session.wants_starttls:
+                    # What the client sends once it has read this belongs to TLS.
+                    stream.stop_reading()
                 await stream.send(octets)
                 # A thousand commands may have come at once: others have their turn between any two.
                 await asyncio.sleep(0)

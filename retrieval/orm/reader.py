@@ -17,6 +17,8 @@ from retrieval.orm.threads import DatabaseThreads
 P = ParamSpec("P")
 T = TypeVar("T")
 READING_THREADS = 4
+# A reader hardly ever meets a lock (the recovery after a crash is one); the event loop does not wait it out.
+PATIENCE_MILLISECONDS = 250
 # Pages of the database that SQLite maps instead of copying: 20 % of the time of a large FETCH.
 MAPPED_OCTETS = 64 * 1024 * 1024
 
@@ -35,6 +37,7 @@ class Reader:
         if self._inline:
             with connections[READER].cursor() as cursor:
                 cursor.execute(f"PRAGMA mmap_size={MAPPED_OCTETS}")
+                cursor.execute(f"PRAGMA busy_timeout={PATIENCE_MILLISECONDS}")
 
     async def run(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer of a short read. Raises StoreUnavailable."""
