@@ -3,8 +3,10 @@
 import ctypes
 import json
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,19 @@ STOP_SECONDS = 20
 _libc = ctypes.CDLL(None)
 
 
+def free_port() -> int:
+    """A port nobody listens on, below those that the kernel gives to clients: one of them may not take it from a
+    suite that is just being restarted."""
+    while True:
+        port = random.randint(10_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
 class Suite:
     """One suite. `environment` is added to its settings; ports stay the same over restarts."""
 
@@ -34,7 +49,7 @@ class Suite:
             "MAILSUITE_DATA": str(data),
             "MAILSUITE_HOSTNAME": "mx.suite.test",
             "MAILSUITE_ALLOW_PRIVATE_HOSTS": "127.0.0.0/8,::1/128",
-            **{f"MAILSUITE_LISTEN_{name}": "127.0.0.1:0" for name in LISTENERS},
+            **{f"MAILSUITE_LISTEN_{name}": f"127.0.0.1:{free_port()}" for name in LISTENERS},
             **environment,
         }
 
@@ -78,8 +93,6 @@ class Suite:
                 pytest.fail(f"the suite did not start:\n{self.log.read_text()}")
             time.sleep(0.02)
         self.wait_ready(wait)
-        for name, places in self.state["listeners"].items():
-            self.environment[f"MAILSUITE_LISTEN_{name}"] = f"127.0.0.1:{places[0][1]}"
         return self
 
     def _is_described(self) -> bool:
