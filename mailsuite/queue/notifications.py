@@ -188,7 +188,7 @@ def _message(fates: Sequence[Fate], to_address: str, from_domain: str, story_id:
             message_id=f"<{reference(story_id)}.dsn@{from_domain}>",
             boundary_seed=reference(story_id),
             envelope_id=_from_xtext(claim.dsn_envid) or None,
-            returns_header_only=claim.dsn_ret.upper() == "HDRS",
+            returns_header_only=claim.dsn_ret.upper() == "HDRS" or claim.size_octets > MAX_RETURNED_OCTETS,
             smtputf8=claim.smtputf8,
         )
     )

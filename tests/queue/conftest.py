@@ -9,6 +9,14 @@ import pytest
 MESSAGE = b"From: ann@example.org\r\nSubject: Hello\r\nMessage-ID: <1@example.org>\r\n\r\nHello\r\n"
 
 
+@pytest.fixture(autouse=True)
+def forget_the_directory() -> None:
+    """What an earlier test's directory held is remembered by its version, which each test begins anew."""
+    from mailsuite.directory.cache import CACHE
+
+    CACHE.clear()
+
+
 @pytest.fixture
 def enqueue(db: None) -> Callable[..., Any]:
     """`enqueue("bob@remote.test", …)` puts a message for these into the queue and returns its row."""

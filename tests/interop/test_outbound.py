@@ -1,0 +1,196 @@
+"""Mail to other hosts through the whole suite: submitted by a real client, carried by the queue, taken by a sink."""
+
+import email
+import imaplib
+import os
+import signal
+import smtplib
+import ssl
+import time
+from email.message import Message
+
+import pytest
+from dns_server import DnsServer
+from smtp_sink import Behaviour, Sink
+
+pytestmark = pytest.mark.interop
+
+PASSWORD = "correct horse battery"
+MESSAGE = b"From: Ann <ann@example.org>\r\nTo: %s\r\nSubject: %s\r\n\r\nHello\r\n.dot\r\n"
+
+
+@pytest.fixture
+def sink():
+    with Sink() as sink:
+        yield sink
+
+
+@pytest.fixture
+def sending(start_suite, sink):
+    """A suite with a mailbox, and a route for everything to the sink."""
+    suite = start_suite(MAILSUITE_RETRY="1s,2s", MAILSUITE_LISTEN_SMTP="127.0.0.1:0")
+    suite.add_domain("example.org")
+    suite.add_mailbox("ann@example.org", PASSWORD)
+    suite.manage("route", "add", "*", f"smtp://127.0.0.1:{sink.port}")
+    return suite
+
+
+def submit(suite, *to: str, subject: str = "Hello") -> None:
+    context = ssl.create_default_context(cafile=str(suite.certificate))
+    with smtplib.SMTP_SSL("localhost", suite.port("SUBMISSIONS"), context=context, timeout=30) as client:
+        client.login("ann@example.org", PASSWORD)
+        octets = MESSAGE % (", ".join(to).encode(), subject.encode())
+        assert client.sendmail("ann@example.org", list(to), octets) == {}
+
+
+def inbox(suite, count: int, seconds: float = 30) -> list[Message]:
+    """The messages in Ann's inbox once there are so many."""
+    context = ssl.create_default_context(cafile=str(suite.certificate))
+    deadline = time.monotonic() + seconds
+    with imaplib.IMAP4_SSL("localhost", suite.port("IMAPS"), ssl_context=context) as client:
+        client.login("ann@example.org", PASSWORD)
+        while True:
+            _, [number] = client.select("INBOX")
+            if int(number) >= count or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        assert int(number) == count
+        found = [client.fetch(str(n), "(BODY.PEEK[])")[1][0][1] for n in range(1, count + 1)]
+    return [email.message_from_bytes(octets) for octets in found]
+
+
+def test_mail_goes_out_signed_and_is_settled(sending, sink):
+    submit(sending, "bob@far.test", "cy@far.test")
+    [message] = sink.wait_for_messages(1)
+    assert (message.sender, sorted(message.recipients)) == ("ann@example.org", ["bob@far.test", "cy@far.test"])
+    assert b"DKIM-Signature:" in message.data
+    assert message.data.endswith(b"Hello\r\n.dot\r\n")
+    assert message.data.startswith(b"Received: ")
+
+
+def test_what_is_put_off_goes_out_later(sending, sink):
+    sink.behaviour = Behaviour(final=lambda count: "451 4.3.0 not now" if count < 2 else "250 2.0.0 taken")
+    submit(sending, "bob@far.test")
+    sink.wait_for_messages(1)
+    assert sink.offered == 3
+
+
+def test_what_is_refused_comes_back_as_a_notification(sending, sink):
+    sink.behaviour = Behaviour(
+        recipient=lambda to: "550 5.1.1 nobody of that name" if to.startswith("bob") else "250 ok"
+    )
+    submit(sending, "bob@far.test", "cy@far.test", subject="To both")
+    [report] = inbox(sending, 1)
+    assert report["Return-Path"] == "<>"
+    assert report["Subject"] == "Not delivered: To both"
+    assert report.get_content_type() == "multipart/report"
+    assert report["DKIM-Signature"]
+    human, status, original = report.get_payload()
+    assert "nobody of that name" in human.get_payload()
+    assert "cy@far.test" not in human.get_payload()
+    assert original.get_payload(0)["Message-ID"] == report["In-Reply-To"]
+    assert sink.wait_for_messages(1)[0].recipients == ["cy@far.test"]
+
+
+def test_a_drop_after_the_final_dot_is_tried_again(sending, sink):
+    sink.behaviour = Behaviour(final=lambda count: None if count == 0 else "250 2.0.0 taken")
+    submit(sending, "bob@far.test")
+    assert len(sink.wait_for_messages(1)) == 1
+    assert sink.offered == 2
+
+
+def test_the_queue_s_command_tells_the_story(sending, sink):
+    sink.behaviour = Behaviour(greeting="421 4.3.2 closed for lunch")
+    submit(sending, "bob@far.test", subject="Lunch")
+    sink.wait_for(lambda: sink.connections >= 1)
+    deadline = time.monotonic() + 20
+    while "closed for lunch" not in (listed := sending.manage("queue", "list")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "bob@far.test" in listed and "closed for lunch" in listed
+    number = next(line for line in listed.splitlines() if "bob@far.test" in line).split()[0]
+    shown = sending.manage("queue", "show", number)
+    assert "S: 421 4.3.2 closed for lunch" in shown and "bob@far.test" in shown
+    sending.manage("queue", "hold", number, "--reason", "waiting for lunch to end")
+    assert "waiting for lunch to end" in sending.manage("queue", "list")
+    sink.behaviour = Behaviour()
+    sending.manage("queue", "release", number)
+    sink.wait_for_messages(1)
+
+
+def test_failing_by_hand_tells_the_sender_and_dropping_nobody(sending, sink):
+    sink.behaviour = Behaviour(greeting="421 4.3.2 closed")
+    submit(sending, "bob@far.test", subject="First")
+    submit(sending, "cy@far.test", subject="Second")
+    deadline = time.monotonic() + 20
+    while sending.manage("queue", "list").count("closed") < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    rows = {line.split()[0]: line for line in sending.manage("queue", "list").splitlines() if "@far.test" in line}
+    bob = next(number for number, line in rows.items() if "bob@" in line)
+    cy = next(number for number, line in rows.items() if "cy@" in line)
+    # A worker may be trying it at this very moment: then the command says so.
+    for verb, number in (("drop", cy), ("fail", bob)):
+        while sending.run("queue", verb, number).returncode and time.monotonic() < deadline:
+            time.sleep(0.1)
+    [report] = inbox(sending, 1)
+    assert report["Subject"] == "Not delivered: First"
+    assert "@far.test" not in sending.manage("queue", "list")
+
+
+def test_mx_and_dns_lead_to_the_host(start_suite):
+    """Through MX records of a real DNS server, to port 25."""
+    try:
+        sink = Sink(host="127.0.0.25", port=25).__enter__()
+    except PermissionError:
+        pytest.skip("needs the right to listen on port 25 of the loopback (root, or ip_unprivileged_port_start)")
+    records = {
+        ("far.test", "MX"): ["10 dead.far.test.", "20 mx.far.test."],
+        ("dead.far.test", "A"): ["127.0.0.26"],
+        ("mx.far.test", "A"): ["127.0.0.25"],
+        ("no.test", "MX"): ["0 ."],
+    }
+    try:
+        with DnsServer(records) as dns:
+            suite = start_suite(MAILSUITE_RETRY="1s", MAILSUITE_RESOLVER=dns.address)
+            suite.add_domain("example.org")
+            suite.add_mailbox("ann@example.org", PASSWORD)
+            submit(suite, "bob@far.test", "dan@no.test")
+            [message] = sink.wait_for_messages(1)
+            assert message.recipients == ["bob@far.test"]
+            [report] = inbox(suite, 1)
+            assert "takes no mail" in report.get_payload(0).get_payload()
+            suite.stop()
+    finally:
+        sink.__exit__()
+
+
+def test_killing_the_worker_amid_a_transaction_loses_and_doubles_nothing(sending, sink):
+    sink.behaviour = Behaviour(on_data=lambda: sink.wait_for(lambda: sink.open < 1 or len(killed) == 1, 60))
+    killed: list[int] = []
+    submit(sending, "bob@far.test")
+    sink.wait_for(lambda: "DATA" in sink.commands)
+    [worker] = sending.services["deliver"]
+    os.kill(worker, signal.SIGKILL)
+    killed.append(worker)
+    sink.wait_for_messages(1, 60)
+    deadline = time.monotonic() + 20
+    while "@far.test" in sending.manage("queue", "list") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "@far.test" not in sending.manage("queue", "list")
+    assert len(sink.messages) == 1
+
+
+def test_a_store_that_dies_before_the_result_is_written_doubles_nothing(sending, sink):
+    def kill_store() -> None:
+        for pid in sending.services["store"]:
+            os.kill(pid, signal.SIGKILL)
+
+    submit(sending, "bob@far.test")
+    sink.wait_for_messages(1)
+    sink.behaviour = Behaviour(on_final=kill_store)
+    submit(sending, "cy@far.test")
+    sink.wait_for_messages(2)
+    deadline = time.monotonic() + 30
+    while "@far.test" in sending.manage("queue", "list") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "@far.test" not in sending.manage("queue", "list")
+    assert len(sink.messages) == 2

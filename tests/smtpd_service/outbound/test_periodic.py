@@ -1,0 +1,52 @@
+import asyncio
+from datetime import timedelta
+
+from smtpd_service.outbound import periodic
+from smtpd_service.outbound.periodic import JOBS, Periodic, PeriodicJob, run_job
+
+
+def test_jobs_come_round_and_one_that_fails_stops_no_other(monkeypatch, caplog):
+    monkeypatch.setattr(periodic, "LOOK_SECONDS", 0.001)
+    ran = []
+
+    async def run():
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def good(now):
+            ran.append(now)
+            if len(ran) == 3:
+                loop.call_soon_threadsafe(ended.set)
+            return 1
+
+        def bad(now):
+            raise ValueError("no")
+
+        jobs = [PeriodicJob("bad", timedelta(0), bad), PeriodicJob("good", timedelta(0), good)]
+        await Periodic(jobs).run(ended)
+
+    asyncio.run(run())
+    assert len(ran) == 3
+    assert "The periodic job failed: bad" in caplog.text
+
+
+def test_nothing_is_due_before_its_time(monkeypatch):
+    monkeypatch.setattr(periodic, "LOOK_SECONDS", 0.001)
+    ran = []
+
+    async def run():
+        ended = asyncio.Event()
+        work = asyncio.create_task(
+            Periodic([PeriodicJob("later", timedelta(days=1), lambda now: ran.append(now) or 0)]).run(ended)
+        )
+        await asyncio.sleep(0.01)
+        ended.set()
+        await work
+
+    asyncio.run(run())
+    assert ran == []
+
+
+def test_every_job_of_the_table_runs(transactional_db):
+    for job in JOBS:
+        assert run_job(job) == 0
