@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from mailsuite.directory.models import Alias, Domain, Mailbox
 from mailsuite.directory.version import touch_directory
@@ -25,7 +25,9 @@ def remove_marked(now: datetime) -> int:
             mailbox.delete()
             touch_directory()
         removed += 1
-    for domain in Domain.objects.filter(state=Domain.State.REMOVED, removed_at__lt=now - KEEP):
+    marked = Domain.objects.filter(state=Domain.State.REMOVED, removed_at__lt=now - KEEP)
+    # A domain's other names go before it.
+    for domain in marked.order_by(F("alias_of").asc(nulls_last=True)):
         if domain.mailboxes.exists() or domain.domain_aliases.exists():
             continue
         with transaction.atomic():

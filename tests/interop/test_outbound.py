@@ -6,11 +6,14 @@ import os
 import signal
 import smtplib
 import ssl
+import subprocess
+import sys
 import time
 from email.message import Message
 
 import pytest
 from dns_server import DnsServer
+from running_suite import BASE
 from smtp_sink import Behaviour, Sink
 
 pytestmark = pytest.mark.interop
@@ -177,6 +180,32 @@ def test_killing_the_worker_amid_a_transaction_loses_and_doubles_nothing(sending
         time.sleep(0.1)
     assert "@far.test" not in sending.manage("queue", "list")
     assert len(sink.messages) == 1
+
+
+def test_two_workers_never_deliver_one_recipient_twice(sending, sink):
+    arguments = [sys.executable, str(BASE / "manage.py"), "deliver"]
+    with open(sending.log, "ab") as log:
+        second = subprocess.Popen(arguments, env=sending.environment, stdout=log, stderr=log)
+    try:
+        locks = sending.data / "run"
+        deadline = time.monotonic() + 30
+        while not (locks / "deliver-1.lock").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        sink.behaviour = Behaviour(
+            final=lambda count: "451 4.3.0 not now" if count % 3 == 0 else "250 2.0.0 taken",
+        )
+        everybody = [f"r{n}@d{n % 7}.test" for n in range(70)]
+        for start in range(0, 70, 7):
+            submit(sending, *everybody[start : start + 7])
+        sink.wait_for(lambda: sum(len(message.recipients) for message in sink.messages) >= 70, 60)
+        while ".test" in sending.manage("queue", "list") and time.monotonic() < deadline + 60:
+            time.sleep(0.1)
+    finally:
+        second.terminate()
+        assert second.wait(30) == 0
+    taken = sorted(recipient for message in sink.messages for recipient in message.recipients)
+    assert taken == sorted(everybody)
+    assert ".test" not in sending.manage("queue", "list")
 
 
 def test_a_store_that_dies_before_the_result_is_written_doubles_nothing(sending, sink):

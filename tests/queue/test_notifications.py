@@ -1,7 +1,7 @@
 """Who hears of what, and by which way."""
 
 import email
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.conf import settings
@@ -98,7 +98,7 @@ def test_a_sender_we_can_t_reach_is_told_nothing(ann, enqueue, sender):
 
 def test_whose_mail_was_forwarded_is_told_through_the_queue(ann, enqueue):
     original = parse_address("eve@elsewhere.test")
-    sender = srs.forward(original, "example.org", site_keys("srs"), date.today())
+    sender = srs.forward(original, "example.org", site_keys("srs"), NOW.date())
     enqueue("bob@far.test", reverse_path=str(sender))
     [claim] = claim_all()
     [delivery] = compose_notifications([failed(claim)], NOW)
@@ -125,7 +125,7 @@ def test_what_can_t_be_signed_waits(ann, enqueue, monkeypatch):
         raise SigningError("no")
 
     monkeypatch.setattr(notifications, "signature_fields", refuse)
-    sender = srs.forward(parse_address("eve@elsewhere.test"), "example.org", site_keys("srs"), date.today())
+    sender = srs.forward(parse_address("eve@elsewhere.test"), "example.org", site_keys("srs"), NOW.date())
     enqueue("bob@far.test", reverse_path=str(sender))
     [claim] = claim_all()
     [delivery] = compose_notifications([failed(claim)], NOW)

@@ -1,0 +1,63 @@
+"""Mailboxes and domains that were removed are deleted for good in time, and nothing else is."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.directory.services.domains import add_domain, remove_domain
+from mailsuite.directory.services.mailboxes import add_mailbox, remove_mailbox
+from mailsuite.ids import new_id
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.handlers import execute
+from mailsuite.store.models import Content, Folder, Message, Usage
+from mailsuite.store.operations import Deliver, LocalDelivery, StoryFacts
+from mailsuite.store.removal import remove_marked
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
+PASSWORD = "a long enough password"
+
+
+@pytest.fixture
+def mailboxes():
+    """Two mailboxes that share a message."""
+    add_domain("removal.test")
+    for name in ("ann", "bob"):
+        add_mailbox(f"{name}@removal.test", PASSWORD)
+    found = list(Mailbox.objects.filter(domain__name="removal.test").order_by("address"))
+    mail_storage().prepare()
+    name = f"removal-{new_id()}"
+    (mail_storage().spool / name).write_bytes(b"Subject: x\r\n\r\n")
+    local = [LocalDelivery(mailbox.pk, mailbox.address, b"") for mailbox in found]
+    execute(Deliver(name, 14, StoryFacts(new_id(), "inbound", "accepted", datetime.now(UTC)), local))
+    return found
+
+
+def days(number):
+    return datetime.now(UTC) + timedelta(days=number)
+
+
+def test_a_removed_mailbox_is_deleted_after_thirty_days(mailboxes):
+    ann, bob = mailboxes
+    remove_mailbox("ann@removal.test")
+    assert remove_marked(days(29)) == 0
+    assert Message.objects.filter(mailbox=ann).count() == 1
+    assert remove_marked(days(31)) == 1
+    assert not Mailbox.objects.filter(pk=ann.pk).exists()
+    for model in (Folder, Message, Usage):
+        assert not model.objects.filter(mailbox_id=ann.pk).exists()
+        assert model.objects.filter(mailbox_id=bob.pk).exists()
+    assert Content.objects.filter(messages__mailbox=bob).count() == 1
+
+
+def test_a_removed_domain_is_deleted_with_its_other_names(mailboxes):
+    add_domain("other-name.test", alias_of="removal.test")
+    remove_domain("removal.test")
+    assert remove_marked(days(29)) == 0
+    assert remove_marked(days(31)) == 4
+    assert not Domain.objects.filter(name__contains="removal").exists()
+    assert not Domain.objects.filter(name__contains="other-name").exists()
+
+
+def test_what_is_not_marked_stays(mailboxes):
+    assert remove_marked(days(1000)) == 0
