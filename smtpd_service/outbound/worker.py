@@ -135,7 +135,7 @@ class Worker:
 
     def _busy_destinations(self) -> set[str]:
         full = [lane for lane in self._lanes.values() if len(lane.jobs) >= LANE_JOBS]
-        return {job.claims[0].destination for lane in full for job in lane.jobs}
+        return {claim.destination for lane in full for job in lane.jobs for claim in job.claims}
 
     async def _dispatch(self, claims: Sequence[Claim]) -> None:
         try:
