@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import F, QuerySet
 
 from mailsuite.ids import new_id, reference
@@ -27,7 +28,7 @@ the Trash folder; or ask whoever runs this mail host for more room.
 """
 
 
-def warn_full_mailboxes(now: datetime, hostname: str) -> int:
+def warn_full_mailboxes(now: datetime) -> int:
     """Files one warning in each mailbox that has crossed the mark since its last; returns how many."""
     _limited().filter(used_octets__lt=F("mailbox__quota_octets") * CALM_PERCENT / 100).exclude(
         quota_warned_at=None
@@ -38,7 +39,7 @@ def warn_full_mailboxes(now: datetime, hostname: str) -> int:
     for usage in due.select_related("mailbox"):
         # Marked first: a crash between the two costs a warning, never a stream of them.
         if Usage.objects.filter(pk=usage.pk, quota_warned_at=usage.quota_warned_at).update(quota_warned_at=now):
-            execute(_warning(usage, now, hostname))
+            execute(_warning(usage, now, settings.MAILSUITE.hostname))
             warned += 1
     return warned
 

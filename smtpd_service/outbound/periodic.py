@@ -12,6 +12,7 @@ from django.db import connections
 from mailsuite.directory import login_log, throttle
 from mailsuite.queue.retention import forget_settled, forget_stories
 from mailsuite.records.checking import check_unseen
+from mailsuite.store.quota import warn_full_mailboxes
 from mailsuite.store.removal import remove_marked
 from mailsuite.store.sweep import sweep
 
@@ -30,6 +31,7 @@ class PeriodicJob:
 
 
 JOBS = (
+    PeriodicJob("owners warned of a full mailbox", timedelta(minutes=5), warn_full_mailboxes),
     PeriodicJob("settled queue rows forgotten", timedelta(hours=1), forget_settled),
     PeriodicJob("stories forgotten", timedelta(hours=1), forget_stories),
     PeriodicJob("removed mailboxes and domains deleted", timedelta(hours=1), remove_marked),

@@ -24,8 +24,8 @@ def limited(make_mailbox):
 
 def test_a_nearly_full_mailbox_is_warned_once(limited):
     mailbox = limited(900_000)
-    assert warn_full_mailboxes(NOW, "mx.example.org") == 1
-    assert warn_full_mailboxes(NOW + timedelta(hours=1), "mx.example.org") == 0
+    assert warn_full_mailboxes(NOW) == 1
+    assert warn_full_mailboxes(NOW + timedelta(hours=1)) == 0
     content = Content.objects.get()
     assert content.subject == "Your mailbox is 90 % full"
     with mail_storage().open(content.blob) as blob:
@@ -36,18 +36,18 @@ def test_a_nearly_full_mailbox_is_warned_once(limited):
 
 def test_it_is_reminded_after_a_week_and_anew_after_it_made_room(limited):
     mailbox = limited(950_000)
-    warn_full_mailboxes(NOW, "mx")
-    assert warn_full_mailboxes(NOW + timedelta(days=8), "mx") == 1
+    warn_full_mailboxes(NOW)
+    assert warn_full_mailboxes(NOW + timedelta(days=8)) == 1
     Usage.objects.filter(mailbox=mailbox).update(used_octets=500_000)
-    assert warn_full_mailboxes(NOW + timedelta(days=8, hours=1), "mx") == 0
+    assert warn_full_mailboxes(NOW + timedelta(days=8, hours=1)) == 0
     Usage.objects.filter(mailbox=mailbox).update(used_octets=950_000)
-    assert warn_full_mailboxes(NOW + timedelta(days=8, hours=2), "mx") == 1
+    assert warn_full_mailboxes(NOW + timedelta(days=8, hours=2)) == 1
 
 
 @pytest.mark.parametrize("used", [0, 899_999])
 def test_others_are_left_in_peace(limited, used):
     limited(used)
-    assert warn_full_mailboxes(NOW, "mx") == 0
+    assert warn_full_mailboxes(NOW) == 0
 
 
 @pytest.mark.parametrize(
