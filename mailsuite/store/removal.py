@@ -40,8 +40,9 @@ def remove_marked(now: datetime) -> int:
 
 
 def _empty(mailbox: Mailbox) -> None:
-    """Deletes what could be many rows, some at a time; the rest cascades."""
-    _in_slices(Message.objects.filter(mailbox=mailbox))
+    """Deletes what could be many rows, some at a time; the rest cascades. Messages are found by their folders: their
+    own mailbox column has no index."""
+    _in_slices(Message.objects.filter(folder__mailbox=mailbox))
     _in_slices(Tombstone.objects.filter(folder__mailbox=mailbox))
     _in_slices(Folder.objects.filter(mailbox=mailbox))
 
