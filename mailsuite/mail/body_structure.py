@@ -207,8 +207,8 @@ def _encoding(header: Fields) -> bytes:
 
 
 def _extension(header: Fields) -> bytes:
-    """body-fld-md5 and what follows it; Content-MD5 is never checked and so never told."""
-    return b" NIL " + _disposition_language_location(header)
+    """body-fld-md5, as the sender wrote it (RFC 1864), and what follows it."""
+    return b" %b %b" % (_text(header, b"content-md5"), _disposition_language_location(header))
 
 
 def _disposition_language_location(header: Fields) -> bytes:

@@ -1,6 +1,7 @@
 """Values of MIME header fields (RFC 2045 §5.1, RFC 2183), read leniently and in linear time.
 
-Parameters keep their RFC 2231 form (`filename*0*`): IMAP clients put them together themselves.
+A parameter sent in sections (`filename*0*=…; filename*1=…`) is put together, as IMAP servers should (RFC 2231 §8); its
+charset stays in front and its octets stay percent-encoded, for the client to read (`filename*`).
 """
 
 import re
@@ -15,6 +16,10 @@ _WORD = re.compile(rb'\s*+([^\s;"()=]++)')
 # parameter = attribute "=" (token / quoted-string); tokens of real senders hold parentheses and worse
 _PARAMETER = re.compile(rb'[;\s]*+(?:([^\s=;"()]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)"?|([^;\s"]*+)))?', re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+# attribute "*" section ["*"]  (RFC 2231 §3 and §4.1)
+_SECTION = re.compile(rb"([^*]++)\*(0|[1-9][0-9]{0,2})(\*?)")
+# What an extended value must encode beside controls and octets beyond ASCII (RFC 2231 §7, attribute-char)
+_TO_ENCODE = re.compile(rb"[^!#$&+\-.0-9A-Z^_`a-z{|}~]")
 
 Parameters = tuple[tuple[bytes, bytes], ...]
 
@@ -71,4 +76,35 @@ def _parse_parameters(value: bytes, at: int) -> Parameters:
         if name is not None:
             found.append((name.lower(), token if quoted is None else _QUOTED_PAIR.sub(rb"\1", quoted)))
         at = value.find(b";", match.end())
-    return tuple(found)
+    return _joined(found) if any(b"*" in name for name, _ in found) else tuple(found)
+
+
+def _joined(parameters: list[tuple[bytes, bytes]]) -> Parameters:
+    """Return the parameters with those sent in sections put together, each where its first section stood; sections
+    that follow none are left as they are."""
+    sections: dict[tuple[bytes, int], tuple[bytes, bool]] = {}
+    for name, value in parameters:
+        if match := _SECTION.fullmatch(name):
+            sections.setdefault((match[1], int(match[2])), (value, bool(match[3])))
+    joined: list[tuple[bytes, bytes]] = []
+    for name, value in parameters:
+        match = _SECTION.fullmatch(name)
+        if match is None or (match[1], 0) not in sections:
+            joined.append((name, value))
+        elif int(match[2]) == 0:
+            joined.append(_from_sections(match[1], sections))
+    return tuple(joined)
+
+
+def _from_sections(name: bytes, sections: dict[tuple[bytes, int], tuple[bytes, bool]]) -> tuple[bytes, bytes]:
+    is_extended = sections[name, 0][1]
+    value, number = b"", 0
+    while section := sections.get((name, number)):
+        octets, is_encoded = section
+        value += octets if is_encoded or not is_extended else _TO_ENCODE.sub(_percent, octets)
+        number += 1
+    return (name + b"*" if is_extended else name), value
+
+
+def _percent(match: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % match[0][0]

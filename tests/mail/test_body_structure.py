@@ -41,7 +41,13 @@ def _leaf(main, sub, parameters=None, *rest):
         (_message(b'image/png; name="a \\"b\\".png"; x', b""),
          [b"image", b"png", [b"name", b'a "b".png'], None, None, b"7bit", 0]),
         (_message(b"image/png;\r\n filename*0*=utf-8''%C3%A4;\r\n\tfilename*1=b", b""),
-         [b"image", b"png", [b"filename*0*", b"utf-8''%C3%A4", b"filename*1", b"b"], None, None, b"7bit", 0]),
+         [b"image", b"png", [b"filename*", b"utf-8''%C3%A4b"], None, None, b"7bit", 0]),
+        (_message(b"image/png; name*1*=%20c; name*0*=us-ascii'en'a; name*2=\"it's %\"; x=1", b""),
+         _leaf(b"image", b"png", [b"name*", b"us-ascii'en'a%20cit%27s%20%25", b"x", b"1"])),
+        (_message(b"image/png; name*0=\"a b\"; name*1=.png; name*3=lost", b""),
+         _leaf(b"image", b"png", [b"name", b"a b.png"])),
+        (_message(b"image/png; name*1=x; name*=utf-8''y; *0=z; name*0", b""),
+         _leaf(b"image", b"png", [b"name*1", b"x", b"name*", b"utf-8''y", b"*0", b"z"])),
         (_message(b"image/png; name=\xe4(1).png", b""), _leaf(b"image", b"png", [b"name", b"\xe4(1).png"])),
         (_message(b"multipart/mixed", b"--x\r\n"), [*TEXT, 5, 1]),
         (_mixed(b""), [[*TEXT, 0, 0], b"mixed"]),
@@ -76,7 +82,7 @@ def test_body(octets, expected, read_imap):
         (b"Content-Language: en\r\n", [None, None, b"en", None]),
         (b"Content-Language: en, de ,\r\n", [None, None, [b"en", b"de"], None]),
         (b"Content-Location: http://x/\r\n", [None, None, None, b"http://x/"]),
-        (b"Content-MD5: AAAA\r\n", [None, None, None, None]),
+        (b"Content-MD5: AAAA\r\n", [b"AAAA", None, None, None]),
     ],
 )  # fmt: skip
 def test_extension(header, extension, read_imap):
