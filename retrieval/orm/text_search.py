@@ -48,7 +48,8 @@ class Patience:
 
 
 def matching_uids(messages: Sequence[Searched], needle: str, *, headers: bool, patience: Patience) -> set[int]:
-    """The uids of messages whose text parts, or with `headers` also whose header, hold the needle."""
+    """The uids of messages whose text parts hold the needle; with `headers` also those whose header does, or that of a
+    part: an attachment's name, the subject of a message within."""
     folded = needle.casefold()
     return {message.uid for message in messages if _matches(message, folded, headers=headers, patience=patience)}
 
@@ -69,6 +70,8 @@ def _matches(message: Searched, needle: str, *, headers: bool, patience: Patienc
         root = decode_parts(message.parts)
         if headers and needle in _whole_header(message.prefix, descriptor, root).casefold():
             return True
+        if headers and any(needle in _header(descriptor, part).casefold() for part in _descendants(root)):
+            return True
         return any(_part_matches(descriptor, part, needle, patience) for part in _leaves(root))
     except ValueError:
         return False
@@ -77,8 +80,18 @@ def _matches(message: Searched, needle: str, *, headers: bool, patience: Patienc
 
 
 def _whole_header(prefix: bytes, descriptor: int, root: Part) -> str:
-    size = min(root.body_start - root.header_start, HEADER_OCTETS)
-    return decode_text(unfold(prefix + os.pread(descriptor, size, root.header_start)), _LARGE)
+    return decode_text(unfold(prefix), _LARGE) + _header(descriptor, root)
+
+
+def _header(descriptor: int, part: Part) -> str:
+    size = min(part.body_start - part.header_start, HEADER_OCTETS)
+    return decode_text(unfold(os.pread(descriptor, size, part.header_start)), _LARGE)
+
+
+def _descendants(part: Part) -> Iterator[Part]:
+    for child in part.children:
+        yield child
+        yield from _descendants(child)
 
 
 def _leaves(part: Part) -> Iterator[Part]:

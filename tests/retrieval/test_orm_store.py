@@ -34,6 +34,11 @@ BASE64 = (
 )
 PICTURE = b"Subject: p\r\nContent-Type: image/png\r\n\r\nbody with a Word that is none\r\n"
 
+WITHIN = (
+    b'Subject: f\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: application/pdf; name="Bill 7.pdf"'
+    b"\r\n\r\n%PDF\r\n--x\r\nContent-Type: message/rfc822\r\n\r\nSubject: =?utf-8?q?=C3=84rger?=\r\n\r\ninner\r\n--x--\r\n"
+)
+
 
 class DirectClient:
     """Runs operations here and now; `away` stands for a service that does not answer."""
@@ -272,11 +277,15 @@ def test_expunged_message_is_refused(inside):
         ("text", "image/png", {3}),
         ("body", "über", {2}),
         ("body", "nothing", set()),
+        ("text", "bill 7", {4}),
+        ("text", "ÄRGER", {4}),
+        ("body", "ärger", set()),
+        ("body", "inner", {4}),
     ],
 )
 def test_search(inside, where, needle, found):
     async def scene(store, backend):
-        folder_id, uids = await append(store, MAIL, BASE64, PICTURE)
+        folder_id, uids = await append(store, MAIL, BASE64, PICTURE, WITHIN)
         assert await store.search_text(folder_id, uids, needle, where=where) == found
 
     inside(scene)
