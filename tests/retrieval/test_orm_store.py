@@ -35,8 +35,9 @@ BASE64 = (
 PICTURE = b"Subject: p\r\nContent-Type: image/png\r\n\r\nbody with a Word that is none\r\n"
 
 WITHIN = (
-    b'Subject: f\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: application/pdf; name="Bill 7.pdf"'
-    b"\r\n\r\n%PDF\r\n--x\r\nContent-Type: message/rfc822\r\n\r\nSubject: =?utf-8?q?=C3=84rger?=\r\n\r\ninner\r\n--x--\r\n"
+    b"Subject: f\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"
+    b'--x\r\nContent-Type: application/pdf; name="Bill 7.pdf"\r\n\r\n%PDF\r\n'
+    b"--x\r\nContent-Type: message/rfc822\r\n\r\nSubject: =?utf-8?q?=C3=84rger?=\r\n\r\ninner\r\n--x--\r\n"
 )
 
 
