@@ -204,7 +204,5 @@ def test_queue_takes_what_an_alias_leads_elsewhere(suite, ann_and_bob):
     suite.add_alias(f"away@{DOMAIN}", "friend@else.invalid")
     with smtplib.SMTP("127.0.0.1", suite.port("SMTP"), "client.remote.test", timeout=60) as client:
         client.sendmail("x@remote.test", [f"away@{DOMAIN}"], "Subject: forwarded\r\n\r\n")
-    listed = suite.manage(
-        "shell", "-c", "from mailsuite.queue.models import QueuedMessage as Q; print(Q.objects.last().reverse_path)"
-    )
+    listed = suite.manage("queue", "list", "--all", "friend@else.invalid")
     assert re.search(rf"SRS0=[^=]+=[A-Z2-7]{{2}}=remote\.test=x@{re.escape(DOMAIN)}", listed)

@@ -1,6 +1,6 @@
 """Mail in the queue, put there the way the services do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,16 @@ def forget_the_directory() -> None:
     from mailsuite.directory.cache import CACHE
 
     CACHE.clear()
+
+
+@pytest.fixture(autouse=True)
+def spool_left_empty() -> Iterator[None]:
+    """Notifications that a test composes and nobody files would lie in the spool, which others look into."""
+    from mailsuite.store.blobs import mail_storage
+
+    yield
+    for file in mail_storage().spool.glob("*"):
+        file.unlink()
 
 
 @pytest.fixture
