@@ -101,7 +101,7 @@ def test_an_owner_signs_in_makes_an_app_password_and_changes_the_password(person
     assert person.sees(str(owner.port("IMAPS")))
 
     person.open("/app-passwords")
-    person.fill(label="Laptop")
+    person.fill(label="Laptop", old_password=PASSWORD)
     person.press("Make app password")
     made = person.browser.find_element(By.ID, "made").text
     picture(person.browser, look, "made")

@@ -157,7 +157,8 @@ def test_guessing_the_current_password_is_slowed_like_signing_in(signed_in, ann)
 
 
 def test_an_app_password_is_shown_once_and_opens_what_it_is_for(signed_in, ann):
-    page = signed_in.post("/app-passwords", {"label": "Phone", "scopes": ["imap"], "lifetime": "90"}).content.decode()
+    fields = {"label": "Phone", "scopes": ["imap"], "lifetime": "90", "old_password": PASSWORD}
+    page = signed_in.post("/app-passwords", fields).content.decode()
     made = re.search(r'<code id="made">([^<]+)</code>', page)[1]
     assert login(ann.email, made).succeeded
     assert login(ann.email, made, "smtp").reason == "not-allowed"
@@ -168,11 +169,21 @@ def test_an_app_password_is_shown_once_and_opens_what_it_is_for(signed_in, ann):
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [{"scopes": ["imap"]}, {"label": "x"}, {"label": "x", "scopes": ["web"]}, {"label": " ", "scopes": "imap"}],
+    ("fields", "words"),
+    [
+        ({"scopes": ["imap"]}, "required"),
+        ({"label": "x"}, "Choose at least one"),
+        ({"label": "x", "scopes": ["web"]}, "valid choice"),
+        ({"label": " ", "scopes": "imap"}, "required"),
+        ({"label": "x", "scopes": ["imap"], "old_password": ""}, "required"),
+        ({"label": "x", "scopes": ["imap"], "old_password": "wrong"}, "not your current password"),
+    ],
 )
-def test_an_app_password_that_is_refused(signed_in, fields):
-    assert signed_in.post("/app-passwords", {"lifetime": "0"} | fields).status_code == 200
+def test_an_app_password_that_is_refused(signed_in, fields, words):
+    answer = signed_in.post("/app-passwords", {"lifetime": "0", "old_password": PASSWORD} | fields)
+    assert answer.status_code == 200
+    assert words in text(answer)
+    assert PASSWORD not in answer.content.decode()
     assert not Credential.objects.exists()
 
 

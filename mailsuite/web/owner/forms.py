@@ -42,15 +42,20 @@ class SignInForm(AuthenticationForm):
     )
 
 
-class PasswordForm(forms.Form):
-    """Takes the new password twice; whether the old one is right is the view's to ask."""
-
-    old_password = forms.CharField(
+def _current_password() -> forms.CharField:
+    """Whether it is right is the view's to ask."""
+    return forms.CharField(
         label="Current password",
         strip=False,
         max_length=LONGEST_PASSWORD,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
+
+
+class PasswordForm(forms.Form):
+    """Takes the new password twice."""
+
+    old_password = _current_password()
     new_password = forms.CharField(
         label="New password",
         strip=False,
@@ -85,6 +90,8 @@ class PasswordForm(forms.Form):
 
 
 class AppPasswordForm(forms.Form):
+    """Asks for the account's password: who finds a browser open must not take away a key to the mail."""
+
     label = forms.CharField(
         label="Device or program",
         max_length=100,
@@ -98,6 +105,7 @@ class AppPasswordForm(forms.Form):
         error_messages={"required": "Choose at least one."},
     )
     lifetime = forms.ChoiceField(label="Valid", choices=_LIFETIMES, initial="0")
+    old_password = _current_password()
 
     def expires_at(self) -> datetime | None:
         days = int(self.cleaned_data["lifetime"])

@@ -131,7 +131,7 @@ def app_passwords(request: HttpRequest) -> HttpResponse:
     user = _user(request)
     form = AppPasswordForm(request.POST or None)
     made, label = "", ""
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and form.is_valid() and _old_password_is_right(request, user, form):
         if len(account.app_passwords_of(user)) >= MOST_APP_PASSWORDS:
             form.add_error(None, f"You have {MOST_APP_PASSWORDS} app passwords: revoke some first.")
         else:
@@ -177,7 +177,7 @@ def _ways() -> list[dict[str, Any]]:
     return [way for way in found if way["servers"]]
 
 
-def _old_password_is_right(request: HttpRequest, user: User, form: PasswordForm) -> bool:
+def _old_password_is_right(request: HttpRequest, user: User, form: PasswordForm | AppPasswordForm) -> bool:
     """Asks as if signing in anew, so that an open browser buys no more guesses than anybody has."""
     answer = authentication.authenticate(
         account.login_name(user),
