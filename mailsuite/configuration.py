@@ -7,6 +7,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from mailsuite.env import Environment
+from mailsuite.mail.address import AddressError, normalize_domain
 
 SERVICES_BY_LISTENER = {
     "SMTP": "smtpd",
@@ -94,7 +95,7 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         env.problems.append("MAILSUITE_TLS_CERT and MAILSUITE_TLS_KEY belong together; only one of them is set.")
     return Configuration(
         data=env.path("MAILSUITE_DATA", base / "var"),
-        hostname=env.text("MAILSUITE_HOSTNAME", _default_hostname()).rstrip(".").lower(),
+        hostname=env.host_name("MAILSUITE_HOSTNAME", _default_hostname()),
         production=production,
         listeners={
             name: env.listeners(f"MAILSUITE_LISTEN_{name}", _default_listener(name, production=production))
@@ -102,7 +103,7 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         },
         tls_cert=Path(cert) if cert else None,
         tls_key=Path(key) if key else None,
-        resolver=env.text("MAILSUITE_RESOLVER"),
+        resolver=env.server("MAILSUITE_RESOLVER"),
         workers=env.integer("MAILSUITE_WORKERS", 1, 1, 64),
         allow_private_hosts=env.networks("MAILSUITE_ALLOW_PRIVATE_HOSTS"),
         trusted_proxies=env.networks("MAILSUITE_TRUSTED_PROXIES"),
@@ -120,4 +121,7 @@ def _default_listener(name: str, *, production: bool) -> str:
 
 def _default_hostname() -> str:
     node = platform.node()
-    return node if "." in node else "localhost"
+    try:
+        return normalize_domain(node) if "." in node else "localhost"
+    except AddressError:
+        return "localhost"

@@ -11,8 +11,13 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
 
+from mailsuite.mail.address import AddressError, normalize_domain
+
 T = TypeVar("T")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LONGEST_SECONDS = 30 * UNITS["d"]
+# Shorter ones can be guessed; 16 random octets in hexadecimal are as long.
+SECRET_CHARACTERS = 32
 
 
 class SettingsError(Exception):
@@ -53,9 +58,26 @@ class Environment:
         if not value:
             return default
         matches = [re.fullmatch(r"([0-9]{1,9})([smhd])", item.strip()) for item in value.split(",")]
-        if all(matches):
-            return tuple(timedelta(seconds=int(m[1]) * UNITS[m[2]]) for m in matches if m)
-        return self._wrong(name, value, "durations such as 30s,10m,2h,1d", default)
+        seconds = [int(m[1]) * UNITS[m[2]] for m in matches if m]
+        if all(matches) and all(0 < length <= LONGEST_SECONDS for length in seconds):
+            return tuple(timedelta(seconds=length) for length in seconds)
+        return self._wrong(name, value, "durations from 1s to 30d, such as 30s,10m,2h,1d", default)
+
+    def host_name(self, name: str, default: str) -> str:
+        """A host's name as lower-case A-labels."""
+        value = self.text(name) or default
+        try:
+            return normalize_domain(value.removesuffix("."))
+        except AddressError as error:
+            return self._wrong(name, value, f"a host name such as mx.example.org. {error}", default)
+
+    def server(self, name: str) -> str:
+        """`host:port` or `host`, as it was written; "" when it is not set."""
+        value = self.text(name)
+        match = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(?::([0-9]{1,5}))?|[0-9a-fA-F:.]+", value)
+        if not value or (match and 0 < int(match[1] or 1) <= 65535):
+            return value
+        return self._wrong(name, value, "host:port such as 127.0.0.1:53", "")
 
     def listeners(self, name: str, default: str) -> tuple[tuple[str, int], ...]:
         """Comma-separated host:port pairs, `[::1]:25` for IPv6; set but empty means off."""
@@ -76,17 +98,26 @@ class Environment:
             return self._wrong(name, value, "networks such as 10.0.0.0/8,fd00::/8", ())
 
     def secret(self, name: str) -> str:
-        """The value of NAME, or the content of the file that NAME_FILE names; "" when neither is set."""
+        """The value of NAME, or the content of the file that NAME_FILE names; "" when neither is set. No problem is
+        told with the value in it."""
         if value := self.text(name):
-            return value
+            return self._long_enough(name, value)
         file_name = self.text(f"{name}_FILE")
         if not file_name:
             return ""
         try:
-            return Path(file_name).read_text().strip()
-        except OSError as error:
-            self.problems.append(f"{name}_FILE names {file_name}, which can't be read: {error.strerror}.")
+            return self._long_enough(f"The secret in {file_name} ({name}_FILE)", Path(file_name).read_text().strip())
+        except (OSError, UnicodeDecodeError) as error:
+            self.problems.append(f"{name}_FILE names {file_name}, which can't be read: {_why(error)}.")
             return ""
+
+    def _long_enough(self, what: str, value: str) -> str:
+        if any(len(word) < SECRET_CHARACTERS for word in value.split() or [""]):
+            self.problems.append(
+                f"{what} is too short to be safe; it must have {SECRET_CHARACTERS} characters or more, "
+                "such as `openssl rand -hex 32` prints."
+            )
+        return value
 
     def check(self) -> None:
         """Raises SettingsError when any value read so far was wrong."""
@@ -109,10 +140,14 @@ def with_file(variables: Mapping[str, str], default: Path) -> dict[str, str]:
         return dict(variables)
     try:
         lines = path.read_text().splitlines()
-    except OSError as error:
-        raise SystemExit(f"The env file {path} can't be read: {error.strerror}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(f"The env file {path} can't be read: {_why(error)}.") from None
     pairs = [line.strip().partition("=") for line in lines if line.strip() and not line.lstrip().startswith(("#", ";"))]
     return {name.strip(): _unquoted(value.strip()) for name, _, value in pairs} | dict(variables)
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8"
 
 
 def _unquoted(value: str) -> str:

@@ -5,6 +5,7 @@ It is never in the database, so a stolen copy of the database alone opens neithe
 """
 
 import base64
+import errno
 import hashlib
 import os
 import secrets as random_source
@@ -23,7 +24,9 @@ class SecretError(Exception):
 def read_or_make_root(path: Path) -> str:
     """The root secret kept at `path`, made there (mode 0600) when it does not exist yet."""
     try:
-        return path.read_text().strip()
+        if value := path.read_text().strip():
+            return value
+        raise OSError(errno.ENODATA, f"{path.name} is empty; bring back the secret that belongs to this database")
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     value = random_source.token_urlsafe(48)

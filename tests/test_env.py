@@ -72,6 +72,10 @@ def read_wrongly(env: Environment, kind: str) -> None:
             env.listeners("X", "")
         case "networks":
             env.networks("X")
+        case "host_name":
+            env.host_name("X", "localhost")
+        case "server":
+            env.server("X")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +89,8 @@ def read_wrongly(env: Environment, kind: str) -> None:
         ("durations", "5"),
         ("durations", "5s,"),
         ("durations", "5 minutes"),
+        ("durations", "0s"),
+        ("durations", "999999999d"),
         ("listeners", "25"),
         ("listeners", "localhost"),
         ("listeners", "localhost:65536"),
@@ -92,6 +98,15 @@ def read_wrongly(env: Environment, kind: str) -> None:
         ("listeners", "[::1]25"),
         ("networks", "10.0.0.0/33"),
         ("networks", "home"),
+        ("host_name", "not a host"),
+        ("host_name", "mx\r\nfoo"),
+        ("host_name", "my_host.example"),
+        ("host_name", "192.0.2.1"),
+        ("host_name", "mx..example"),
+        ("server", "127.0.0.1:dns"),
+        ("server", "127.0.0.1:0"),
+        ("server", "127.0.0.1:65536"),
+        ("server", "two words"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_variable(kind, value):
@@ -109,12 +124,51 @@ def test_all_wrong_values_are_told_at_once():
         env.check()
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, "localhost"), ("", "localhost"), ("MX.Example.org.", "mx.example.org"), ("mäil.test", "xn--mil-qla.test")],
+)
+def test_host_name(value, expected):
+    env = Environment({} if value is None else {"X": value})
+    assert env.host_name("X", "localhost") == expected
+    assert env.problems == []
+
+
+@pytest.mark.parametrize("value", ["", "127.0.0.1:53", "dns", "dns:5353", "[::1]:53", "::1", "192.0.2.1"])
+def test_server(value):
+    env = Environment({"X": value})
+    assert env.server("X") == value
+    assert env.problems == []
+
+
 def test_secret_from_a_file(tmp_path):
     path = tmp_path / "secret"
-    path.write_text("from the file\n")
-    assert Environment({"X_FILE": str(path)}).secret("X") == "from the file"
-    assert Environment({"X_FILE": str(path), "X": "itself"}).secret("X") == "itself"
+    in_file, itself = "from the file".replace(" ", "-") * 3, "itself" * 6
+    path.write_text(in_file + "\n")
+    assert Environment({"X_FILE": str(path)}).secret("X") == in_file
+    assert Environment({"X_FILE": str(path), "X": itself}).secret("X") == itself
     assert Environment({}).secret("X") == ""
+
+
+@pytest.mark.parametrize("value", ["x", "a" * 31, "a" * 40 + " short"])
+def test_a_short_secret_is_refused_without_being_shown(value, tmp_path):
+    path = tmp_path / "secret"
+    path.write_text(value)
+    for variables in ({"X": value}, {"X_FILE": str(path)}):
+        env = Environment(variables)
+        env.secret("X")
+        with pytest.raises(SettingsError, match="X.* is too short to be safe") as caught:
+            env.check()
+        assert "aaa" not in str(caught.value)
+
+
+def test_an_empty_secret_file_is_not_passed_over(tmp_path):
+    path = tmp_path / "secret"
+    path.touch()
+    env = Environment({"X_FILE": str(path)})
+    env.secret("X")
+    with pytest.raises(SettingsError, match="too short"):
+        env.check()
 
 
 def test_an_unreadable_secret_file_is_told(tmp_path):
@@ -136,6 +190,9 @@ def test_env_file_is_optional_unless_it_is_named(tmp_path):
     assert with_file({"A": "1"}, missing) == {"A": "1"}
     with pytest.raises(SystemExit, match="The env file .*none can't be read"):
         with_file({"MAILSUITE_ENV_FILE": str(missing)}, tmp_path / "default")
+    (tmp_path / "default").write_bytes(b"A=\xff\n")
+    with pytest.raises(SystemExit, match="default can't be read: it is not UTF-8"):
+        with_file({}, tmp_path / "default")
 
 
 def test_every_variable_is_in_the_example():

@@ -1,5 +1,6 @@
 """DATABASE_URL as Django's DATABASES: two aliases of one database, `default` for writers and `reader` for reads."""
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,13 +15,18 @@ def databases(env: Environment, data: Path) -> dict[str, dict[str, Any]]:
     url = env.text("DATABASE_URL")
     if not url:
         return _sqlite(data / "mailsuite.sqlite3", data)
-    parts = urlsplit(url)
-    if parts.scheme in ("postgres", "postgresql"):
-        return _postgresql(url)
-    if parts.scheme == "sqlite" and parts.path.strip("/"):
-        return _sqlite(Path(unquote(parts.path)), data)
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("postgres", "postgresql") and parts.path.strip("/"):
+            return _postgresql(url)
+        if parts.scheme == "sqlite" and parts.path.strip("/"):
+            return _sqlite(Path(unquote(parts.path)), data)
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        pass
+    # What stands before an @ may be a password.
+    shown = re.sub(r"//.*@", "//…@", url)
     env.problems.append(
-        f"DATABASE_URL is {url!r}; it must be postgresql://USER:PASSWORD@HOST/NAME or sqlite:///ABSOLUTE/PATH."
+        f"DATABASE_URL is {shown!r}; it must be postgresql://USER:PASSWORD@HOST/NAME or sqlite:///ABSOLUTE/PATH."
     )
     return _sqlite(data / "mailsuite.sqlite3", data)
 

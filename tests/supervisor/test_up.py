@@ -163,6 +163,13 @@ def test_a_taken_port_is_named_with_its_variable(tmp_path):
         ("MAILSUITE_LISTEN_HTTP", "192.0.2.1:0", "192.0.2.1 is no address of this machine"),
         ("MAILSUITE_DATA", "/dev/null/data", "MAILSUITE_DATA is /dev/null/data, which can't be used"),
         ("DATABASE_URL", "mysql://x", "DATABASE_URL is 'mysql://x'"),
+        ("DATABASE_URL", "postgre://ann:S3cret@h/x", "DATABASE_URL is 'postgre://…@h/x'"),
+        ("DATABASE_URL", "postgresql://h:port/x", "DATABASE_URL is 'postgresql://h:port/x'"),
+        ("DATABASE_URL", "postgresql://[h/x", "DATABASE_URL is 'postgresql://[h/x'"),
+        ("DATABASE_URL", "postgresql://h/", "DATABASE_URL is 'postgresql://h/'"),
+        ("DATABASE_URL", "postgresql://127.0.0.1:1/x?no=such", "invalid connection option"),
+        ("MAILSUITE_HOSTNAME", "not a host", "MAILSUITE_HOSTNAME is 'not a host'; it must be a host name"),
+        ("MAILSUITE_RESOLVER", "dns:port", "MAILSUITE_RESOLVER is 'dns:port'; it must be host:port"),
         ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x", "The database can't be used (DATABASE_URL)"),
         ("MAILSUITE_TLS_CERT", "/nowhere", "MAILSUITE_TLS_CERT and MAILSUITE_TLS_KEY belong together"),
         ("MAILSUITE_ENV_FILE", "/nowhere", "The env file /nowhere can't be read"),
@@ -173,6 +180,23 @@ def test_wrong_settings_are_told_in_plain_words(tmp_path, variable, value, said)
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert "S3cret" not in done.stderr
+
+
+@pytest.mark.sqlite_only
+def test_a_file_that_is_no_database_is_told_in_plain_words(tmp_path):
+    (tmp_path / "notes").write_text("Milk, bread, and something to read. " * 100)
+    done = run_up(tmp_path, DATABASE_URL=f"sqlite://{tmp_path}/notes")
+    assert done.returncode == 1
+    assert "The database can't be used (DATABASE_URL): file is not a database" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_empty_root_secret_is_not_used(tmp_path):
+    (tmp_path / "secret.key").touch()
+    done = run_up(tmp_path)
+    assert done.returncode == 2
+    assert "secret.key is empty" in done.stderr
 
 
 def test_an_unreadable_certificate_is_told_in_plain_words(tmp_path):

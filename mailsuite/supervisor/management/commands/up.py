@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db.utils import OperationalError
+from django.db.utils import DatabaseError
 
 from mailsuite.configuration import SERVICES_BY_LISTENER, Configuration
 from mailsuite.supervisor import child, log, welcome
@@ -85,7 +85,8 @@ def _prepare_in_child(configuration: Configuration, *, copy_first: bool) -> Prep
             answer: dict[str, Any] = {"prepared": asdict(prepare(configuration, copy_first=copy_first))}
         except PrepareError as error:
             answer = {"error": str(error)}
-        except OperationalError as error:
+        except DatabaseError as error:
+            logger.debug("the database failed", exc_info=True)
             answer = {"error": f"The database can't be used (DATABASE_URL): {str(error).strip()}"}
         with os.fdopen(write_end, "w") as pipe:
             json.dump(answer, pipe)
