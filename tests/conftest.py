@@ -26,9 +26,9 @@ __all__ = ["new_suite", "start_suite", "suite"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not os.environ.get("DATABASE_URL"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("sqlite_only")]
+    """Leaves out what is about the other database."""
+    marker = "sqlite_only" if os.environ.get("DATABASE_URL") else "postgresql_only"
+    left_out = [item for item in items if item.get_closest_marker(marker)]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
 

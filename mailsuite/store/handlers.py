@@ -16,6 +16,7 @@ from mailsuite.store import filing, folders, messages
 from mailsuite.store import operations as ops
 from mailsuite.store.batch import Batch, Filed
 from mailsuite.store.blobs import LocalBlobs, mail_storage
+from mailsuite.store.models import Content
 from mailsuite.store.reading import Reading, read_spooled
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,9 @@ def run_jobs(jobs: Sequence[Job]) -> Batch | None:
     told = [_commit(together)] if together else []
     told += [_commit([job]) for job in open_jobs if job.operation.alone]
     for job in jobs:
-        if job.error is not None and job.files:
+        # Only where it is certain that nothing was committed: a connection that broke at COMMIT may have left rows that
+        # name these blobs. The sweep takes what nobody names.
+        if isinstance(job.error, ops.Refused):
             mail_storage().discard(filed.blob for filed in job.files.values())
     return _merged([batch for batch in told if batch])
 
@@ -159,18 +162,42 @@ def _missing(job: Job, error: Exception) -> None:
     job.error = None if done else _error(error, job)
 
 
-def _commit(jobs: Sequence[Job]) -> Batch | None:
-    """One transaction for all; when it fails each runs alone, so that what fails fails alone."""
+def _commit(jobs: Sequence[Job], *, uncertain: bool = False) -> Batch | None:
+    """One transaction for all; when it fails each runs alone, so that what fails fails alone.
+
+    When the connection broke it is `uncertain` whether the commit happened. Deliveries find out by their story and run
+    again if it did not; what can't find out is told that the store was away.
+    """
     try:
+        if uncertain and _was_committed(jobs[0]):
+            return None
         return _transact(jobs)
     except Exception as error:
-        if isinstance(error, OperationalError | InterfaceError) and not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
-        if len(jobs) == 1:
-            jobs[0].error = _error(error, jobs[0])
-            return None
-        logger.warning("a batch of %d failed (%s); each runs alone", len(jobs), type(error).__name__)
-        return _merged([batch for batch in (_commit([job]) for job in jobs) if batch])
+        broke = _connection_broke()
+        again = [job for job in jobs if not broke or isinstance(job.operation, ops.Deliver)]
+        if uncertain or (len(jobs) == 1 and not broke):
+            again = []
+        for job in jobs:
+            job.error = None if job in again else _error(error, job)
+        if again:
+            logger.warning("a batch of %d failed (%s); each runs alone", len(jobs), type(error).__name__)
+        return _merged([batch for batch in (_commit([job], uncertain=broke) for job in again) if batch])
+
+
+def _connection_broke() -> bool:
+    """Whether the connection is gone; it is then made anew when next needed."""
+    if connection.connection is not None and connection.is_usable():
+        return False
+    connection.close()
+    return True
+
+
+def _was_committed(job: Job) -> bool:
+    """Whether the delivery's rows are there: its story's, and a content that names the blob that was made for it."""
+    names = [filed.blob for filed in job.files.values()]
+    done = filing.already_delivered(job.operation.story.story_id) and Content.objects.filter(blob__in=names).exists()
+    job.error = None
+    return done
 
 
 def _transact(jobs: Sequence[Job]) -> Batch:

@@ -92,7 +92,7 @@ def test_a_file_cut_short_is_no_success(make_mailbox, spooled):
     assert not Message.objects.exists()
 
 
-def test_a_failed_delivery_leaves_no_blob(make_mailbox, spooled):
+def test_a_refused_delivery_leaves_no_blob(make_mailbox, spooled):
     mailbox = make_mailbox("a@example.org")
     Folder.objects.filter(mailbox=mailbox).delete()
     with pytest.raises(Refused, match="no inbox"):

@@ -246,6 +246,31 @@ def test_refusals_above_the_rate_become_one_row_with_a_count(service, make_mailb
     assert RefusalCount.objects.get().count == 40
 
 
+@pytest.mark.postgresql_only
+def test_a_database_connection_that_breaks_is_made_anew(service, make_mailbox, spooled):
+    mailbox = make_mailbox("a@example.org")
+
+    async def work(client):
+        await client.run(delivery(mailbox, spooled))
+        await asyncio.to_thread(end_other_connections)
+        await asyncio.gather(*(client.run(delivery(mailbox, spooled)) for _ in range(5)))
+
+    run(service, work)
+    connection.close()
+    assert Message.objects.count() == 6
+    for blob in Content.objects.values_list("blob", flat=True):
+        assert mail_storage().exists(blob)
+
+
+def end_other_connections():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    connection.close()
+
+
 def test_spool_names_cannot_leave_the_spool(service, make_mailbox):
     mailbox = make_mailbox("a@example.org")
     secret = settings.MAILSUITE.data / "secret.key"
