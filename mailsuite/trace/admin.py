@@ -44,6 +44,7 @@ class StoryAdmin(ScopedAdmin):
         story = self.find(request, object_id) if object_id else None
         if story is not None:
             request.story = story  # type: ignore[attr-defined]
+            request.story_origin = services.origin(story)  # type: ignore[attr-defined]
             request.story_lines = services.tell(story, scope_of(request))  # type: ignore[attr-defined]
             request.story_header = services.header(story)  # type: ignore[attr-defined]
         return super().changeform_view(request, object_id, *args, **kwargs)
@@ -62,7 +63,7 @@ class StoryAdmin(ScopedAdmin):
 
     @admin.display(description="Sender")
     def sender(self, story: Story) -> str:
-        return story.reverse_path or "<>"
+        return story.whose
 
     @admin.display(description="Subject")
     def subject_text(self, story: Story) -> str:

@@ -58,6 +58,18 @@ class Story(models.Model):
         """The queue id that the reply to the client carried."""
         return reference(self.pk)
 
+    @property
+    def whose(self) -> str:
+        """Whom a list names: the envelope sender; of a refusal that came before there was one the client."""
+        if self.outcome == self.Outcome.ACCEPTED or self.reverse_path:
+            return self.reverse_path or "<>"
+        return self.client_address or "<>"
+
+    @property
+    def what(self) -> str:
+        """What a list calls it: the subject, or why there is none to show."""
+        return self.subject or (self.reason if self.outcome != self.Outcome.ACCEPTED else "") or "no subject"
+
 
 class Event(models.Model):
     """`kind` is filed, queued, expanded, delivered, delayed, failed, relayed, refused, fetched, held, …"""

@@ -60,8 +60,8 @@ def find(words: str, scope: Scope = None, limit: int = 50) -> list[Story]:
 def matching(stories: QuerySet[Story], words: str, scope: Scope = None) -> QuerySet[Story]:
     """Those of the stories that fit all of the words, newest first.
 
-    A word is a queue id, an address, a Message-ID, a hosted domain, a day (2026-11-23), an IP address or network's
-    beginning, an outcome or kind (refused, inbound), or a part of the subject or sender.
+    A word is a queue id, an address, a Message-ID, a domain, a day (2026-11-23), an IP address or network's beginning,
+    an outcome or kind (refused, inbound), or a part of the subject or sender.
     """
     stories, parts = visible(stories, scope), _split(words)
     for part in parts:
@@ -89,6 +89,12 @@ def tell(story: Story, scope: Scope = None) -> list[Line]:
         lines.append(Line(event.at, event.kind, title, event.text, detail, tone))
     lines += [_attempt(attempt) for attempt in _attempts(story, scope)]
     return sorted(lines, key=lambda line: line.at)
+
+
+def origin(story: Story) -> str:
+    """Where it came from, in words: nobody is one of our users before having signed in."""
+    is_stranger = story.kind == Story.Kind.SUBMISSION and not dict(facts(story)).get(FACTS["user"])
+    return "at a port for our users" if is_stranger else story.get_kind_display()
 
 
 def header(story: Story) -> str:
@@ -135,8 +141,12 @@ def _attempts(story: Story, scope: Scope) -> QuerySet[DeliveryAttempt]:
 
 
 def _beginning(story: Story) -> Line:
-    where = story.client_address and f" from {story.client_name or 'a client'} [{story.client_address}]"
+    # Clients without a name greet with their address.
+    name = "" if story.client_address in story.client_name else f"{story.client_name} "
+    where = story.client_address and f" from {name}[{story.client_address}]"
     verb = {"accepted": "Accepted", "refused": "Refused", "deferred": "Deferred"}.get(story.outcome, story.outcome)
+    if story.kind == Story.Kind.NOTIFICATION:
+        verb = "Made here"
     detail = "\n".join(f"{label}: {text}" for label, text in facts(story))
     return Line(
         story.at, story.outcome, f"{verb}{where}", story.reason, detail, OUTCOME_TONES.get(story.outcome, PLAIN)
@@ -182,7 +192,12 @@ def _condition(word: str, scope: Scope) -> Q:
     if domain := _domain(word.removeprefix("@")):
         events = Event.objects.filter(domain=domain).values("story_id")
         return Q(sender_domain=domain) | Q(pk__in=_own(events, scope))
-    return Q(subject__icontains=word) | Q(reverse_path__icontains=word) | Q(client_address__startswith=word)
+    condition = Q(subject__icontains=word) | Q(reverse_path__icontains=word) | Q(client_address__startswith=word)
+    if name := _domain_name(word.removeprefix("@")):
+        lately = Event.objects.filter(pk__gte=_first_id(datetime.now(UTC) - LOOK_BACK))
+        events = lately.filter(address_key__endswith=f"@{name}").values("story_id")
+        condition |= Q(pk__in=_own(events, scope))
+    return condition
 
 
 def _address_condition(word: str, scope: Scope) -> Q:
@@ -219,10 +234,16 @@ def _day(word: str) -> date | None:
 
 
 def _domain(word: str) -> Domain | None:
+    name = _domain_name(word)
+    return Domain.objects.filter(name=name).first() if name else None
+
+
+def _domain_name(word: str) -> str:
+    """The domain as rows have it; "" when the word is none."""
     try:
-        return Domain.objects.filter(name=normalize_domain(word)).first()
+        return normalize_domain(word) if "." in word else ""
     except AddressError:
-        return None
+        return ""
 
 
 def _near(story: Story) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from mailsuite.directory import lookup, services
 from mailsuite.directory.models import Alias, Credential, Domain, LoginThrottle, Mailbox, SendAs, User
@@ -10,6 +11,7 @@ from mailsuite.directory.throttle import NETWORK
 from mailsuite.queue.models import Route
 from mailsuite.queue.routes import route_password
 from mailsuite.records.models import DkimKey
+from mailsuite.trace.models import Story
 
 PASSWORD = "correct horse battery"
 
@@ -164,8 +166,6 @@ def test_dkim_keys_show_their_public_half_alone(as_superuser, domains):
 
 
 def test_a_throttle_is_lifted(as_superuser, django_user_model):
-    from django.utils import timezone
-
     row = LoginThrottle.objects.create(
         key="net:192.0.2.1",
         failures=NETWORK.allowed + 5,
@@ -180,6 +180,19 @@ def test_the_first_page_says_what_needs_attention(as_superuser):
     assert "No domain is hosted yet" in text(as_superuser.get(reverse("admin:index")))
     services.add_domain("example.org", key_pairs=[])
     assert "has no mailbox" in text(as_superuser.get(reverse("admin:index")))
+
+
+def test_a_refusal_before_there_was_a_sender_shows_its_client_and_reason(as_superuser):
+    story = Story.objects.create(
+        kind="inbound", outcome="refused", reason="unknown-recipient", at=timezone.now(), client_address="192.0.2.7"
+    )
+    for url in (reverse("admin:index"), reverse("admin:trace_story_changelist"), story_url(story)):
+        page = text(as_superuser.get(url))
+        assert "192.0.2.7" in page and "unknown-recipient" in page.lower() and "&lt;&gt;" not in page, url
+
+
+def story_url(story):
+    return reverse("admin:trace_story_change", args=[story.pk])
 
 
 def test_passwords_changed_by_djangos_own_forms_count(as_superuser, superuser):

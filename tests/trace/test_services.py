@@ -101,6 +101,9 @@ def several(domains, relayed):
         ("refused lunch", []),
         ("example.net", ["Invoice 7", "Offer"]),
         ("@example.net accepted", ["Offer"]),
+        ("remote.example offer", ["Offer"]),
+        ("@Remote.example submission", ["Offer"]),
+        ("mote.example submission", []),
         ("submission", ["Offer"]),
         ("192.0.2.", ["Lunch?"]),
         (f"{NOW - timedelta(days=40):%Y-%m-%d}", ["An old invoice"]),
@@ -133,6 +136,26 @@ def test_the_whole_way_in_order(relayed):
     assert (lines[3].text, lines[3].detail) == ("451 later", "> EHLO here")
 
 
+def test_of_a_refusal_without_a_sender_the_client_and_the_reason_are_told(domains):
+    fields = {"kind": "submission", "outcome": "refused", "reverse_path": "", "reason": "login-failed"}
+    story = tell_of("", client_address="192.0.2.7", client_name="[192.0.2.7]", **fields)
+    assert (story.whose, story.what) == ("192.0.2.7", "login-failed")
+    assert services.origin(story) == "at a port for our users"
+    assert services.tell(story)[0].title == "Refused from [192.0.2.7]"
+    out = io.StringIO()
+    tell_of("", client_address="192.0.2.7", client_name="mx.remote.example", **fields)
+    call_command("trace", "refused", stdout=out)
+    listed, told = out.getvalue().split("\n\n")
+    assert listed.endswith("refused   192.0.2.7  login-failed")
+    assert "Refused from mx.remote.example [192.0.2.7]  login-failed" in told
+
+
+def test_what_was_made_here_says_so(domains):
+    story = tell_of("Not delivered", kind="notification", reverse_path="", reason="failed")
+    assert services.tell(story)[0].title == "Made here"
+    assert (story.whose, story.what, services.origin(story)) == ("<>", "Not delivered", "made here")
+
+
 def test_the_header_and_nothing_of_the_body(relayed):
     assert services.header(relayed) == "Subject: Offer\r\n\r\n"
     QueuedMessage.objects.update(story_id=1)
@@ -146,6 +169,8 @@ def test_each_side_hears_its_own_part(relayed, domains):
     assert services.find("friend@remote.example", sender) == [relayed]
     assert services.find("friend@remote.example", recipient) == []
     assert services.find("bob@example.net", sender) == []
+    assert services.find("remote.example", sender) == [relayed]
+    assert services.find("remote.example", recipient) == []
     assert services.find("", {-1}) == []
 
 

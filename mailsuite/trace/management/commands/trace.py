@@ -21,16 +21,15 @@ class Command(BaseCommand):
         if not stories:
             raise CommandError("No message fits. Try fewer words, an address, or a day such as 2026-11-23.")
         for story in stories[1:]:
-            sender = story.reverse_path or "<>"
             self.stdout.write(
-                f"{story.reference}  {story.at:%Y-%m-%d %H:%M}  {story.outcome:8}  {sender}  {story.subject}"
+                f"{story.reference}  {story.at:%Y-%m-%d %H:%M}  {story.outcome:8}  {story.whose}  {story.what}"
             )
         if len(stories) > 1:
             self.stdout.write("")
         self._tell(stories[0])
 
     def _tell(self, story: Any) -> None:
-        self.stdout.write(f"{story.reference}  {story.get_kind_display()}  {story.reverse_path or '<>'}")
+        self.stdout.write(f"{story.reference}  {services.origin(story)}  {story.whose}")
         for label, text in (("Subject", story.subject), ("From", story.from_text), ("Message-ID", story.message_id)):
             if text:
                 self.stdout.write(f"  {label}: {text}")
