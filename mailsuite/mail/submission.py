@@ -7,11 +7,12 @@ from datetime import datetime
 from mailsuite.mail.address import Address, AddressError, format_address, parse_address
 from mailsuite.mail.address_list import parse_address_list
 from mailsuite.mail.dates import format_date
-from mailsuite.mail.header import collect_fields, normalize_line_ends, split_fields, unfold
+from mailsuite.mail.header import collect_fields, header_end, normalize_line_ends, split_fields, unfold
 
 # Bcc would tell what its writer hides (RFC 5322 §3.6.3); Return-Path is for final delivery alone (RFC 5321 §4.4)
 _DROPPED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
 _FIELD_NAME = re.compile(rb"[!-9;-~]+[ \t]*:")
+_MBOX_LINE = re.compile(rb">?From [ \t]*[^ \t:]")
 _NOT_ID_LEFT = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 # Legal in a quoted local-part, but a way to show one address to some readers and another to the rest
 _MISREAD = re.compile(r'[\s"\\()<>@,;:\[\]]')
@@ -46,7 +47,7 @@ def prepare_header(header_block: bytes, *, hostname: str, now: datetime, message
         line = field.removesuffix(b"\r")
         if not line:
             break
-        if at == 0 and line.startswith((b"From ", b">From ")):  # mbox, piped into a client as it was
+        if at == 0 and _MBOX_LINE.match(line):  # piped into a client as it was
             continue
         name, _, value = line.partition(b":")
         key = name.rstrip().lower()
@@ -66,8 +67,9 @@ def prepare_header(header_block: bytes, *, hostname: str, now: datetime, message
 
 def author_addresses(header_block: bytes) -> Authors:
     """Return the addresses in From and Sender. Raises AddressError when they are missing, doubled or not readable for
-    certain: what one reader of a header overlooks another may show."""
-    fields = collect_fields(normalize_line_ends(header_block))
+    certain: what one reader of a header overlooks another may show. What follows the blank line is not looked at."""
+    block = normalize_line_ends(header_block)
+    fields = collect_fields(block[: header_end(block, 0, len(block))])
     from_addresses = _addresses(fields.get(b"from", []), "From")
     senders = _addresses(fields[b"sender"], "Sender") if b"sender" in fields else ()
     if not from_addresses:

@@ -62,7 +62,8 @@ class Submission(Reception):
             return decisions.bad_from(str(error))
         if not await self._may_write_as(authors):
             return decisions.FROM_NOT_OWNED
-        if refusal := decisions.hops(len(collect_fields(block).get(b"received", ()))):
+        fields = collect_fields(block[: header_end(block, 0, len(block))])
+        if refusal := decisions.hops(len(fields.get(b"received", ()))):
             return refusal
         keys = await self._signing_keys(authors.from_addresses[0])
         if keys is None:

@@ -31,6 +31,7 @@ def _prepare(header):
         (OWN + b"X-Bcc: x\r\n\r\n", OWN + b"X-Bcc: x\r\n\r\n"),
         (OWN + b"Subject: a\r\n b\r\n\tc\r\n\r\n", OWN + b"Subject: a\r\n b\r\n\tc\r\n\r\n"),
         (b"From ann Mon Jan 1\n" + OWN + b"\n", OWN + b"\r\n"),
+        (b"From : ann\n" + OWN + b"\n", b"From : ann\r\n" + OWN + b"\r\n"),
         (OWN + b"hello there\r\n\r\n", OWN + b"\r\nhello there\r\n\r\n"),
         (OWN + b"hello\nBcc: shown\n", OWN + b"\r\nhello\r\nBcc: shown\r\n"),
         (b" folded first\r\n\r\n", DATE + MESSAGE_ID + b"\r\n folded first\r\n\r\n"),
@@ -64,12 +65,12 @@ ANN, BOB = Address("ann", "example.org"), Address("bob", "example.net")
         (b"From: <ann@example.org> <bob@example.net>\n\n", (ANN, BOB), None),
         (b"From: <ann@example.org> bob@example.net\n\n", (ANN, BOB), None),
         (b"From: ann@example.org; bob@example.net\n\n", (ANN, BOB), None),
+        (b"From: ann@example.org\n\nFrom: in@the.body\nSender: x\n", (ANN,), None),
+        (b"From : ann@example.org\r\n\r\n", (ANN,), None),
         ("From: jörg@bücher.example\n\n".encode(), (Address("jörg", "xn--bcher-kva.example"),), None),
-        (b"From: ann@example.org\n\nFrom: in@the.body\n", (ANN,), None),
     ],
 )
 def test_authors(header, expected, sender):
-    header = header[: header.index(b"\n\n") + 1] if b"\n\n" in header else header
     authors = author_addresses(header)
     assert authors.from_addresses == expected
     assert authors.sender == sender
@@ -81,6 +82,7 @@ def test_authors(header, expected, sender):
     [
         b"",
         b"From: \r\n\r\n",
+        b"\r\nFrom: ann@example.org\r\n",
         b"From: undisclosed:;\r\n\r\n",
         b"From: ann\r\n\r\n",
         b"From: @example.org\r\n\r\n",
