@@ -1,6 +1,6 @@
 """Promise 1 under SIGKILL: nothing acknowledged is lost, nothing doubled, half-moved or risen from the dead.
 
-A few kills in CI; MAILSUITE_CRASH_KILLS=300 for the longer mode. SIGKILL can't show a missing fsync: test_fsync_order
+A few kills in CI; CRASH_KILLS=300 for the longer mode. SIGKILL can't show a missing fsync: test_fsync_order
 and test_power_loss do.
 """
 
@@ -12,7 +12,7 @@ import pytest
 from crash_load import Sender, Submitter, Worker, open_imap, refused_port, work_until
 
 pytestmark = pytest.mark.crash
-KILLS = int(os.environ.get("MAILSUITE_CRASH_KILLS", "4"))
+KILLS = int(os.environ.get("CRASH_KILLS", "4"))
 PASSWORD = "crash test 42"
 
 

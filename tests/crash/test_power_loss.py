@@ -2,7 +2,7 @@
 
 The data folder is on an ext4 image on a loop device. The file system's own shutdown call, without a flush of its log,
 throws away all that is not on the "disk"; then the suite starts again on what is left. Needs root.
-MAILSUITE_POWER_CUTS=100 for the longer mode.
+POWER_CUTS=100 for the longer mode.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from crash_load import Sender, Submitter, Worker, refused_port, work_until
 from running_suite import Suite
 
 pytestmark = [pytest.mark.crash, pytest.mark.sqlite_only]
-CUTS = int(os.environ.get("MAILSUITE_POWER_CUTS", "2"))
+CUTS = int(os.environ.get("POWER_CUTS", "2"))
 PASSWORD = "power test 42"
 # linux/fs: _IOR('X', 125, __u32), and its flag that leaves the log unflushed.
 FS_IOC_SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
