@@ -1,6 +1,7 @@
 """Routes: mail for a pattern of domains goes to a named host instead of to its MX."""
 
-import re
+from contextlib import suppress
+from ipaddress import ip_address
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from django.db import transaction
@@ -34,6 +35,8 @@ def add_route(pattern: str, url: str) -> int:
 def save_route(route: Route, password: str | None = None) -> None:
     """Keeps a route as a form filled it in; a password of None stays as it was."""
     route.pattern, route.host = route_pattern(route.pattern), route_host(route.host)
+    if not 1 <= route.port <= 65535:
+        raise DirectoryError(f"{route.port} can't be a port: write one from 1 to 65535, such as 25, 465 or 587.")
     if password is not None:
         route.password = field_cipher().encrypt(password)
     with transaction.atomic():
@@ -64,8 +67,8 @@ def route_pattern(text: str) -> str:
 def route_host(text: str) -> str:
     """A host's name or IP address, in lower case."""
     text = text.strip().strip("[]").lower()
-    if re.fullmatch(r"[0-9.]+|[0-9a-f:.]*:[0-9a-f:.]*", text):
-        return text
+    with suppress(ValueError):
+        return str(ip_address(text))
     try:
         return normalize_domain(text)
     except AddressError as error:

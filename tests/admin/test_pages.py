@@ -126,6 +126,24 @@ def test_routes_keep_their_password_secret(as_superuser):
     assert (route.port, route_password(route)) == (587, "s3cret")
 
 
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"pattern": "bad pattern"}, "be a domain"),
+        ({"host": "a b"}, "be a host"),
+        ({"host": "1.2.3.456"}, "be a host"),
+        ({"host": ""}, "required"),
+        ({"port": "99999"}, "be a port"),
+        ({"port": "0"}, "be a port"),
+        ({"new_password": "x"}, "needs a user name"),
+    ],
+)
+def test_a_refused_route_is_a_mistake_in_the_form(as_superuser, data, says):
+    form = {"pattern": "*", "scheme": "smtp", "host": "smart.example", "port": "25", "is_active": "on"} | data
+    assert says in text(post(as_superuser, "queue_route_add", form))
+    assert not Route.objects.exists()
+
+
 def test_accounts(as_superuser, superuser, domains):
     form = {"email": "new@localhost", "password": PASSWORD, "name": "New", "is_staff": "on"}
     post(as_superuser, "directory_user_add", form)
