@@ -1,0 +1,80 @@
+"""What deploy/ tells operators is what the code does."""
+
+import imaplib
+import re
+import shutil
+import sqlite3
+import ssl
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+BASE = Path(__file__).resolve().parent.parent.parent
+DEPLOY = BASE / "deploy"
+PASSWORD = "a long password"
+
+
+def sources():
+    yield from ((BASE / "manage.py").read_text(),)
+    for room in ("mailsuite", "smtpd_service", "retrieval"):
+        yield from (path.read_text() for path in (BASE / room).rglob("*.py"))
+
+
+def test_every_setting_is_in_the_example():
+    named = {name for text in sources() for name in re.findall(r"\bMAILSUITE_[A-Z0-9_]*[A-Z0-9]\b", text)}
+    known = set(re.findall(r"MAILSUITE_[A-Z0-9_]*[A-Z0-9]\b", (DEPLOY / "env.example").read_text()))
+    # Families such as MAILSUITE_LISTEN_ are spelt out in the example.
+    assert {name for name in named if not any(one.startswith(name) for one in known)} == set()
+    assert {"MAILSUITE_LISTEN_SMTP", "MAILSUITE_LISTEN_HTTPS", "MAILSUITE_SECRET_KEY_OLD"} <= known
+
+
+def test_every_check_is_in_the_guide():
+    ids = {name for text in sources() for name in re.findall(r'id="(mailsuite\.[EW]\d+)"', text)}
+    assert ids and ids == set(re.findall(r"mailsuite\.[EW]\d+", (DEPLOY / "README.md").read_text()))
+
+
+def test_the_container_has_all_that_runs():
+    text = (DEPLOY / "Containerfile").read_text()
+    copied = re.findall(r"^COPY (\S+(?: \S+)*) \S+$", text, re.MULTILINE)
+    paths = {path for group in copied for path in group.split()}
+    assert {"requirements.lock", "manage.py", "pyproject.toml", "mailsuite", "smtpd_service", "retrieval"} == paths
+    assert all((BASE / path).exists() for path in paths)
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.interop
+def test_database_messages_and_secret_are_all_that_a_restored_host_needs(new_suite):
+    first, second = new_suite().start(), new_suite()
+    first.add_domain("example.org")
+    first.add_mailbox("ann@example.org", PASSWORD)
+    with log_in(first) as client:
+        client.append("INBOX", "(\\Flagged)", None, b"Subject: kept\r\n\r\n" + b"text\r\n" * 10_000)
+        before = seen(client)
+    second.data.mkdir(mode=0o700)
+    with (
+        closing(sqlite3.connect(first.data / "mailsuite.sqlite3")) as source,
+        closing(sqlite3.connect(second.data / "mailsuite.sqlite3")) as copy,
+    ):
+        source.backup(copy)
+    shutil.copytree(first.data / "mail", second.data / "mail")
+    first.stop()
+    without = second.run("check")
+    assert without.returncode and "mailsuite.E002" in without.stderr
+    shutil.copy(first.data / "secret.key", second.data / "secret.key")
+    second.start()
+    with log_in(second) as client:
+        assert seen(client) == before
+    second.stop()
+
+
+def log_in(suite):
+    context = ssl.create_default_context(cafile=suite.certificate)
+    client = imaplib.IMAP4_SSL("localhost", suite.port("IMAPS"), ssl_context=context, timeout=30)
+    client.login("ann@example.org", PASSWORD)
+    return client
+
+
+def seen(client):
+    client.select(readonly=True)
+    return client.response("UIDVALIDITY")[1], client.fetch("1", "(UID FLAGS BODY.PEEK[])")[1]
