@@ -169,6 +169,7 @@ class Receiver(SMTP):
 
     async def _handle_client(self) -> None:
         self._dialog.greet()
+        deadline, chunk = 0.0, b"\n"
         try:
             while True:
                 await self._answer_all()
@@ -177,7 +178,10 @@ class Receiver(SMTP):
                 await self._flush()
                 if self._dialog.closed:
                     break
-                chunk = await self._read(self.loop.time() + COMMAND_SECONDS)
+                if b"\n" in chunk:
+                    # A command has so long, in however many pieces it comes.
+                    deadline = self.loop.time() + COMMAND_SECONDS
+                chunk = await self._read(deadline)
                 if not chunk:
                     break
                 self._dialog.receive_data(chunk)

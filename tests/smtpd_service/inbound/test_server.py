@@ -1,5 +1,6 @@
 """Real sockets, a real event loop, a store that only remembers."""
 
+import contextlib
 import json
 import os
 import random
@@ -410,6 +411,22 @@ def test_silence_is_answered_by_421(server, monkeypatch):
     assert talk.reply() == "220 mx.example.org ESMTP"
     assert talk.reply() == "421 4.4.2 Waited too long for you, goodbye"
     assert talk.closed()
+
+
+def test_a_command_that_comes_in_pieces_has_no_more_time(server, monkeypatch):
+    monkeypatch.setattr(server_module, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(server_module, "COMMAND_SECONDS", 0.2)
+    talk = server.connect(hello=None)
+    talk.reply()
+    talk.sock.settimeout(0.01)
+    answer = b""
+    for _ in range(1000):
+        talk.send(b"x")
+        with contextlib.suppress(TimeoutError):
+            answer = talk.sock.recv(100)
+        if answer:
+            break
+    assert answer.startswith(b"421 4.4.2 ")
 
 
 @pytest.mark.parametrize("limit", ["CHUNK_SECONDS", "CONTENT_SECONDS"])
