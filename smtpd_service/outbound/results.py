@@ -8,7 +8,7 @@ from mailsuite.mail.dsn_report import Action
 from mailsuite.queue.notifications import Fate as Told
 from mailsuite.store.operations import AttemptResult, Claim
 from smtpd_service.outbound.courier import Delivery
-from smtpd_service.outbound.retry import RetryPlan, is_warning_due
+from smtpd_service.outbound.retry import RetryPlan, in_time_to_warn, is_warning_due
 from smtpd_service.outbound.transaction import Fate
 
 
@@ -47,6 +47,7 @@ def judge(
     if is_warning_due(claim.created_at, now, warned=claim.warned):
         told = _told(claim, delivery, Action.DELAYED, outcome.status, claim.expires_at)
         return Verdict(_result(claim, delivery, "queued", outcome.reason, again, warned=True), told)
+    again = in_time_to_warn(again, claim.created_at, now, warned=claim.warned, random=random)
     return Verdict(_result(claim, delivery, "queued", outcome.reason, again))
 
 

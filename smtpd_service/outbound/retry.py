@@ -29,6 +29,17 @@ class RetryPlan:
         return min(planned, expires_at)
 
 
+def in_time_to_warn(
+    planned: datetime, created_at: datetime, now: datetime, *, warned: bool, random: Callable[[], float]
+) -> datetime:
+    """Return the planned attempt, or one soon after the warning falls due where the pause would put that off for hours:
+    only an attempt can tell whether there is anything to warn of."""
+    due = created_at + WARN_AFTER
+    if warned or not now < due < planned:
+        return planned
+    return due + (planned - due) * JITTER * random()
+
+
 def is_warning_due(created_at: datetime, now: datetime, *, warned: bool) -> bool:
     """Return whether the sender should hear now that the message is late; once is enough."""
     return not warned and now - created_at >= WARN_AFTER

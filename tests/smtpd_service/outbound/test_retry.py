@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailsuite.configuration import RETRY_SCHEDULE
-from smtpd_service.outbound.retry import RetryPlan, is_warning_due
+from smtpd_service.outbound.retry import RetryPlan, in_time_to_warn, is_warning_due
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 EXPIRY = START + timedelta(days=5)
@@ -44,3 +44,27 @@ def test_the_people_s_schedule_tries_some_twenty_times_in_five_days(drawn):
 )
 def test_one_warning_after_four_hours(hours, warned, due):
     assert is_warning_due(START, START + timedelta(hours=hours), warned=warned) is due
+
+
+@pytest.mark.parametrize(
+    "now, planned, warned, expected",
+    [
+        (3.8, 8, False, 4.4),
+        (3.8, 8, True, 8),
+        (3.8, 3.9, False, 3.9),
+        (4, 8, False, 8),
+        (0, 4, False, 4),
+    ],
+)
+def test_a_long_pause_does_not_put_the_warning_off(now, planned, warned, expected):
+    moments = [START + timedelta(hours=hours) for hours in (planned, now, expected)]
+    assert in_time_to_warn(moments[0], START, moments[1], warned=warned, random=lambda: 0.5) == moments[2]
+
+
+@pytest.mark.parametrize("drawn", [0.0, 0.5, 1.0])
+def test_the_people_s_schedule_warns_within_five_hours(drawn):
+    plan, now, attempts = RetryPlan(RETRY_SCHEDULE), START, 1
+    while not is_warning_due(START, now, warned=False):
+        planned = plan.next_attempt(attempts, now, EXPIRY, lambda: drawn)
+        now, attempts = in_time_to_warn(planned, START, now, warned=False, random=lambda: drawn), attempts + 1
+    assert timedelta(hours=4) <= now - START <= timedelta(hours=5)
