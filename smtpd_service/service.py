@@ -17,6 +17,7 @@ from smtpd_service.inbound.listener import close, listen, make_listeners
 from smtpd_service.inbound.reception import Surroundings
 from smtpd_service.inbound.spool import Spool
 
+# From other hosts, and as many again from users.
 MAX_CONNECTIONS = 1000
 MAX_CONNECTIONS_PER_ADDRESS = 50
 
@@ -31,23 +32,27 @@ def run(context: ServiceContext) -> None:
 async def _serve(context: ServiceContext) -> None:
     configuration = context.configuration
     store = StoreClient(configuration.store_socket)
-    admission = Admission(
-        total=max(1, MAX_CONNECTIONS // context.workers),
-        per_address=max(1, MAX_CONNECTIONS_PER_ADDRESS // context.workers),
-    )
+    mx_admission, submission_admission = _admission(context.workers), _admission(context.workers)
     ended = asyncio.Event()
     watch_for_end(context, asyncio.get_running_loop(), ended.set)
     listeners = make_listeners(
         _surroundings(configuration, store),
-        admission,
+        mx_admission=mx_admission,
+        submission_admission=submission_admission,
         size_limit=configuration.message_size,
         mx_tls=server_context(configuration.certificate, configuration.certificate_key, tickets=False),
         submission_tls=server_context(configuration.certificate, configuration.certificate_key),
     )
     servers = await listen(listeners, context.sockets)
     await ended.wait()
-    await close(servers, admission)
+    await close(servers, [mx_admission, submission_admission])
     await store.close()
+
+
+def _admission(workers: int) -> Admission:
+    return Admission(
+        total=max(1, MAX_CONNECTIONS // workers), per_address=max(1, MAX_CONNECTIONS_PER_ADDRESS // workers)
+    )
 
 
 def _surroundings(configuration: Configuration, store: StoreClient) -> Surroundings:

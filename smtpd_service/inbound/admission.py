@@ -13,8 +13,8 @@ class Connection(Protocol):
 
 
 class Admission:
-    """The connections of one process, whose share of the host's limits these are. Loopback is spared the cap per
-    address: probes, local programs and benches come from there."""
+    """The connections of one kind in one process, whose share of the host's limits these are. Loopback is spared the
+    cap per address: probes, local programs and benches come from there."""
 
     def __init__(self, *, total: int = 1000, per_address: int = 50) -> None:
         self._total, self._per_address = total, per_address

@@ -21,20 +21,24 @@ PAUSE_SECONDS = 0.2
 
 def make_listeners(
     surroundings: Surroundings,
-    admission: Admission,
     *,
+    mx_admission: Admission,
+    submission_admission: Admission,
     size_limit: int,
     mx_tls: ssl.SSLContext | None,
     submission_tls: ssl.SSLContext | None,
 ) -> dict[str, Listener]:
-    """Return the listeners by name: SMTP for other hosts, SUBMISSION and SUBMISSIONS for our users."""
+    """Return the listeners by name: SMTP for other hosts, SUBMISSION and SUBMISSIONS for our users. The two kinds are
+    counted apart, so that a crowd at one door does not shut the other."""
     hostname = surroundings.hostname
     mx = Terms(hostname, size_limit, starttls=mx_tls is not None)
     submission = Terms(hostname, size_limit, submission=True, starttls=submission_tls is not None)
     return {
-        "SMTP": Listener("SMTP", mx, surroundings, admission, mx_tls),
-        "SUBMISSION": Listener("SUBMISSION", submission, surroundings, admission, submission_tls),
-        "SUBMISSIONS": Listener("SUBMISSIONS", submission, surroundings, admission, submission_tls, implicit_tls=True),
+        "SMTP": Listener("SMTP", mx, surroundings, mx_admission, mx_tls),
+        "SUBMISSION": Listener("SUBMISSION", submission, surroundings, submission_admission, submission_tls),
+        "SUBMISSIONS": Listener(
+            "SUBMISSIONS", submission, surroundings, submission_admission, submission_tls, implicit_tls=True
+        ),
     }
 
 
@@ -119,11 +123,12 @@ class TlsDoor:
                 self._listener.admission.leave(receiver, address)
 
 
-async def close(doors: Sequence[Door], admission: Admission) -> None:
+async def close(doors: Sequence[Door], admissions: Sequence[Admission]) -> None:
     """Accept no more, and end what is open: at once where nothing is under way, else within seconds."""
     for door in doors:
         door.close()
-    admission.end_all()
+    for admission in admissions:
+        admission.end_all()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(ENDING_SECONDS):
-            await admission.emptied()
+            await asyncio.gather(*(admission.emptied() for admission in admissions))

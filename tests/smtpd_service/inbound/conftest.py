@@ -184,7 +184,8 @@ class Server:
         self.spool_folder.mkdir()
         self.directory, self.store = FakeDirectory(), FakeStore(self.spool_folder)
         self.spool = Spool(self.spool_folder)
-        self.admission = Admission(total=settings.pop("total", 50))
+        total = settings.pop("total", 50)
+        self.admission, self.submission_admission = Admission(total=total), Admission(total=total)
         secrets = (b"srs secret",)
         here = Surroundings(
             "mx.example.org",
@@ -197,7 +198,8 @@ class Server:
         )
         self._listeners = make_listeners(
             here,
-            self.admission,
+            mx_admission=self.admission,
+            submission_admission=self.submission_admission,
             size_limit=SIZE_LIMIT,
             mx_tls=server_context(certificate, key, tickets=False),
             submission_tls=server_context(certificate, key),
@@ -230,7 +232,7 @@ class Server:
         return talk
 
     def close(self) -> None:
-        self._call(close(self._servers, self.admission))
+        self._call(close(self._servers, [self.admission, self.submission_admission]))
 
     def stop(self) -> None:
         assert not self.loop_errors

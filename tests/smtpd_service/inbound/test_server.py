@@ -174,6 +174,14 @@ def test_limits_of_a_connection_and_of_the_process(make_server):
     assert second.ask("NOOP").startswith("250 ")
 
 
+def test_a_crowd_at_one_door_does_not_shut_the_other(make_server):
+    server = make_server(total=1)
+    server.connect()
+    assert server.connect(hello=None).reply().startswith("421 4.7.0 ")
+    server.log_in()
+    assert server.connect("SUBMISSION", hello=None).reply().startswith("421 4.7.0 ")
+
+
 @pytest.mark.parametrize("octets", SMUGGLED)
 def test_smuggling_is_refused_and_nothing_is_run(server, octets):
     talk = server.connect()
@@ -457,7 +465,7 @@ def test_a_client_that_reads_nothing_is_dropped(server, monkeypatch):
 def test_handshakes_are_counted_before_they_cost(make_server):
     server = make_server(total=2)
     first, second = (server.connect("SUBMISSIONS", hello=None, wrap=False) for _ in range(2))
-    assert server.connect(hello=None).reply().startswith("421 4.7.0 ")
+    assert server.connect("SUBMISSION", hello=None).reply().startswith("421 4.7.0 ")
     assert server.connect("SUBMISSIONS", hello=None, wrap=False).closed()
     first.close()
     second.send(b"no handshake\r\n")
