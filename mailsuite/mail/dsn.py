@@ -88,7 +88,9 @@ def _recipient_lines(recipient: DsnRecipient, *, smtputf8: bool) -> list[str]:
         lines.append(f"Remote-MTA: dns; {one_line(recipient.remote_host)}")
     if recipient.diagnostic:
         words = one_line(recipient.diagnostic)[:_MAX_DIAGNOSTIC]
-        lines.append(f"Diagnostic-Code: smtp; {words if smtputf8 else _ascii(words)}")
+        # What no mail host said is no SMTP reply (RFC 3464 §2.3.6).
+        kind = "smtp" if recipient.remote_host else "x-mailsuite"
+        lines.append(f"Diagnostic-Code: {kind}; {words if smtputf8 else _ascii(words)}")
     if recipient.last_attempt_at:
         lines.append(f"Last-Attempt-Date: {format_date(recipient.last_attempt_at)}")
     if recipient.will_retry_until and recipient.action is Action.DELAYED:

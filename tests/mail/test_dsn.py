@@ -73,6 +73,14 @@ def test_failure():
     assert REPORT.original in build_dsn(REPORT)
 
 
+def test_our_own_words_are_no_smtp_reply():
+    recipient = DsnRecipient("bob@example.net", Action.FAILED, "5.1.2", diagnostic="the domain does not exist")
+    _, _, status, _ = _read(replace(REPORT, recipients=(recipient,)))
+    fields = status.get_payload()[1]
+    assert fields["Diagnostic-Code"] == "x-mailsuite; the domain does not exist"
+    assert "Remote-MTA" not in fields
+
+
 def test_own_parser_finds_the_returned_message():
     octets = build_dsn(REPORT)
     part = parse_message(octets).parts.children[2]
