@@ -44,6 +44,12 @@ class Surroundings:
     disk_reserve_octets: int = 256 * 1024 * 1024
     messages_per_connection: int = 1000
 
+    def lacks_room(self, size_octets: int = 0) -> Refusal | None:
+        """Return STORAGE_FULL when the disk has no room for so many octets more."""
+        return decisions.disk(
+            self.spool.free_octets(), size_octets=size_octets, reserve_octets=self.disk_reserve_octets
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -70,11 +76,7 @@ class Reception:
         self._mail, self._recipients = mail, []
         if self._messages >= self._here.messages_per_connection:
             return self.refuse(decisions.TOO_MANY_MESSAGES)
-        refusal = decisions.disk(
-            self._here.spool.free_octets(),
-            size_octets=mail.size_octets,
-            reserve_octets=self._here.disk_reserve_octets,
-        ) or await self._refuse_sender(mail)
+        refusal = self._here.lacks_room(mail.size_octets) or await self._refuse_sender(mail)
         return self.refuse(refusal) if refusal else replies.SENDER_OK
 
     async def rcpt(self, rcpt: Rcpt) -> Reply:
@@ -114,6 +116,11 @@ class Reception:
             logger.error("%s: the store did not take the message: %s", reference(story_id), error)
             file.discard()
             return self.refuse(decisions.STORE_UNAVAILABLE)
+        except OSError as error:
+            if handed_over:
+                raise
+            logger.error("%s: can't be spooled: %s", reference(story_id), error)
+            return self.refuse(decisions.STORAGE_FULL)
         except StoreUnavailable as error:
             # It may have taken the file before it went away, so the file stays; what nobody wants is swept.
             logger.error("%s: %s", reference(story_id), error)

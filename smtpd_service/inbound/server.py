@@ -292,6 +292,9 @@ class Receiver(SMTP):
                 raise ConnectionAbortedError("end of stream inside DATA")
 
     async def _spool(self, file: SpoolFile, octets: bytes) -> Refusal | None:
+        # Asked again all along: many large messages may come at once, and sizes are what clients make them.
+        if refusal := self._listener.surroundings.lacks_room():
+            return refusal
         try:
             await file.write(octets)
         except OSError as error:

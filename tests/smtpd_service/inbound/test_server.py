@@ -1,6 +1,7 @@
 """Real sockets, a real event loop, a store that only remembers."""
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -19,6 +20,7 @@ from mailsuite.store.handlers import StoreBug, StoreUnavailable
 from mailsuite.store.operations import Refused
 from smtpd_service.inbound import dialog as dialog_module
 from smtpd_service.inbound import server as server_module
+from smtpd_service.inbound import spool as spool_module
 
 
 def spooled(server):
@@ -158,6 +160,36 @@ def test_full_mailbox(server):
 def test_disk_nearly_full(make_server):
     talk = make_server(disk_reserve_octets=1 << 60).connect()
     assert talk.ask("MAIL FROM:<x@other.example>").startswith("452 4.3.1 ")
+
+
+def test_disk_that_fills_amid_a_message(make_server, monkeypatch):
+    server = make_server(disk_reserve_octets=1000)
+    talk = server.connect()
+    talk.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+    assert [talk.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    monkeypatch.setattr(server.spool, "free_octets", lambda: 999)
+    assert talk.ask(b"Subject: x\r\n\r\n.\r\n").startswith("452 4.3.1 ")
+    assert spooled(server) == []
+    monkeypatch.setattr(server.spool, "free_octets", lambda: 1001)
+    assert talk.mail(b"\r\n", "ann@example.org").startswith("250 ")
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_disk_that_is_full_at_the_end_of_a_message(server, monkeypatch, caplog, size):
+    def full(descriptor, octets):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    talk = server.connect()
+    talk.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+    assert [talk.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    monkeypatch.setattr(spool_module.os, "write", full)
+    talk.send(b"Subject: x\r\n\r\n" + b"x" * size + b"\r\n.\r\n")
+    reply = talk.reply()
+    monkeypatch.undo()
+    assert reply.startswith("452 4.3.1 ")
+    assert "Traceback" not in caplog.text
+    assert spooled(server) == []
+    assert server.store.reasons == ["storage-full"]
 
 
 def test_limits_of_a_connection_and_of_the_process(make_server):
