@@ -44,6 +44,9 @@ class StoryAdmin(ScopedAdmin):
         story = self.find(request, object_id) if object_id else None
         if story is not None:
             request.story = story  # type: ignore[attr-defined]
+            request.story_client = (  # type: ignore[attr-defined]
+                story.client_address if services.knows_client(story, scope_of(request)) else ""
+            )
             request.story_origin = services.origin(story)  # type: ignore[attr-defined]
             request.story_lines = services.tell(story, scope_of(request))  # type: ignore[attr-defined]
             request.story_header = services.header(story)  # type: ignore[attr-defined]

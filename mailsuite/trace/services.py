@@ -81,7 +81,7 @@ def visible(stories: QuerySet[Story], scope: Scope) -> QuerySet[Story]:
 
 def tell(story: Story, scope: Scope = None) -> list[Line]:
     """The whole way of the message as lines in order of time."""
-    lines = [_beginning(story)]
+    lines = [_beginning(story, is_whole=knows_client(story, scope))]
     for event in _events(story, scope):
         tone = TONES.get(event.kind, PLAIN)
         title = f"{event.kind} {event.address}".strip()
@@ -89,6 +89,11 @@ def tell(story: Story, scope: Scope = None) -> list[Line]:
         lines.append(Line(event.at, event.kind, title, event.text, detail, tone))
     lines += [_attempt(attempt) for attempt in _attempts(story, scope)]
     return sorted(lines, key=lambda line: line.at)
+
+
+def knows_client(story: Story, scope: Scope) -> bool:
+    """Whether the asker may hear from where and how it came: of our users' own machines only their side may."""
+    return scope is None or story.kind != Story.Kind.SUBMISSION or story.sender_domain_id in scope
 
 
 def origin(story: Story) -> str:
@@ -140,14 +145,14 @@ def _attempts(story: Story, scope: Scope) -> QuerySet[DeliveryAttempt]:
     return attempts.select_related("recipient").order_by("started_at")
 
 
-def _beginning(story: Story) -> Line:
+def _beginning(story: Story, *, is_whole: bool) -> Line:
     # Clients without a name greet with their address.
     name = "" if story.client_address in story.client_name else f"{story.client_name} "
-    where = story.client_address and f" from {name}[{story.client_address}]"
+    where = f" from {name}[{story.client_address}]" if is_whole and story.client_address else ""
     verb = {"accepted": "Accepted", "refused": "Refused", "deferred": "Deferred"}.get(story.outcome, story.outcome)
     if story.kind == Story.Kind.NOTIFICATION:
         verb = "Made here"
-    detail = "\n".join(f"{label}: {text}" for label, text in facts(story))
+    detail = "\n".join(f"{label}: {text}" for label, text in (facts(story) if is_whole else ()))
     return Line(
         story.at, story.outcome, f"{verb}{where}", story.reason, detail, OUTCOME_TONES.get(story.outcome, PLAIN)
     )
@@ -192,12 +197,17 @@ def _condition(word: str, scope: Scope) -> Q:
     if domain := _domain(word.removeprefix("@")):
         events = Event.objects.filter(domain=domain).values("story_id")
         return Q(sender_domain=domain) | Q(pk__in=_own(events, scope))
-    condition = Q(subject__icontains=word) | Q(reverse_path__icontains=word) | Q(client_address__startswith=word)
+    condition = Q(subject__icontains=word) | Q(reverse_path__icontains=word) | _client_condition(word, scope)
     if name := _domain_name(word.removeprefix("@")):
         lately = Event.objects.filter(pk__gte=_first_id(datetime.now(UTC) - LOOK_BACK))
         events = lately.filter(address_key__endswith=f"@{name}").values("story_id")
         condition |= Q(pk__in=_own(events, scope))
     return condition
+
+
+def _client_condition(word: str, scope: Scope) -> Q:
+    known = Q() if scope is None else ~Q(kind=Story.Kind.SUBMISSION) | Q(sender_domain__in=scope)
+    return Q(client_address__startswith=word) & known
 
 
 def _address_condition(word: str, scope: Scope) -> Q:

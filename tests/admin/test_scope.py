@@ -295,6 +295,15 @@ def test_a_story_is_told_to_each_side_by_its_own_part(as_domain_administrator, e
     assert "filed ann@mine.example" in page and FOREIGN not in page
 
 
+def test_from_where_others_users_send_is_not_told(as_domain_administrator, everything, domains):
+    Story.objects.filter(pk=everything.pk).update(
+        kind="submission", client_address="192.0.2.77", client_name="laptop", sender_domain=domains[FOREIGN]
+    )
+    for url in (reverse("admin:index"), *model_urls(Story, rows=[everything])):
+        response = as_domain_administrator.get(url)
+        assert b"192.0.2.77" not in response.content and b"laptop" not in response.content, url
+
+
 def test_somebody_without_domains_and_a_mailbox_owner_get_nothing(client, domains):
     idle = User.objects.create_user("idle@localhost", PASSWORD, is_staff=True)
     for user, status in ((idle, 403), (User.objects.get(email="ann@mine.example"), 302)):

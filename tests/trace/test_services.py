@@ -174,6 +174,19 @@ def test_each_side_hears_its_own_part(relayed, domains):
     assert services.find("", {-1}) == []
 
 
+def test_only_the_senders_side_hears_from_where_a_submission_came(relayed, domains):
+    Story.objects.filter(pk=relayed.pk).update(client_address="192.0.2.7", client_name="laptop")
+    relayed.refresh_from_db()
+    sender, recipient = ({domains[name].pk} for name in ("example.org", "example.net"))
+    for scope in (None, sender):
+        first = services.tell(relayed, scope)[0]
+        assert first.title == "Accepted from laptop [192.0.2.7]" and "ann@example.org" in first.detail
+        assert services.find("192.0.2.7", scope) == [relayed]
+    first = services.tell(relayed, recipient)[0]
+    assert (first.title, first.detail) == ("Accepted", "")
+    assert services.find("192.0.2.7", recipient) == []
+
+
 def test_the_command_tells_the_newest_and_lists_the_others(several):
     out = io.StringIO()
     call_command("trace", "invoice", stdout=out)
