@@ -172,7 +172,7 @@ class QueuedMessageAdmin(ScopedAdmin):
     @admin.display(description="State")
     def state_badge(self, message: QueuedMessage) -> SafeString:
         if message.settled_at:
-            return badge("settled", "good")
+            return badge("settled", "plain")
         if message.held_at:
             return badge("held", "waiting")
         return badge("waiting", "plain")

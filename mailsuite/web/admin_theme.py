@@ -31,6 +31,9 @@ UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Mailsuite",
     "SITE_HEADER": "Mailsuite",
     "SITE_SYMBOL": "mail",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("mailsuite/icon.svg")},
+    ],
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,

@@ -1,11 +1,13 @@
 """What a superuser does in the admin, through its forms."""
 
+import re
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from mailsuite.directory import lookup, services
-from mailsuite.directory.models import Alias, Credential, Domain, LoginThrottle, Mailbox, SendAs, User
+from mailsuite.directory.models import Alias, Credential, Domain, Login, LoginThrottle, Mailbox, SendAs, User
 from mailsuite.directory.resolution import Kind
 from mailsuite.directory.throttle import NETWORK
 from mailsuite.queue.models import Route
@@ -86,6 +88,14 @@ def test_a_mailbox_is_added_changed_suspended_and_removed(as_superuser, domains)
 def test_a_refused_mailbox_is_a_mistake_in_the_form(as_superuser, domains, data, says):
     assert says in text(post(as_superuser, "directory_mailbox_add", data))
     assert Mailbox.objects.count() == 4
+
+
+def test_a_mailbox_shows_its_last_login_in_plain_writing(as_superuser, domains):
+    ann = Mailbox.objects.get(address="ann@mine.example")
+    at = timezone.now().replace(2026, 11, 24, 0, 19, 7, 38075)
+    Login.objects.create(user=ann.user, address_key=ann.address_key, at=at, protocol="imap", succeeded=True)
+    page = text(as_superuser.get(reverse("admin:directory_mailbox_change", args=[ann.pk])))
+    assert "2026-11-24 00:19<" in re.sub(r"\s+<", "<", page) and "38075" not in page
 
 
 def test_nothing_is_changed_by_following_a_link(as_superuser, domains):

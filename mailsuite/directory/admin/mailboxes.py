@@ -3,6 +3,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
+from django.utils.formats import localize
 from django.utils.safestring import SafeString
 
 from mailsuite.directory import services
@@ -155,7 +156,7 @@ class MailboxAdmin(ScopedAdmin):
 
     @admin.display(description="Last login", ordering="login_at")
     def last_login(self, mailbox: Any) -> Any:
-        return mailbox.login_at or "never"
+        return localize(mailbox.login_at) if mailbox.login_at else "never"
 
     @admin.display(description="Account")
     def owner(self, mailbox: Any) -> str:
