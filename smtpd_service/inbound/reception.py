@@ -102,7 +102,7 @@ class Reception:
         handed_over = False
         try:
             story_id, at = new_id(), datetime.now(UTC)
-            prepared = flaw or await self._prepare(file, story_id, at)
+            prepared = flaw or await self._refuse_size(file.size_octets) or await self._prepare(file, story_id, at)
             if isinstance(prepared, Refusal):
                 return self.refuse(prepared)
             reply = replies.OK.with_text(f"queued as {reference(story_id)}")
@@ -179,6 +179,17 @@ class Reception:
             return refusal
         values = fields.get(b"delivered-to")
         return Prepared(_keys(values) if values else frozenset())
+
+    async def _refuse_size(self, size_octets: int) -> Refusal | None:
+        """MAILBOX_FULL when the message is larger than its sender said, and nobody has room for it."""
+        assert self._mail is not None
+        if size_octets <= self._mail.size_octets:
+            return None
+        for recipient in self._recipients:
+            used = await self._used(recipient.resolution)
+            if not decisions.quota(recipient.resolution, used, size_octets):
+                return None
+        return decisions.MAILBOX_FULL
 
     async def _resolve(self, path: Path) -> Resolution:
         """Where mail for the path goes; one of our rewritten senders leads back to whoever wrote."""

@@ -157,6 +157,16 @@ def test_full_mailbox(server):
     assert server.store.told[-1].story.outcome == "deferred"
 
 
+def test_a_message_larger_than_its_sender_said_finds_the_mailbox_full(server):
+    talk = server.connect()
+    assert talk.mail(b"Subject: more than 20 octets\r\n\r\n", "full@example.org").startswith("452 4.2.2 ")
+    assert spooled(server) == []
+    assert talk.mail(b"Subject: hi\r\n\r\n", "full@example.org").startswith("250 ")
+    # One of several is like an alias to several: who has room gets it, and the sender can't be told of one alone.
+    content = b"Subject: more than 20 octets\r\n\r\n"
+    assert talk.mail(content, "full@example.org", "ann@example.org").startswith("250 ")
+
+
 def test_disk_nearly_full(make_server):
     talk = make_server(disk_reserve_octets=1 << 60).connect()
     assert talk.ask("MAIL FROM:<x@other.example>").startswith("452 4.3.1 ")
