@@ -39,19 +39,24 @@ def prepare_mailbox(mailbox: Mailbox) -> None:
 
 
 def create_folder(batch: Batch, op: CreateFolder) -> int:
-    """A name that only held others becomes a folder that can be selected."""
+    """A name that only held others becomes a folder that can be selected. One of the first folders that was deleted and
+    is made again has its special use again, so that clients find it and make no other."""
     name = _checked(op.name)
     existing = batch.named(op.mailbox_id, name)
     if existing and existing.is_selectable:
         raise Refused("exists", "there is a folder of that name already")
+    taken = {row.role for row in batch.in_mailbox(op.mailbox_id)}
+    if op.role and op.role in taken:
+        raise Refused("cannot", "another folder has that special use already")
+    usual = str(FIRST_FOLDERS.get(name, ""))
+    role = op.role or ("" if usual in taken else usual)
     _make_parents(batch, op.mailbox_id, name)
     if existing:
         existing.is_selectable, existing.uid_validity = True, _draw_uid_validity(batch, op.mailbox_id)
-        Folder.objects.filter(pk=existing.id).update(is_selectable=True, uid_validity=existing.uid_validity)
+        existing.role = role
+        Folder.objects.filter(pk=existing.id).update(is_selectable=True, uid_validity=existing.uid_validity, role=role)
         return existing.id
-    if op.role and any(row.role == op.role for row in batch.in_mailbox(op.mailbox_id)):
-        raise Refused("cannot", "another folder has that special use already")
-    return _insert(batch, op.mailbox_id, name, role=op.role).id
+    return _insert(batch, op.mailbox_id, name, role=role).id
 
 
 def delete_folder(batch: Batch, op: DeleteFolder) -> None:

@@ -61,6 +61,20 @@ def test_a_folder_made_again_has_a_higher_uid_validity(mailbox):
     assert Folder.objects.get(name="a").uid_validity > before
 
 
+def test_a_first_folder_made_again_has_its_special_use_again(mailbox):
+    execute(DeleteFolder(mailbox.pk, "Sent"))
+    execute(CreateFolder(mailbox.pk, "Sent"))
+    assert mailbox.folders.get(name="Sent").role == "sent"
+    execute(CreateFolder(mailbox.pk, "Trash/Old"))
+    execute(DeleteFolder(mailbox.pk, "Trash"))
+    assert mailbox.folders.get(name="Trash").role == ""
+    execute(CreateFolder(mailbox.pk, "Trash"))
+    assert mailbox.folders.get(name="Trash").role == "trash"
+    execute(RenameFolder(mailbox.pk, "Junk", "Spam"))
+    execute(CreateFolder(mailbox.pk, "Junk"))
+    assert [mailbox.folders.get(name=name).role for name in ("Junk", "Spam")] == ["", "junk"]
+
+
 def test_deleting_a_folder_with_children_keeps_its_name(mailbox, spooled):
     execute(CreateFolder(mailbox.pk, "a/b"))
     parent = Folder.objects.get(name="a")
