@@ -3,6 +3,7 @@
 All of it happens in a child of the supervisor that ends: the parent itself must never hold a database connection.
 """
 
+import os
 import secrets
 import shutil
 import tomllib
@@ -20,6 +21,9 @@ from django.db.migrations.executor import MigrationExecutor
 from mailsuite.configuration import Configuration
 from mailsuite.supervisor.backup import copy_database
 from mailsuite.supervisor.certificate import ensure_certificate
+
+# unix(7) allows a socket's path 107 octets; the longest in the data folder is /run/.store.sock.PID.
+DATA_PATH_OCTETS = 107 - len("/run/.store.sock.4194304")
 
 
 class PrepareError(Exception):
@@ -52,6 +56,11 @@ def prepare(configuration: Configuration, *, copy_first: bool) -> Prepared:
 
 def make_folders(configuration: Configuration) -> None:
     """Makes the data folder and those in it, for this user alone. Raises PrepareError."""
+    if (excess := len(os.fsencode(configuration.data)) - DATA_PATH_OCTETS) > 0:
+        raise PrepareError(
+            f"The path {configuration.data} is {excess} octets too long for the sockets in it. "
+            "Set MAILSUITE_DATA to a folder with a shorter one."
+        )
     folders = [configuration.data, configuration.blobs, configuration.spool, configuration.store_socket.parent]
     for folder in folders:
         try:

@@ -183,6 +183,13 @@ def test_wrong_settings_are_told_in_plain_words(tmp_path, variable, value, said)
     assert "S3cret" not in done.stderr
 
 
+def test_a_data_folder_too_deep_for_sockets_is_told_in_plain_words(tmp_path):
+    done = run_up(tmp_path / ("deep" * 25))
+    assert done.returncode == 1
+    assert "octets too long" in done.stderr and "MAILSUITE_DATA" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.sqlite_only
 def test_a_file_that_is_no_database_is_told_in_plain_words(tmp_path):
     (tmp_path / "notes").write_text("Milk, bread, and something to read. " * 100)
