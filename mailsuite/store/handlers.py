@@ -168,12 +168,13 @@ def _commit(jobs: Sequence[Job], *, uncertain: bool = False) -> Batch | None:
     When the connection broke it is `uncertain` whether the commit happened. Deliveries find out by their story and run
     again if it did not; what can't find out is told that the store was away.
     """
+    session = connection.connection
     try:
         if uncertain and _was_committed(jobs[0]):
             return None
         return _transact(jobs)
     except Exception as error:
-        broke = _connection_broke()
+        broke = _connection_broke(session)
         again = [job for job in jobs if not broke or isinstance(job.operation, ops.Deliver)]
         if uncertain or (len(jobs) == 1 and not broke):
             again = []
@@ -184,10 +185,12 @@ def _commit(jobs: Sequence[Job], *, uncertain: bool = False) -> Batch | None:
         return _merged([batch for batch in (_commit([job], uncertain=broke) for job in again) if batch])
 
 
-def _connection_broke() -> bool:
-    """Whether the connection is gone; it is then made anew when next needed."""
-    if connection.connection is not None and connection.is_usable():
-        return False
+def _connection_broke(session: Any) -> bool:
+    """Whether the session that the batch began on is gone; Django may have made another on its way out of the
+    transaction. It is then made anew when next needed."""
+    if connection.connection is not None and connection.connection is (session or connection.connection):
+        if connection.is_usable():
+            return False
     connection.close()
     return True
 

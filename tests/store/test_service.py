@@ -255,8 +255,10 @@ def test_a_database_connection_that_breaks_is_made_anew(service, make_mailbox, s
         await asyncio.to_thread(end_other_connections)
         await asyncio.gather(*(client.run(delivery(mailbox, spooled)) for _ in range(5)))
 
-    run(service, work)
-    connection.close()
+    try:
+        run(service, work)
+    finally:
+        connection.close()
     assert Message.objects.count() == 6
     for blob in Content.objects.values_list("blob", flat=True):
         assert mail_storage().exists(blob)

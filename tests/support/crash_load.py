@@ -31,6 +31,10 @@ class Cut(Exception):
     """The suite can't answer just now, and says so."""
 
 
+class ServerBug(Exception):
+    """What a suite whose disk is gone may say, and no other."""
+
+
 def is_cut(error: Exception) -> bool:
     """Whether it is what a killed suite shows: a closed connection, a temporary refusal. All else is a bug of ours."""
     match error:
@@ -47,6 +51,8 @@ def done(answer: tuple[str, list[bytes]]) -> None:
     """Fails unless the command was done; a store that is away is no failure."""
     if answer[0] == "NO" and b"UNAVAILABLE" in answer[1][0]:
         raise Cut
+    if answer[0] == "NO" and b"SERVERBUG" in answer[1][0]:
+        raise ServerBug(answer)
     assert answer[0] == "OK", answer
 
 
@@ -249,7 +255,11 @@ def refused_port() -> int:
 
 
 def work_until(
-    clients: list[Client], chance: random.Random, kill: Callable[[], None], then: Callable[[], None] = lambda: None
+    clients: list[Client],
+    chance: random.Random,
+    kill: Callable[[], None],
+    then: Callable[[], None] = lambda: None,
+    tolerate: tuple[type[Exception], ...] = (),
 ) -> list[Client]:
     """Lets all work, kills, waits until they have noticed; returns them ready for another round."""
     for client in clients:
@@ -261,6 +271,6 @@ def work_until(
         client.stop_soon()
         client.join(60)
         assert not client.is_alive(), f"{client.address} hangs"
-        if client.failure:
+        if client.failure and not isinstance(client.failure, tolerate):
             raise client.failure
     return [client.restarted() for client in clients]
