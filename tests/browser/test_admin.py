@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.wait import WebDriverWait
+from web_page import wait_until_left
 
 pytestmark = [pytest.mark.browser, pytest.mark.interop]
 
@@ -48,12 +48,12 @@ class Person:
         button = self.browser.find_element(By.XPATH, f"//button[contains(normalize-space(), {label!r})]")
         self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
         button.click()
-        WebDriverWait(self.browser, 30).until(expected_conditions.staleness_of(button))
+        wait_until_left(self.browser, button)
 
     def follow(self, words):
         link = self.browser.find_element(By.PARTIAL_LINK_TEXT, words)
         link.click()
-        WebDriverWait(self.browser, 30).until(expected_conditions.staleness_of(link))
+        wait_until_left(self.browser, link)
 
     def sees(self, words):
         return words in self.browser.find_element(By.TAG_NAME, "body").text

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support import expected_conditions
-from selenium.webdriver.support.wait import WebDriverWait
+from web_page import wait_until_left
 
 pytestmark = [pytest.mark.browser, pytest.mark.interop]
 
@@ -46,7 +45,7 @@ class Person:
     def press(self, label):
         button = self.browser.find_element(By.XPATH, f"//main//button[normalize-space()={label!r}]")
         button.click()
-        WebDriverWait(self.browser, 30).until(expected_conditions.staleness_of(button))
+        wait_until_left(self.browser, button)
 
     def sees(self, words):
         return words in self.browser.find_element(By.TAG_NAME, "body").text
