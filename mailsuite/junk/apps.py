@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class JunkConfig(AppConfig):
+    name = "mailsuite.junk"
+    label = "junk"
+    verbose_name = "Junk filter"
