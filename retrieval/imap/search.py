@@ -14,7 +14,6 @@ from mailsuite.mail.header import collect_fields, unfold
 from retrieval.imap.commands import Search
 from retrieval.imap.context import Context, Output
 from retrieval.imap.fetch_items import Section
-from retrieval.imap.message_commands import chosen
 from retrieval.imap.search_keys import (
     All,
     Among,
@@ -72,7 +71,7 @@ async def _matching(context: Context, key: SearchKey, among: Positions) -> Posit
 def _in_view(view: FolderView, key: Among | HasFlag | HasKeyword, among: Positions) -> Positions:
     match key:
         case Among(messages, by_uid):
-            spans = chosen(view, messages, by_uid=by_uid)
+            spans = messages.of_uids(view.uids) if by_uid else messages.among_numbers(len(view.uids))
             return {position for span in spans for position in span if position in among}
         case HasFlag(bit):
             looks = {index for index, look in enumerate(view.table) if look.bits & bit}

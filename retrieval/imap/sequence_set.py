@@ -34,6 +34,15 @@ class SequenceSet:
             spans.append((low - 1, high))
         return _merged(spans)
 
+    def among_numbers(self, count: int) -> list[range]:
+        """Return as `of_numbers` does, with the numbers that no message has passed over: what a search for them means,
+        and clients ask for the first hundred whether there are so many or not."""
+        spans = []
+        for first, last in self.ranges:
+            low, high = sorted((first or count, last or count))
+            spans.append((max(low, 1) - 1, min(high, count)))
+        return _merged(spans)
+
     def of_uids(self, uids: "array[int]") -> list[range]:
         """Return the positions of these uids, given all uids ascending; uids that no message has are passed over."""
         largest = uids[-1] if uids else 0
