@@ -1,0 +1,79 @@
+"""What a verdict is made of, as plain values. Whoever is absent (no filter yet, no scanner) is None."""
+
+from dataclasses import dataclass
+
+from mailsuite.authcheck.report import AuthReport
+
+
+@dataclass(frozen=True, slots=True)
+class RuleHit:
+    """An administrator's or owner's rule that fits the sender. `action` is allow, junk or block; `scope` site, domain
+    or mailbox; `text` the rule as it was written."""
+
+    action: str
+    scope: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListHit:
+    """A DNS list that names the client or its domain: `weight` is positive for a block list, negative for one that
+    vouches."""
+
+    name: str
+    weight: float
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StandingFact:
+    """What a mailbox's history says of the sender: `label` is wanted, unwanted or unknown, `rung` what it was known
+    by."""
+
+    label: str
+    rung: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpinionFact:
+    """The content filter's: `probability` of junk from 0 to 1, None while it has seen too little; `clues` are words
+    with their weights, positive for junk."""
+
+    probability: float | None
+    clues: tuple[tuple[str, float], ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFact:
+    """What a scanner outside says: `action` is accept, junk, reject or defer."""
+
+    action: str
+    score: float = 0.0
+    reason: str = ""
+    symbols: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """What is true of the message whoever gets it. `report` is None for mail of our own users. `sender_has_null_mx`:
+    the reverse-path's domain takes no mail (RFC 7505); `is_list_known`: it comes through a mailing list that the site
+    knows; `troubles` are lines of what could not be asked."""
+
+    report: AuthReport | None = None
+    sender_has_null_mx: bool = False
+    is_list_known: bool = False
+    lists: tuple[ListHit, ...] = ()
+    signs: tuple[str, ...] = ()
+    scan: ScanFact | None = None
+    troubles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxFacts:
+    """What one mailbox adds: its rule, which outranks its domain's and the site's, and what its history says."""
+
+    rule: RuleHit | None = None
+    standing: StandingFact | None = None
+    opinion: OpinionFact | None = None
