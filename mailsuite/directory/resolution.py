@@ -3,7 +3,8 @@
 An address is looked for in this order: as it is written (mailbox or alias), without its detail (`ann+lists` as `ann`),
 by pattern (the one with the most literal characters first), by the domain's catch-all. `postmaster` of a hosted domain,
 or without any domain, is never unknown while there is a mailbox (RFC 5321 §4.5.1). Aliases lead to aliases up to
-MAX_DEPTH; what leads nowhere, or back to itself, is left out and said so in the chain.
+MAX_DEPTH; what leads nowhere, or back to itself, is left out and said so in the chain. Reports have addresses of their
+own in every hosted domain, which the report reader reads beside whoever has a mailbox or alias of that name.
 """
 
 import re
@@ -17,6 +18,8 @@ from mailsuite.mail.address import Address, AddressError, parse_address, split_s
 MAX_DEPTH = 10
 MAX_TARGETS = 1000
 ROLES = ("postmaster", "abuse")
+# Local-parts of the report reader, and what they are for. No pattern or catch-all gets their mail.
+REPORT_READER = {"dmarc-reports": "dmarc", "tls-reports": "tls"}
 
 
 class Kind(Enum):
@@ -92,6 +95,15 @@ class LocalTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportTarget:
+    """The report reader of a hosted domain gets a copy; `kind` is dmarc or tls."""
+
+    kind: str
+    domain_id: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Expansion:
     """One step of the way, for the trace: `address` led to `targets` because of `by` (alias, catch-all, …)."""
 
@@ -110,12 +122,14 @@ class Resolution:
     chain: tuple[Expansion, ...] = ()
     domain_id: int | None = None
     reason: str = ""
+    reports: tuple[ReportTarget, ...] = ()
 
 
 @dataclass(slots=True)
 class _Expanding:
     local: dict[int, LocalTarget] = field(default_factory=dict)
     remote: dict[str, str] = field(default_factory=dict)
+    reports: dict[tuple[str, int], ReportTarget] = field(default_factory=dict)
     chain: list[Expansion] = field(default_factory=list)
     looped: bool = False
 
@@ -138,11 +152,12 @@ def resolve(address: Address, source: Source) -> Resolution:
         return Resolution(Kind.DISABLED, domain_id=domain.domain_id, reason="domain-disabled")
     out = _Expanding()
     _expand(address, domain, source, out, path=(), detail=None)
-    if not (out.local or out.remote):
+    if not (out.local or out.remote or out.reports):
         reason = "alias-loop" if out.looped else "alias-empty" if out.chain else "unknown-user"
         return Resolution(Kind.UNKNOWN, chain=tuple(out.chain), domain_id=domain.domain_id, reason=reason)
     local, remote = tuple(out.local.values()), tuple(out.remote.values())
-    return Resolution(Kind.RESOLVED, local, remote, tuple(out.chain), domain.domain_id)
+    reports = tuple(out.reports.values())
+    return Resolution(Kind.RESOLVED, local, remote, tuple(out.chain), domain.domain_id, reports=reports)
 
 
 def receiver(address: Address, domain: DomainEntry, source: Source) -> tuple[Entry | None, str | None]:
@@ -156,6 +171,8 @@ def receiver(address: Address, domain: DomainEntry, source: Source) -> tuple[Ent
         return entry, None
     if entry := found.get(without.key):
         return entry, detail
+    if _report_kind(address):
+        return None, None
     for one in (whole, without) if detail is not None else (whole,):
         for pattern in domain.patterns:
             if pattern_matches(pattern, one.key):
@@ -182,9 +199,12 @@ def _expand(
 ) -> None:
     entry, own_detail = receiver(address, domain, source)
     detail = detail if own_detail is None else own_detail
+    kind = _report_kind(address)
+    if kind:
+        out.reports.setdefault((kind, domain.domain_id), ReportTarget(kind, domain.domain_id, str(address)))
     match entry:
         case None:
-            if path:
+            if path and not kind:
                 out.note(str(address), "unknown")
         case MailboxEntry():
             out.local.setdefault(entry.mailbox_id, _target(entry, detail))
@@ -220,6 +240,12 @@ def _expand_target(text: str, source: Source, out: _Expanding, *, path: tuple[st
         # An administrator's account is often named for the host itself, where nobody has a mailbox.
         out.note(text, "postmaster", found.address)
         out.local.setdefault(found.mailbox_id, _target(found, None))
+
+
+def _report_kind(address: Address) -> str:
+    """What the report reader reads the address for, "" when it doesn't."""
+    base, _ = split_subaddress(address.local_part)
+    return REPORT_READER.get(base.lower(), "")
 
 
 def _is_own_role(address: Address, source: Source) -> bool:

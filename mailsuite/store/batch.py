@@ -13,6 +13,7 @@ from typing import Any, cast
 from django.db import connection
 
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
+from mailsuite.reports.models import IncomingReport
 from mailsuite.store import flags
 from mailsuite.store.models import Content, Message, Tombstone
 from mailsuite.store.operations import Refused
@@ -47,7 +48,11 @@ QUEUED_RECIPIENT = Insert(
     *("id", "message", "forward_path", "destination", "state", "next_attempt_at", "claim_token", "attempt_count"),
     *("last_reply", "last_host", "dsn_notify", "dsn_orcpt"),
 )
-INSERTS = (CONTENT, STORY, EVENT, MESSAGE, TOMBSTONE, QUEUED_MESSAGE, QUEUED_RECIPIENT)
+REPORT = Insert(
+    IncomingReport,
+    *("id", "domain", "address", "kind", "content", "story_id", "received_at", "state", "is_verified", "reason"),
+)
+INSERTS = (CONTENT, STORY, EVENT, MESSAGE, TOMBSTONE, QUEUED_MESSAGE, QUEUED_RECIPIENT, REPORT)
 
 USAGE_COLUMNS = "mailbox_id, used_octets, message_count, next_uid_validity"
 FOLDER_COLUMNS = (

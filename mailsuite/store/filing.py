@@ -15,6 +15,7 @@ from mailsuite.store.operations import (
     LocalDelivery,
     Outgoing,
     Refused,
+    ReportDelivery,
     StoryFacts,
 )
 from mailsuite.store.reading import Reading
@@ -37,6 +38,7 @@ def deliver(batch: Batch, op: Deliver) -> None:
         events.append(_filed_event(local, folder))
     for outgoing in op.outgoing:
         events.extend(_enqueue(batch, outgoing, content_id, filed.reading, op.story))
+    events.extend(_insert_report(batch, report, content_id, op.story) for report in op.reports)
     insert_story(batch, op.story, events, filed.reading)
 
 
@@ -109,6 +111,17 @@ def _insert_message(
 
 def _filed_event(local: LocalDelivery, folder: FolderRow) -> EventFacts:
     return EventFacts("filed", local.address, local.reason, f"into {folder.name}", local.domain_id, local.mailbox_id)
+
+
+def _insert_report(batch: Batch, report: ReportDelivery, content_id: int, story: StoryFacts) -> EventFacts:
+    batch.insert(
+        tables.REPORT,
+        (
+            *(new_id(), report.domain_id, report.address, report.kind, content_id, story.story_id, batch.now_value),
+            *("waiting", False, ""),
+        ),
+    )
+    return EventFacts("filed", report.address, "", "for the report reader", report.domain_id)
 
 
 def _enqueue(

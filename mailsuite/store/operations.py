@@ -108,8 +108,17 @@ class Outgoing(Struct, frozen=True):
     hold_reason: str = ""
 
 
+class ReportDelivery(Struct, frozen=True):
+    """A message for the report reader; `kind` is dmarc or tls, `domain_id` the domain whose address it came to."""
+
+    kind: str
+    domain_id: int
+    address: str
+
+
 class Deliver(Operation[None], frozen=True, tag=True):
-    """Files one received message: content once, a row for each mailbox, queue rows, story. Answer: nothing.
+    """Files one received message: content once, a row for each mailbox, queue rows, reports to read, story. Answer:
+    nothing.
 
     `spool` is the name of a complete file in the spool folder; it is gone from there when the answer comes.
     """
@@ -119,6 +128,7 @@ class Deliver(Operation[None], frozen=True, tag=True):
     story: StoryFacts
     local: list[LocalDelivery] = []
     outgoing: list[Outgoing] = []
+    reports: list[ReportDelivery] = []
 
 
 class AppendItem(Struct, frozen=True):

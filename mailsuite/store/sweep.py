@@ -9,9 +9,10 @@ import time
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from mailsuite.queue.models import QueuedMessage
+from mailsuite.reports.models import IncomingReport
 from mailsuite.store.blobs import LocalBlobs, mail_storage
 from mailsuite.store.models import Content, Message, OrphanBlob
 
@@ -27,10 +28,10 @@ def sweep(now: datetime) -> int:
 
 
 def forget_contents(now: datetime) -> int:
-    """Deletes Content rows older than a day that neither a folder nor the queue holds; returns how many."""
-    held = Exists(Message.objects.filter(content=OuterRef("pk"))) | Exists(
-        QueuedMessage.objects.filter(content=OuterRef("pk"))
-    )
+    """Deletes Content rows older than a day that no folder, queue or unread report holds; returns how many."""
+    held = Q()
+    for model in (Message, QueuedMessage, IncomingReport):
+        held |= Q(Exists(model._default_manager.filter(content=OuterRef("pk"))))
     forgotten, last = 0, 0
     while True:
         ids = list(

@@ -63,16 +63,17 @@ def recipient(resolution: Resolution, *, may_relay: bool) -> Refusal | None:
         case Kind.UNHOSTED:
             return None if may_relay else RELAYING
         case Kind.RESOLVED:
-            return None if resolution.local or resolution.remote else UNKNOWN_RECIPIENT
+            found = resolution.local or resolution.remote or resolution.reports
+            return None if found else UNKNOWN_RECIPIENT
 
 
 def quota(resolution: Resolution, used: Mapping[int, int], size_octets: int) -> Refusal | None:
     """Return MAILBOX_FULL when nobody whom the address leads to has room for a message of that size (0: not known).
 
     `used` holds the octets in use by mailbox id. An alias with one full mailbox among others is taken: the sender
-    could not tell them apart.
+    could not tell them apart. The report reader has room.
     """
-    if resolution.remote or not resolution.local:
+    if resolution.remote or resolution.reports or not resolution.local:
         return None
     full = [
         target.quota_octets > 0 and used.get(target.mailbox_id, 0) + max(size_octets, 1) > target.quota_octets

@@ -19,6 +19,7 @@ from mailsuite.store.operations import (
     LocalDelivery,
     Outgoing,
     RemoteRecipient,
+    ReportDelivery,
     StoryFacts,
 )
 from smtpd_service.inbound import decisions
@@ -79,11 +80,11 @@ class Composer:
         trace = self._trace(accepted)
         local = self._local(accepted, trace)
         outgoing = self._outgoing(accepted, trace)
-        if not local and not outgoing:
+        reports = _reports(accepted.recipients)
+        if not local and not outgoing and not reports:
             return decisions.LOOP
-        return Deliver(
-            accepted.spool, accepted.size_octets, self._story(accepted, reply), list(local.values()), outgoing
-        )
+        story = self._story(accepted, reply)
+        return Deliver(accepted.spool, accepted.size_octets, story, list(local.values()), outgoing, reports)
 
     def _trace(self, accepted: Accepted) -> bytes:
         client, recipients = accepted.client, accepted.recipients
@@ -208,6 +209,13 @@ def connection_data(client: Client, **more: Any) -> str:
         facts["user"] = client.submitter.name
     facts.update((name, value) for name, value in more.items() if value)
     return msgspec.json.encode(facts).decode()
+
+
+def _reports(recipients: Iterable[Recipient]) -> list[ReportDelivery]:
+    """What the report reader is to read, once for each of its addresses."""
+    targets = (target for recipient in recipients for target in recipient.resolution.reports)
+    found = {(target.kind, target.domain_id): target for target in targets}
+    return [ReportDelivery(target.kind, target.domain_id, target.address) for target in found.values()]
 
 
 def _once(seen: set[str], targets: Iterable[str]) -> list[str]:

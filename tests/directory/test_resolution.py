@@ -118,6 +118,36 @@ def test_catch_all_comes_last_and_spares_what_was_switched_off():
     assert resolve(parse_address("off@example.org"), directory).kind is Kind.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("address", "reports", "local"),
+    [
+        ("dmarc-reports@example.org", [("dmarc", "dmarc-reports@example.org")], []),
+        ("DMARC-Reports+x@example.net", [("dmarc", "DMARC-Reports+x@example.net")], []),
+        ("tls-reports@example.org", [("tls", "tls-reports@example.org")], ["ann@example.org"]),
+        ("rua@example.org", [("dmarc", "dmarc-reports@example.org")], ["ann@example.org"]),
+        ("dmarc-reports2@example.org", [], ["bob@example.org"]),
+    ],
+)
+def test_report_addresses_are_read_beside_a_mailbox_of_that_name_but_by_no_catch_all(address, reports, local):
+    directory = Directory(
+        ["ann@example.org", "bob@example.org"],
+        {
+            "@example.org": ["bob@example.org"],
+            "*-reports@example.org": ["bob@example.org"],
+            "tls-reports@example.org": ["ann@example.org"],
+            "rua@example.org": ["dmarc-reports@example.org", "ann@example.org"],
+        },
+    )
+    found = resolve(parse_address(address), directory)
+    assert (found.kind, found.domain_id) == (Kind.RESOLVED, 1)
+    assert [(target.kind, target.address) for target in found.reports] == reports
+    assert [target.address for target in found.local] == local
+
+
+def test_report_addresses_of_a_disabled_domain_take_nothing():
+    assert resolve(parse_address("dmarc-reports@disabled.example"), Directory()).kind is Kind.DISABLED
+
+
 def test_a_loop_ends_and_the_rest_is_delivered():
     directory = Directory(
         ["ann@example.org"],

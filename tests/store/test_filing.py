@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mailsuite.ids import new_id
+from mailsuite.reports.models import IncomingReport
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import StoreBug, StoreUnavailable, execute
 from mailsuite.store.models import Content, Folder, Message, Usage
@@ -17,6 +18,7 @@ from mailsuite.store.operations import (
     Outgoing,
     Refused,
     RemoteRecipient,
+    ReportDelivery,
     StoryFacts,
 )
 from mailsuite.trace.models import Event, Story
@@ -55,6 +57,17 @@ def test_one_content_serves_many_mailboxes(make_mailbox, spooled):
         ("filed", "a@example.org"),
         ("filed", "b@example.org"),
     ]
+
+
+def test_a_report_is_filed_for_its_reader(make_mailbox, spooled):
+    domain = make_mailbox("a@example.org").domain
+    operation = deliver(spooled, reports=[ReportDelivery("tls", domain.pk, "tls-reports@example.org")])
+    execute(operation)
+    report = IncomingReport.objects.get()
+    assert (report.domain, report.kind, report.state) == (domain, "tls", "waiting")
+    assert (report.content, report.story_id) == (Content.objects.get(), operation.story.story_id)
+    event = Event.objects.get()
+    assert (event.kind, event.address, event.domain_id) == ("filed", "tls-reports@example.org", domain.pk)
 
 
 def test_a_mailbox_named_twice_gets_it_once(make_mailbox, spooled):

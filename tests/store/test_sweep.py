@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mailsuite.ids import new_id
+from mailsuite.reports.models import IncomingReport
 from mailsuite.store import flags
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import execute
 from mailsuite.store.models import Content, Folder, Message, OrphanBlob
-from mailsuite.store.operations import Append, AppendItem, Copy, Expunge
+from mailsuite.store.operations import Append, AppendItem, Copy, Deliver, Expunge, ReportDelivery, StoryFacts
 from mailsuite.store.sweep import sweep, sweep_spool
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,6 +48,20 @@ def test_what_a_folder_holds_stays(kept):
     for day in range(5):
         assert sweep(now + day * DAY) == 0
     assert len(blobs()) == Content.objects.count() == 1
+
+
+def test_what_the_report_reader_has_not_read_stays(kept, spooled):
+    operation = Deliver(
+        spooled(b"\r\n"), 2, StoryFacts(new_id(), "inbound", "accepted", datetime.now(UTC)),
+        reports=[ReportDelivery("dmarc", kept.mailbox.domain_id, "dmarc-reports@example.org")],
+    )  # fmt: skip
+    execute(operation)
+    now = age(30)
+    assert sweep(now) == 0 and len(blobs()) == 2
+    IncomingReport.objects.update(content=None)
+    for day in range(3):
+        sweep(now + day * DAY)
+    assert len(blobs()) == 1
 
 
 def test_what_was_expunged_goes_after_days_not_at_once(kept):

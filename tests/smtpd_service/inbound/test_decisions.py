@@ -1,6 +1,6 @@
 import pytest
 
-from mailsuite.directory.resolution import Kind, LocalTarget, Resolution
+from mailsuite.directory.resolution import Kind, LocalTarget, ReportTarget, Resolution
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.content import ContentReader
 from smtpd_service.inbound.decisions import Refusal
@@ -45,6 +45,12 @@ def test_recipient_that_leads_somewhere():
 def test_quota(targets, remote, used, size, full):
     resolution = Resolution(Kind.RESOLVED, targets, remote)
     assert decisions.quota(resolution, {1: used}, size) is (decisions.MAILBOX_FULL if full else None)
+
+
+def test_the_report_reader_takes_what_a_full_mailbox_of_that_name_would_not():
+    reader = (ReportTarget("dmarc", 1, "dmarc-reports@example.org"),)
+    assert decisions.recipient(Resolution(Kind.RESOLVED, reports=reader), may_relay=False) is None
+    assert decisions.quota(Resolution(Kind.RESOLVED, (ROOM,), reports=reader), {1: 1000}, 10) is None
 
 
 def test_a_bounce_goes_to_few():

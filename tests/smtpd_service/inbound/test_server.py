@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 import pytest
 from smuggling import SMUGGLED
 
-from mailsuite.directory.resolution import Expansion, Kind, LocalTarget, Resolution
+from mailsuite.directory.resolution import Expansion, Kind, LocalTarget, ReportTarget, Resolution
 from mailsuite.mail import srs
 from mailsuite.mail.address import Address
 from mailsuite.store.handlers import StoreBug, StoreUnavailable
-from mailsuite.store.operations import Refused
+from mailsuite.store.operations import Refused, ReportDelivery
 from smtpd_service.inbound import dialog as dialog_module
 from smtpd_service.inbound import server as server_module
 from smtpd_service.inbound import spool as spool_module
@@ -344,6 +344,22 @@ def test_forwarding_rewrites_the_sender_and_bounces_find_back(server):
     # Come full circle
     assert talk.mail(outgoing.prefix + b"\r\n", "team@example.org").startswith("250 ")
     assert server.store.delivered[-1][0].outgoing == []
+
+
+def test_the_report_reader_gets_a_report_once_beside_the_mailbox_of_that_name(server):
+    target = ReportTarget("dmarc", 1, "dmarc-reports@example.org")
+    ann = LocalTarget(1, 1, "ann@example.org", 0, "active")
+    server.directory.remote["dmarc-reports@example.org"] = Resolution(Kind.RESOLVED, domain_id=1, reports=(target,))
+    server.directory.remote["rua@example.org"] = Resolution(Kind.RESOLVED, (ann,), domain_id=1, reports=(target,))
+    talk = server.connect()
+    assert talk.mail(b"\r\n", "dmarc-reports@example.org", "rua@example.org").startswith("250 ")
+    operation = server.store.delivered[-1][0]
+    assert operation.reports == [ReportDelivery("dmarc", 1, "dmarc-reports@example.org")]
+    assert [local.mailbox_id for local in operation.local] == [1]
+    # That the mailbox has had it before is no reason not to read it.
+    assert talk.mail(b"Delivered-To: ann@example.org\r\n\r\n", "rua@example.org").startswith("250 ")
+    operation = server.store.delivered[-1][0]
+    assert (len(operation.reports), operation.local) == (1, [])
 
 
 def test_senders_without_room_for_rewriting_and_our_own_are_known(server):

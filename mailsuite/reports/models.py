@@ -1,0 +1,298 @@
+"""Reports about mail in our domains' names, and those that we owe others.
+
+`IncomingReport` is one mail to a report address, filed in the SMTP transaction; what it said is in `DmarcReport`
+with its `DmarcRecord` rows, `FailureReport` or `TlsReport`. Only reports that are verified (their own mail was
+authenticated) are counted in `DmarcDay`, from which charts, advice and the stages of a DMARC policy come.
+"""
+
+from django.db import models
+
+from mailsuite.directory.models import Domain
+from mailsuite.ids import new_id, reference
+from mailsuite.store.models import Content
+
+
+class IncomingReport(models.Model):
+    """One mail to `dmarc-reports@` or `tls-reports@`. While `content` is set the raw message is kept."""
+
+    class Kind(models.TextChoices):
+        DMARC = "dmarc", "DMARC"
+        TLS = "tls", "TLS"
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        READ = "read"
+        DUPLICATE = "duplicate"
+        IGNORED = "ignored"
+        FAILED = "failed"
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    # The hosted domain whose report address it came to.
+    domain = models.ForeignKey(Domain, models.CASCADE, related_name="incoming_reports")
+    address = models.CharField(max_length=320)
+    kind = models.CharField(max_length=5, choices=Kind)
+    content = models.ForeignKey(Content, models.PROTECT, null=True, related_name="reports")
+    story_id = models.BigIntegerField(null=True)
+    received_at = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    is_verified = models.BooleanField(default=False)
+    # Why it was not read or not believed, for people.
+    reason = models.CharField(max_length=300, blank=True, default="")
+    read_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["id"], name="report_waiting", condition=models.Q(state="waiting"))]
+
+    def __str__(self) -> str:
+        return reference(self.pk)
+
+
+class DmarcReport(models.Model):
+    """One aggregate report (RFC 9990 §3.1) about a domain of ours, or a name below one.
+
+    It is read in slices: `records_read` of `record_count` records are counted. The same report twice counts once; one
+    that nobody vouches for can't take the place of a verified one.
+    """
+
+    domain = models.ForeignKey(Domain, models.CASCADE, related_name="dmarc_reports")
+    incoming = models.ForeignKey(IncomingReport, models.SET_NULL, null=True, related_name="dmarc_reports")
+    is_verified = models.BooleanField(default=False)
+    policy_domain = models.CharField(max_length=253)
+    org_name = models.CharField(max_length=255)
+    email = models.CharField(max_length=320, blank=True)
+    extra_contact_info = models.CharField(max_length=500, blank=True)
+    report_id = models.CharField(max_length=255)
+    begins_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    # The record as the reporter saw it: v=DMARC1 tags, in the report's own words.
+    policy_published = models.CharField(max_length=500, blank=True)
+    generator = models.CharField(max_length=255, blank=True)
+    errors = models.TextField(blank=True)
+    record_count = models.PositiveIntegerField(default=0)
+    records_read = models.PositiveIntegerField(default=0)
+    message_count = models.BigIntegerField(default=0)
+    aligned_count = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-begins_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["policy_domain", "org_name", "report_id", "is_verified"], name="dmarc_report_once"
+            )
+        ]
+        indexes = [models.Index(fields=["domain", "begins_at"], name="dmarc_report_of_domain")]
+
+    def __str__(self) -> str:
+        return f"{self.org_name} {self.report_id}"
+
+
+class DmarcRecord(models.Model):
+    """One record of a report: so many messages from one address with the same results."""
+
+    report = models.ForeignKey(DmarcReport, models.CASCADE, related_name="records")
+    source_ip = models.CharField(max_length=45)
+    # Who seems to have sent it: see mailsuite.reports.sources.
+    source = models.CharField(max_length=253, blank=True)
+    count = models.BigIntegerField()
+    disposition = models.CharField(max_length=10)
+    is_dkim_aligned = models.BooleanField()
+    is_spf_aligned = models.BooleanField()
+    reasons = models.CharField(max_length=500, blank=True)
+    header_from = models.CharField(max_length=253)
+    envelope_from = models.CharField(max_length=253, blank=True)
+    envelope_to = models.CharField(max_length=253, blank=True)
+    # "pass example.org r202611" parted by "; ", and "pass example.org".
+    dkim = models.TextField(blank=True)
+    spf = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["-count", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.count} from {self.source_ip}"
+
+
+class DmarcDay(models.Model):
+    """What verified reports said of one domain, day (UTC) and sender."""
+
+    domain = models.ForeignKey(Domain, models.CASCADE, related_name="dmarc_days", db_index=False)
+    day = models.DateField()
+    source_ip = models.CharField(max_length=45)
+    source = models.CharField(max_length=253, blank=True)
+    messages = models.BigIntegerField(default=0)
+    aligned = models.BigIntegerField(default=0)
+    dkim_aligned = models.BigIntegerField(default=0)
+    spf_aligned = models.BigIntegerField(default=0)
+    quarantined = models.BigIntegerField(default=0)
+    rejected = models.BigIntegerField(default=0)
+    # Not aligned, but let through: a known forwarder, a mailing list, somebody's own policy.
+    overridden = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["domain", "day", "source_ip", "source"], name="dmarc_day_source_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.source or self.source_ip}"
+
+
+class SourceName(models.Model):
+    """What an address that sends is called in DNS (PTR), confirmed forward; "" when it has no such name."""
+
+    source_ip = models.CharField(max_length=45, unique=True)
+    name = models.CharField(max_length=253, blank=True)
+    looked_up_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name or self.source_ip
+
+
+class FailureReport(models.Model):
+    """One report of a single message that failed (RFC 9991, RFC 6591)."""
+
+    domain = models.ForeignKey(Domain, models.CASCADE, related_name="failure_reports")
+    incoming = models.ForeignKey(IncomingReport, models.SET_NULL, null=True, related_name="failure_reports")
+    is_verified = models.BooleanField(default=False)
+    reporter = models.CharField(max_length=255, blank=True)
+    arrived_at = models.DateTimeField()
+    source_ip = models.CharField(max_length=45, blank=True)
+    auth_failure = models.CharField(max_length=100, blank=True)
+    delivery_result = models.CharField(max_length=40, blank=True)
+    rfc5321_mail_from = models.CharField(max_length=320, blank=True)
+    rfc5322_from = models.CharField(max_length=500, blank=True)
+    subject = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["-arrived_at"]
+
+    def __str__(self) -> str:
+        return self.subject or self.source_ip
+
+
+class TlsReport(models.Model):
+    """One TLS report (RFC 8460 §4) about a domain of ours."""
+
+    domain = models.ForeignKey(Domain, models.CASCADE, related_name="tls_reports")
+    incoming = models.ForeignKey(IncomingReport, models.SET_NULL, null=True, related_name="tls_reports")
+    is_verified = models.BooleanField(default=False)
+    org_name = models.CharField(max_length=255)
+    contact = models.CharField(max_length=320, blank=True)
+    report_id = models.CharField(max_length=255)
+    begins_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-begins_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["domain", "org_name", "report_id", "is_verified"], name="tls_report_once")
+        ]
+        indexes = [models.Index(fields=["domain", "begins_at"], name="tls_report_of_domain")]
+
+    def __str__(self) -> str:
+        return f"{self.org_name} {self.report_id}"
+
+
+class TlsPolicy(models.Model):
+    """What one report says of one policy (RFC 8460 §4.4): sessions that succeeded and failed under it."""
+
+    report = models.ForeignKey(TlsReport, models.CASCADE, related_name="policies")
+    # tlsa, sts or no-policy-found.
+    policy_type = models.CharField(max_length=20)
+    policy_domain = models.CharField(max_length=253)
+    successes = models.BigIntegerField(default=0)
+    failures = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.policy_type} {self.policy_domain}"
+
+
+class TlsFailure(models.Model):
+    """One kind of failure of a policy's sessions (RFC 8460 §4.3)."""
+
+    policy = models.ForeignKey(TlsPolicy, models.CASCADE, related_name="details")
+    result_type = models.CharField(max_length=50)
+    count = models.BigIntegerField()
+    sending_ip = models.CharField(max_length=45, blank=True)
+    receiving_host = models.CharField(max_length=253, blank=True)
+    receiving_ip = models.CharField(max_length=45, blank=True)
+    information = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.count} × {self.result_type}"
+
+
+class OutgoingReport(models.Model):
+    """The DMARC aggregate report that we owe a policy domain for one day (UTC): one row, so it is sent once.
+
+    Its id is the Report-ID, the same however often it is sent (RFC 9990 §3.5.1).
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        SENT = "sent"
+        SKIPPED = "skipped"
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    policy_domain = models.CharField(max_length=253)
+    day = models.DateField()
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    # Why it was not sent, or waits, for people.
+    reason = models.CharField(max_length=300, blank=True, default="")
+    next_attempt_at = models.DateTimeField()
+    attempt_count = models.PositiveIntegerField(default=0)
+    recipients = models.TextField(blank=True, default="")
+    file_name = models.CharField(max_length=600, blank=True, default="")
+    record_count = models.PositiveIntegerField(default=0)
+    message_count = models.BigIntegerField(default=0)
+    story_id = models.BigIntegerField(null=True)
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-day", "policy_domain"]
+        constraints = [models.UniqueConstraint(fields=["policy_domain", "day"], name="outgoing_report_once")]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], name="outgoing_report_due", condition=models.Q(state="waiting"))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy_domain} {self.day}"
+
+
+class ReportSettings(models.Model):
+    """One row: whether and in whose name reports are sent to others."""
+
+    sends_dmarc = models.BooleanField("send DMARC reports to others", default=True)
+    org_name = models.CharField(
+        "organisation", max_length=100, blank=True, help_text="Empty: the name of the domain that sends them."
+    )
+    # None: the oldest domain whose DKIM record was seen in DNS.
+    submitter = models.ForeignKey(
+        Domain,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name="sent by",
+        help_text="Empty: the oldest domain whose DKIM record was seen in DNS. Without one no report is sent.",
+    )
+
+    class Meta:
+        verbose_name = verbose_name_plural = "report settings"
+
+    def __str__(self) -> str:
+        return "Reports to others"
+
+
+class ReportExclusion(models.Model):
+    """A domain that gets no reports from us; names below it get none either."""
+
+    domain_name = models.CharField("domain", max_length=253, unique=True)
+    note = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["domain_name"]
+
+    def __str__(self) -> str:
+        return self.domain_name
