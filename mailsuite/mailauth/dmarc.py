@@ -256,11 +256,6 @@ class _Aligner:
             return True
         if mode == "s" or not _related(domain, self.author.start):
             return False
-        if domain not in self.known and len(self.known) < MAX_IDENTIFIERS:
-            self.known[domain] = await self._same_organization(domain)
-        return self.known.get(domain, False)
-
-    async def _same_organization(self, domain: str) -> bool:
         if self.author.failed:
             self.doubt = f"_dmarc.{self.author.failed[0]} could not be looked up"
             return False
@@ -268,6 +263,11 @@ class _Aligner:
         # An organisational domain is the domain itself or above it.
         if domain != organization and not domain.endswith(f".{organization}"):
             return False
+        if domain not in self.known and len(self.known) < MAX_IDENTIFIERS:
+            self.known[domain] = await self._belongs_to(organization, domain)
+        return self.known.get(domain, False)
+
+    async def _belongs_to(self, organization: str, domain: str) -> bool:
         found = await walk(self.resolver, domain)
         if found.failed:
             self.doubt = f"_dmarc.{found.failed[0]} could not be looked up"
