@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "mailsuite.screening",
     "mailsuite.abuse",
     "mailsuite.reports",
+    "mailsuite.transport_security",
     "mailsuite.web",
     "smtpd_service",
     "retrieval",

@@ -1,6 +1,5 @@
 """The certificate of the first run: self-signed, for trying things out and until a real one is there."""
 
-import os
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,6 +8,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from mailsuite.files import replace_file
 
 # Apple's clients refuse server certificates that are valid for more than 825 days.
 LIFETIME = timedelta(days=800)
@@ -23,13 +24,13 @@ def ensure_certificate(certificate: Path, key: Path, hostname: str, now: datetim
         return False
     private_key = ec.generate_private_key(ec.SECP256R1())
     certificate.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _replace(
+    replace_file(
         key,
         private_key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ),
     )
-    _replace(certificate, _self_signed(private_key, hostname, now).public_bytes(serialization.Encoding.PEM))
+    replace_file(certificate, _self_signed(private_key, hostname, now).public_bytes(serialization.Encoding.PEM))
     return True
 
 
@@ -72,14 +73,3 @@ def _names(hostname: str) -> list[x509.GeneralName]:
         except ValueError:
             names.append(x509.DNSName(name))
     return names
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Puts `content` at `path` whole, readable by the owner alone: no reader ever sees half a file."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
