@@ -17,8 +17,7 @@ class RuleHit:
 
 @dataclass(frozen=True, slots=True)
 class ListHit:
-    """A DNS list that names the client or its domain: `weight` is positive for a block list, negative for one that
-    vouches."""
+    """A DNS list, or another sign, that speaks for or against the client: `weight` is negative where it vouches."""
 
     name: str
     weight: float
@@ -65,7 +64,6 @@ class MessageFacts:
     sender_has_null_mx: bool = False
     is_list_known: bool = False
     lists: tuple[ListHit, ...] = ()
-    signs: tuple[str, ...] = ()
     scan: ScanFact | None = None
     troubles: tuple[str, ...] = ()
 

@@ -15,22 +15,37 @@ class Action(Enum):
     DEFER = "defer"
 
 
+_BEGINNINGS = {
+    Action.INBOX: "In the inbox",
+    Action.JUNK: "In Junk",
+    Action.REJECT: "Refused",
+    Action.DEFER: "Put off",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`reason` is one word, the same in reply, header, log, metric and admin; `text` one sentence for people; `details`
-    are small print, one line each, such as the filter's words. `reply` is the SMTP reply of REJECT and DEFER.
+    """`reason` is one word, the same in reply, header, log, metric and admin; `text` says why in words for people, fit
+    to stand after "because"; `details` are small print, one line each, such as the filter's words. `reply` is the SMTP
+    reply of REJECT and DEFER.
 
     `is_certain` junk is not forwarded to other hosts. `dmarc_override` says why the author domain's policy was not
-    followed, in the words of RFC 9990 §3.1.1.6, "" where it was or asked for nothing.
+    followed, in the words of RFC 9990 (PolicyOverrideType), "" where it was or asked for nothing.
     """
 
     action: Action
     reason: str
-    text: str
+    text: str = ""
     details: tuple[str, ...] = ()
     is_certain: bool = False
     dmarc_override: str = ""
     reply: Reply | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one plain sentence."""
+        beginning = _BEGINNINGS[self.action]
+        return f"{beginning} because {self.text}." if self.text else f"{beginning}: nothing speaks against it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +61,13 @@ class MailboxVerdict:
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """All of it, as it is kept in `Story.data["verdict"]`: `whole` is what the client was told (REJECT, DEFER) or what
-    most befell (JUNK only when every copy went there)."""
+    befell the best treated copy. `not_forwarded` are the recipients whose mail was to go on to other hosts, but does
+    not."""
 
     whole: Verdict
     mailboxes: tuple[MailboxVerdict, ...] = ()
     not_forwarded: tuple[str, ...] = ()
+
+    def of(self, mailbox_id: int) -> Verdict:
+        """The verdict on this mailbox's copy."""
+        return next((one.verdict for one in self.mailboxes if one.mailbox_id == mailbox_id), self.whole)

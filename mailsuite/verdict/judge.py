@@ -1,0 +1,185 @@
+"""Facts in, verdict out. The first rule that has an opinion decides, in this order:
+
+ 1. a rule that people wrote: allow, junk or block; the mailbox's before its domain's before the site's
+ 2. the reverse-path's domain takes no mail (RFC 7505): refused, an answer could never arrive
+ 3. DMARC fails and the domain asks for reject or quarantine: see below
+ 4. a sender whom this mailbox wants, or does not want: what its owner did before comes before what the text looks like
+ 5. From does not say for certain whom the message is from (RFC 9989 §5.3.1): Junk
+ 6. DNS lists and other signs by weight: refused from REFUSED_WEIGHT on, or from JUNK_WEIGHT on when nothing
+    authenticates either (RFC 7372 5.7.26); Junk from JUNK_WEIGHT on
+ 7. a scanner outside: reject, defer, junk
+ 8. the content filter: Junk from JUNK_PROBABILITY on
+ 9. SPF says fail and nothing else speaks for the sender: Junk. Nobody is refused by SPF alone: forwarding breaks it
+10. else the inbox
+
+DMARC's reject is followed only when nothing speaks for the message (RFC 9989 §7: p=reject alone is no reason to
+refuse): a sealer whom the site trusts saw it pass (ARC), or this mailbox wants the domain that did authenticate, and it
+goes to the inbox; a mailing list that the site knows, and it goes to Junk. Nor does anything but DNS decide less when
+DNS is in trouble: temperror is never held against a message.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from mailsuite.authcheck.report import AuthReport
+from mailsuite.mail.reply import Reply, printable
+from mailsuite.verdict.facts import MailboxFacts, MessageFacts
+from mailsuite.verdict.verdict import Action, Verdict
+
+JUNK_PROBABILITY = 0.9
+CERTAIN_PROBABILITY = 0.999
+JUNK_WEIGHT = 1.0
+REFUSED_WEIGHT = 2.0
+
+Rule = Callable[[MessageFacts, MailboxFacts], Verdict | None]
+
+
+def judge(message: MessageFacts, mailbox: MailboxFacts) -> Verdict:
+    """Return what becomes of one mailbox's copy."""
+    for rule in RULES:
+        if verdict := rule(message, mailbox):
+            return verdict
+    return Verdict(Action.INBOX, "ordinary")
+
+
+def by_rule(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
+    rule = mailbox.rule
+    if rule is None:
+        return None
+    whose = f"the {rule.scope}'s rule {rule.text}"
+    match rule.action:
+        case "allow":
+            return Verdict(Action.INBOX, "allow-rule", f"{whose} allows it", dmarc_override=_local(message))
+        case "junk":
+            return Verdict(Action.JUNK, "junk-rule", f"{whose} says so", is_certain=True)
+        case "block":
+            return reject("block-rule", f"{whose} blocks it", "7.1", "This sender is blocked here")
+    return None
+
+
+def by_null_mx(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
+    if not message.sender_has_null_mx:
+        return None
+    return reject("sender-null-mx", "its sender's domain takes no mail", "7.27", "Your sender's domain takes no mail")
+
+
+def by_dmarc(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
+    report = message.report
+    if report is None or report.dmarc.result != "fail":
+        return None
+    dmarc = report.dmarc
+    if dmarc.disposition_asked == "none":
+        return None
+    domain = dmarc.from_domain
+    if sealer := vouching_sealer(report):
+        text = f"{sealer}, which this site trusts, saw {domain} stand behind it before passing it on"
+        return Verdict(Action.INBOX, "trusted-forwarder", text, dmarc_override="trusted_forwarder")
+    standing = mailbox.standing
+    if standing and standing.label == "wanted":
+        return Verdict(Action.INBOX, "wanted-sender", standing.text, dmarc_override="local_policy")
+    text = f"{domain} does not stand behind it and asks to {dmarc.disposition_asked} such mail"
+    if dmarc.disposition_asked == "quarantine":
+        return Verdict(Action.JUNK, "dmarc-quarantine", text, (dmarc.reason,))
+    if message.is_list_known:
+        text = f"{text}; a mailing list that is known here may have changed it"
+        return Verdict(Action.JUNK, "dmarc-reject", text, (dmarc.reason,), dmarc_override="mailing_list")
+    return reject("dmarc-reject", text, "7.1", f"Rejected per DMARC policy for {domain}", (dmarc.reason,))
+
+
+def by_standing(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
+    standing = mailbox.standing
+    if standing is None or standing.label == "unknown":
+        return None
+    if standing.label == "wanted":
+        return Verdict(Action.INBOX, "wanted-sender", standing.text)
+    return Verdict(Action.JUNK, "unwanted-sender", standing.text)
+
+
+def by_unclear_author(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
+    if message.report is None or not message.report.from_problem:
+        return None
+    return Verdict(Action.JUNK, "from-unclear", f"it hides whom it is from: {message.report.from_problem}")
+
+
+def by_signs(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
+    weight = sum(hit.weight for hit in message.lists)
+    if weight < JUNK_WEIGHT:
+        return None
+    against = [hit for hit in message.lists if hit.weight > 0]
+    names = ", ".join(hit.name for hit in against)
+    details = tuple(f"{hit.name}: {hit.text} ({hit.weight:+g})" for hit in message.lists)
+    if weight >= REFUSED_WEIGHT:
+        return reject("listed", f"its sender's host is on {names}", "7.1", f"Your host is on {names}", details)
+    if message.report and message.report.spf.result == "fail" and not _authenticated(message.report):
+        text = f"its sender's host is on {names}, and neither SPF nor DKIM passes"
+        return reject("listed", text, "7.26", f"Your host is on {names}, and neither SPF nor DKIM passes", details)
+    return Verdict(Action.JUNK, "listed", f"its sender's host is on {names}", details)
+
+
+def by_scan(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
+    scan = message.scan
+    if scan is None:
+        return None
+    text = scan.reason or f"the scanner gave it a score of {scan.score:g}"
+    match scan.action:
+        case "reject":
+            return reject("scanner", text, "7.1", "The content of this message is not taken here", scan.symbols)
+        case "defer":
+            reply = Reply(451, "7.1", "Not taken for now, try again later (scanner)")
+            return Verdict(Action.DEFER, "scanner", text, scan.symbols, reply=reply)
+        case "junk":
+            return Verdict(Action.JUNK, "scanner", text, scan.symbols, is_certain=True)
+    return None
+
+
+def by_content(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
+    opinion = mailbox.opinion
+    if opinion is None or opinion.probability is None or opinion.probability < JUNK_PROBABILITY:
+        return None
+    details = tuple(f"{word} {weight:+.2f}" for word, weight in opinion.clues)
+    text = opinion.text or f"its words look like junk ({opinion.probability:.0%})"
+    return Verdict(Action.JUNK, "content", text, details, is_certain=opinion.probability >= CERTAIN_PROBABILITY)
+
+
+def by_spf(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
+    report = message.report
+    if report is None or report.spf.result != "fail" or _authenticated(report) or vouching_sealer(report):
+        return None
+    text = f"{report.spf.domain} says that {report.client_address} may not send for it, and no signature speaks for it"
+    return Verdict(Action.JUNK, "spf-fail", text, (report.spf.reason,))
+
+
+RULES: Sequence[Rule] = (
+    by_rule,
+    by_null_mx,
+    by_dmarc,
+    by_standing,
+    by_unclear_author,
+    by_signs,
+    by_scan,
+    by_content,
+    by_spf,
+)
+
+
+def reject(reason: str, text: str, detail: str, told: str, details: Iterable[str] = ()) -> Verdict:
+    """Return a refusal for good. `told` is what the client hears, `detail` its enhanced code less the 5."""
+    reply = Reply(550, detail, printable(f"{told} ({reason})"))
+    return Verdict(Action.REJECT, reason, text, tuple(details), is_certain=True, reply=reply)
+
+
+def vouching_sealer(report: AuthReport) -> str:
+    """The sealer whom the site trusts and who says that the author's domain stood behind the message, or ""."""
+    claims = report.arc.claims
+    told = any(claim.startswith("dmarc=") for claim in claims)
+    vouches = "dmarc=pass" in claims or (not told and "dkim=pass" in claims)
+    return report.arc.trusted_by if vouches else ""
+
+
+def _authenticated(report: AuthReport) -> bool:
+    return report.dmarc.result == "pass" or report.spf.result == "pass" or bool(report.dkim_domains)
+
+
+def _local(message: MessageFacts) -> str:
+    """How a report calls it that we did not do as the author's domain asks."""
+    report = message.report
+    return "local_policy" if report and report.dmarc.disposition_asked != "none" else ""
