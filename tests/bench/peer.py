@@ -7,6 +7,7 @@ Postfix fsyncs its queue files, Dovecot what its LMTP server files.
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ def free_port() -> int:
 class Peer:
     name = "Postfix + Dovecot"
 
-    def __init__(self, folder: Path, certificate: Path, key: Path) -> None:
+    def __init__(self, folder: Path, certificate: Path, key: Path, milters: Sequence[int] = ()) -> None:
         self.folder, self.certificate, self.key = folder, certificate, key
+        self._milters = ", ".join(f"inet:127.0.0.1:{port}" for port in milters)
         self.ports = {name: free_port() for name in PORTS}
 
     @property
@@ -169,6 +171,7 @@ lmtp_destination_concurrency_limit = 40
 message_size_limit = 52428800
 virtual_mailbox_limit = 0
 mailbox_size_limit = 0
+smtpd_milters = {self._milters}
 maillog_file = {self.log}
 maillog_file_prefixes = {self.folder}
 """)
