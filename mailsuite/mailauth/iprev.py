@@ -1,0 +1,45 @@
+"""The client's reverse DNS (RFC 8601 §3): its names, and which of them leads back to it."""
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+from mailsuite.resolver.answers import Resolver, Status
+
+MAX_NAMES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class IprevOutcome:
+    """`result` is pass, fail, temperror or permerror (RFC 8601 §2.7.3): permerror when the address has no name at all.
+    `names` are what the address points to, at most MAX_NAMES; `confirmed` is the first that points back, or ""."""
+
+    result: str
+    names: tuple[str, ...] = ()
+    confirmed: str = ""
+    reason: str = ""
+
+
+async def check(resolver: Resolver, ip: str) -> IprevOutcome:
+    """What the reverse DNS of `ip` (as text) says; never raises."""
+    try:
+        address = ip_address(ip.partition("%")[0])
+    except ValueError:
+        return IprevOutcome("permerror", reason=f"{ip!r} is no IP address")
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    answer = await resolver.query(address.reverse_pointer, "PTR")
+    if answer.status is Status.TEMPERROR:
+        return IprevOutcome("temperror", reason=f"DNS gives no answer about the name of {address}")
+    found = dict.fromkeys(name.lower().removesuffix(".") for name in answer.rdata if isinstance(name, str))
+    names = tuple(found)[:MAX_NAMES]
+    if not names:
+        return IprevOutcome("permerror", reason=f"{address} has no name in DNS")
+    has_failed = False
+    for name in names:
+        forward = await resolver.query(name, "A" if address.version == 4 else "AAAA")
+        has_failed |= forward.status is Status.TEMPERROR
+        if any(isinstance(one, str) and ip_address(one) == address for one in forward.rdata):
+            return IprevOutcome("pass", names, name, f"{address} is {name}, which leads back to it")
+    if has_failed:
+        return IprevOutcome("temperror", names, reason=f"DNS gives no answer about a name of {address}")
+    return IprevOutcome("fail", names, reason=f"{address} is called {names[0]}, which does not lead back to it")
