@@ -36,6 +36,9 @@ class IncomingReport(models.Model):
     received_at = models.DateTimeField()
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     is_verified = models.BooleanField(default=False)
+    # The domain of the mail's author, as far as one can be told.
+    sender_domain = models.CharField(max_length=253, blank=True, default="")
+    attempt_count = models.PositiveIntegerField(default=0)
     # Why it was not read or not believed, for people.
     reason = models.CharField(max_length=300, blank=True, default="")
     read_at = models.DateTimeField(null=True)

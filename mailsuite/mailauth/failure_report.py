@@ -1,0 +1,63 @@
+"""Reports of single messages that failed: message/feedback-report (RFC 5965, RFC 6591, RFC 9991), as plain values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address
+
+from mailsuite.mail.dates import parse_date
+from mailsuite.mail.encoded_word import decode_text
+from mailsuite.mail.header import collect_fields, unfold
+from mailsuite.mailauth.report_file import ReportError
+
+MAX_HEADER_OCTETS = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FailureFacts:
+    """What one report says; "" and None for what it leaves out. `rfc5322_from` and `subject` are the message's own."""
+
+    reported_domain: str
+    source_ip: str = ""
+    auth_failure: str = ""
+    delivery_result: str = ""
+    rfc5321_mail_from: str = ""
+    arrived_at: datetime | None = None
+    rfc5322_from: str = ""
+    subject: str = ""
+
+
+def read_failure_report(feedback: bytes, message: bytes) -> FailureFacts:
+    """The facts in the feedback part and the header of the message that came with it, "" for none.
+
+    Raises ReportError for feedback of another type, such as abuse, and for what names no domain (RFC 9991 §4).
+    """
+    fields = collect_fields(feedback[:MAX_HEADER_OCTETS])
+    kind = _text(fields, b"feedback-type", 40).lower()
+    if kind != "auth-failure":
+        raise ReportError(f"it is feedback of type {kind or 'unknown'}, not about authentication")
+    domain = _text(fields, b"reported-domain", 253).lower().rstrip(".")
+    if not domain:
+        raise ReportError("it names no domain")
+    header = collect_fields(message[:MAX_HEADER_OCTETS])
+    arrival = fields.get(b"arrival-date") or fields.get(b"received-date")
+    return FailureFacts(
+        reported_domain=domain,
+        source_ip=_address(_text(fields, b"source-ip", 45)),
+        auth_failure=_text(fields, b"auth-failure", 100).lower(),
+        delivery_result=_text(fields, b"delivery-result", 40).lower(),
+        rfc5321_mail_from=_text(fields, b"original-mail-from", 320).strip("<>"),
+        arrived_at=parse_date(unfold(arrival[0])) if arrival else None,
+        rfc5322_from=_text(header, b"from", 500),
+        subject=_text(header, b"subject", 500),
+    )
+
+
+def _text(fields: dict[bytes, list[bytes]], name: bytes, limit: int) -> str:
+    return decode_text(unfold(fields.get(name, [b""])[0]), limit)
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return ""

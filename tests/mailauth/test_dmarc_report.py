@@ -1,0 +1,315 @@
+"""Aggregate reports: what is built fits RFC 9990's tables and reads back; what comes in is read within limits."""
+
+import gzip
+import io
+import struct
+import zipfile
+import zlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree
+
+import pytest
+
+from mailsuite.mailauth import dmarc_report_reader, report_file
+from mailsuite.mailauth.dmarc_report import (
+    DISPOSITIONS,
+    DKIM_RESULTS,
+    MAX_SIGNATURES,
+    NAMESPACE,
+    OVERRIDES,
+    POLICIES,
+    SPF_RESULTS,
+    DkimResult,
+    PolicyPublished,
+    Reason,
+    Record,
+    ReportHead,
+    SpfResult,
+    build_report,
+)
+from mailsuite.mailauth.dmarc_report_reader import read_records, summarize
+from mailsuite.mailauth.report_file import ReportError, chunks
+
+pytestmark = pytest.mark.sqlite_only
+NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
+HEAD = ReportHead(
+    "Example Host", "postmaster@host.example", "abc@host.example", NOW - timedelta(hours=30), NOW - timedelta(hours=6),
+    PolicyPublished("example.org", "reject", "quarantine", "reject", "r", "s", "1", "n", "treewalk"),
+    "https://host.example/", ("two records at _dmarc",), "Mailsuite 1",
+)  # fmt: skip
+RECORD = Record(
+    "192.0.2.1", 7, "pass", True, False, "example.org", "bounces.example.org", "host.example",
+    (Reason("other", "<we & they>"),),
+    (DkimResult("example.org", "r202611", "pass", "fine"), DkimResult("esp.example", "s1", "fail")),
+    (SpfResult("bounces.example.org", "softfail", "mfrom", "nearly"),),
+)  # fmt: skip
+BARE = Record("2001:db8::1", 1, "none", False, False, "sub.example.org")
+
+# RFC 9990 §3.1.1: element, how often (O ? zero or one, R exactly one, * any, + at least one), in their order.
+TABLES = {
+    "feedback": "version? report_metadata policy_published extension? record+",
+    "report_metadata": "org_name email extra_contact_info? report_id date_range error? generator?",
+    "date_range": "begin end",
+    "policy_published": "domain discovery_method? p sp? np? fo? adkim? aspf? testing?",
+    "record": "row identifiers auth_results",
+    "row": "source_ip count policy_evaluated",
+    "policy_evaluated": "disposition dkim spf reason*",
+    "reason": "type comment?",
+    "identifiers": "header_from envelope_from? envelope_to?",
+    "auth_results": "dkim* spf?",
+    "auth_results/dkim": "domain selector result human_result?",
+    "auth_results/spf": "domain scope? result human_result?",
+}
+VALUES = {
+    "disposition": DISPOSITIONS, "p": POLICIES, "sp": POLICIES, "np": POLICIES, "testing": ("y", "n"),
+    "discovery_method": ("psl", "treewalk"), "adkim": ("r", "s"), "aspf": ("r", "s"), "scope": ("mfrom",),
+    "type": OVERRIDES, "version": ("1.0",), "policy_evaluated/dkim": ("pass", "fail"),
+    "policy_evaluated/spf": ("pass", "fail"), "dkim/result": DKIM_RESULTS, "spf/result": SPF_RESULTS,
+}  # fmt: skip
+
+
+def flaws(element, parent=""):
+    """Where the element breaks the tables."""
+    name = element.tag.removeprefix(f"{{{NAMESPACE}}}")
+    if name == element.tag:
+        return [f"{name} is not in the namespace"]
+    children = [child.tag.removeprefix(f"{{{NAMESPACE}}}") for child in element]
+    table = TABLES.get(f"{parent}/{name}") or (TABLES.get(name) if children else None)
+    if table is None:
+        allowed = VALUES.get(f"{parent}/{name}") or VALUES.get(name)
+        bad = children or (allowed and element.text not in allowed)
+        return [f"{parent}/{name} holds {element.text!r} {children}"] if bad else []
+    found = []
+    rest = list(children)
+    for word in table.split():
+        wanted, often = word.rstrip("?*+"), word[-1] if word[-1] in "?*+" else ""
+        count = 0
+        while rest[:1] == [wanted]:
+            rest.pop(0)
+            count += 1
+        if not {"": count == 1, "?": count <= 1, "*": True, "+": count >= 1}[often]:
+            found.append(f"{name} has {count} × {wanted}")
+    if rest:
+        found.append(f"{name} has {rest} out of order")
+    return found + [flaw for child in element for flaw in flaws(child, name)]
+
+
+@pytest.mark.parametrize(
+    "records", [[RECORD], [BARE], [RECORD, BARE] * 20, [replace(RECORD, dkim=RECORD.dkim * MAX_SIGNATURES)]]
+)
+@pytest.mark.parametrize(
+    "head", [HEAD, replace(HEAD, errors=(), generator="", extra_contact_info="", policy=PolicyPublished("example.org"))]
+)
+def test_what_is_built_fits_the_tables(head, records):
+    assert flaws(ElementTree.fromstring(build_report(head, records))) == []
+
+
+def test_the_tables_find_flaws():
+    built = build_report(HEAD, [RECORD]).decode()
+    for before, after in (
+        ("<version>1.0</version>", ""), ("<p>reject</p>", "<p>refuse</p>"), ("<count>7</count>", ""),
+        ("<dkim>pass</dkim>", "<dkim>neutral</dkim>"), (f' xmlns="{NAMESPACE}"', ""),
+        ("<type>other</type>", "<type>forwarded</type>"),
+    ):  # fmt: skip
+        assert before in built
+        broken = flaws(ElementTree.fromstring(built.replace(before, after)))
+        assert bool(broken) is (before != "<version>1.0</version>"), (before, broken)
+
+
+def test_what_is_built_reads_back():
+    octets = build_report(HEAD, [RECORD, BARE])
+    summary = summarize([octets], NOW)
+    assert (summary.head, summary.records, summary.messages, summary.aligned, summary.skipped) == (HEAD, 2, 8, 7, 0)
+    assert list(read_records([octets])) == [RECORD, BARE]
+
+
+def test_strangers_words_break_nothing():
+    evil = "</domain><p>none</p>\x00\x0b\ud800]]>&lt;"
+    record = replace(RECORD, envelope_from=evil, dkim=(DkimResult(evil, evil, "pass", evil),))
+    octets = build_report(replace(HEAD, org_name=evil), [record])
+    assert flaws(ElementTree.fromstring(octets)) == []
+    assert [found.count for found in read_records([octets])] == [7]
+
+
+def test_reading_is_the_same_wherever_the_chunks_are_cut():
+    octets = build_report(HEAD, [RECORD, BARE])
+    for at in range(0, len(octets), 7):
+        assert list(read_records([octets[:at], octets[at:]])) == [RECORD, BARE]
+    assert list(read_records(octets[at : at + 1] for at in range(len(octets)))) == [RECORD, BARE]
+
+
+OLD = b"""<?xml version="1.0" encoding="windows-1252"?>
+<feedback%s>
+  <report_metadata><org_name>Caf\xe9</org_name><email>a@b.example</email><report_id> 17 </report_id>
+    <date_range><begin>1795392000</begin><end>1795478399.0</end></date_range></report_metadata>
+  <policy_published><domain>Example.ORG.</domain><adkim>r</adkim><p>NONE</p><pct>100</pct></policy_published>
+  <record><row><source_ip> 192.0.2.9 </source_ip><count>2</count>
+    <policy_evaluated><disposition>None</disposition><dkim>Pass</dkim><spf>fail</spf>
+      <reason><type>forwarded</type><comment/></reason></policy_evaluated></row>
+    <identifiers><header_from>Example.org</header_from></identifiers>
+    <auth_results><dkim><domain>example.org</domain><result>Pass</result></dkim>
+      <spf><domain>x.example</domain><scope>helo</scope><result>hardfail</result></spf></auth_results></record>
+  <record><row><source_ip>nowhere</source_ip><count>2</count></row></record>
+  <record><row><source_ip>192.0.2.9</source_ip><count>-1</count></row></record>
+</feedback>"""
+
+
+@pytest.mark.parametrize("namespace", [b"", b' xmlns="http://dmarc.org/dmarc-xml/0.1"', NAMESPACE.encode()])
+def test_the_old_format_and_its_liberties(namespace):
+    octets = OLD % (b' xmlns="%s"' % namespace if namespace.startswith(b"urn") else namespace)
+    summary = summarize([octets], NOW)
+    assert summary.head.org_name == "Café"
+    assert summary.head.policy == PolicyPublished("example.org", "none", adkim="r", pct="100")
+    assert (summary.head.report_id, summary.records, summary.messages, summary.skipped) == ("17", 1, 2, 2)
+    [record] = read_records([octets])
+    assert (record.source_ip, record.disposition, record.dkim_aligned, record.spf_aligned) == (
+        *("192.0.2.9", "none", True, False),
+    )
+    assert record.reasons == (Reason("forwarded"),)
+    assert record.dkim == (DkimResult("example.org", "", "pass"),)
+    assert record.spf == (SpfResult("x.example", "none", "helo"),)
+
+
+def test_extensions_and_prefixes_are_passed_over():
+    octets = build_report(HEAD, [RECORD]).replace(
+        b"</auth_results></record>",
+        b'</auth_results><e:more xmlns:e="https://e.example"><row><count>9</count></row></e:more></record>',
+    )
+    assert list(read_records([octets])) == [RECORD]
+    plain = build_report(HEAD, [RECORD]).decode().replace(f' xmlns="{NAMESPACE}"', f' xmlns:d="{NAMESPACE}"')
+    prefixed = plain.replace("</", "</\0").replace("<", "<d:").replace("<d:/\0", "</d:").replace("<d:?xml", "<?xml")
+    assert list(read_records([prefixed.encode()])) == [RECORD]
+
+
+def built(**changes):
+    return build_report(replace(HEAD, **changes), [RECORD])
+
+
+def zipped(*members, method=zipfile.ZIP_DEFLATED, data=b""):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as file:
+        for name in members or ("a.xml",):
+            file.writestr(name, data or build_report(HEAD, [RECORD]))
+    return out.getvalue()
+
+
+LATE = NOW + timedelta(days=3)
+BOMB = b"<feedback>" + b" " * (report_file.MAX_OCTETS + 1)
+
+
+@pytest.mark.parametrize(
+    ("octets", "words"),
+    [
+        (b"", "no well-formed XML"),
+        (b"hello", "no well-formed XML"),
+        (b"<html></html>", "no DMARC report"),
+        (b'<feedback xmlns="urn:else"></feedback>', "no DMARC report"),
+        (b"<feedback></feedback>", "no period"),
+        (built()[:-20], "no well-formed XML"),
+        (built(org_name=""), "no organisation"),
+        (built(report_id=" "), "no report id"),
+        (built(policy=PolicyPublished("")), "no domain"),
+        (built(begins_at=NOW, ends_at=NOW - timedelta(1)), "no sense"),
+        (built(begins_at=NOW - timedelta(40), ends_at=NOW), "no sense"),
+        (built(begins_at=LATE, ends_at=LATE), "future"),
+        (built(begins_at=NOW - timedelta(500), ends_at=NOW - timedelta(499)), "too old"),
+        (built().replace(b"<begin>", b"<begin>99999999999999999999"), "no period"),
+        (b'<?xml version="1.0" encoding="no-such-charset"?><feedback/>', "can't be decoded"),
+        # Entities that grow, one that reads a file, one declared elsewhere.
+        (b'<!DOCTYPE f [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><feedback>&b;</feedback>', "document type"),
+        (b'<!DOCTYPE f [<!ENTITY a SYSTEM "file:///etc/passwd">]><feedback>&a;</feedback>', "document type"),
+        (b'<!DOCTYPE feedback SYSTEM "http://evil.example/x.dtd"><feedback/>', "document type"),
+        (b"<feedback>" + b"<a>" * 100_000, "nested too deeply"),
+        (b'<feedback xmlns:e="u:e">' + b"<e:a>" * 100_000, "nested too deeply"),
+        (b"<feedback><!--" + b"x" * 1_000_000, "too long"),
+        (b"<feedback a='" + b"x" * 1_000_000, "too long"),
+        (b"<feedback>" + b"".join(b"<a%d/>" % n for n in range(2000)), "different names"),
+        (b"<feedback " + b" ".join(b"a%d='1'" % n for n in range(2000)) + b">", "different names"),
+        (b"<feedback " + b" ".join(b"xmlns:a%d='u:%d'" % (n, n) for n in range(2000)) + b">", "different names"),
+        (b"<feedback>" + b"<record/>" * (dmarc_report_reader.MAX_RECORDS + 1), "more than 500000 records"),
+        (gzip.compress(BOMB), "times its size"),
+        (zipped(data=BOMB), "times its size"),
+        (gzip.compress(built())[:-30], "cut off"),
+        (gzip.compress(built())[:40] + b"\xff" * 400, "damaged"),
+        (zipped()[:100], "cut off"),
+        (zipped("a.xml", "b.xml"), "more than one file"),
+        (zipped("a.xml", "b.xml", method=zipfile.ZIP_STORED), "more than one file"),
+        (zipped(method=zipfile.ZIP_BZIP2), "packed in a way"),
+        (b"PK\x03\x04\x14\x00\x01\x00" + bytes(50), "encrypted"),
+        (b"PK\x03\x04", "cut off"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_hostile_and_broken_files_are_refused_with_a_reason(octets, words):
+    with pytest.raises(ReportError, match=words):
+        summarize(chunks(octets), NOW)
+
+
+def test_a_slow_bomb_stops_at_the_size_limit():
+    """One that keeps within the ratio: noise that hardly packs."""
+    block = bytes(range(256)) * 256
+    packed = b"".join(_stored_gzip(block, 40))
+    with pytest.raises(ReportError, match="more than 1 MB"):
+        for _ in chunks(packed, max_octets=1024 * 1024):
+            continue
+
+
+def _stored_gzip(block, count):
+    """A gzip file of stored blocks: no ratio to speak of."""
+    compressor = zlib.compressobj(0, wbits=31)
+    for _ in range(count):
+        yield compressor.compress(block)
+    yield compressor.flush()
+
+
+def test_a_bomb_is_never_unpacked_beyond_its_limit():
+    packed = gzip.compress(bytes(80_000_000))
+    seen = 0
+    with pytest.raises(ReportError):
+        for chunk in chunks(packed):
+            assert len(chunk) <= report_file.CHUNK_OCTETS
+            seen += len(chunk)
+    assert seen <= max(report_file.FREE_OCTETS, len(packed) * report_file.MAX_RATIO)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        built(), gzip.compress(built()), gzip.compress(built()) + bytes(100), zipped(),
+        zipped(method=zipfile.ZIP_STORED),
+    ],
+    ids=["plain", "gzip", "padded", "deflated", "stored"],
+)  # fmt: skip
+def test_each_kind_of_file_is_opened(file):
+    assert b"".join(chunks(file)) == built()
+
+
+@pytest.mark.parametrize("signature", [b"PK\x07\x08", b""])
+def test_a_zip_whose_sizes_come_after_the_data(signature):
+    """As streaming writers make it (APPNOTE 4.3.9), signature optional."""
+    data, name = built(), b"a.xml"
+    compressor = zlib.compressobj(9, wbits=-15)
+    packed = compressor.compress(data) + compressor.flush()
+    head = struct.pack("<4sHHHHHIIIHH", b"PK\x03\x04", 20, 8, 8, 0, 0, 0, 0, 0, len(name), 0) + name
+    sizes = struct.pack("<III", zlib.crc32(data), len(packed), len(data))
+    entry = struct.pack(
+        "<4sHHHHHHIIIHHHHHII", b"PK\x01\x02", 20, 20, 8, 8, 0, 0, zlib.crc32(data), len(packed), len(data), len(name),
+        0, 0, 0, 0, 0, 0,
+    )  # fmt: skip
+    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 1, 1, len(entry + name), 0, 0)
+    assert b"".join(chunks(head + packed + signature + sizes + entry + name + end)) == data
+    damaged = entry.replace(struct.pack("<I", zlib.crc32(data)), b"\0\0\0\0")
+    with pytest.raises(ReportError, match="damaged"):
+        b"".join(chunks(head + packed + signature + sizes + damaged + name + end))
+
+
+def test_texts_and_lists_within_a_record_are_bounded():
+    reason = b"<reason><type>other</type><comment>" + b"x" * 100_000 + b"</comment></reason>"
+    dkim = b"<dkim><domain>d.example</domain><result>fail</result></dkim>"
+    octets = build_report(HEAD, [BARE])
+    octets = octets.replace(b"</policy_evaluated>", reason * 50 + b"</policy_evaluated>")
+    octets = octets.replace(b"<auth_results>", b"<auth_results>" + dkim * 5000)
+    [record] = read_records(chunks(octets))
+    assert (len(record.reasons), len(record.dkim)) == (dmarc_report_reader.MAX_REASONS, MAX_SIGNATURES)
+    assert len(record.reasons[0].comment) == 200

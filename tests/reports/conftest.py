@@ -1,0 +1,77 @@
+"""Report mail, filed the way the services do it."""
+
+import json
+import secrets
+from datetime import UTC, datetime
+
+import pytest
+from django.db import connections
+
+from mailsuite.directory import authentication, services
+from mailsuite.directory.cache import CACHE
+from mailsuite.directory.models import Domain, User
+from mailsuite.directory.passwords import Argon2idHasher
+from mailsuite.ids import new_id
+from mailsuite.reports.models import IncomingReport
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.handlers import execute
+from mailsuite.store.operations import Deliver, ReportDelivery, StoryFacts
+
+PASSWORD = "correct horse battery"
+NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def one_connection(db, monkeypatch, settings, tmp_path):
+    """The reader sees what the test's own transaction has written; blobs are the test's own; hashes are quick."""
+    reader, connections["reader"] = connections["reader"], connections["default"]
+    monkeypatch.setattr(Argon2idHasher, "time_cost", 1)
+    monkeypatch.setattr(Argon2idHasher, "memory_cost", 8)
+    authentication._dummy_hash.cache_clear()
+    CACHE.clear()
+    settings.STORAGES = settings.STORAGES | {
+        "mail": {"BACKEND": "mailsuite.store.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
+    }
+    mail_storage().prepare()
+    yield
+    connections["reader"] = reader
+
+
+@pytest.fixture
+def domains():
+    """example.org and example.net, hosted; by name."""
+    User.objects.create_superuser("root@localhost", PASSWORD)
+    for name in ("example.org", "example.net"):
+        services.add_domain(name, key_pairs=[])
+    return {domain.name: domain for domain in Domain.objects.all()}
+
+
+def authentication_of(from_domain="reporter.example", dmarc="pass", dkim_aligned=True):
+    """What a story keeps of the checks of a report's own mail."""
+    return {
+        "client_address": "192.0.2.200", "helo": "h", "mail_from": "", "from_address": f"r@{from_domain}",
+        "checked_at": NOW.isoformat(), "iprev": {"result": "pass"},
+        "spf": {"identity": "mailfrom", "domain": from_domain, "result": "none"},
+        "spf_helo": {"identity": "helo", "domain": "h", "result": "none"},
+        "dmarc": {"result": dmarc, "from_domain": from_domain},
+        "arc": {"result": "none"},
+        "dkim": [{"result": "pass", "domain": from_domain, "is_aligned": dkim_aligned}],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def file_report(domains):
+    """`file_report(octets, "example.org")` files a mail for the report reader and returns its row."""
+
+    def file(octets, domain="example.org", *, kind="dmarc", authentication="verified", story_kind="inbound"):
+        if authentication == "verified":
+            authentication = authentication_of()
+        name, story_id = secrets.token_hex(8), new_id()
+        (mail_storage().spool / name).write_bytes(octets)
+        data = json.dumps({"authentication": authentication} if authentication else {})
+        target = ReportDelivery(kind, domains[domain].pk, f"{kind}-reports@{domain}")
+        story = StoryFacts(story_id, story_kind, "accepted", NOW, data=data)
+        execute(Deliver(name, len(octets), story, reports=[target]))
+        return IncomingReport.objects.get(story_id=story_id)
+
+    return file
