@@ -7,8 +7,8 @@ _SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gob", "gov", "net", "ne", 
 
 
 def source_of(record: Record, policy_domain: str) -> str:
-    """The domain that vouches for the mail: a service's own signature or envelope before the domain's itself, since
-    many services sign for both; "" when nobody does."""
+    """The organisation that vouches for the mail: a service's own signature or envelope before the domain's itself,
+    since many services sign for both; "" when nobody does."""
     dkim = [result.domain for result in record.dkim if result.result == "pass" and result.domain]
     spf = [result.domain for result in record.spf if result.result == "pass" and result.domain]
     named = [*dkim, *spf]

@@ -1,10 +1,93 @@
-"""TLS reports (RFC 8460) into rows."""
+"""TLS reports (RFC 8460) into rows: how many sessions with our hosts were under TLS, and what failed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from mailsuite.mailauth.report_file import ReportError
-from mailsuite.reports.models import IncomingReport
+from django.db import transaction
+
+from mailsuite.mailauth import tlsrpt
+from mailsuite.mailauth.dmarc_report_reader import MAX_AGE, MAX_AHEAD
+from mailsuite.mailauth.report_file import ReportError, chunks
+from mailsuite.reports.dmarc_import import Duplicate, hosted_domain_of
+from mailsuite.reports.models import IncomingReport, TlsFailure, TlsPolicy, TlsReport
+
+# JSON is read in one go, for which everybody in the process waits; real reports have some kilobytes.
+MAX_JSON_OCTETS = 5 * 1024 * 1024
+MAX_PERIOD = timedelta(days=8)
+MAX_DETAILS = 1000
 
 
-def import_tls_report(incoming: IncomingReport, file: bytes, now: datetime) -> None:
-    raise ReportError("TLS reports are not read yet")
+def import_tls_report(incoming: IncomingReport, file: bytes, now: datetime) -> list[TlsReport]:
+    """Reads the report, which may tell of several domains; returns a row for each that is ours.
+
+    Raises ReportError for what is no report about one of our domains, Duplicate for one read before.
+    """
+    try:
+        found = tlsrpt.parse_report(b"".join(chunks(file, max_octets=MAX_JSON_OCTETS)))
+    except tlsrpt.ReportError as error:
+        raise ReportError(str(error)) from None
+    _check(found, now)
+    by_domain: dict[int, list[tlsrpt.PolicyResult]] = {}
+    for policy in found.policies:
+        by_domain.setdefault(hosted_domain_of(policy.domain[:253]).pk, []).append(policy)
+    with transaction.atomic():
+        reports = [_create(incoming, found, domain_id, policies) for domain_id, policies in by_domain.items()]
+    if not any(reports):
+        raise Duplicate
+    return [report for report in reports if report]
+
+
+def _check(found: tlsrpt.Report, now: datetime) -> None:
+    if not found.organization:
+        raise ReportError("it names no organisation")
+    if not found.policies:
+        raise ReportError("it has no policy")
+    if sum(len(policy.failures) for policy in found.policies) > MAX_DETAILS:
+        raise ReportError(f"it has more than {MAX_DETAILS} kinds of failures")
+    if found.end > found.begin + MAX_PERIOD:
+        raise ReportError("its period makes no sense")
+    if found.end > now + MAX_AHEAD:
+        raise ReportError("its period lies in the future")
+    if found.begin < now - MAX_AGE:
+        raise ReportError("it is too old")
+
+
+def _create(
+    incoming: IncomingReport, found: tlsrpt.Report, domain_id: int, policies: list[tlsrpt.PolicyResult]
+) -> TlsReport | None:
+    """The rows of one domain; None when they are there already."""
+    report, is_new = TlsReport.objects.get_or_create(
+        domain_id=domain_id,
+        org_name=found.organization[:255],
+        report_id=found.report_id[:255],
+        is_verified=incoming.is_verified,
+        defaults={
+            "incoming": incoming,
+            "contact": found.contact[:320],
+            "begins_at": found.begin,
+            "ends_at": found.end,
+        },
+    )
+    if not is_new:
+        return None
+    for policy in policies:
+        row = TlsPolicy.objects.create(
+            report=report,
+            policy_type=policy.type[:20],
+            policy_domain=policy.domain[:253],
+            successes=policy.successful,
+            failures=policy.failed,
+        )
+        TlsFailure.objects.bulk_create(_failure(row, failure) for failure in policy.failures)
+    return report
+
+
+def _failure(policy: TlsPolicy, failure: tlsrpt.FailureDetails) -> TlsFailure:
+    return TlsFailure(
+        policy=policy,
+        result_type=failure.result[:50],
+        count=failure.sessions,
+        sending_ip=failure.sending_ip[:45],
+        receiving_host=failure.receiving_host[:253],
+        receiving_ip=failure.receiving_ip[:45],
+        information=" ".join(filter(None, (failure.reason_code, failure.information)))[:500],
+    )

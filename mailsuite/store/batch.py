@@ -51,6 +51,7 @@ QUEUED_RECIPIENT = Insert(
 REPORT = Insert(
     IncomingReport,
     *("id", "domain", "address", "kind", "content", "story_id", "received_at", "state", "is_verified", "reason"),
+    *("sender_domain", "attempt_count"),
 )
 INSERTS = (CONTENT, STORY, EVENT, MESSAGE, TOMBSTONE, QUEUED_MESSAGE, QUEUED_RECIPIENT, REPORT)
 

@@ -118,7 +118,7 @@ def _insert_report(batch: Batch, report: ReportDelivery, content_id: int, story:
         tables.REPORT,
         (
             *(new_id(), report.domain_id, report.address, report.kind, content_id, story.story_id, batch.now_value),
-            *("waiting", False, ""),
+            *("waiting", False, "", "", 0),
         ),
     )
     return EventFacts("filed", report.address, "", "for the report reader", report.domain_id)

@@ -12,6 +12,8 @@ from django.db import connections
 from mailsuite.directory import login_log, throttle
 from mailsuite.queue.retention import forget_settled, forget_stories
 from mailsuite.records.checking import check_unseen
+from mailsuite.reports.reading import read_waiting
+from mailsuite.reports.retention import forget_old as forget_old_reports
 from mailsuite.store.quota import warn_full_mailboxes
 from mailsuite.store.removal import remove_marked
 from mailsuite.store.sweep import sweep
@@ -38,6 +40,8 @@ JOBS = (
     PeriodicJob("old failures of logins forgotten", timedelta(hours=1), throttle.forget_old),
     PeriodicJob("old logins forgotten", timedelta(hours=6), login_log.forget_old),
     PeriodicJob("DKIM records seen for the first time", timedelta(hours=1), check_unseen),
+    PeriodicJob("reports read", timedelta(minutes=1), read_waiting),
+    PeriodicJob("rows of old reports forgotten", timedelta(hours=6), forget_old_reports),
     PeriodicJob("unnamed blobs deleted", timedelta(hours=6), sweep),
 )
 

@@ -2,10 +2,10 @@
 
 import json
 import secrets
-from datetime import UTC, datetime
 
 import pytest
 from django.db import connections
+from report_mail import NOW, authentication_of
 
 from mailsuite.directory import authentication, services
 from mailsuite.directory.cache import CACHE
@@ -18,7 +18,6 @@ from mailsuite.store.handlers import execute
 from mailsuite.store.operations import Deliver, ReportDelivery, StoryFacts
 
 PASSWORD = "correct horse battery"
-NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -44,19 +43,6 @@ def domains():
     for name in ("example.org", "example.net"):
         services.add_domain(name, key_pairs=[])
     return {domain.name: domain for domain in Domain.objects.all()}
-
-
-def authentication_of(from_domain="reporter.example", dmarc="pass", dkim_aligned=True):
-    """What a story keeps of the checks of a report's own mail."""
-    return {
-        "client_address": "192.0.2.200", "helo": "h", "mail_from": "", "from_address": f"r@{from_domain}",
-        "checked_at": NOW.isoformat(), "iprev": {"result": "pass"},
-        "spf": {"identity": "mailfrom", "domain": from_domain, "result": "none"},
-        "spf_helo": {"identity": "helo", "domain": "h", "result": "none"},
-        "dmarc": {"result": dmarc, "from_domain": from_domain},
-        "arc": {"result": "none"},
-        "dkim": [{"result": "pass", "domain": from_domain, "is_aligned": dkim_aligned}],
-    }  # fmt: skip
 
 
 @pytest.fixture

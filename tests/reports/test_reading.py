@@ -4,14 +4,290 @@ import base64
 import gzip
 import io
 import zipfile
-from datetime import date, datetime, timedelta, timezone
 from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
-from conftest import NOW, authentication_of  # noqa: F401
 from django.db import OperationalError
+from report_mail import (
+    FORGED,
+    NOW,
+    OWN,
+    SHOP,
+    YESTERDAY,
+    authentication_of,
+    mail,
+    report_mail,
+    report_xml,
+)
 
-from mailsuite.mailauth.dmarc_report import DkimResult, PolicyPublished, Reason, Record, ReportHead, SpfResult, build_report
+from mailsuite.mailauth.dmarc_report import Reason, Record
+from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
 from mailsuite.reports import dmarc_import, reading
 from mailsuite.reports.models import DmarcDay, DmarcRecord, DmarcReport, FailureReport, IncomingReport
-from mailsuite.reports.reading import read_one, read_waiting
+from mailsuite.reports.reading import MAX_ATTEMPTS, read_waiting
+
+DAY = date(2026, 11, 23)
+
+
+def counts(**filters):
+    """(source, messages, aligned, rejected) of each row of the days."""
+    return sorted(DmarcDay.objects.filter(**filters).values_list("source", "messages", "aligned", "rejected"))
+
+
+def zipped(octets):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("report.xml", octets)
+    return out.getvalue()
+
+
+XML = report_xml(OWN, SHOP, FORGED)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        mail(gzip.compress(XML)),
+        mail(gzip.compress(XML), "application/octet-stream", "report"),
+        mail(gzip.compress(XML), "image/png", "logo.png"),
+        mail(zipped(XML), "application/zip", "r.zip"),
+        mail(zipped(XML), "application/gzip", "r.gz"),
+        mail(XML, "text/xml", "r.xml"),
+        mail(XML, "text/plain", "", "8bit"),
+        mail(b"\xef\xbb\xbf" + XML, "text/xml", "r.xml", "8bit"),
+        b"Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + base64.encodebytes(gzip.compress(XML)),
+        b"Subject: x\r\n\r\n" + XML,
+    ],
+    ids=["gzip", "octets", "mistyped", "zip", "zip as gzip", "xml", "text", "bom", "bare gzip", "bare text"],
+)  # fmt: skip
+def test_the_report_is_found_whatever_its_file_is_called(file_report, octets):
+    incoming = file_report(octets)
+    assert read_waiting(NOW) == 1
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.reason, incoming.is_verified) == ("read", "", True)
+    assert incoming.sender_domain == "reporter.example"
+    assert counts(day=DAY) == [("", 3, 0, 3), ("example.org", 10, 10, 0), ("shop.example", 4, 0, 0)]
+    report = DmarcReport.objects.get()
+    assert (report.record_count, report.records_read, report.message_count, report.aligned_count) == (3, 3, 17, 10)
+    assert report.policy_published == "v=DMARC1; p=none"
+
+
+def test_rows_say_what_the_report_said(file_report):
+    record = replace(SHOP, reasons=(Reason("mailing_list", "by list-id"),), envelope_to="there.example")
+    file_report(report_mail(record))
+    read_waiting(NOW)
+    row = DmarcRecord.objects.get()
+    assert (row.source_ip, row.source, row.count, row.disposition) == ("198.51.100.7", "shop.example", 4, "none")
+    assert (row.header_from, row.envelope_from, row.envelope_to) == (
+        *("example.org", "bounce.shop.example", "there.example"),
+    )
+    assert (row.dkim, row.spf) == ("pass shop.example s1", "pass bounce.shop.example")
+    assert row.reasons == "mailing_list by list-id"
+    assert DmarcDay.objects.get().overridden == 4
+
+
+def test_the_same_report_counts_once(file_report):
+    first, second = file_report(report_mail()), file_report(report_mail())
+    file_report(report_mail(report_id="2"))
+    file_report(report_mail(org="Another"))
+    assert read_waiting(NOW) == 4
+    states = dict(IncomingReport.objects.values_list("pk", "state"))
+    assert (states[first.pk], states[second.pk]) == ("read", "duplicate")
+    assert counts() == [("example.org", 30, 30, 0)]
+
+
+@pytest.mark.parametrize(
+    ("authentication", "kind", "verified"),
+    [
+        (authentication_of(), "inbound", True),
+        (authentication_of(dmarc="fail", is_aligned=False), "inbound", False),
+        (authentication_of(dmarc="none", is_aligned=True), "inbound", True),
+        (authentication_of(dmarc="none", is_aligned=False), "inbound", False),
+        (authentication_of(dmarc="temperror", is_aligned=False), "inbound", False),
+        ({"nonsense": 1}, "inbound", False),
+        (None, "inbound", False),
+        (None, "submission", True),
+        (None, "notification", True),
+    ],
+)
+def test_only_authenticated_reports_count(file_report, authentication, kind, verified):
+    file_report(report_mail(), authentication=authentication, story_kind=kind)
+    read_waiting(NOW)
+    assert DmarcReport.objects.get().is_verified is verified
+    assert DmarcRecord.objects.count() == 1
+    assert counts() == ([("example.org", 10, 10, 0)] if verified else [])
+
+
+def test_a_forged_report_does_not_take_the_place_of_the_true_one(file_report):
+    file_report(report_mail(FORGED), authentication=None)
+    file_report(report_mail(OWN))
+    read_waiting(NOW)
+    assert counts() == [("example.org", 10, 10, 0)]
+    assert DmarcReport.objects.count() == 2
+
+
+def test_a_report_counts_for_the_hosted_domain_above_its_policy_domain(file_report, domains):
+    file_report(report_mail(domain="news.example.org"))
+    file_report(report_mail(domain="example.net"), "example.org")
+    read_waiting(NOW)
+    assert set(DmarcDay.objects.values_list("domain__name", "messages")) == {("example.org", 10), ("example.net", 10)}
+
+
+def test_the_day_is_where_most_of_the_period_lies(file_report):
+    file_report(report_mail(begins=YESTERDAY - timedelta(hours=8)))
+    read_waiting(NOW)
+    assert DmarcDay.objects.get().day == DAY
+
+
+DSN = (
+    b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+    b"--b\r\n\r\nIt failed.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nAction: failed\r\n--b--\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("octets", "state", "words"),
+    [
+        (b"Subject: buy\r\n\r\nnow\r\n", "failed", "there is no report in it"),
+        (b"", "failed", "there is no report in it"),
+        (DSN, "ignored", "a delivery notification"),
+        (b"Auto-Submitted: auto-replied (vacation)\r\n\r\nI am away.\r\n", "ignored", "an automatic reply"),
+        (report_mail(domain="elsewhere.example"), "failed", "elsewhere.example, which is not hosted here"),
+        (report_mail(domain="org"), "failed", "not hosted here"),
+        (report_mail(replace(OWN, count=0)), "failed", "it has no record"),
+        (mail(XML[:-30], "text/xml", "r.xml"), "failed", "no well-formed XML"),
+        (mail(gzip.compress(XML)[:-9]), "failed", "cut off"),
+        (mail(gzip.compress(b"<feedback>" + b" " * 50_000_000)), "failed", "times its size"),
+        (b"Subject: x\r\n\r\n" + XML + b" " * MAX_MAIL_OCTETS, "failed", "larger than 10 MB"),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 5000, "failed", "no report"),
+        (mail(b"x", "application/gzip", "r.xml.gz", "base64; boundary=" + "é" * 100), "failed", "no report"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_report_is_kept_with_the_reason(file_report, octets, state, words):
+    incoming = file_report(octets)
+    assert read_waiting(NOW) == 1
+    incoming.refresh_from_db()
+    assert incoming.state == state and words in incoming.reason
+    assert incoming.content is not None
+    assert not DmarcReport.objects.exists() and not DmarcDay.objects.exists()
+    assert read_waiting(NOW) == 0
+
+
+MANY = [replace(OWN, source_ip=f"192.0.2.{n % 250}", count=1) for n in range(1200)]
+
+
+def test_a_reading_that_was_broken_off_goes_on_and_counts_all_once(file_report, monkeypatch):
+    incoming = file_report(report_mail(*MANY))
+    whole, slices = dmarc_import._count, []
+
+    def broken(report, records):
+        slices.append(len(records))
+        if len(slices) == 2:
+            raise OperationalError("the server closed the connection")
+        return whole(report, records)
+
+    monkeypatch.setattr(dmarc_import, "_count", broken)
+    assert read_waiting(NOW) == 0
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.attempt_count) == ("waiting", 0)
+    assert DmarcReport.objects.get().records_read == dmarc_import.SLICE
+    assert read_waiting(NOW) == 1
+    assert slices == [500, 500, 500, 200]
+    assert DmarcRecord.objects.count() == 1200
+    assert sum(row[1] for row in counts()) == 1200 and DmarcDay.objects.count() == 250
+
+
+def test_another_host_at_the_same_report_leaves_the_rest_to_the_first(file_report):
+    file_report(report_mail(*MANY))
+    report = None
+    whole = dmarc_import._count
+
+    def meanwhile(one, records):
+        nonlocal report
+        report = one
+        DmarcReport.objects.filter(pk=one.pk).update(records_read=1000)
+        return whole(one, records)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dmarc_import, "_count", meanwhile)
+        read_waiting(NOW)
+    assert report is not None and not DmarcRecord.objects.exists()
+
+
+def test_a_report_that_ends_the_process_is_given_up(file_report, monkeypatch):
+    incoming = file_report(report_mail())
+    monkeypatch.setattr(reading, "find_report", lambda *_: (_ for _ in ()).throw(SystemExit))
+    for _ in range(MAX_ATTEMPTS):
+        with pytest.raises(SystemExit):
+            read_waiting(NOW)
+    assert read_waiting(NOW) == 1
+    incoming.refresh_from_db()
+    assert incoming.state == "failed" and "broken off 3 times" in incoming.reason
+
+
+def test_a_bug_of_ours_is_no_reason_to_try_for_ever(file_report, monkeypatch, caplog):
+    incoming = file_report(report_mail())
+    monkeypatch.setattr(reading, "find_report", lambda *_: 1 / 0)
+    assert read_waiting(NOW) == 1
+    incoming.refresh_from_db()
+    assert incoming.state == "failed" and str(incoming) in incoming.reason
+    assert "ZeroDivisionError" in caplog.text
+
+
+FAILURE = (
+    b"From: r@reporter.example\r\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n"
+    b"--b\r\n\r\nOne failed.\r\n"
+    b"--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: %s\r\nVersion: 1\r\nUser-Agent: x\r\n"
+    b"Auth-Failure: dmarc\r\nReported-Domain: Example.org\r\nSource-IP: 203.0.113.9\r\nDelivery-Result: reject\r\n"
+    b"Original-Mail-From: <x@evil.example>\r\nArrival-Date: Mon, 23 Nov 2026 10:00:00 +0100\r\n"
+    b"--b\r\nContent-Type: text/rfc822-headers\r\n\r\n"
+    b"From: Boss <boss@example.org>\r\nSubject: =?utf-8?q?Pay_=E2=82=AC?=\r\n"
+    b"--b--\r\n"
+)  # fmt: skip
+
+
+def test_failure_reports_are_taken_in(file_report):
+    incoming = file_report(FAILURE % b"auth-failure")
+    read_waiting(NOW)
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.reason) == ("read", "")
+    found = FailureReport.objects.get()
+    assert (found.domain.name, found.source_ip, found.auth_failure) == ("example.org", "203.0.113.9", "dmarc")
+    assert (found.delivery_result, found.rfc5321_mail_from, found.reporter) == (
+        *("reject", "x@evil.example", "reporter.example"),
+    )
+    assert (found.rfc5322_from, found.subject) == ("Boss <boss@example.org>", "Pay €")
+    assert found.arrived_at.isoformat() == "2026-11-23T09:00:00+00:00"
+
+
+def test_other_feedback_is_no_failure_report(file_report):
+    incoming = file_report(FAILURE % b"abuse")
+    read_waiting(NOW)
+    incoming.refresh_from_db()
+    assert incoming.state == "failed" and "abuse" in incoming.reason
+
+
+@pytest.mark.parametrize(
+    ("dkim", "spf", "expected"),
+    [
+        ([("example.org", "pass")], [("example.org", "pass")], "example.org"),
+        ([("example.org", "pass"), ("esp.example", "pass")], [], "esp.example"),
+        ([("example.org", "pass")], [("bounce.esp.example", "pass")], "esp.example"),
+        ([("mail.example.org", "pass")], [], "example.org"),
+        ([("esp.example", "fail")], [("x.example", "softfail")], ""),
+        ([], [], ""),
+    ],
+)
+def test_who_vouches_for_a_source(dkim, spf, expected):
+    from mailsuite.mailauth.dmarc_report import DkimResult, SpfResult
+    from mailsuite.reports.sources import source_of
+
+    record = Record(
+        "192.0.2.1", 1, "none", True, True, "example.org",
+        dkim=tuple(DkimResult(domain, "s", result) for domain, result in dkim),
+        spf=tuple(SpfResult(domain, result) for domain, result in spf),
+    )  # fmt: skip
+    assert source_of(record, "example.org") == expected

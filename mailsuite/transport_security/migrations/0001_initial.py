@@ -5,75 +5,109 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('directory', '0002_directory_version'),
+        ("directory", "0002_directory_version"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='DaneLook',
+            name="DaneLook",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hostname', models.CharField(max_length=253, unique=True)),
-                ('at', models.DateTimeField()),
-                ('state', models.CharField(choices=[('good', 'a record matches the key in use'), ('missing', 'no TLSA records'), ('mismatch', 'no record matches the key in use'), ('insecure', 'not signed with DNSSEC'), ('unknown', 'DNS did not answer')], max_length=10)),
-                ('text', models.CharField(max_length=500)),
-                ('resolver_validates', models.BooleanField(default=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("hostname", models.CharField(max_length=253, unique=True)),
+                ("at", models.DateTimeField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("good", "a record matches the key in use"),
+                            ("missing", "no TLSA records"),
+                            ("mismatch", "no record matches the key in use"),
+                            ("insecure", "not signed with DNSSEC"),
+                            ("unknown", "DNS did not answer"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("text", models.CharField(max_length=500)),
+                ("resolver_validates", models.BooleanField(default=False)),
             ],
             options={
-                'verbose_name': 'look at our TLSA records',
-                'verbose_name_plural': 'looks at our TLSA records',
+                "verbose_name": "look at our TLSA records",
+                "verbose_name_plural": "looks at our TLSA records",
             },
         ),
         migrations.CreateModel(
-            name='HostKey',
+            name="HostKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('digest', models.CharField(max_length=64, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('seen_at', models.DateTimeField(blank=True, null=True)),
-                ('ttl_seconds', models.PositiveIntegerField(default=0)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("digest", models.CharField(max_length=64, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("seen_at", models.DateTimeField(blank=True, null=True)),
+                ("ttl_seconds", models.PositiveIntegerField(default=0)),
             ],
             options={
-                'verbose_name': 'host key',
+                "verbose_name": "host key",
             },
         ),
         migrations.CreateModel(
-            name='KnownPolicy',
+            name="KnownPolicy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('domain', models.CharField(max_length=253, unique=True)),
-                ('policy_id', models.CharField(blank=True, max_length=32)),
-                ('policy', models.TextField(blank=True)),
-                ('fetched_at', models.DateTimeField(blank=True, null=True)),
-                ('expires_at', models.DateTimeField(blank=True, db_index=True, null=True)),
-                ('used_at', models.DateTimeField()),
-                ('tried_at', models.DateTimeField()),
-                ('failure', models.CharField(blank=True, max_length=300)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("domain", models.CharField(max_length=253, unique=True)),
+                ("policy_id", models.CharField(blank=True, max_length=32)),
+                ("policy", models.TextField(blank=True)),
+                ("fetched_at", models.DateTimeField(blank=True, null=True)),
+                ("expires_at", models.DateTimeField(blank=True, db_index=True, null=True)),
+                ("used_at", models.DateTimeField()),
+                ("tried_at", models.DateTimeField()),
+                ("failure", models.CharField(blank=True, max_length=300)),
             ],
             options={
-                'verbose_name': 'known MTA-STS policy',
-                'verbose_name_plural': 'known MTA-STS policies',
-                'ordering': ['domain'],
+                "verbose_name": "known MTA-STS policy",
+                "verbose_name_plural": "known MTA-STS policies",
+                "ordering": ["domain"],
             },
         ),
         migrations.CreateModel(
-            name='MtaSts',
+            name="MtaSts",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('mode', models.CharField(choices=[('none', 'none: as if there were no policy'), ('testing', 'testing: senders deliver anyway, and report what failed'), ('enforce', 'enforce: senders deliver under good TLS or not at all')], default='testing', max_length=7)),
-                ('max_age', models.PositiveIntegerField(default=604800, verbose_name='seconds that senders remember it')),
-                ('changed_at', models.DateTimeField(auto_now_add=True)),
-                ('domain', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='mta_sts', to='directory.domain')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[
+                            ("none", "none: as if there were no policy"),
+                            ("testing", "testing: senders deliver anyway, and report what failed"),
+                            ("enforce", "enforce: senders deliver under good TLS or not at all"),
+                        ],
+                        default="testing",
+                        max_length=7,
+                    ),
+                ),
+                (
+                    "max_age",
+                    models.PositiveIntegerField(default=604800, verbose_name="seconds that senders remember it"),
+                ),
+                ("changed_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "domain",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="mta_sts", to="directory.domain"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'MTA-STS policy',
-                'verbose_name_plural': 'MTA-STS policies',
-                'ordering': ['domain__name'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('max_age__lte', 31557600)), name='mta_sts_max_age_in_range')],
+                "verbose_name": "MTA-STS policy",
+                "verbose_name_plural": "MTA-STS policies",
+                "ordering": ["domain__name"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("max_age__lte", 31557600)), name="mta_sts_max_age_in_range"
+                    )
+                ],
             },
         ),
     ]
