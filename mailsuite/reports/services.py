@@ -92,9 +92,11 @@ def sources(rows: QuerySet[DmarcDay]) -> list[SourceSum]:
     )
     return [
         SourceSum(
-            row["source"],
-            *(row[f"{name}_sum"] for name in COUNTS),
-            *(row["addresses"], row["first_day"], row["last_day"]),
+            source=row["source"],
+            addresses=row["addresses"],
+            first_day=row["first_day"],
+            last_day=row["last_day"],
+            **{name: row[f"{name}_sum"] for name in COUNTS},
         )
         for row in sums
     ]
