@@ -15,6 +15,7 @@ import dns.rdatatype
 import dns.resolver
 
 from mailsuite.resolver.answers import Answer, Mx, Rdata, Status, Tlsa
+from mailsuite.resolver.breaker import Breaker
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ Key = tuple[str, str]
 class DnsResolver:
     """Asks the DNS server at `server` (`host:port`, `[::1]:53`, `host`), or the system's when it is empty.
 
-    Belongs to one event loop. Equal questions that wait at the same time are asked once.
+    Belongs to one event loop. Equal questions that wait at the same time are asked once. While no server answers
+    anything, every answer that is not remembered is TEMPERROR, at once.
     """
 
     def __init__(self, server: str = "", *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
@@ -41,6 +43,7 @@ class DnsResolver:
         self._cache: OrderedDict[Key, tuple[float, Answer]] = OrderedDict()
         self._asking: dict[Key, asyncio.Task[Answer]] = {}
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
+        self._breaker = Breaker(self._probe)
         # Anybody on the way could set the bit: only a resolver on this machine is believed.
         self._is_trusted = all(ip_address(str(address)).is_loopback for address in self._dns.nameservers)
 
@@ -53,6 +56,8 @@ class DnsResolver:
             return cached[1]
         task = self._asking.get(key)
         if task is None:
+            if self._breaker.is_open:
+                return Answer(Status.TEMPERROR)
             task = asyncio.create_task(self._ask(key))
             self._asking[key] = task
             task.add_done_callback(lambda _: self._asking.pop(key, None))
@@ -65,6 +70,7 @@ class DnsResolver:
                 async with self._in_flight:
                     answer = await self._resolve(*key)
         except TimeoutError:
+            self._breaker.note(False)
             answer = Answer(Status.TEMPERROR, (), TEMPERROR_TTL)
         self._cache[key] = (asyncio.get_running_loop().time() + answer.ttl, answer)
         self._cache.move_to_end(key)
@@ -78,9 +84,11 @@ class DnsResolver:
                 f"{name}.", rdtype, raise_on_no_answer=False, search=False, lifetime=self._deadline_seconds
             )
         except dns.resolver.NXDOMAIN as error:
+            self._breaker.note(True)
             responses = list(error.responses().values())  # type: ignore[no-untyped-call]
             return self._negative(Status.NXDOMAIN, responses[0] if responses else None)
-        except (dns.resolver.NoNameservers, dns.exception.Timeout, OSError):
+        except (dns.resolver.NoNameservers, dns.exception.Timeout, OSError) as error:
+            self._breaker.note(_was_answered(error))
             return Answer(Status.TEMPERROR, (), TEMPERROR_TTL)
         except (dns.exception.DNSException, ValueError):
             # Labels too long or empty, bad IDNA: no such name can be registered.
@@ -88,10 +96,22 @@ class DnsResolver:
         except Exception:
             logger.exception("Looking up %s %s failed", name, rdtype)
             return Answer(Status.TEMPERROR, (), TEMPERROR_TTL)
+        self._breaker.note(True)
         if found.rrset is None:
             return self._negative(Status.NODATA, found.response)
         ttl = min(max(found.rrset.ttl, MIN_TTL), MAX_TTL)
         return Answer(Status.OK, tuple(_value(rdata) for rdata in found.rrset), ttl, self._vouched(found.response))
+
+    async def _probe(self) -> bool:
+        """Whether a server answers anything about the root."""
+        try:
+            async with asyncio.timeout(min(TRY_SECONDS, self._deadline_seconds)):
+                await self._dns.resolve(".", "NS", raise_on_no_answer=False, search=False, lifetime=TRY_SECONDS)
+        except (TimeoutError, dns.resolver.NoNameservers, dns.exception.Timeout, OSError) as error:
+            return _was_answered(error)
+        except Exception as error:
+            logger.debug("the root gives an answer of a kind: %s", error)
+        return True
 
     def _negative(self, status: Status, response: dns.message.Message | None) -> Answer:
         """The TTL of a negative answer is that of its SOA or the SOA's minimum, the lesser (RFC 2308 §5)."""
@@ -121,6 +141,12 @@ def _make(server: str) -> dns.asyncresolver.Resolver:
     made.use_edns(0, dns.flags.DO, EDNS_OCTETS)
     made.cache = None
     return made
+
+
+def _was_answered(error: Exception) -> bool:
+    """Whether any server sent an answer, though one of no use: each error of dnspython's ends with the response."""
+    errors = getattr(error, "kwargs", {}).get("errors", ())
+    return any(one[-1] is not None for one in errors)
 
 
 def split_server(text: str) -> tuple[str, int]:

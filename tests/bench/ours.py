@@ -44,6 +44,8 @@ class Ours:
 
     def stop(self) -> None:
         self.suite.stop()
+        if self.suite.dns:
+            self.suite.dns.stop()
 
     def pids(self) -> list[int]:
         return self.suite.processes()

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from dns_server import DnsServer
 
+from mailsuite.resolver import breaker
 from mailsuite.resolver.answers import Answer, Mx, Status, Tlsa, ZoneResolver
 from mailsuite.resolver.dns_resolver import DnsResolver, split_server
+from mailsuite.resolver.tracing import TracingResolver
 
 RECORDS = {
     ("example.org", "MX"): ["20 MX2.example.org.", "10 mx.example.org."],
@@ -141,3 +143,139 @@ def test_the_zone_resolver_tells_nodata_from_nxdomain():
     found = asyncio.run(statuses(("Example.org.", "MX"), ("example.org", "A"), ("b.test", "A"), ("c.test", "A")))
     assert found == [Status.OK, Status.NODATA, Status.NODATA, Status.NXDOMAIN]
     assert zone.asked[0] == ("example.org", "MX")
+
+
+async def _until(condition):
+    """Lets the loop go on until something is so; the test's own time limit ends what never comes."""
+    for _ in range(5000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    pytest.fail("it never came true")
+
+
+SILENCE = {(f"silent{number}.test", "A"): "silent" for number in range(6)} | {
+    (".", "NS"): "silent",
+    ("", "NS"): "silent",
+}
+
+
+def test_when_no_server_answers_anything_nobody_waits_for_one(monkeypatch):
+    """Three questions in vain and one for the root; then none at all, until the pause is over and the root answers."""
+    monkeypatch.setattr(breaker, "FIRST_PAUSE_SECONDS", 3600.0)
+
+    async def run(server):
+        resolver = DnsResolver(server.address, deadline_seconds=0.2)
+        for number in range(3):
+            await resolver.query(f"silent{number}.test", "A")
+        await _until(lambda: resolver._breaker._pause)
+        asked = len(server.questions)
+        answers = [await resolver.query("mx.example.org", "A") for _ in range(20)]
+        assert {answer.status for answer in answers} == {Status.TEMPERROR}
+        assert len(server.questions) == asked
+        # The pause is over, and so is the trouble: the first question starts the probe, which lets the next ones pass.
+        server.records[(".", "NS")] = ["ns.test."]
+        resolver._breaker._paused_until = 0.0
+        assert (await resolver.query("mx.example.org", "A")).status is Status.TEMPERROR
+        await _until(lambda: not resolver._breaker._pause)
+        assert (await resolver.query("mx.example.org", "A")).status is Status.OK
+
+    with DnsServer(RECORDS | SILENCE) as server:
+        asyncio.run(run(server))
+
+
+def test_each_probe_in_vain_makes_the_pause_longer():
+    async def run():
+        asked = []
+
+        async def probe():
+            asked.append(1)
+            return False
+
+        one = breaker.Breaker(probe)
+        assert not one.is_open
+        for _ in range(breaker.SUSPICIOUS):
+            one.note(False)
+        pauses = []
+        for count in range(1, 8):
+            await _until(lambda count=count: len(asked) == count and one._probing is None)
+            pauses.append(one._pause)
+            assert one.is_open and one._probing is None
+            one._paused_until = 0.0
+            assert one.is_open and one.is_open
+        assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+    asyncio.run(run())
+
+
+def test_names_that_nobody_answers_about_do_not_stop_the_others():
+    """Their own servers are gone, the resolver itself is well: it answers about the root."""
+
+    async def run(server):
+        resolver = DnsResolver(server.address, deadline_seconds=0.2)
+        for number in range(6):
+            await resolver.query(f"silent{number}.test", "A")
+        await _until(lambda: resolver._breaker._probing is None)
+        return await resolver.query("mx.example.org", "A")
+
+    records = RECORDS | {(f"silent{number}.test", "A"): "silent" for number in range(6)} | {(".", "NS"): ["ns.test."]}
+    with DnsServer(records) as server:
+        assert asyncio.run(run(server)).status is Status.OK
+    assert len([question for question in server.questions if question[1] == "NS"]) <= 2
+
+
+@pytest.mark.parametrize("word", ["servfail", "nxdomain"])
+def test_errors_are_answers_too(word):
+    async def run(server):
+        resolver = DnsResolver(server.address)
+        for number in range(6):
+            await resolver.query(f"odd{number}.test", "A")
+        return await resolver.query("mx.example.org", "A")
+
+    with DnsServer(RECORDS | {(f"odd{number}.test", "A"): word for number in range(6)}) as server:
+        assert asyncio.run(run(server)).status is Status.OK
+    assert not [question for question in server.questions if question[1] == "NS"]
+
+
+def test_a_port_where_nobody_listens_is_silence():
+    async def run(address):
+        resolver = DnsResolver(address, deadline_seconds=0.2)
+        for number in range(3):
+            assert (await resolver.query(f"name{number}.test", "A")).status is Status.TEMPERROR
+        await _until(lambda: resolver._breaker._pause)
+
+    with DnsServer() as server:
+        address = server.address
+    asyncio.run(run(address))
+
+
+def test_what_was_asked_for_a_message_is_remembered():
+    zone = ZoneResolver(
+        {
+            ("a.test", "MX"): [Mx(10, "mx.a.test")],
+            ("a.test", "TXT"): [b"v=spf1 -all", b"caf\xe9\x07", b"x" * 5000],
+            ("_25._tcp.a.test", "TLSA"): [Tlsa(3, 1, 1, b"\x00\xff")],
+            ("many.test", "A"): [f"192.0.2.{number}" for number in range(40)],
+        }
+    )
+
+    async def run():
+        tracing = TracingResolver(zone)
+        for name, rdtype in [
+            *(("A.test.", "MX"), ("a.test", "MX"), ("a.test", "TXT"), ("_25._tcp.a.test", "TLSA"), ("many.test", "A")),
+            *(("a.test", "A"), ("absent.test", "A")),
+        ]:
+            await tracing.query(name, rdtype)
+        for number in range(300):
+            await tracing.query(f"n{number}.test", "A")
+        return tracing.questions
+
+    found = asyncio.run(run())
+    assert len(found) == 200
+    mx, txt, tlsa, many, nodata, nxdomain = found[:6]
+    assert (mx.name, mx.rdtype, mx.status, mx.values) == ("a.test", "MX", "ok", ("10 mx.a.test.",))
+    assert txt.values[:2] == ("v=spf1 -all", "caf\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}")
+    assert len(txt.values[2]) == 255
+    assert tlsa.values == ("3 1 1 00ff",)
+    assert len(many.values) == 10
+    assert (nodata.status, nxdomain.status) == ("nodata", "nxdomain")

@@ -33,23 +33,31 @@ class DnsServer:
         self._tcp = _Tcp(("127.0.0.1", 0), self)
         self.port = self._tcp.server_address[1]
         self._udp = _Udp(("127.0.0.1", self.port), self)
-        self._threads = [threading.Thread(target=s.serve_forever, args=(0.05,)) for s in (self._tcp, self._udp)]
+        self._threads = [
+            threading.Thread(target=one.serve_forever, args=(0.05,), daemon=True) for one in (self._tcp, self._udp)
+        ]
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def __enter__(self) -> "DnsServer":
+    def start(self) -> "DnsServer":
         for thread in self._threads:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         for server in (self._tcp, self._udp):
             server.shutdown()
             server.server_close()
         for thread in self._threads:
             thread.join()
+
+    def __enter__(self) -> "DnsServer":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def answer(self, wire: bytes, transport: str) -> bytes | None:
         query = dns.message.from_wire(wire)
@@ -85,7 +93,8 @@ class DnsServer:
             if isinstance(found, str):
                 return found
             if found:
-                response.answer.append(dns.rrset.from_text_list(f"{name}.", 300, "IN", rdtype, list(found)))
+                owner = "." if name == "." else f"{name}."
+                response.answer.append(dns.rrset.from_text_list(owner, 300, "IN", rdtype, list(found)))
                 return True
             alias = self.records.get((name, "CNAME"))
             if not alias:

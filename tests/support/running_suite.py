@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from dns_server import DnsServer
 
 BASE = Path(__file__).resolve().parent.parent.parent
 LISTENERS = ("SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S", "HTTP", "HTTPS")
@@ -39,13 +40,19 @@ def free_port() -> int:
 
 
 class Suite:
-    """One suite. `environment` is added to its settings; ports stay the same over restarts."""
+    """One suite. `environment` is added to its settings; ports stay the same over restarts.
+
+    All that it knows of the world is `dns`, which answers NXDOMAIN but for what a test puts into `dns.records`; the
+    suite remembers answers for some seconds at least. A test that names a MAILSUITE_RESOLVER has its own instead.
+    """
 
     def __init__(self, data: Path, environment: dict[str, str]) -> None:
         self.data = data
         self.log = data.parent / f"{data.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.dns = None if "MAILSUITE_RESOLVER" in environment else DnsServer().start()
         self.environment = os.environ | {
+            "MAILSUITE_RESOLVER": self.dns.address if self.dns else "",
             "MAILSUITE_DATA": str(data),
             "MAILSUITE_HOSTNAME": "mx.suite.test",
             "MAILSUITE_ALLOW_PRIVATE_HOSTS": "127.0.0.0/8,::1/128",
@@ -210,6 +217,8 @@ def _new_suites() -> Iterator[Callable[..., Suite]]:
     finally:
         for one in suites:
             one.kill()
+            if one.dns:
+                one.dns.stop()
         for name in databases:
             _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
         shutil.rmtree(folder)
