@@ -1,5 +1,6 @@
 """One TCP connection to a remote host: octets out and in, with back-pressure, and TLS from the start or later."""
 
+import _ssl
 import asyncio
 import contextlib
 import ssl
@@ -69,6 +70,18 @@ class Connection(asyncio.Protocol):
         found = self._transport.get_extra_info("ssl_object")
         cipher = found.cipher() if found else None
         return f"{found.version()} {cipher[0]}" if cipher else ""
+
+    @property
+    def certificates(self) -> tuple[bytes, ...]:
+        """What the other side sent in the handshake, DER, its own certificate first; nothing of it is verified."""
+        assert self._transport is not None
+        found = self._transport.get_extra_info("ssl_object")
+        if found is None:
+            return ()
+        if hasattr(found, "get_unverified_chain"):
+            return tuple(found.get_unverified_chain())
+        # Public from Python 3.13 on.
+        return tuple(one.public_bytes(_ssl.ENCODING_DER) for one in found._sslobj.get_unverified_chain() or ())
 
     @property
     def addresses(self) -> tuple[str, str]:

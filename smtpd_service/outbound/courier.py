@@ -4,8 +4,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from mailsuite.mail.networks import Network
 from smtpd_service.outbound.destinations import Destinations, NextHop
-from smtpd_service.outbound.routing import Network, Unroutable
+from smtpd_service.outbound.routing import Unroutable
 from smtpd_service.outbound.tls_policy import TlsDemand, TlsPolicy, demand_of
 from smtpd_service.outbound.transaction import Fate, Login, Mail, Outcome, Recipient
 from smtpd_service.outbound.transport import Body, Endpoint, MayFinish, NoSession, Session, open_session

@@ -6,14 +6,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from mailsuite.mail.networks import Network, is_forbidden
 from mailsuite.resolver.answers import Answer, Resolver
 from smtpd_service.outbound.routing import (
     MailHost,
-    Network,
     RouteFacts,
     Unroutable,
     host_addresses,
-    is_forbidden,
     literal_address,
     mail_hosts,
     no_address,

@@ -8,11 +8,10 @@ administrator's Route is trusted as written.
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 
 from mailsuite.resolver.answers import Answer, Mx, Status
 
-Network = IPv4Network | IPv6Network
 Shuffle = Callable[[list["MailHost"]], None]
 
 # An MX list may be any length; who does not answer at these does not want mail.
@@ -120,18 +119,6 @@ def host_addresses(a: Answer, aaaa: Answer) -> list[str]:
     return mixed[:MAX_ADDRESSES]
 
 
-def is_forbidden(address: str, allowed: Sequence[Network]) -> bool:
-    """Return whether mail from strangers' DNS may not be sent there: loopback, private and other special networks."""
-    ip = _address(address)
-    return not is_named(address, allowed) and (not ip.is_global or ip.is_multicast or _embeds_forbidden(ip))
-
-
-def is_named(address: str, networks: Sequence[Network]) -> bool:
-    """Return whether the address is in one of the networks."""
-    ip = _address(address)
-    return any(ip.version == network.version and ip in network for network in networks)
-
-
 def no_address(domain: str, answers: Iterable[Answer], forbidden: Sequence[str]) -> Unroutable:
     """Return why none of the hosts of a domain can be dialled, from the answers about all of them."""
     if any(answer.status is Status.TEMPERROR for answer in answers):
@@ -142,21 +129,5 @@ def no_address(domain: str, answers: Iterable[Answer], forbidden: Sequence[str])
     return Unroutable("5.4.4", "no-address", f"no mail host of {domain} has an address")
 
 
-def _address(text: str) -> IPv4Address | IPv6Address:
-    ip = ip_address(text)
-    return ip.ipv4_mapped if isinstance(ip, IPv6Address) and ip.ipv4_mapped else ip
-
-
 def _weight(pattern: str, domain: str) -> int:
     return len(domain) + 1 if pattern == domain else len(pattern)
-
-
-def _embeds_forbidden(ip: IPv4Address | IPv6Address) -> bool:
-    """6to4 and NAT64 (RFC 6052 §2.1) lead to the IPv4 address that they hold."""
-    if isinstance(ip, IPv4Address):
-        return False
-    if ip.sixtofour:
-        return not ip.sixtofour.is_global
-    if ip in IPv6Network("64:ff9b::/96"):
-        return not IPv4Address(int(ip) & 0xFFFFFFFF).is_global
-    return False

@@ -83,7 +83,18 @@ class SmtpClient:
         self._expected: deque[tuple[str, int | None]] = deque()
         self._auth_lines: list[bytes] = []
         self._needs_reset = False
+        self._probes = False
         self._tail = b"\r\n"
+
+    @property
+    def awaited(self) -> str:
+        """What the host is to answer next: a state's words, or the command of a transaction."""
+        return self._expected[0][0] if self._expected else self.state.value
+
+    @property
+    def last_outcome(self) -> Outcome:
+        """What the last reply means within a transaction that probes."""
+        return next((own for own in self._outcomes if own), Outcome(Fate.DELIVERED, "2.0.0", "", "accepted"))
 
     @property
     def timeout_seconds(self) -> float:
@@ -136,12 +147,15 @@ class SmtpClient:
         """End the session for now, for a reason of ours or a fault of the host's: whoever waits is tried later."""
         self._end(_later(status, reason, text))
 
-    def send(self, mail: Mail) -> None:
-        """Begin a transaction; legal after Ready or Sent, while the state is READY."""
+    def send(self, mail: Mail, *, probes: bool = False) -> None:
+        """Begin a transaction; legal after Ready or Sent, while the state is READY.
+
+        One that `probes` asks for sender and recipients one after the other and ends with RSET: no message is sent.
+        """
         if self.state is not State.READY:
             raise RuntimeError(f"no transaction can begin while waiting for {self.state.value}")
         self._mail, self._outcomes, self._accepted = mail, [None] * len(mail.recipients), set()
-        self._dialog = []
+        self._dialog, self._probes = [], probes
         if problem := self._obstacle(mail):
             return self._finish(problem)
         self.state = State.ENVELOPE
@@ -149,7 +163,7 @@ class SmtpClient:
             self._command("RSET", "RSET")
             self._needs_reset = False
         self._command("MAIL", self._mail_command(mail))
-        if "PIPELINING" in self.extensions:
+        if self._pipelines:
             for index in range(len(mail.recipients)):
                 self._send_recipient(index)
             self._command("DATA", "DATA")
@@ -285,6 +299,8 @@ class SmtpClient:
                 self._on_recipient(reply, index, positive=positive)
             case "DATA":
                 self._on_data(reply)
+            case "RSET" if self._probes and self._outcomes[0]:
+                self._finish(None)
             case "DOT":
                 outcome = _outcome(reply, "accepted" if positive else "message-refused")
                 if positive or reply.code >= 400:
@@ -297,19 +313,23 @@ class SmtpClient:
         if not positive:
             outcome = _outcome(reply, "sender-refused")
             self._outcomes = [outcome] * len(self._outcomes)
-        if "PIPELINING" not in self.extensions:
+        if not self._pipelines:
             self._send_recipient(0) if positive else self._finish_without_data()
 
     def _on_recipient(self, reply: RemoteReply, index: int, *, positive: bool) -> None:
         assert self._mail is not None
-        if positive and self._outcomes[index] is None:
+        if positive and self._probes:
+            self._outcomes[index] = _outcome(reply, "recipient-accepted")
+        elif positive and self._outcomes[index] is None:
             self._accepted.add(index)
         elif self._outcomes[index] is None:
             self._outcomes[index] = _outcome(reply, "recipient-refused")
-        if "PIPELINING" in self.extensions:
+        if self._pipelines:
             return
         if index + 1 < len(self._mail.recipients):
             self._send_recipient(index + 1)
+        elif self._probes:
+            self._command("RSET", "RSET")
         elif self._accepted:
             self._command("DATA", "DATA")
         else:
@@ -372,6 +392,10 @@ class SmtpClient:
         self._events.append(Sent(tuple(own or outcome for own in self._outcomes)))
 
     # What we say
+
+    @property
+    def _pipelines(self) -> bool:
+        return "PIPELINING" in self.extensions and not self._probes
 
     @property
     def _at_line_start(self) -> bool:

@@ -1,22 +1,29 @@
 """How TLS is used with a host. `TlsPolicy` is the seam for what a domain publishes about it; routes have their own."""
 
 import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
 from smtpd_service.outbound.routing import Security
-from smtpd_service.outbound.transaction import StartTls
+from smtpd_service.outbound.transaction import Outcome, StartTls
+
+# Certificates as the host sent them, DER, its own first; "" or why they are not good enough.
+CertificateCheck = Callable[[Sequence[bytes]], str]
 
 
 @dataclass(frozen=True, slots=True)
 class TlsDemand:
-    """`falls_back` allows a second connection in clear when the handshake fails; never where TLS is demanded."""
+    """`falls_back` allows a second connection in clear when the handshake fails; never where TLS is demanded. `check`
+    has the last word on a handshake that the context let pass. With a `refusal` the host is not dialled at all."""
 
     starttls: StartTls
     context: ssl.SSLContext
     implicit: bool = False
     falls_back: bool = False
+    check: CertificateCheck | None = None
+    refusal: Outcome | None = None
 
 
 class TlsPolicy(Protocol):

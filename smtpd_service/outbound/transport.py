@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from mailsuite.mail.networks import Network, is_named
 from smtpd_service.outbound.connection import Connection, connect
-from smtpd_service.outbound.routing import Network, is_named
 from smtpd_service.outbound.smtp_client import SmtpClient, State
 from smtpd_service.outbound.tls_policy import TlsDemand
 from smtpd_service.outbound.transaction import (
@@ -125,9 +125,11 @@ class Session:
 
     async def _handshake(self, demand: TlsDemand) -> None:
         try:
-            self._client.tls_started(await self._connection.start_tls(demand.context, self.endpoint.host))
+            description = await self._connection.start_tls(demand.context, self.endpoint.host)
         except OSError as error:
             raise HandshakeFailed(handshake_outcome(self.endpoint, error), self.dialog()) from None
+        _check_certificates(self.endpoint, self._connection, demand, self._client)
+        self._client.tls_started(description)
 
     async def _send_body(self, body: Body, may_finish: MayFinish) -> None:
         async for chunk in body():
@@ -163,6 +165,8 @@ async def open_session(
 
     `allowed` are the private networks that may be dialled, None for any (a Route's host). Raises NoSession.
     """
+    if demand.refusal:
+        raise NoSession(demand.refusal, f"*: {demand.refusal.text}")
     try:
         return await _open(endpoint, demand, helo, login, allowed, demand.starttls, "")
     except HandshakeFailed as failure:
@@ -217,7 +221,14 @@ async def _implicit_handshake(session: Session, connection: Connection, client: 
         client.tls = await connection.start_tls(demand.context, session.endpoint.host)
     except OSError as error:
         raise HandshakeFailed(handshake_outcome(session.endpoint, error), client.dialog()) from None
+    _check_certificates(session.endpoint, connection, demand, client)
     client.note(f"TLS: {client.tls}")
+
+
+def _check_certificates(endpoint: Endpoint, connection: Connection, demand: TlsDemand, client: SmtpClient) -> None:
+    if demand.check and (why := demand.check(connection.certificates)):
+        text = f"No TLS with {endpoint} that can be trusted: {why}"
+        raise HandshakeFailed(Outcome(Fate.LATER, "4.7.5", text, "tls-failed"), client.dialog())
 
 
 def handshake_outcome(endpoint: Endpoint, error: OSError) -> Outcome:

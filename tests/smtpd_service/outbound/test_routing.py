@@ -2,6 +2,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from mailsuite.mail.networks import is_forbidden
 from mailsuite.resolver.answers import Answer, Mx, Status
 from smtpd_service.outbound.routing import (
     MAX_HOSTS,
@@ -10,7 +11,6 @@ from smtpd_service.outbound.routing import (
     Unroutable,
     find_route,
     host_addresses,
-    is_forbidden,
     literal_address,
     mail_hosts,
     no_address,

@@ -1,0 +1,107 @@
+"""TLS as a domain's own records demand it: DANE first, then MTA-STS, then whatever the host offers (RFC 7672, 8461 §2).
+
+Where a policy is enforced nothing ever goes out in clear, and a host that does not fit it is not dialled.
+"""
+
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Protocol
+
+from mailsuite.mailauth import dane
+from mailsuite.mailauth.dane import Dane, State
+from mailsuite.mailauth.mtasts import Mode
+from mailsuite.resolver.answers import Resolver
+from mailsuite.transport_security.policies import Sts
+from smtpd_service.outbound.routing import Security
+from smtpd_service.outbound.tls_policy import (
+    CertificateCheck,
+    TlsDemand,
+    demand_of,
+    unverified_context,
+    verified_context,
+)
+from smtpd_service.outbound.transaction import Fate, Outcome, StartTls
+
+
+class StsSource(Protocol):
+    async def of(self, domain: str) -> Sts: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What holds at one host, and by what: `rule` is dane, sts or opportunistic. `dane` is None where it is off."""
+
+    rule: str
+    demand: TlsDemand
+    dane: Dane | None
+    sts: Sts | None
+
+
+class PublishedPolicy:
+    """A TlsPolicy. `uses_dane` only where the resolver validates; `context` checks certificates for MTA-STS."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        sts: StsSource,
+        *,
+        uses_dane: bool,
+        port: int = 25,
+        context: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._resolver, self._sts, self._uses_dane, self._port = resolver, sts, uses_dane, port
+        self._context, self._clock = context, clock
+
+    async def for_host(self, domain: str, host: str) -> TlsDemand:
+        return (await self.judge(domain, host)).demand
+
+    async def judge(self, domain: str, host: str) -> Judgement:
+        """What holds, with the findings that it follows from."""
+        found = None
+        if self._uses_dane and not _is_address(host):
+            found = await dane.look_up(self._resolver, domain, host, self._port)
+            if found.state is not State.NONE:
+                return Judgement("dane", self._by_dane(found, host), found, None)
+        sts = await self._sts.of(domain)
+        if sts.policy and sts.policy.mode is Mode.ENFORCE:
+            return Judgement("sts", self._by_sts(sts, domain, host), found, sts)
+        return Judgement("opportunistic", demand_of(Security.OPPORTUNISTIC), found, sts)
+
+    def _by_dane(self, found: Dane, host: str) -> TlsDemand:
+        match found.state:
+            case State.FAILED:
+                # Never past it: an attacker who can't sign could still make the answers fail (RFC 7672 §2.1).
+                return _refused("dnssec-failed", f"Nothing is sent to {host} for now: {found.reason}")
+            case State.USABLE:
+                return TlsDemand(StartTls.REQUIRED, unverified_context(), check=self._check(found))
+        return TlsDemand(StartTls.REQUIRED, unverified_context())
+
+    def _check(self, found: Dane) -> CertificateCheck:
+        def check(chain: Sequence[bytes]) -> str:
+            matched = dane.match(found.records, chain, found.names, self._clock())
+            return "" if matched.record else matched.reason
+
+        return check
+
+    def _by_sts(self, sts: Sts, domain: str, host: str) -> TlsDemand:
+        assert sts.policy is not None
+        if not sts.policy.allows(host):
+            return _refused("sts-host", f"The MTA-STS policy of {domain} does not name its mail host {host}")
+        return TlsDemand(StartTls.REQUIRED, self._context or verified_context())
+
+
+def _refused(reason: str, text: str) -> TlsDemand:
+    outcome = Outcome(Fate.LATER, "4.7.5", text, reason)
+    return TlsDemand(StartTls.REQUIRED, unverified_context(), refusal=outcome)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
