@@ -24,7 +24,8 @@ from mailsuite.mail.dsn import MAX_RETURNED_OCTETS, Action, DsnRecipient, DsnRep
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, header_end
 from mailsuite.mail.trace_fields import delivered_to, return_path
-from mailsuite.mailauth.dkim_sign import RelaxedBodyHash, SigningError, SigningKey, signature_fields
+from mailsuite.mailauth.dkim.body import RelaxedBodyHash
+from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields
 from mailsuite.secrets import SecretError, site_keys
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.operations import (

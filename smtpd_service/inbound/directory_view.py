@@ -18,7 +18,7 @@ from mailsuite.directory.authentication import Authentication, authenticate, ses
 from mailsuite.directory.resolution import Resolution
 from mailsuite.directory.version import directory_version
 from mailsuite.mail.address import Address, Path
-from mailsuite.mailauth.dkim_sign import SigningKey
+from mailsuite.mailauth.dkim.sign import SigningKey
 from smtpd_service.inbound.view import LoginAnswer, Submitter
 
 T = TypeVar("T")

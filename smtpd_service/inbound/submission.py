@@ -15,7 +15,8 @@ from mailsuite.mail.address import Address, AddressError
 from mailsuite.mail.header import collect_fields, header_end
 from mailsuite.mail.reply import Reply
 from mailsuite.mail.submission import Authors, author_addresses, prepare_header
-from mailsuite.mailauth.dkim_sign import RelaxedBodyHash, SigningError, SigningKey, signature_fields
+from mailsuite.mailauth.dkim.body import RelaxedBodyHash
+from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.parameters import Mail

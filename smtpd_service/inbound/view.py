@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from mailsuite.directory.resolution import Resolution
 from mailsuite.mail.address import Address, Path
-from mailsuite.mailauth.dkim_sign import SigningKey
+from mailsuite.mailauth.dkim.sign import SigningKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,10 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from dkim.canonicalization import Relaxed
 
-from mailsuite.mailauth.dkim_sign import RelaxedBodyHash, SigningError, SigningKey, signature_fields, signed_names
+from mailsuite.mailauth.dkim.body import RelaxedBodyHash
+from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields, signed_names
+
+pytestmark = pytest.mark.sqlite_only
 
 HEADER = (
     b"Received: from a by b;\r\n\tMon, 1 Jan 2024 00:00:00 +0000\r\n"

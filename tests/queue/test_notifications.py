@@ -118,7 +118,7 @@ def test_a_forged_srs_address_is_told_nothing(ann, enqueue):
 
 
 def test_what_can_t_be_signed_waits(ann, enqueue, monkeypatch):
-    from mailsuite.mailauth.dkim_sign import SigningError
+    from mailsuite.mailauth.dkim.sign import SigningError
     from mailsuite.queue import notifications
 
     def refuse(*_):

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from mailsuite.directory.resolution import Kind, Resolution
-from mailsuite.mailauth.dkim_sign import SigningKey
+from mailsuite.mailauth.dkim.sign import SigningKey
 
 DATE = b"Date: Mon, 1 Jan 2024 00:00:00 +0000\r\n"
 HEADER = b"From: Ann <ann@example.org>\r\n" + DATE + b"Message-ID: <1@example.org>\r\n"

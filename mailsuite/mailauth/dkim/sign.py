@@ -6,7 +6,6 @@ in Python takes tens of milliseconds and is not blinded. RSA signatures are the 
 
 import base64
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -45,8 +44,6 @@ OVERSIGNED = frozenset(
 ALGORITHMS = {"rsa": b"rsa-sha256", "ed25519": b"ed25519-sha256"}
 
 _POLICY = CanonicalizationPolicy.from_c_value(b"relaxed/relaxed")
-_WHITE_SPACE = b" \t\r\n"
-_SPACES = re.compile(rb"[ \t]{2,}|\t")
 
 
 class SigningError(Exception):
@@ -61,56 +58,6 @@ class SigningKey:
     selector: str
     algorithm: str
     private_key: str = field(repr=False)
-
-
-class RelaxedBodyHash:
-    """The SHA-256 of a body under relaxed canonicalization (RFC 6376 §3.4.4), fed in chunks whose line ends are CRLF.
-
-    White space is held back as a count: at the end of a line or of the body it is worth nothing.
-    """
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self._held = b""
-        self._line_ends = 0
-        self._has_space = False
-        self._has_text = False
-
-    def update(self, chunk: bytes) -> None:
-        """Take the next octets of the body."""
-        octets = self._held + chunk
-        self._held = b"\r" if octets.endswith(b"\r") else b""
-        octets = octets[: len(octets) - len(self._held)]
-        text = octets.lstrip(_WHITE_SPACE)
-        self._hold(octets[: len(octets) - len(text)])
-        core = text.rstrip(_WHITE_SPACE)
-        if not core:
-            return
-        self._release()
-        self._hash.update(_SPACES.sub(b" ", core).replace(b" \r\n", b"\r\n"))
-        self._has_text = True
-        self._hold(text[len(core) :])
-
-    def digest(self) -> bytes:
-        """Return the hash in base64; nothing more may be fed."""
-        if self._has_space:
-            self._release()
-            self._hash.update(b"\r\n")
-        elif self._has_text:
-            self._hash.update(b"\r\n")
-        return base64.b64encode(self._hash.digest())
-
-    def _hold(self, white_space: bytes) -> None:
-        line_ends = white_space.count(b"\r\n")
-        if line_ends:
-            self._line_ends += line_ends
-            self._has_space = not white_space.endswith(b"\n")
-        elif white_space:
-            self._has_space = True
-
-    def _release(self) -> None:
-        self._hash.update(b"\r\n" * self._line_ends + (b" " if self._has_space else b""))
-        self._line_ends, self._has_space = 0, False
 
 
 def signature_fields(header_block: bytes, body_hash: bytes, keys: Sequence[SigningKey], timestamp: int) -> bytes:

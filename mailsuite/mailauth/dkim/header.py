@@ -1,0 +1,79 @@
+"""A header block as signatures see it (RFC 6376 §3.4.1, §3.4.2, §5.4.2): fields chosen from the bottom up, each made
+canonical once.
+
+Lines that are no field are passed over. Time is linear in the octets that are hashed.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+from mailsuite.mail.header import split_fields
+
+MAX_OCTETS = 256 * 1024
+MAX_FIELDS = 1000
+
+_WHITE_SPACE = b" \t\r\n"
+_SPACES = re.compile(rb"[ \t]{2,}|\t")
+
+
+class HeaderFields:
+    """The fields of one block, by their place in it. Past the limits there are none, and `problem` says why.
+    `canonical_octets` counts what was made canonical."""
+
+    def __init__(self, block: bytes, *, limited: bool = True) -> None:
+        self.problem = _problem(block) if limited else ""
+        fields = [] if self.problem else [one.removesuffix(b"\r") for one in split_fields(block)]
+        self.fields = [field for field in fields if b":" in field]
+        if limited and len(self.fields) > MAX_FIELDS:
+            self.problem, self.fields = f"the header has more than {MAX_FIELDS} fields", []
+        self._places: dict[bytes, list[int]] = {}
+        for place, field in enumerate(self.fields):
+            self._places.setdefault(field_name(field), []).append(place)
+        self._canonical: dict[tuple[int, str], bytes] = {}
+        self.canonical_octets = 0
+
+    def named(self, name: bytes) -> list[int]:
+        """Return the places of the fields with this lower-case name, from the top down."""
+        return self._places.get(name, [])
+
+    def canonical(self, place: int, canon: str) -> bytes:
+        """Return the field's canonical form, its line end included."""
+        key = (place, canon)
+        if key not in self._canonical:
+            self._canonical[key] = canonical_field(self.fields[place], canon) + b"\r\n"
+            self.canonical_octets += len(self.fields[place])
+        return self._canonical[key]
+
+    def signed_hash(self, names: Iterable[bytes], canon: str, signature_place: int, unsigned: bytes) -> bytes:
+        """Return the SHA-256 over the fields that these names choose and the signature's own field, `unsigned` being
+        that with an empty b= (§3.7). A name that no field is left for chooses nothing."""
+        digest = hashlib.sha256()
+        left: dict[bytes, list[int]] = {}
+        for name in names:
+            places = left.get(name)
+            if places is None:
+                places = left[name] = [place for place in self.named(name) if place != signature_place]
+            if places:
+                digest.update(self.canonical(places.pop(), canon))
+        digest.update(canonical_field(unsigned, canon))
+        return digest.digest()
+
+
+def field_name(field: bytes) -> bytes:
+    """Return the name in lower case; white space before the colon is no part of it (RFC 5322 §4.5)."""
+    return field.partition(b":")[0].rstrip(_WHITE_SPACE).lower()
+
+
+def canonical_field(field: bytes, canon: str) -> bytes:
+    """Return the field in simple or relaxed canonical form, without a line end."""
+    if canon == "simple":
+        return field
+    value = field.partition(b":")[2].replace(b"\r\n", b"")
+    if b"  " in value or b"\t" in value:
+        value = _SPACES.sub(b" ", value)
+    return field_name(field) + b":" + value.strip(_WHITE_SPACE)
+
+
+def _problem(block: bytes) -> str:
+    return f"the header is larger than {MAX_OCTETS // 1024} KB" if len(block) > MAX_OCTETS else ""
