@@ -1,12 +1,11 @@
 """DKIM signing (RFC 6376, RFC 8463): c=relaxed/relaxed, no l=, one signature for each key.
 
-dkimpy's header hashing and folding, with the body hashed as a stream and keys of `cryptography`: RSA as dkimpy does it
-in Python takes tens of milliseconds and is not blinded. RSA signatures are the same octets as dkimpy's.
+The header is hashed as the verifier does it, the body as a stream, keys are `cryptography`'s: RSA as dkimpy does it in
+Python takes tens of milliseconds and is not blinded. RSA signatures are the same octets as dkimpy's, which folds them.
 """
 
 import base64
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -17,9 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from dkim.canonicalization import CanonicalizationPolicy
 
-from mailsuite.mail.header import split_fields
+from mailsuite.mailauth.dkim.header import HeaderFields, field_name
 
 # Signed wherever they occur; those of OVERSIGNED once more than they occur, so that nobody can add another.
 SIGNED = (
@@ -43,7 +41,7 @@ OVERSIGNED = frozenset(
 )
 ALGORITHMS = {"rsa": b"rsa-sha256", "ed25519": b"ed25519-sha256"}
 
-_POLICY = CanonicalizationPolicy.from_c_value(b"relaxed/relaxed")
+Tag = tuple[bytes, bytes]
 
 
 class SigningError(Exception):
@@ -66,7 +64,8 @@ def signature_fields(header_block: bytes, body_hash: bytes, keys: Sequence[Signi
     `body_hash` is RelaxedBodyHash's. Raises SigningError.
     """
     try:
-        return b"".join(_Signer(header_block).field(key, body_hash, timestamp) for key in keys)
+        header = HeaderFields(header_block, limited=False)
+        return b"".join(_signature_field(header, key, body_hash, timestamp) for key in keys)
     except (dkim.DKIMException, ValueError, TypeError) as error:
         raise SigningError(str(error)) from error
 
@@ -81,44 +80,45 @@ def signed_names(headers: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
     return names
 
 
-class _Signer(dkim.DKIM):  # type: ignore[misc]
-    """dkimpy's signer, over fields that we have split and a body that we have hashed."""
-
-    def __init__(self, header_block: bytes) -> None:
-        super().__init__()
-        fields = (one.partition(b":") for one in split_fields(header_block))
-        self.headers = [(name, value + b"\n") for name, colon, value in fields if colon]
-
-    def field(self, key: SigningKey, body_hash: bytes, timestamp: int) -> bytes:
-        names = signed_names(self.headers)
-        if names.count(b"from") < 2:
-            raise SigningError("the message has no From to sign")
-        domain = key.domain.encode("ascii")
-        fields = [
-            (b"v", b"1"),
-            (b"a", ALGORITHMS[key.algorithm]),
-            (b"c", _POLICY.to_c_value()),
-            (b"d", domain),
-            (b"i", b"@" + domain),
-            (b"q", b"dns/txt"),
-            (b"s", key.selector.encode("ascii")),
-            (b"t", b"%d" % timestamp),
-            (b"h", b" : ".join(names)),
-            (b"bh", body_hash),
-            # Long enough to stand on a line of its own, so that folding again moves nothing before it.
-            (b"b", b"0" * 60),
-        ]
-        value = dkim.fold(b"; ".join(b"=".join(pair) for pair in fields), namelen=len(b"DKIM-Signature"))
-        digest = hashlib.sha256()
-        header = (b"DKIM-Signature", b" " + dkim.RE_BTAG.sub(rb"\1", value))
-        dkim.hash_headers(digest, _POLICY, _POLICY.canonicalize_headers(self.headers), names, header, dict(fields))
-        fields[-1] = (b"b", base64.b64encode(_sign(key, digest.digest())))
-        value = b"; ".join(b"=".join(pair) for pair in fields) + b"\r\n"
-        signed: bytes = dkim.fold(value, namelen=len(b"DKIM-Signature"))
-        return b"DKIM-Signature: " + signed
+def signed_field(name: bytes, tags: Sequence[Tag], key: SigningKey, digest_of: Callable[[bytes], bytes]) -> bytes:
+    """Return the field with these tags and b=, folded, CRLF at its end. `digest_of` gets the field with an empty b=
+    and returns the SHA-256 to sign. Raises SigningError and ValueError."""
+    # Long enough to stand on a line of its own, so that folding again moves nothing before it.
+    unsigned = name + b": " + _folded(name, [*tags, (b"b", b"0" * 60)])
+    digest = digest_of(unsigned[: unsigned.rindex(b"b=") + 2])
+    value = base64.b64encode(sign_digest(key, digest))
+    return name + b": " + _folded(name, [*tags, (b"b", value)], b"\r\n")
 
 
-def _sign(key: SigningKey, digest: bytes) -> bytes:
+def _signature_field(header: HeaderFields, key: SigningKey, body_hash: bytes, timestamp: int) -> bytes:
+    names = signed_names([(field_name(field), b"") for field in header.fields])
+    if names.count(b"from") < 2:
+        raise SigningError("the message has no From to sign")
+    domain = key.domain.encode("ascii")
+    tags = [
+        (b"v", b"1"),
+        (b"a", ALGORITHMS[key.algorithm]),
+        (b"c", b"relaxed/relaxed"),
+        (b"d", domain),
+        (b"i", b"@" + domain),
+        (b"q", b"dns/txt"),
+        (b"s", key.selector.encode("ascii")),
+        (b"t", b"%d" % timestamp),
+        (b"h", b" : ".join(names)),
+        (b"bh", body_hash),
+    ]
+    return signed_field(
+        b"DKIM-Signature", tags, key, lambda unsigned: header.signed_hash(names, "relaxed", -1, unsigned)
+    )
+
+
+def _folded(name: bytes, tags: Sequence[Tag], line_end: bytes = b"") -> bytes:
+    folded: bytes = dkim.fold(b"; ".join(b"=".join(tag) for tag in tags) + line_end, namelen=len(name))
+    return folded
+
+
+def sign_digest(key: SigningKey, digest: bytes) -> bytes:
+    """Return the key's signature over a SHA-256. Raises SigningError and ValueError."""
     private_key = _load(key.private_key)
     if isinstance(private_key, RSAPrivateKey) and key.algorithm == "rsa":
         return private_key.sign(digest, PKCS1v15(), Prehashed(SHA256()))
