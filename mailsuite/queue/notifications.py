@@ -7,8 +7,6 @@ A sender with a mailbox here gets them there; one whose mail was forwarded is re
 
 import json
 import logging
-import os
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,9 +22,8 @@ from mailsuite.mail.dsn import MAX_RETURNED_OCTETS, Action, DsnRecipient, DsnRep
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, header_end
 from mailsuite.mail.trace_fields import delivered_to, return_path
-from mailsuite.mailauth.dkim.body import RelaxedBodyHash
-from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields
-from mailsuite.secrets import SecretError, site_keys
+from mailsuite.queue import own_mail
+from mailsuite.secrets import site_keys
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.operations import (
     Claim,
@@ -102,8 +99,8 @@ def _compose(fates: Sequence[Fate], now: datetime) -> Deliver | None:
     hosted = lookup.hosted_domain(sender.domain)
     from_domain = hosted.canonical if hosted else settings.MAILSUITE.hostname
     octets = _message(fates, claim.reverse_path, from_domain, story_id, now)
-    signatures, hold_reason = _signatures(octets, from_domain, now)
-    octets = signatures + octets
+    fields, hold_reason = own_mail.signatures(octets, from_domain, now)
+    octets = fields + octets
     story = StoryFacts(
         story_id=story_id,
         kind="notification",
@@ -124,7 +121,7 @@ def _compose(fates: Sequence[Fate], now: datetime) -> Deliver | None:
         domain_id=domain_id,
         hold_reason=hold_reason,
     )
-    return Deliver(_spool(octets), len(octets), story, local, [outgoing] if remote else [])
+    return Deliver(own_mail.spool(octets, "dsn"), len(octets), story, local, [outgoing] if remote else [])
 
 
 def _sender(reverse_path: str) -> Address | None:
@@ -205,30 +202,6 @@ def _original(claim: Claim) -> bytes:
         logger.error("%s can't be read for a notification: %s", claim.blob, error)
         return claim.prefix + b"\r\n"
     return octets if small else octets[: header_end(octets, 0, len(octets))]
-
-
-def _signatures(octets: bytes, domain: str, now: datetime) -> tuple[bytes, str]:
-    """Signature fields, and the reason to hold the mail when they can't be made: it must not go out without."""
-    try:
-        keys = [
-            SigningKey(key.domain, key.selector, key.algorithm, key.private_key) for key in lookup.dkim_keys(domain)
-        ]
-        end = header_end(octets, 0, len(octets))
-        body = RelaxedBodyHash()
-        body.update(octets[end:])
-        return signature_fields(octets[:end], body.digest(), keys, int(now.timestamp())), ""
-    except (SecretError, SigningError) as error:
-        logger.error("a notification of %s can't be signed: %s", domain, error)
-        return b"", "can't be signed"
-
-
-def _spool(octets: bytes) -> str:
-    """Writes the message into the spool; the store makes it durable."""
-    name = f"dsn-{secrets.token_hex(16)}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(mail_storage().spool / name, flags, 0o600), "wb") as file:
-        file.write(octets)
-    return name
 
 
 def _address(text: str) -> Address:

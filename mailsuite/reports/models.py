@@ -229,7 +229,8 @@ class TlsFailure(models.Model):
 class OutgoingReport(models.Model):
     """The DMARC aggregate report that we owe a policy domain for one day (UTC): one row, so it is sent once.
 
-    Its id is the Report-ID, the same however often it is sent (RFC 9990 §3.5.1).
+    Its id is the Report-ID and its story's id is drawn with it, so that it is the same, and filed once, however often
+    sending is tried (RFC 9990 §3.5.1).
     """
 
     class State(models.TextChoices):
@@ -245,11 +246,15 @@ class OutgoingReport(models.Model):
     reason = models.CharField(max_length=300, blank=True, default="")
     next_attempt_at = models.DateTimeField()
     attempt_count = models.PositiveIntegerField(default=0)
+    # Where the domain's record wants it, and the report itself, packed, until it is sent.
+    rua = models.TextField(blank=True, default="")
+    octets = models.BinaryField(null=True)
+    submitter = models.CharField(max_length=253, blank=True, default="")
     recipients = models.TextField(blank=True, default="")
     file_name = models.CharField(max_length=600, blank=True, default="")
     record_count = models.PositiveIntegerField(default=0)
     message_count = models.BigIntegerField(default=0)
-    story_id = models.BigIntegerField(null=True)
+    story_id = models.BigIntegerField(default=new_id)
     sent_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -280,6 +285,9 @@ class ReportSettings(models.Model):
         verbose_name="sent by",
         help_text="Empty: the oldest domain whose DKIM record was seen in DNS. Without one no report is sent.",
     )
+
+    # The last day whose reports were made.
+    prepared_day = models.DateField(null=True, editable=False)
 
     class Meta:
         verbose_name = verbose_name_plural = "report settings"

@@ -12,8 +12,10 @@ from django.db import connections
 from mailsuite.directory import login_log, throttle
 from mailsuite.queue.retention import forget_settled, forget_stories
 from mailsuite.records.checking import check_unseen
+from mailsuite.reports.preparing import prepare as prepare_reports
 from mailsuite.reports.reading import read_waiting
 from mailsuite.reports.retention import forget_old as forget_old_reports
+from mailsuite.reports.sending import send_due as send_due_reports
 from mailsuite.store.quota import warn_full_mailboxes
 from mailsuite.store.removal import remove_marked
 from mailsuite.store.sweep import sweep
@@ -41,6 +43,8 @@ JOBS = (
     PeriodicJob("old logins forgotten", timedelta(hours=6), login_log.forget_old),
     PeriodicJob("DKIM records seen for the first time", timedelta(hours=1), check_unseen),
     PeriodicJob("reports read", timedelta(minutes=1), read_waiting),
+    PeriodicJob("reports for others made", timedelta(minutes=20), prepare_reports),
+    PeriodicJob("reports sent to others", timedelta(minutes=5), send_due_reports),
     PeriodicJob("rows of old reports forgotten", timedelta(hours=6), forget_old_reports),
     PeriodicJob("unnamed blobs deleted", timedelta(hours=6), sweep),
 )

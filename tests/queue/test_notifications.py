@@ -119,12 +119,12 @@ def test_a_forged_srs_address_is_told_nothing(ann, enqueue):
 
 def test_what_can_t_be_signed_waits(ann, enqueue, monkeypatch):
     from mailsuite.mailauth.dkim.sign import SigningError
-    from mailsuite.queue import notifications
+    from mailsuite.queue import own_mail
 
     def refuse(*_):
         raise SigningError("no")
 
-    monkeypatch.setattr(notifications, "signature_fields", refuse)
+    monkeypatch.setattr(own_mail, "signature_fields", refuse)
     sender = srs.forward(parse_address("eve@elsewhere.test"), "example.org", site_keys("srs"), NOW.date())
     enqueue("bob@far.test", reverse_path=str(sender))
     [claim] = claim_all()

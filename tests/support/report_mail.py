@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -58,3 +59,27 @@ def authentication_of(from_domain="reporter.example", dmarc="pass", is_aligned=T
         "arc": {"result": "none"},
         "dkim": [{"result": "pass", "domain": from_domain, "is_aligned": is_aligned}],
     }  # fmt: skip
+
+
+REJECT = "v=DMARC1; p=reject; rua=mailto:r@example.org"
+ALIGNED = {"result": "pass", "domain": "example.org", "selector": "r1", "is_aligned": True}
+FOREIGN = {"result": "pass", "domain": "esp.example", "selector": "s1"}
+BROKEN = {"result": "fail", "domain": "example.org", "selector": "r1", "reason": "body changed"}
+
+
+def checked(result="pass", *, policy="reject", asked="none", record=REJECT, verdict=None, recipients=(), **more):
+    """A story's `data` of a message from example.org that was checked."""
+    report = {
+        "client_address": "192.0.2.1", "helo": "h", "mail_from": "ann@Bounce.example.org",
+        "from_address": "ann@example.org", "checked_at": NOW.isoformat(), "iprev": {"result": "pass"},
+        "spf": {"identity": "mailfrom", "domain": "bounce.example.org", "result": "pass"},
+        "spf_helo": {"identity": "helo", "domain": "h", "result": "none"},
+        "dmarc": {
+            "result": result, "from_domain": "example.org", "policy_domain": "example.org", "policy": policy,
+            "disposition_asked": asked, "record": record, "aligned_spf": result == "pass",
+            "aligned_dkim": ["example.org"] if result == "pass" else [],
+        } | more.pop("dmarc", {}),
+        "arc": {"result": "none"}, "dkim": [ALIGNED] if result == "pass" else [],
+    } | more  # fmt: skip
+    data = {"listener": "SMTP", "authentication": report, "recipients": list(recipients)}
+    return json.dumps(data | ({"verdict": verdict} if verdict else {}))
