@@ -50,7 +50,9 @@ MESSAGE_SIZE = 50 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Listeners are (host, port) pairs by name (`SMTP`, `IMAPS`, …); an empty tuple is off."""
+    """Listeners are (host, port) pairs by name (`SMTP`, `IMAPS`, …); an empty tuple is off. The first of `authserv_ids`
+    names us in Authentication-Results, the others are ours as well; `trusted_sealers` are domains whose ARC seals are
+    believed."""
 
     data: Path
     hostname: str
@@ -64,6 +66,8 @@ class Configuration:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     retry_schedule: tuple[timedelta, ...]
     message_size: int
+    authserv_ids: tuple[str, ...] = ()
+    trusted_sealers: tuple[str, ...] = ()
 
     @property
     def blobs(self) -> Path:
@@ -93,9 +97,10 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
     cert, key = env.text("MAILSUITE_TLS_CERT"), env.text("MAILSUITE_TLS_KEY")
     if bool(cert) != bool(key):
         env.problems.append("MAILSUITE_TLS_CERT and MAILSUITE_TLS_KEY belong together; only one of them is set.")
+    hostname = env.host_name("MAILSUITE_HOSTNAME", _default_hostname())
     return Configuration(
         data=env.path("MAILSUITE_DATA", base / "var"),
-        hostname=env.host_name("MAILSUITE_HOSTNAME", _default_hostname()),
+        hostname=hostname,
         production=production,
         listeners={
             name: env.listeners(f"MAILSUITE_LISTEN_{name}", _default_listener(name, production=production))
@@ -109,6 +114,8 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         trusted_proxies=env.networks("MAILSUITE_TRUSTED_PROXIES"),
         retry_schedule=env.durations("MAILSUITE_RETRY", RETRY_SCHEDULE),
         message_size=env.integer("MAILSUITE_MESSAGE_SIZE", MESSAGE_SIZE, 64 * 1024, 2**31),
+        authserv_ids=tuple(dict.fromkeys((*env.host_names("MAILSUITE_AUTHSERV_ID"), hostname))),
+        trusted_sealers=env.host_names("MAILSUITE_TRUSTED_SEALERS"),
     )
 
 

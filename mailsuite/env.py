@@ -71,6 +71,14 @@ class Environment:
         except AddressError as error:
             return self._wrong(name, value, f"a host name such as mx.example.org. {error}", default)
 
+    def host_names(self, name: str) -> tuple[str, ...]:
+        """Comma-separated names, as lower-case A-labels."""
+        value = self.text(name)
+        try:
+            return tuple(normalize_domain(item.strip().removesuffix(".")) for item in value.split(",") if item.strip())
+        except AddressError as error:
+            return self._wrong(name, value, f"host names such as mx.example.org,mx.example.net. {error}", ())
+
     def server(self, name: str) -> str:
         """`host:port` or `host`, as it was written; "" when it is not set."""
         value = self.text(name)

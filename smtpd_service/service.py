@@ -5,7 +5,11 @@ import os
 
 import uvloop
 
+from mailsuite.authcheck.checker import Checker
+from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.configuration import Configuration
+from mailsuite.resolver.dns_resolver import DnsResolver
+from mailsuite.screening.facade import Screening
 from mailsuite.secrets import site_keys
 from mailsuite.store.client import StoreClient
 from mailsuite.supervisor.services import ServiceContext, watch_for_end
@@ -13,6 +17,7 @@ from mailsuite.tls import server_context
 from smtpd_service.inbound.admission import Admission
 from smtpd_service.inbound.delivery import Composer
 from smtpd_service.inbound.directory_view import OrmDirectory
+from smtpd_service.inbound.judging import Judging
 from smtpd_service.inbound.listener import close, listen, make_listeners
 from smtpd_service.inbound.reception import Surroundings
 from smtpd_service.inbound.spool import Spool
@@ -64,4 +69,15 @@ def _surroundings(configuration: Configuration, store: StoreClient) -> Surroundi
         spool=Spool(configuration.spool),
         composer=Composer(configuration.hostname, srs_secrets),
         srs_secrets=srs_secrets,
+        judging=_judging(configuration),
+    )
+
+
+def _judging(configuration: Configuration) -> Judging:
+    resolver = DnsResolver(configuration.resolver)
+    signatures = SignatureChecker(configuration.trusted_sealers)
+    return Judging(
+        checker=Checker(resolver, signatures, host=configuration.hostname),
+        authserv_ids=configuration.authserv_ids,
+        screening=Screening(resolver, hostname=configuration.hostname),
     )

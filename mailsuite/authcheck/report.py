@@ -62,13 +62,16 @@ class ArcSealer:
 @dataclass(frozen=True, slots=True)
 class ArcCheck:
     """The chain (RFC 8617 §5.2). `trusted_by` is the newest sealer when the chain passes and the site trusts it; then
-    `claims` is what that sealer says it found, one `method=result` each."""
+    `claims` is what that sealer says it found, one `method=result` each. `cv` is what a seal of ours would say of the
+    chain, "" where none may be added; `instance` is the newest set's."""
 
     result: str
     reason: str = ""
     sealers: tuple[ArcSealer, ...] = ()
     trusted_by: str = ""
     claims: tuple[str, ...] = ()
+    cv: str = ""
+    instance: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ class Question:
 class AuthReport:
     """All checks of one message. `mail_from` is the reverse-path's address or "" for the null one; `from_address` the
     author's when there is exactly one. `unfinished` names the methods that the deadline cut off; `milliseconds` are by
-    method; `removed_results` counts the Authentication-Results fields that claimed to be ours and were cut out."""
+    method; `removed_results` counts the Authentication-Results fields that claimed to be ours and were cut out.
+    `from_problem` says why there is no author; `sender_takes_no_mail`: the reverse-path's domain has a null MX."""
 
     client_address: str
     helo: str
@@ -104,6 +108,7 @@ class AuthReport:
     unfinished: tuple[str, ...] = ()
     removed_results: int = 0
     from_problem: str = ""
+    sender_takes_no_mail: bool = False
 
     @property
     def spf_domain(self) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mailsuite.authcheck.report import AuthReport
+from mailsuite.mail.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +57,17 @@ class ScanFact:
 
 @dataclass(frozen=True, slots=True)
 class MessageFacts:
-    """What is true of the message whoever gets it. `report` is None for mail of our own users. `sender_has_null_mx`:
-    the reverse-path's domain takes no mail (RFC 7505); `is_list_known`: it comes through a mailing list that the site
-    knows; `troubles` are lines of what could not be asked."""
+    """What is true of the message whoever gets it. `report` is None for mail of our own users; `refusal` is the reply
+    to a host that pretends to be us; `is_list_known`: it comes through a mailing list that the site knows. What the
+    hits' weights add up to makes it junk from `junk_weight` on, and refuses it from `refused_weight` on."""
 
     report: AuthReport | None = None
-    sender_has_null_mx: bool = False
+    refusal: Reply | None = None
     is_list_known: bool = False
     lists: tuple[ListHit, ...] = ()
+    junk_weight: float = 1.0
+    refused_weight: float = 2.0
     scan: ScanFact | None = None
-    troubles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

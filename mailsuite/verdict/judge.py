@@ -1,12 +1,12 @@
 """Facts in, verdict out. The first rule that has an opinion decides, in this order:
 
  1. a rule that people wrote: allow, junk or block; the mailbox's before its domain's before the site's
- 2. the reverse-path's domain takes no mail (RFC 7505): refused, an answer could never arrive
+ 2. the client calls itself by our name, or the reverse-path's domain takes no mail (RFC 7505): refused
  3. DMARC fails and the domain asks for reject or quarantine: see below
  4. a sender whom this mailbox wants, or does not want: what its owner did before comes before what the text looks like
  5. From does not say for certain whom the message is from (RFC 9989 §5.3.1): Junk
- 6. DNS lists and other signs by weight: refused from REFUSED_WEIGHT on, or from JUNK_WEIGHT on when nothing
-    authenticates either (RFC 7372 5.7.26); Junk from JUNK_WEIGHT on
+ 6. DNS lists and other signs by weight: Junk from the site's junk_weight on, refused from its refused_weight on, or
+    when nothing authenticates the sender either (RFC 7372 5.7.26)
  7. a scanner outside: reject, defer, junk
  8. the content filter: Junk from JUNK_PROBABILITY on
  9. SPF says fail and nothing else speaks for the sender: Junk. Nobody is refused by SPF alone: forwarding breaks it
@@ -19,6 +19,7 @@ DNS is in trouble: temperror is never held against a message.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.mail.reply import Reply, printable
@@ -27,8 +28,6 @@ from mailsuite.verdict.verdict import Action, Verdict
 
 JUNK_PROBABILITY = 0.9
 CERTAIN_PROBABILITY = 0.999
-JUNK_WEIGHT = 1.0
-REFUSED_WEIGHT = 2.0
 
 Rule = Callable[[MessageFacts, MailboxFacts], Verdict | None]
 
@@ -56,8 +55,16 @@ def by_rule(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
     return None
 
 
+def by_pretence(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
+    if message.refusal is None:
+        return None
+    reply = replace(message.refusal, text=f"{message.refusal.text} (pretends-to-be-us)")
+    text = "its sender's host calls itself by our name"
+    return Verdict(Action.REJECT, "pretends-to-be-us", text, is_certain=True, reply=reply)
+
+
 def by_null_mx(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
-    if not message.sender_has_null_mx:
+    if message.report is None or not message.report.sender_takes_no_mail:
         return None
     return reject("sender-null-mx", "its sender's domain takes no mail", "7.27", "Your sender's domain takes no mail")
 
@@ -102,17 +109,20 @@ def by_unclear_author(message: MessageFacts, mailbox: MailboxFacts) -> Verdict |
 
 def by_signs(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
     weight = sum(hit.weight for hit in message.lists)
-    if weight < JUNK_WEIGHT:
+    if weight < message.junk_weight:
         return None
     against = [hit for hit in message.lists if hit.weight > 0]
     names = ", ".join(hit.name for hit in against)
     details = tuple(f"{hit.name}: {hit.text} ({hit.weight:+g})" for hit in message.lists)
-    if weight >= REFUSED_WEIGHT:
-        return reject("listed", f"its sender's host is on {names}", "7.1", f"Your host is on {names}", details)
+    if weight >= message.refused_weight:
+        return reject(
+            "listed", f"its sender's host is doubtful: {names}", "7.1", f"Your host is doubtful: {names}", details
+        )
     if message.report and message.report.spf.result == "fail" and not _authenticated(message.report):
-        text = f"its sender's host is on {names}, and neither SPF nor DKIM passes"
-        return reject("listed", text, "7.26", f"Your host is on {names}, and neither SPF nor DKIM passes", details)
-    return Verdict(Action.JUNK, "listed", f"its sender's host is on {names}", details)
+        text = f"its sender's host is doubtful ({names}), and neither SPF nor DKIM passes"
+        told = f"Your host is doubtful ({names}), and neither SPF nor DKIM passes"
+        return reject("listed", text, "7.26", told, details)
+    return Verdict(Action.JUNK, "listed", f"its sender's host is doubtful: {names}", details)
 
 
 def by_scan(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
@@ -150,6 +160,7 @@ def by_spf(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
 
 RULES: Sequence[Rule] = (
     by_rule,
+    by_pretence,
     by_null_mx,
     by_dmarc,
     by_standing,

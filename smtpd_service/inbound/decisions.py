@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.mail import reply as replies
 from mailsuite.mail.reply import Reply
+from mailsuite.verdict.verdict import Verdict
 from smtpd_service.inbound.content import ContentReader
 
 MAX_RECEIVED = 50  # RFC 5321 §6.3: at least 100 hops is a suggestion, 50 is what others settled on
@@ -109,6 +110,11 @@ def hops(received_count: int) -> Refusal | None:
 def bad_from(problem: str) -> Refusal:
     """Return the refusal of a message whose authors can't be told for certain; the problem is in words for people."""
     return _refusal(replies.MESSAGE_MALFORMED.with_text(problem), "from-malformed")
+
+
+def judged(verdict: Verdict) -> Refusal | None:
+    """Return the refusal that a verdict on a whole message is, if it is one."""
+    return Refusal(verdict.reply, verdict.reason) if verdict.reply else None
 
 
 def delivered_before(address_key: str, delivered_to: Collection[str]) -> bool:

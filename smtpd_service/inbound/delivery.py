@@ -22,8 +22,10 @@ from mailsuite.store.operations import (
     ReportDelivery,
     StoryFacts,
 )
+from mailsuite.verdict.verdict import Action
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
+from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.parameters import Mail
 from smtpd_service.inbound.view import Submitter
 
@@ -67,6 +69,7 @@ class Accepted:
     recipients: Sequence[Recipient]
     delivered_before: frozenset[str] = frozenset()
     signed_by: Sequence[str] = ()
+    judged: Judged | None = None
 
 
 class Composer:
@@ -80,7 +83,7 @@ class Composer:
         trace = self._trace(accepted)
         local = self._local(accepted, trace)
         outgoing = self._outgoing(accepted, trace)
-        reports = _reports(accepted.recipients)
+        reports = _reports(accepted)
         if not local and not outgoing and not reports:
             return decisions.LOOP
         story = self._story(accepted, reply)
@@ -108,7 +111,7 @@ class Composer:
 
     def _local(self, accepted: Accepted, trace: bytes) -> dict[int, LocalDelivery]:
         """One delivery for each mailbox, however many recipients lead to it."""
-        path = return_path(accepted.mail.reverse_path)
+        path, judged = return_path(accepted.mail.reverse_path), accepted.judged
         found: dict[int, LocalDelivery] = {}
         for recipient in accepted.recipients:
             for target in recipient.resolution.local:
@@ -116,13 +119,9 @@ class Composer:
                 if target.mailbox_id not in found and not decisions.delivered_before(
                     address.key, accepted.delivered_before
                 ):
-                    found[target.mailbox_id] = LocalDelivery(
-                        mailbox_id=target.mailbox_id,
-                        address=target.address,
-                        prefix=path + delivered_to(address) + trace,
-                        domain_id=target.domain_id,
-                        folder=_folder(target),
-                    )
+                    results = judged.field(target.mailbox_id, utf8=accepted.mail.smtputf8) if judged else b""
+                    prefix = path + delivered_to(address) + results + trace
+                    found[target.mailbox_id] = _delivery(target, prefix, judged)
         return found
 
     def _outgoing(self, accepted: Accepted, trace: bytes) -> list[Outgoing]:
@@ -137,10 +136,13 @@ class Composer:
             address = recipient.path.address
             if address is None or decisions.delivered_before(address.key, accepted.delivered_before):
                 continue
+            if accepted.judged and str(address) in accepted.judged.judgement.not_forwarded:
+                continue
             if targets := _once(seen, recipient.resolution.remote):
                 sender = self._forwarding_sender(accepted, recipient, address)
                 # Seen again, it has come full circle (RFC 9228 §3).
-                prefix = delivered_to(address) + trace
+                results = accepted.judged.field(utf8=accepted.mail.smtputf8) if accepted.judged else b""
+                prefix = delivered_to(address) + results + trace
                 envelopes.append(self._envelope(accepted, sender, prefix, targets, recipient.resolution.domain_id))
         return envelopes
 
@@ -179,6 +181,7 @@ class Composer:
             for recipient in accepted.recipients
             for step in recipient.resolution.chain
         ]
+        events += _not_forwarded(accepted)
         return StoryFacts(
             story_id=accepted.story_id,
             kind="submission" if submitter else "inbound",
@@ -195,6 +198,7 @@ class Composer:
                 recipients=[str(recipient.path) for recipient in accepted.recipients],
                 signed_by=accepted.signed_by,
                 reply=reply,
+                **(accepted.judged.facts() if accepted.judged else {}),
             ),
             events=events,
         )
@@ -211,9 +215,46 @@ def connection_data(client: Client, **more: Any) -> str:
     return msgspec.json.encode(facts).decode()
 
 
-def _reports(recipients: Iterable[Recipient]) -> list[ReportDelivery]:
-    """What the report reader is to read, once for each of its addresses."""
-    targets = (target for recipient in recipients for target in recipient.resolution.reports)
+def _delivery(target: LocalTarget, prefix: bytes, judged: Judged | None) -> LocalDelivery:
+    """One mailbox's copy, to Junk when that is the verdict: a detail in the address names no folder for junk."""
+    delivery = LocalDelivery(
+        mailbox_id=target.mailbox_id,
+        address=target.address,
+        prefix=prefix,
+        domain_id=target.domain_id,
+        folder=_folder(target),
+    )
+    verdict = judged.judgement.of(target.mailbox_id) if judged else None
+    if verdict is None or verdict.action is not Action.JUNK:
+        return delivery
+    return msgspec.structs.replace(delivery, role="junk", folder="", reason=verdict.reason)
+
+
+def _not_forwarded(accepted: Accepted) -> list[EventFacts]:
+    """What is told of recipients whose mail was to go on to other hosts."""
+    judged = accepted.judged
+    if judged is None:
+        return []
+    domains = {str(one.path.address): one.resolution.domain_id for one in accepted.recipients}
+    return [
+        EventFacts("dropped", address, judged.judgement.whole.reason, "not forwarded, being junk", domains.get(address))
+        for address in judged.judgement.not_forwarded
+    ]
+
+
+def _reports(accepted: Accepted) -> list[ReportDelivery]:
+    """What the report reader is to read, once for each of its addresses; nothing that is junk."""
+    junk = (
+        {one.address for one in accepted.judged.judgement.mailboxes if one.verdict.action is Action.JUNK}
+        if (accepted.judged)
+        else set()
+    )
+    targets = (
+        target
+        for recipient in accepted.recipients
+        for target in recipient.resolution.reports
+        if target.address not in junk
+    )
     found = {(target.kind, target.domain_id): target for target in targets}
     return [ReportDelivery(target.kind, target.domain_id, target.address) for target in found.values()]
 

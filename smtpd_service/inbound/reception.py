@@ -5,10 +5,12 @@ answered it (RFC 5321 §6.1).
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_network
+from typing import Any
 
 from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.ids import new_id, reference
@@ -16,14 +18,18 @@ from mailsuite.mail import reply as replies
 from mailsuite.mail import srs
 from mailsuite.mail.address import AddressError, Path, parse_address
 from mailsuite.mail.header import collect_fields, header_end, unfold
+from mailsuite.mail.message import parse_message
 from mailsuite.mail.reply import Reply
+from mailsuite.mailauth.authentication_results import strip
 from mailsuite.store.handlers import StoreBug, StoreUnavailable
 from mailsuite.store.operations import EventFacts, Refused, StoryFacts, TellStory
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient, connection_data
+from smtpd_service.inbound.judged import Judged
+from smtpd_service.inbound.judging import Judging, Trial
 from smtpd_service.inbound.parameters import Mail, Rcpt
-from smtpd_service.inbound.spool import Spool, SpoolFile
+from smtpd_service.inbound.spool import HEAD_OCTETS, Spool, SpoolFile, undisturbed
 from smtpd_service.inbound.view import DirectoryView, Store
 
 logger = logging.getLogger(__name__)
@@ -41,6 +47,7 @@ class Surroundings:
     spool: Spool
     composer: Composer
     srs_secrets: tuple[bytes, ...]
+    judging: Judging | None = None
     disk_reserve_octets: int = 256 * 1024 * 1024
     messages_per_connection: int = 1000
 
@@ -57,6 +64,7 @@ class Prepared:
 
     delivered_before: frozenset[str] = frozenset()
     signed_by: tuple[str, ...] = ()
+    judged: Judged | None = None
 
 
 class Reception:
@@ -70,6 +78,7 @@ class Reception:
         self._mail: Mail | None = None
         self._recipients: list[Recipient] = []
         self._messages = 0
+        self._trial: Trial | None = None
 
     async def mail(self, mail: Mail) -> Reply:
         """Begin a transaction."""
@@ -77,7 +86,10 @@ class Reception:
         if self._messages >= self._here.messages_per_connection:
             return self.refuse(decisions.TOO_MANY_MESSAGES)
         refusal = self._here.lacks_room(mail.size_octets) or await self._refuse_sender(mail)
-        return self.refuse(refusal) if refusal else replies.SENDER_OK
+        if refusal:
+            return self.refuse(refusal)
+        self._begin_trial(mail)
+        return replies.SENDER_OK
 
     async def rcpt(self, rcpt: Rcpt) -> Reply:
         """Take or refuse one recipient."""
@@ -105,6 +117,8 @@ class Reception:
             prepared = flaw or await self._refuse_size(file.size_octets) or await self._prepare(file, story_id, at)
             if isinstance(prepared, Refusal):
                 return self.refuse(prepared)
+            if prepared.judged and prepared.judged.refusal:
+                return self._refuse_judged(prepared.judged, prepared.judged.refusal, file, story_id)
             reply = replies.OK.with_text(f"queued as {reference(story_id)}")
             operation = self._here.composer.compose(self._accepted(file, story_id, at, prepared), str(reply))
             if isinstance(operation, Refusal):
@@ -133,12 +147,35 @@ class Reception:
 
     def refuse(self, refusal: Refusal, path: Path | None = None, domain_id: int | None = None) -> Reply:
         """Have the refusal told as a story, and return its reply."""
-        client, submitter = self.client, self.client.submitter
-        logger.info("refused %s: %s %s", client.address, refusal.reason, path or "")
-        sender = self._mail.reverse_path if self._mail else None
+        logger.info("refused %s: %s %s", self.client.address, refusal.reason, path or "")
         event = EventFacts("refused", str(path or ""), refusal.reason, str(refusal.reply), domain_id)
+        self._tell(refusal, new_id(), [event])
+        return refusal.reply
+
+    def _refuse_judged(self, judged: Judged, refusal: Refusal, file: SpoolFile, story_id: int) -> Reply:
+        """The same for what a verdict refuses: its story tells why, to each recipient's domain."""
+        logger.info("%s: refused %s: %s", reference(story_id), self.client.address, refusal.reason)
+        reply = str(refusal.reply)
+        events = [
+            EventFacts("refused", str(one.path), refusal.reason, reply, one.resolution.domain_id)
+            for one in self._recipients
+        ]
+        self._tell(refusal, story_id, events, file, judged.facts())
+        return refusal.reply
+
+    def _tell(
+        self,
+        refusal: Refusal,
+        story_id: int,
+        events: list[EventFacts],
+        file: SpoolFile | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        client, submitter = self.client, self.client.submitter
+        sender = self._mail.reverse_path if self._mail else None
+        parsed = parse_message(file.head[: header_end(file.head, 0, len(file.head))]) if file else None
         story = StoryFacts(
-            story_id=new_id(),
+            story_id=story_id,
             kind=self.kind,
             outcome="deferred" if refusal.reply.is_transient else "refused",
             at=datetime.now(UTC),
@@ -148,11 +185,14 @@ class Reception:
             reverse_path=str(sender or ""),
             sender_domain_id=submitter.domain_id if submitter else None,
             sender_mailbox_id=submitter.mailbox_id if submitter else None,
-            data=connection_data(client, reply=str(refusal.reply)),
-            events=[event],
+            subject=parsed.subject if parsed else "",
+            from_text=parsed.from_text if parsed else "",
+            message_id=parsed.message_id if parsed else "",
+            size_octets=file.size_octets if file else 0,
+            data=connection_data(client, reply=str(refusal.reply), **(facts or {})),
+            events=events,
         )
         self._here.store.send(TellStory(story, network_of(client.address)))
-        return refusal.reply
 
     def _accepted(self, file: SpoolFile, story_id: int, at: datetime, prepared: Prepared) -> Accepted:
         assert self._mail is not None
@@ -167,18 +207,41 @@ class Reception:
             recipients=self._recipients,
             delivered_before=prepared.delivered_before,
             signed_by=prepared.signed_by,
+            judged=prepared.judged,
         )
 
     async def _refuse_sender(self, mail: Mail) -> Refusal | None:
         return None
 
     async def _prepare(self, file: SpoolFile, story_id: int, at: datetime) -> Prepared | Refusal:
-        """Look for loops: too many hosts on the way, or a Delivered-To of ours."""
-        fields = collect_fields(file.head[: header_end(file.head, 0, len(file.head))])
+        """Look for loops: too many hosts on the way, or a Delivered-To of ours; and have the message judged."""
+        length = header_end(file.head, 0, len(file.head))
+        fields = collect_fields(file.head[:length])
         if refusal := decisions.hops(len(fields.get(b"received", ()))):
             return refusal
         values = fields.get(b"delivered-to")
-        return Prepared(_keys(values) if values else frozenset())
+        before = _keys(values) if values else frozenset()
+        if self._trial is None or self._here.judging is None:
+            return Prepared(before)
+        if length >= HEAD_OCTETS:
+            return decisions.HEADER_TOO_BIG
+        trial, self._trial = self._trial, None
+        judged = await trial.judge(file, length, self._recipients, reference(story_id))
+        if judged.refusal is None:
+            judged = await _without_forged_results(file, length, judged, self._here.judging.authserv_ids)
+        return Prepared(before, judged=judged)
+
+    def _begin_trial(self, mail: Mail) -> None:
+        """Ask what can be asked before the message is there. Our own users are not judged."""
+        self.end_trial()
+        if self._here.judging and not self.may_relay:
+            self._trial = self._here.judging.begin(self.client, mail)
+
+    def end_trial(self) -> None:
+        """The message that was announced does not come."""
+        if self._trial:
+            self._trial.cancel()
+            self._trial = None
 
     async def _refuse_size(self, size_octets: int) -> Refusal | None:
         """MAILBOX_FULL when the message is larger than its sender said, and nobody has room for it."""
@@ -219,6 +282,18 @@ class Reception:
     async def _is_foreign(self, sender: Path) -> bool:
         """Whether other hosts would take this sender for forged when it comes from us."""
         return sender.address is not None and not await self._here.directory.is_hosted(sender.address.domain)
+
+
+async def _without_forged_results(file: SpoolFile, length: int, judged: Judged, authserv_ids: Sequence[str]) -> Judged:
+    """Cut the fields out of the file's header that claim to be our findings (RFC 8601 §5); the report counts them."""
+    block, count = strip(file.head[:length], authserv_ids)
+    if not count:
+        return judged
+    if file.is_small:
+        file.replace_head(length, block)
+    else:
+        await undisturbed(partial(file.replace_head, length, block))
+    return replace(judged, report=replace(judged.report, removed_results=count))
 
 
 def network_of(address: str) -> str:

@@ -122,6 +122,7 @@ class Receiver(SMTP):
         if self.has_begun and not self._has_ended:
             self._has_ended = True
             self._listener.admission.leave(self, self._client.address)
+            self._reception.end_trial()
             super().connection_lost(error)
 
     def eof_received(self) -> bool | None:

@@ -17,9 +17,16 @@ from pathlib import Path
 
 import pytest
 
+from mailsuite.mail.header import collect_fields, header_end
+from mailsuite.mailauth.dmarc import author
+
 pytestmark = pytest.mark.interop
 
 PASSWORD = "a long password"
+GENERATED = re.compile(
+    rb"Return-Path: <x@remote\.test>\r\nDelivered-To: [^\r\n]+\r\n"
+    rb"Authentication-Results: [^\0]+\r\nReceived: [^\0]+\r\n"
+)
 LINE_ENDS = re.compile(rb"\r\n|\r|\n")
 
 
@@ -140,15 +147,28 @@ def test_received(suite, account, imap, monkeypatch):
     with smtplib.SMTP("127.0.0.1", suite.port("SMTP"), "client.remote.test", 60) as client:
         for octets in wire.values():
             client.sendmail("x@remote.test", [account], octets, ["BODY=8BITMIME"])
-    imap.select()
+    authored = {name: octets for name, octets in wire.items() if has_author(octets)}
+    assert by_pop3(suite, account, monkeypatch) == whole_and_in_parts(imap, "INBOX", authored)
+    # Who hides from whom a message is has it filed as junk.
+    whole_and_in_parts(imap, "Junk", {name: octets for name, octets in wire.items() if name not in authored})
+
+
+def has_author(octets: bytes) -> bool:
+    block = octets[: header_end(octets, 0, len(octets))]
+    return not author(collect_fields(block).get(b"from", [])).problem
+
+
+def whole_and_in_parts(imap: imaplib.IMAP4, folder: str, wire: dict[str, bytes]) -> list[bytes]:
+    """The messages of a folder, which are those given, octet for octet, however they are fetched."""
+    assert imap.select(folder) == ("OK", [b"%d" % len(wire)])
     whole = [by_imap(imap, number + 1) for number in range(len(wire))]
     for number, (name, octets) in enumerate(wire.items(), 1):
         served = whole[number - 1]
         prefix = served.removesuffix(octets)
         assert len(prefix) + len(octets) == len(served), name
-        assert re.fullmatch(rb"Return-Path: <x@remote\.test>\r\nDelivered-To: [^\r\n]+\r\nReceived: [^\0]+\r\n", prefix)
+        assert GENERATED.fullmatch(prefix), name
         # Where the generated fields end and the received octets begin there is no seam.
         for start, count in ((0, 10), (len(prefix) - 3, 6), (len(prefix) - 1, len(octets) + 5), (len(served) - 1, 9)):
             part = by_imap(imap, number, f"BODY.PEEK[]<{start}.{count}>")
             assert part == served[start : start + count], (name, start)
-    assert by_pop3(suite, account, monkeypatch) == whole
+    return whole

@@ -129,14 +129,16 @@ def test_msmtp_submits(suite, ann_and_bob, tls, require_program, tmp_path, liste
     assert b"\r\nMessage-ID: <" in got
 
 
+# Without it they would be junk.
+AUTHOR = b"From: x@remote.test\r\n"
 SHAPES = {
-    "empty body": b"Subject: x\r\n\r\n",
-    "dot lines": b"Subject: x\r\n\r\n.\r\n..\r\n.a\r\n",
-    "long line": b"Subject: x\r\n\r\n" + b"y" * 998 + b"\r\n",
-    "8-bit": b"Subject: x\r\n\r\n" + bytes(range(128, 256)) + b"\r\n",
-    "header only": b"Subject: x\r\n",
-    "odd header": b"no colon here\r\n\r\nbody\r\n",
-    "large": b"Subject: x\r\n\r\n" + b"".join(b"%076d\r\n" % n for n in range(130_000)),
+    "empty body": AUTHOR + b"\r\n",
+    "dot lines": AUTHOR + b"Subject: x\r\n\r\n.\r\n..\r\n.a\r\n",
+    "long line": AUTHOR + b"Subject: x\r\n\r\n" + b"y" * 998 + b"\r\n",
+    "8-bit": AUTHOR + b"Subject: x\r\n\r\n" + bytes(range(128, 256)) + b"\r\n",
+    "header only": AUTHOR,
+    "odd header": AUTHOR + b"no colon here\r\n\r\nbody\r\n",
+    "large": AUTHOR + b"Subject: x\r\n\r\n" + b"".join(b"%076d\r\n" % n for n in range(130_000)),
 }
 
 

@@ -50,6 +50,7 @@ SEALED = replace(FAILED, arc=ArcCheck("pass", trusted_by="lists.test", claims=("
 NO_PASS = replace(
     PASSED, spf=SpfCheck("mailfrom", "far.test", "fail", "not in -all"), dkim=(), dmarc=DmarcOutcome("none", "far.test")
 )
+NO_MAIL = replace(PASSED, sender_takes_no_mail=True)
 ALLOW, JUNK, BLOCK = (RuleHit(action, "mailbox", "far.test") for action in ("allow", "junk", "block"))
 WANTED = StandingFact("wanted", "author", "you wrote to x@far.test")
 UNWANTED = StandingFact("unwanted", "domain", "you put 9 of 9 messages from far.test to Junk")
@@ -72,10 +73,10 @@ INBOX, TO_JUNK, REFUSED, PUT_OFF = Action.INBOX, Action.JUNK, Action.REJECT, Act
         ({}, {"rule": BLOCK, "standing": WANTED}, REFUSED, "block-rule", "5.7.1"),
         ({}, {"rule": JUNK, "standing": WANTED}, TO_JUNK, "junk-rule", ""),
         ({"report": FAILED}, {"rule": ALLOW}, INBOX, "allow-rule", ""),
-        ({"sender_has_null_mx": True}, {"rule": ALLOW}, INBOX, "allow-rule", ""),
+        ({"report": NO_MAIL}, {"rule": ALLOW}, INBOX, "allow-rule", ""),
         ({"scan": ScanFact("reject")}, {"rule": ALLOW, "opinion": SPAMMY}, INBOX, "allow-rule", ""),
         # 2. null MX
-        ({"sender_has_null_mx": True}, {"standing": WANTED}, REFUSED, "sender-null-mx", "5.7.27"),
+        ({"report": NO_MAIL}, {"standing": WANTED}, REFUSED, "sender-null-mx", "5.7.27"),
         # 3. DMARC
         ({"report": FAILED}, {}, REFUSED, "dmarc-reject", "5.7.1"),
         ({"report": FAILED}, {"standing": UNWANTED}, REFUSED, "dmarc-reject", "5.7.1"),

@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 import uvloop
 
+from mailsuite.authcheck.checker import Checker
+from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.directory.resolution import Kind, LocalTarget, Resolution
 from mailsuite.mail.address import Address, Path
+from mailsuite.resolver.answers import ZoneResolver
 from mailsuite.store.operations import Deliver, TellStory
 from mailsuite.supervisor.certificate import ensure_certificate
 from mailsuite.tls import server_context
 from smtpd_service.inbound.admission import Admission
 from smtpd_service.inbound.delivery import Composer
+from smtpd_service.inbound.judging import Judging
 from smtpd_service.inbound.listener import close, listen, make_listeners
 from smtpd_service.inbound.reception import Surroundings
 from smtpd_service.inbound.spool import Spool
@@ -187,6 +191,11 @@ class Server:
         total = settings.pop("total", 50)
         self.admission, self.submission_admission = Admission(total=total), Admission(total=total)
         secrets = (b"srs secret",)
+        judging = settings.pop("judging", None)
+        if isinstance(judging, dict):
+            # A DNS zone: mail is judged by it.
+            checker = Checker(ZoneResolver(judging), SignatureChecker(), host="mx.example.org")
+            judging = Judging(checker, ("mx.example.org",))
         here = Surroundings(
             "mx.example.org",
             self.directory,
@@ -194,6 +203,7 @@ class Server:
             self.spool,
             Composer("mx.example.org", secrets),
             secrets,
+            judging=judging,
             **{"disk_reserve_octets": 0, **settings},
         )
         self._listeners = make_listeners(

@@ -1,0 +1,38 @@
+"""What was found out and decided about one message, and how its copies say so."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mailsuite.authcheck.report import AuthReport
+from mailsuite.mailauth.authentication_results import Result, build
+from mailsuite.verdict.verdict import Judgement
+from smtpd_service.inbound.decisions import Refusal
+
+# RFC 8601 §2.7 lets those who share an authserv-id agree on methods of their own; nobody from outside can write it,
+# since fields that claim our id are cut out.
+VERDICT_METHOD = "x-mailsuite"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`results` are for Authentication-Results under `authserv_id`; `refusal` is the verdict's when the message is not
+    taken."""
+
+    report: AuthReport
+    judgement: Judgement
+    authserv_id: str
+    results: tuple[Result, ...] = ()
+    refusal: Refusal | None = None
+
+    def field(self, mailbox_id: int | None = None, *, utf8: bool = False) -> bytes:
+        """Return the Authentication-Results field of one mailbox's copy, with what was decided about it; without a
+        mailbox it is for others, and tells what was found alone."""
+        results = self.results
+        if mailbox_id is not None:
+            verdict = self.judgement.of(mailbox_id)
+            results += (Result(VERDICT_METHOD, verdict.action.value, (("policy.reason", verdict.reason),)),)
+        return build(self.authserv_id, results, utf8=utf8)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the story keeps."""
+        return {"authentication": self.report, "verdict": self.judgement}

@@ -1,0 +1,216 @@
+"""What becomes of a message that comes in: the facts are gathered here, mailsuite.verdict decides.
+
+    trial = judging.begin(client, mail)               # at MAIL: what needs DNS alone is asked while the message comes
+    judged = await trial.judge(file, length, recipients, name)
+
+Whoever is asked for facts may be absent, or fail: then the fact is missing, the log says so under the message's name,
+and the rest decides. Nothing here raises but for cancellation.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from mailsuite.authcheck.checker import Checker
+from mailsuite.authcheck.content import Content
+from mailsuite.authcheck.report import AuthReport
+from mailsuite.authcheck.results import results
+from mailsuite.mailauth.iprev import IprevOutcome
+from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
+from mailsuite.verdict.conclude import Forward, conclude
+from mailsuite.verdict.facts import MailboxFacts, MessageFacts, RuleHit
+from mailsuite.verdict.judge import judge
+from mailsuite.verdict.verdict import Action, Judgement, MailboxVerdict, Verdict
+from smtpd_service.inbound import decisions
+from smtpd_service.inbound.delivery import Client, Recipient
+from smtpd_service.inbound.judged import Judged
+from smtpd_service.inbound.parameters import Mail
+from smtpd_service.inbound.spool import SpoolFile
+from smtpd_service.inbound.view import Memory, Scanner, Screening
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+DOUBTFUL_SPF = ("fail", "softfail", "permerror")
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What all trials of a process share. `authserv_ids` begins with our own; fields that claim any of them are cut
+    out (RFC 8601 §5)."""
+
+    checker: Checker
+    authserv_ids: tuple[str, ...]
+    screening: Screening | None = None
+    memory: Memory | None = None
+    scanner: Scanner | None = None
+
+    def begin(self, client: Client, mail: Mail) -> "Trial":
+        """Start what needs no more than the client and the sender."""
+        return Trial(self, client, str(mail.reverse_path.address or ""))
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """The facts, and whom they are about. `known` are the mailboxes that want this sender."""
+
+    message: MessageFacts
+    sender: SenderFacts
+    doubts: tuple[str, ...] = ()
+    copies: list[MailboxVerdict] = field(default_factory=list)
+    forwards: list[Forward] = field(default_factory=list)
+    known: set[int] = field(default_factory=set)
+
+
+class Trial:
+    """One message. Ends by `judge` or `cancel`."""
+
+    def __init__(self, judging: Judging, client: Client, mail_from: str) -> None:
+        self._judging, self._client, self._name = judging, client, ""
+        self._inquiry = judging.checker.begin(client.address, client.hello, mail_from)
+        screening = judging.screening
+        self._lists = asyncio.create_task(screening.at_connection(client.address)) if screening else None
+
+    def cancel(self) -> None:
+        """The message does not come."""
+        self._inquiry.cancel()
+        if self._lists:
+            self._lists.cancel()
+
+    async def judge(self, file: SpoolFile, length: int, recipients: Sequence[Recipient], name: str) -> Judged:
+        """The verdict on the message in the file, whose header has that length; `name` is what the log calls it."""
+        self._name = name
+        body = partial(file.chunks, length)
+        content = Content(file.head[:length], body, file.size_octets - length, file.is_small)
+        report = await self._inquiry.finish(content)
+        found = await self._gather(report, content, recipients)
+        judgement = conclude(found.copies, found.forwards)
+        if deferral := await self._put_off(found, judgement):
+            verdict = Verdict(Action.DEFER, deferral.reason, deferral.text, reply=deferral.reply)
+            judgement = Judgement(verdict, tuple(replace(copy, verdict=verdict) for copy in found.copies))
+        refusal = decisions.judged(judgement.whole)
+        return Judged(report, judgement, self._judging.authserv_ids[0], tuple(results(report)), refusal)
+
+    async def _gather(self, report: AuthReport, content: Content, recipients: Sequence[Recipient]) -> _Gathered:
+        signs = await self._signs(report)
+        found = _Gathered(await self._message_facts(report, content, signs, recipients), _sender(report))
+        found.doubts = signs.doubts
+        if report.spf.result in DOUBTFUL_SPF:
+            found.doubts += (f"SPF {report.spf.result}",)
+        facts = await self._mailbox_facts(report, content, recipients, found.sender)
+        for recipient in recipients:
+            for target in recipient.resolution.local:
+                own = facts[target.mailbox_id]
+                if own.standing and own.standing.label == "wanted":
+                    found.known.add(target.mailbox_id)
+                copy = MailboxVerdict(target.address, judge(found.message, own), target.mailbox_id, target.domain_id)
+                if copy not in found.copies:
+                    found.copies.append(copy)
+            await self._judge_the_rest(recipient, found)
+        return found
+
+    async def _judge_the_rest(self, recipient: Recipient, found: _Gathered) -> None:
+        """What goes to other hosts, or to the report reader."""
+        resolution = recipient.resolution
+        if not resolution.remote and not resolution.reports:
+            return
+        address = str(recipient.path.address or "")
+        rule = await self._rule(found.sender, address, None, resolution.domain_id)
+        verdict = judge(found.message, MailboxFacts(rule))
+        if resolution.remote:
+            found.forwards.append(Forward(address, verdict))
+        found.copies += [MailboxVerdict(one.address, verdict, None, one.domain_id) for one in resolution.reports]
+
+    async def _message_facts(
+        self, report: AuthReport, content: Content, signs: ClientSigns, recipients: Sequence[Recipient]
+    ) -> MessageFacts:
+        screening, scanner = self._judging.screening, self._judging.scanner
+        limits, hits = Thresholds(), signs.hits
+        if screening and self._lists:
+            limits = await self._ask("thresholds", screening.thresholds(), limits)
+            hits = (*await self._ask("DNS lists", self._lists, ()), *hits)
+        scan = None
+        if scanner:
+            paths = [str(recipient.path) for recipient in recipients]
+            scan = await self._ask("scanner", scanner.scan(report, content, paths), None)
+        return MessageFacts(
+            report, signs.refusal, lists=hits, junk_weight=limits.junk, refused_weight=limits.reject, scan=scan
+        )
+
+    async def _mailbox_facts(
+        self, report: AuthReport, content: Content, recipients: Sequence[Recipient], sender: SenderFacts
+    ) -> dict[int, MailboxFacts]:
+        targets = {one.mailbox_id: one for recipient in recipients for one in recipient.resolution.local}
+        memory, ids = self._judging.memory, list(targets)
+        if memory is None or not ids:
+            return {
+                one: MailboxFacts(await self._rule(sender, target.address, one, target.domain_id))
+                for one, target in targets.items()
+            }
+        standings = await self._ask("reputation", memory.standings(ids, report), {})
+        opinions = await self._ask("filter", memory.opinions(ids, report, content), {})
+        return {
+            one: MailboxFacts(
+                await self._rule(sender, target.address, one, target.domain_id), standings.get(one), opinions.get(one)
+            )
+            for one, target in targets.items()
+        }
+
+    async def _signs(self, report: AuthReport) -> ClientSigns:
+        screening = self._judging.screening
+        if screening is None:
+            return ClientSigns()
+        iprev = IprevOutcome(report.iprev.result, report.iprev.names, report.iprev.confirmed, report.iprev.reason)
+        return await self._ask(
+            "HELO policy", screening.client_signs(self._client.address, report.helo, iprev), ClientSigns()
+        )
+
+    async def _rule(
+        self, sender: SenderFacts, recipient: str, mailbox_id: int | None, domain_id: int | None
+    ) -> RuleHit | None:
+        screening = self._judging.screening
+        if screening is None:
+            return None
+        asked = screening.rule_for(sender, recipient=recipient, mailbox_id=mailbox_id, domain_id=domain_id)
+        return await self._ask("rules", asked, None)
+
+    async def _put_off(self, found: _Gathered, judgement: Judgement) -> Deferral | None:
+        """Whether the client is to come back: strangers who are doubtful, where nobody wants them."""
+        screening = self._judging.screening
+        if screening is None or judgement.whole.reply is not None:
+            return None
+        waiting = [one for one in found.copies if one.mailbox_id and one.verdict.reason == "ordinary"]
+        if found.doubts and not found.known and waiting:
+            addresses = [one.address for one in waiting]
+            asked = screening.greylist(found.sender, addresses, doubts=found.doubts)
+            if deferral := await self._ask("greylisting", asked, None):
+                return deferral
+        for one in waiting:
+            assert one.mailbox_id is not None
+            pause = screening.first_time_pause(
+                found.sender, one.address, mailbox_id=one.mailbox_id, is_known=one.mailbox_id in found.known
+            )
+            if deferral := await self._ask("first-time pause", pause, None):
+                return deferral
+        return None
+
+    async def _ask(self, what: str, asked: Awaitable[T], default: T) -> T:
+        """What is answered, or the default when that fails."""
+        try:
+            return await asked
+        except Exception:
+            logger.exception("%s: %s failed, going on without", self._name, what)
+            return default
+
+
+def _sender(report: AuthReport) -> SenderFacts:
+    return SenderFacts(
+        report.client_address,
+        report.mail_from,
+        report.from_address,
+        is_reverse_path_authentic=report.spf.result == "pass",
+        is_author_authentic=report.is_author_authentic,
+    )

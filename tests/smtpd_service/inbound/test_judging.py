@@ -1,0 +1,326 @@
+"""Mail that is judged, through real sockets: what the client hears, what is filed where, what the story keeps."""
+
+import json
+
+import pytest
+
+from mailsuite.authcheck import report as reports
+from mailsuite.authcheck.checker import Checker
+from mailsuite.authcheck.signatures import SignatureChecker
+from mailsuite.directory.resolution import Kind, Resolution
+from mailsuite.mail import reply as replies
+from mailsuite.resolver.answers import Answer, Mx, Status, ZoneResolver
+from mailsuite.screening.facade import ClientSigns, Deferral, Screening
+from mailsuite.verdict.facts import ListHit, OpinionFact, RuleHit, ScanFact, StandingFact
+from smtpd_service.inbound.judging import Judging
+
+ZONE = {
+    ("1.0.0.127.in-addr.arpa", "PTR"): ["localhost.test"],
+    ("localhost.test", "A"): ["127.0.0.1"],
+    ("other.example", "TXT"): [b"v=spf1 ip4:127.0.0.1 -all"],
+    ("_dmarc.other.example", "TXT"): [b"v=DMARC1; p=reject"],
+    ("forged.example", "TXT"): [b"v=spf1 -all"],
+    ("_dmarc.strict.example", "TXT"): [b"v=DMARC1; p=reject"],
+    ("_dmarc.careful.example", "TXT"): [b"v=DMARC1; p=quarantine"],
+    ("silent.example", "MX"): [Mx(0, "")],
+}
+GENUINE = b"From: x@other.example\r\nSubject: hi\r\n\r\nHello\r\n"
+FORGED = b"From: Boss <boss@strict.example>\r\nSubject: pay\r\nMessage-ID: <1@strict.example>\r\n\r\nNow\r\n"
+DOUBTFUL = FORGED.replace(b"strict", b"careful")
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server(judging=ZONE)
+
+
+def story_data(story) -> dict:
+    return json.loads(story.data)
+
+
+def test_genuine_mail_goes_to_the_inbox_and_says_why(server):
+    assert server.connect().mail(GENUINE, "ann@example.org").startswith("250 2.0.0 ")
+    [(operation, octets)] = server.store.delivered
+    assert octets == GENUINE
+    [local] = operation.local
+    assert (local.role, local.reason) == ("inbox", "")
+    fields = local.prefix.split(b"\r\n")
+    names = [line.partition(b":")[0] for line in fields if line[:1] not in (b"\t", b"")]
+    assert names == [b"Return-Path", b"Delivered-To", b"Authentication-Results", b"Received"]
+    field = local.prefix[local.prefix.index(b"Authentication-Results") : local.prefix.index(b"Received")].decode()
+    assert field.split("\r\n\t") == [
+        "Authentication-Results: mx.example.org;",
+        "iprev=pass policy.iprev=127.0.0.1;",
+        "spf=pass smtp.mailfrom=x@other.example;",
+        field.split("\r\n\t")[3],
+        "dkim=none;",
+        "dmarc=pass header.from=other.example policy.dmarc=reject;",
+        "x-mailsuite=inbox policy.reason=ordinary\r\n",
+    ]
+    assert field.split("\r\n\t")[3].startswith("spf=none ") and "smtp.helo=client.example" in field
+    data = story_data(operation.story)
+    found = reports.decode(data["authentication"])
+    assert (found.spf.result, found.dmarc.result, found.iprev.confirmed) == ("pass", "pass", "localhost.test")
+    assert ("_dmarc.other.example", "TXT") in [(one.name, one.rdtype) for one in found.dns]
+    assert (data["verdict"]["whole"]["action"], data["verdict"]["mailboxes"][0]["address"]) == (
+        "inbox",
+        "ann@example.org",
+    )
+
+
+def test_forged_mail_is_refused_where_its_domain_asks_for_it(server):
+    reply = server.connect().mail(FORGED, "ann@example.org", "bob@example.org")
+    assert reply == "550 5.7.1 Rejected per DMARC policy for strict.example (dmarc-reject)"
+    assert server.store.delivered == []
+    [told] = server.store.told
+    story = told.story
+    assert (story.reason, story.outcome, story.subject, story.message_id) == (
+        *("dmarc-reject", "refused", "pay", "<1@strict.example>"),
+    )
+    assert [(event.address, event.domain_id) for event in story.events] == [
+        *(("ann@example.org", 1), ("bob@example.org", 1)),
+    ]
+    data = story_data(story)
+    assert data["verdict"]["whole"]["reason"] == "dmarc-reject"
+    assert reports.decode(data["authentication"]).dmarc.result == "fail"
+
+
+def test_forged_mail_goes_to_junk_where_its_domain_asks_for_that(server):
+    assert server.connect().mail(DOUBTFUL, "ann+inbox@example.org").startswith("250 ")
+    [local] = server.store.delivered[0][0].local
+    assert (local.role, local.folder, local.reason) == ("junk", "", "dmarc-quarantine")
+    assert b"x-mailsuite=junk policy.reason=dmarc-quarantine" in local.prefix
+
+
+def test_a_detail_that_names_a_folder_hides_no_junk(server):
+    server.connect().mail(DOUBTFUL, "ann+lists@example.org")
+    server.connect().mail(GENUINE, "ann+lists@example.org")
+    junk, wanted = (operation.local[0] for operation, _ in server.store.delivered)
+    assert (junk.role, junk.folder) == ("junk", "")
+    assert wanted.folder == "lists"
+
+
+def test_forged_results_are_removed_and_counted_others_stay(server):
+    theirs = b"Authentication-Results: other.example; dkim=pass\r\n"
+    forged = b"authentication-results :\r\n MX.example.org 1;\r\n dmarc=pass header.from=bank.example\r\n"
+    server.connect().mail(b"X-First: 1\r\n" + forged + theirs + forged + GENUINE, "ann@example.org")
+    [(operation, octets)] = server.store.delivered
+    assert octets == b"X-First: 1\r\n" + theirs + GENUINE
+    assert story_data(operation.story)["authentication"]["removed_results"] == 2
+    assert operation.local[0].prefix.count(b"Authentication-Results") == 1
+
+
+def test_forged_results_are_removed_from_large_mail_too(server):
+    forged = b"Authentication-Results: mx.example.org; dmarc=pass\r\n"
+    body = b"line\r\n" * 60_000
+    server.connect().mail(forged + GENUINE + body, "ann@example.org")
+    assert server.store.delivered[0][1] == GENUINE + body
+
+
+def test_bodies_may_hold_what_they_like(server):
+    message = GENUINE + b"Authentication-Results: mx.example.org; dmarc=pass\r\n"
+    server.connect().mail(message, "ann@example.org")
+    assert server.store.delivered[0][1] == message
+
+
+def test_dns_that_fails_refuses_nothing(make_server):
+    class Broken:
+        async def query(self, name, rdtype):
+            return Answer(Status.TEMPERROR)
+
+    server = make_server(judging=Judging(Checker(Broken(), SignatureChecker()), ("mx.example.org",)))
+    assert server.connect().mail(FORGED, "ann@example.org").startswith("250 ")
+    [(operation, _)] = server.store.delivered
+    found = reports.decode(story_data(operation.story)["authentication"])
+    assert {found.spf.result, found.iprev.result, found.dmarc.result} == {"temperror"}
+    assert operation.local[0].role == "inbox"
+
+
+def test_a_bug_in_a_check_refuses_nothing(make_server):
+    class Buggy(SignatureChecker):
+        async def check(self, content, author_domain, questions, now):
+            raise RuntimeError("boom")
+
+    server = make_server(judging=Judging(Checker(ZoneResolver(ZONE), Buggy()), ("mx.example.org",)))
+    assert server.connect().mail(FORGED, "ann@example.org").startswith("250 ")
+    found = reports.decode(story_data(server.store.delivered[0][0].story)["authentication"])
+    assert (found.arc.result, found.dmarc.result, found.unfinished) == ("temperror", "temperror", ("signatures",))
+
+
+def test_what_takes_too_long_is_temperror(make_server):
+    class Silent(ZoneResolver):
+        async def query(self, name, rdtype):
+            if name.startswith("_dmarc"):
+                import asyncio
+
+                await asyncio.Event().wait()
+            return await super().query(name, rdtype)
+
+    checker = Checker(Silent(ZONE), SignatureChecker(), deadline_seconds=0.05)
+    server = make_server(judging=Judging(checker, ("mx.example.org",)))
+    assert server.connect().mail(FORGED, "ann@example.org").startswith("250 ")
+    found = reports.decode(story_data(server.store.delivered[0][0].story)["authentication"])
+    assert (found.dmarc.result, found.spf.result, found.unfinished) == ("temperror", "pass", ("dmarc",))
+
+
+def test_a_sender_s_domain_that_takes_no_mail(server):
+    reply = server.connect().mail(GENUINE, "ann@example.org", sender="x@silent.example")
+    assert reply.startswith("550 5.7.27 ") and reply.endswith("(sender-null-mx)")
+
+
+def test_spf_alone_refuses_nobody(server):
+    unsigned = GENUINE.replace(b"other.example", b"forged.example")
+    assert server.connect().mail(unsigned, "ann@example.org", sender="x@forged.example").startswith("250 ")
+    assert (server.store.delivered[0][0].local[0].role, server.store.delivered[0][0].local[0].reason) == (
+        "junk",
+        "spf-fail",
+    )
+
+
+def test_bounces_are_judged_by_helo(server):
+    talk = server.connect(hello="other.example")
+    assert talk.mail(GENUINE, "ann@example.org", sender="").startswith("250 ")
+    [(operation, _)] = server.store.delivered
+    assert b"spf=pass smtp.helo=other.example" in operation.local[0].prefix
+    assert b"smtp.mailfrom" not in operation.local[0].prefix
+
+
+def test_our_own_users_are_not_judged(server):
+    reply = server.log_in().mail(b"From: ann@example.org\r\n\r\nHi\r\n", "bob@example.org", sender="ann@example.org")
+    assert reply.startswith("250 ")
+    [(operation, _)] = server.store.delivered
+    assert b"Authentication-Results" not in operation.local[0].prefix
+    assert "authentication" not in story_data(operation.story)
+
+
+def test_forwards_are_judged_too(server):
+    server.directory.remote["away@example.org"] = Resolution(Kind.RESOLVED, (), ("a@far.example",), domain_id=1)
+    talk = server.connect()
+    assert talk.mail(FORGED, "away@example.org").startswith("550 5.7.1 ")
+    assert talk.mail(DOUBTFUL, "away@example.org").startswith("250 ")
+    assert talk.mail(GENUINE, "away@example.org").startswith("250 ")
+    doubtful, genuine = (operation.outgoing[0] for operation, _ in server.store.delivered)
+    assert b"dmarc=fail" in doubtful.prefix and b"dmarc=pass" in genuine.prefix
+    # What is decided here is nobody else's business.
+    assert b"x-mailsuite" not in genuine.prefix
+
+
+def test_header_of_no_end_is_refused(server):
+    reply = server.connect().mail(b"X: y\r\n" * 50_000 + b"\r\n", "ann@example.org")
+    assert reply.startswith("552 5.3.4 ") and "header-too-big" in reply
+
+
+class FakeScreening(Screening):
+    def __init__(self, **answers):
+        self.answers = answers
+
+    async def at_connection(self, client_address):
+        return self.answers.get("lists", ())
+
+    async def client_signs(self, client_address, helo, iprev):
+        return self.answers.get("signs", ClientSigns())
+
+    async def rule_for(self, sender, *, recipient, mailbox_id=None, domain_id=None):
+        return self.answers.get("rules", {}).get(recipient)
+
+    async def greylist(self, sender, recipients, *, doubts, is_known=False):
+        return self.answers.get("greylist")
+
+    async def first_time_pause(self, sender, recipient, *, mailbox_id, is_known):
+        return self.answers.get("pause") if not is_known else None
+
+
+class FakeMemory:
+    def __init__(self, standings=None, opinions=None):
+        self._standings, self._opinions = standings or {}, opinions or {}
+
+    async def standings(self, mailbox_ids, report):
+        return self._standings
+
+    async def opinions(self, mailbox_ids, report, content):
+        assert content.header.endswith(b"\r\n\r\n")
+        return self._opinions
+
+
+class Broken:
+    """Answers every question with a bug."""
+
+    def __getattr__(self, name):
+        async def fail(*arguments, **named):
+            raise RuntimeError(f"no {name}")
+
+        return fail
+
+
+class FakeScanner:
+    def __init__(self, fact):
+        self.fact = fact
+
+    async def scan(self, report, content, recipients):
+        assert b"".join(content.body()) == b"Hello\r\n"
+        return self.fact
+
+
+@pytest.fixture
+def judging_server(make_server):
+    def make(**advisers):
+        checker = Checker(ZoneResolver(ZONE), SignatureChecker(), host="mx.example.org")
+        return make_server(judging=Judging(checker, ("mx.example.org",), **advisers))
+
+    return make
+
+
+BLOCKED = RuleHit("block", "mailbox", "other.example")
+
+
+def roles(server) -> dict[str, str]:
+    return {local.address: local.role for operation, _ in server.store.delivered for local in operation.local}
+
+
+def test_one_mailbox_s_block_is_another_s_inbox(judging_server):
+    server = judging_server(screening=FakeScreening(rules={"ann@example.org": BLOCKED}))
+    talk = server.connect()
+    assert talk.mail(GENUINE, "ann@example.org", "bob@example.org").startswith("250 ")
+    assert roles(server) == {"ann@example.org": "junk", "bob@example.org": "inbox"}
+    assert talk.mail(GENUINE, "ann@example.org") == "550 5.7.1 This sender is blocked here (block-rule)"
+
+
+def test_reputation_and_filter_are_asked_for_each_mailbox(judging_server):
+    memory = FakeMemory(
+        {1: StandingFact("wanted", "author", "you wrote")}, {1: OpinionFact(0.99), 2: OpinionFact(0.99)}
+    )
+    server = judging_server(memory=memory)
+    server.connect().mail(GENUINE, "ann@example.org", "bob@example.org")
+    assert roles(server) == {"ann@example.org": "inbox", "bob@example.org": "junk"}
+
+
+def test_who_is_broken_is_left_out(judging_server):
+    server = judging_server(screening=Broken(), memory=Broken(), scanner=Broken())
+    assert server.connect().mail(GENUINE, "ann@example.org").startswith("250 ")
+    assert roles(server) == {"ann@example.org": "inbox"}
+
+
+def test_a_scanner_s_words(judging_server):
+    server = judging_server(scanner=FakeScanner(ScanFact("reject", 20, "virus found")))
+    assert server.connect().mail(GENUINE, "ann@example.org").endswith("(scanner)")
+
+
+def test_lists_and_signs_add_up(judging_server):
+    server = judging_server(
+        screening=FakeScreening(lists=(ListHit("zen.test", 1.5),), signs=ClientSigns((ListHit("no reverse DNS", 0.5),)))
+    )
+    reply = server.connect().mail(GENUINE, "ann@example.org")
+    assert reply == "550 5.7.1 Your host is doubtful: zen.test, no reverse DNS (listed)"
+
+
+def test_greylisting_puts_off_the_doubtful(judging_server):
+    deferral = Deferral("greylisted", "it has not been seen before", replies.GREYLISTED)
+    server = judging_server(screening=FakeScreening(greylist=deferral, signs=ClientSigns((), ("no reverse DNS",))))
+    assert server.connect().mail(GENUINE, "ann@example.org").startswith("450 4.7.1 ")
+    [told] = server.store.told
+    assert (told.story.reason, told.story.outcome) == ("greylisted", "deferred")
+
+
+def test_a_host_that_calls_itself_by_our_name(judging_server):
+    server = judging_server(screening=FakeScreening(signs=ClientSigns(refusal=replies.Reply(550, "7.1", "That is us"))))
+    assert server.connect().mail(GENUINE, "ann@example.org") == "550 5.7.1 That is us (pretends-to-be-us)"
