@@ -51,6 +51,12 @@ UNFOLD: dict[str, Any] = {
                 _item("Messages", "receipt_long", "trace_story_changelist"),
                 _item("Queue", "schedule_send", "queue_queuedmessage_changelist"),
                 _item("Delivery attempts", "swap_vert", "queue_deliveryattempt_changelist"),
+                {
+                    "title": "Delivery test",
+                    "icon": "network_check",
+                    "link": reverse_lazy("delivery-test"),
+                    "permission": _is_superuser,
+                },
             ),
             _group(
                 "Directory",

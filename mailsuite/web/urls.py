@@ -1,9 +1,10 @@
 from django.contrib import admin
 from django.urls import path, re_path
 
-from mailsuite.web import autoconfig
+from mailsuite.web import autoconfig, delivery_test
 from mailsuite.web.acme import challenge
 from mailsuite.web.health import health
+from mailsuite.web.mta_sts import policy
 from mailsuite.web.owner import views
 
 # Clients write it in every case.
@@ -20,8 +21,12 @@ urlpatterns = [
     path("phone/<int:mailbox_id>", views.phone, name="phone"),
     path("mailboxes/<int:mailbox_id>/mail.mobileconfig", views.profile, name="profile"),
     path("phone/<str:token>/mail.mobileconfig", views.phone_profile, name="phone-profile"),
+    path("admin/delivery-test/", admin.site.admin_view(delivery_test.start), name="delivery-test"),
+    path("admin/delivery-test/<str:run_id>/", admin.site.admin_view(delivery_test.show), name="delivery-test-run"),
+    path("admin/delivery-test/<str:run_id>/more", admin.site.admin_view(delivery_test.more), name="delivery-test-more"),
     path("admin/", admin.site.urls),
     path("health", health),
+    path(".well-known/mta-sts.txt", policy),
     path(".well-known/acme-challenge/<str:token>", challenge),
     path("mail/config-v1.1.xml", autoconfig.thunderbird),
     path(".well-known/autoconfig/mail/config-v1.1.xml", autoconfig.thunderbird),

@@ -1,0 +1,58 @@
+"""A delivery test with this host's own settings: resolver, routes, remembered policies. For the command and the web."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from mailsuite.configuration import Configuration
+from mailsuite.directory.models import Domain
+from mailsuite.resolver.dns_resolver import DnsResolver
+from mailsuite.transport_security.policies import DatabaseMemory, Sts, StsPolicies, fetcher
+from mailsuite.transport_security.validation import resolver_validates
+from smtpd_service.outbound.delivery_stage import Stage
+from smtpd_service.outbound.delivery_test import Tools, delivery_test
+from smtpd_service.outbound.published_policy import PublishedPolicy
+from smtpd_service.outbound.queue_reader import QueueReader
+
+
+def default_sender(configuration: Configuration) -> str:
+    """Postmaster of the first domain hosted here, as whom a test asks; of the host itself before there is one."""
+    own = Domain.objects.using("reader").filter(state=Domain.State.ACTIVE, alias_of=None)
+    first = own.order_by("pk").values_list("name", flat=True).first()
+    return f"postmaster@{first or configuration.hostname}"
+
+
+async def live_test(text: str, configuration: Configuration, reverse_path: str) -> AsyncGenerator[Stage, None]:
+    """The stages of a test of an address or a domain, as they happen. Asks DNS and hosts on the network."""
+    resolver = DnsResolver(configuration.resolver)
+    memory, reader = DatabaseMemory(), QueueReader()
+    try:
+        validation = await resolver_validates(resolver)
+        policies = StsPolicies(resolver, memory, fetcher(resolver, configuration.allow_private_hosts))
+        tools = Tools(
+            resolver=resolver,
+            policy=PublishedPolicy(resolver, _Anew(policies), uses_dane=validation.is_good),
+            helo=configuration.hostname,
+            reverse_path=reverse_path,
+            own_names={configuration.hostname},
+            allowed=configuration.allow_private_hosts,
+            routes=await reader.routes(),
+            why_no_dane=validation.text,
+        )
+        async with aclosing(delivery_test(text, tools)) as stages:
+            async for stage in stages:
+                yield stage
+    finally:
+        memory.close()
+        reader.close()
+
+
+class _Anew:
+    """Fetches a domain's policy once in a test, also where one is remembered: who tests wants to see what is served."""
+
+    def __init__(self, policies: StsPolicies) -> None:
+        self._policies, self._found = policies, dict[str, Sts]()
+
+    async def of(self, domain: str) -> Sts:
+        if domain not in self._found:
+            self._found[domain] = await self._policies.of(domain, anew=True)
+        return self._found[domain]
