@@ -68,6 +68,14 @@ UNFOLD: dict[str, Any] = {
                 _item("Send as", "badge", "directory_sendas_changelist"),
             ),
             _group(
+                "Screening",
+                _item("Allow and block", "rule", "screening_rule_changelist"),
+                _item("Pauses", "hourglass_top", "screening_senderpause_changelist"),
+                _item("DNS lists", "fact_check", "screening_dnslist_changelist", superusers_only=True),
+                _item("Greylist", "history_toggle_off", "screening_greylistentry_changelist", superusers_only=True),
+                _item("Weights and waits", "tune", "screening_screeningsettings_changelist", superusers_only=True),
+            ),
+            _group(
                 "Host",
                 _item("Routes", "route", "queue_route_changelist", superusers_only=True),
                 _item("DKIM keys", "verified", "records_dkimkey_changelist"),

@@ -16,6 +16,7 @@ from mailsuite.directory.scoping import scope_of
 from mailsuite.ids import COUNTER_BITS, EPOCH_MS
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DkimKey
+from mailsuite.screening.services import lists_out_of_order
 from mailsuite.trace.models import RefusalCount, Story
 from mailsuite.trace.services import Scope, visible
 
@@ -116,7 +117,7 @@ def _notices(scope: Scope, now: datetime) -> list[Notice]:
     """The most pressing first."""
     found = [*_queue_notices(scope, now), *_mailbox_notices(scope), *_domain_notices(scope)]
     if scope is None:
-        found += _reach_notices(now)
+        found += [*_reach_notices(now), *_screening_notices()]
         blocked = (
             LoginThrottle.objects.using("reader").filter(blocked_until__gt=now, key__startswith="account:").count()
         )
@@ -124,6 +125,18 @@ def _notices(scope: Scope, now: datetime) -> list[Notice]:
             url = reverse("admin:directory_loginthrottle_changelist")
             found.append(Notice("waiting", f"Accounts under attack by wrong passwords: {blocked}.", url, "Look"))
     return sorted(found, key=lambda notice: notice.tone)[:NOTICES]
+
+
+def _screening_notices() -> list[Notice]:
+    return [
+        Notice(
+            "bad",
+            f"The DNS list {row} is switched off: {row.last_error}.",
+            reverse("admin:screening_dnslist_change", args=[row.pk]),
+            "Look",
+        )
+        for row in lists_out_of_order()
+    ]
 
 
 def _queue_notices(scope: Scope, now: datetime) -> list[Notice]:

@@ -16,6 +16,8 @@ from mailsuite.reports.preparing import prepare as prepare_reports
 from mailsuite.reports.reading import read_waiting
 from mailsuite.reports.retention import forget_old as forget_old_reports
 from mailsuite.reports.sending import send_due as send_due_reports
+from mailsuite.screening import greylist, rules
+from mailsuite.screening import services as screening
 from mailsuite.store.quota import warn_full_mailboxes
 from mailsuite.store.removal import remove_marked
 from mailsuite.store.sweep import sweep
@@ -46,6 +48,9 @@ JOBS = (
     PeriodicJob("reports for others made", timedelta(minutes=20), prepare_reports),
     PeriodicJob("reports sent to others", timedelta(minutes=5), send_due_reports),
     PeriodicJob("rows of old reports forgotten", timedelta(hours=6), forget_old_reports),
+    PeriodicJob("DNS lists switched off or on again", timedelta(hours=1), screening.test_lists),
+    PeriodicJob("greylisted senders forgotten", timedelta(hours=1), greylist.forget_old),
+    PeriodicJob("expired rules forgotten", timedelta(hours=6), rules.forget_expired),
     PeriodicJob("unnamed blobs deleted", timedelta(hours=6), sweep),
 )
 

@@ -16,12 +16,15 @@ from mailsuite.directory.scoping import ScopedAdmin
 from mailsuite.ids import new_id
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient, Route
 from mailsuite.records.models import DkimKey
+from mailsuite.screening.models import DnsList, GreylistEntry, Rule, ScreeningSettings, SenderPause
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Event, Story
 
 NOW = datetime.now(UTC)
 PASSWORD = "correct horse battery"
 FOREIGN = "theirs.example"
+# What belongs to the site as a whole.
+SUPERUSERS_ONLY = (Route, LoginThrottle, DnsList, GreylistEntry, ScreeningSettings)
 NOT_COMPARED = {"sessions.session", "admin.logentry", "directory.directoryversion"}
 
 
@@ -65,6 +68,13 @@ def everything(domains):
     # Two that reach over the border: an administrator's mailbox and an account with a mailbox on either side.
     services.add_mailbox("root@mine.example", owner="root@localhost")
     services.add_mailbox("ann.too@mine.example", owner=f"ann@{FOREIGN}")
+    for domain in Domain.objects.all():
+        Rule.objects.create(domain=domain, value=f"x@{domain}.remote.example")
+        Rule.objects.create(mailbox=domain.mailboxes.first(), value=f"y@{domain}.remote.example")
+        SenderPause.objects.create(mailbox=domain.mailboxes.first())
+    Rule.objects.create(value=f"everywhere@{FOREIGN}")
+    ScreeningSettings.objects.create(pk=1)
+    GreylistEntry.objects.create(key="k", recipient=f"ann@{FOREIGN}", first_seen_at=NOW, last_seen_at=NOW)
     Route.objects.create(pattern=FOREIGN, host="smart.host.example")
     LoginThrottle.objects.create(key=f"account:ann@{FOREIGN}", window_started_at=NOW)
     return shared
@@ -100,8 +110,11 @@ def is_foreign(row):
             return FOREIGN in row.user.email
         case Story():
             return bool(row.sender_domain) and row.sender_domain.name == FOREIGN
-        case Route() | LoginThrottle():
+        case one if isinstance(one, SUPERUSERS_ONLY):
             return True
+        case Rule():
+            home = row.domain or (row.mailbox and row.mailbox.domain)
+            return home is None or home.name == FOREIGN
         case User():
             return row.is_staff or FOREIGN in row.email
         case Login():
@@ -111,7 +124,7 @@ def is_foreign(row):
 
 def rows(model, *, foreign):
     found = [row for row in model.objects.all() if is_foreign(row) is foreign]
-    assert found or model in (Route, LoginThrottle), f"the test has no {model.__name__}"
+    assert found or model in SUPERUSERS_ONLY, f"the test has no {model.__name__}"
     return found
 
 
@@ -207,6 +220,14 @@ def test_what_is_posted_about_foreign_rows_is_refused(as_domain_administrator, d
         ("directory_domain_do", [mine, "disable"], {}),
         ("directory_user_add", [], {"email": "new@localhost", "password": PASSWORD, "is_superuser": "on"}),
         ("directory_user_change", [own.pk], {"is_superuser": "on", "is_active": "on", "password": PASSWORD}),
+        ("screening_rule_add", [], {"action": "allow", "subject": "sender", "value": "x@remote.example"}),
+        (
+            "screening_rule_add",
+            [],
+            {"action": "allow", "subject": "sender", "value": "x@remote.example", "domain": domains[FOREIGN]},
+        ),
+        ("screening_senderpause_add", [], {"mailbox": ann.mailboxes.get(address=ann.email).pk, "minutes": 5}),
+        ("screening_dnslist_add", [], {"name": "x", "zone": "x.example", "weight": "1", "asks_ipv4": "on"}),
         ("queue_route_add", [], {"pattern": "*", "host": "evil.example", "port": "25", "scheme": "smtp"}),
     ]
     before = snapshot()
