@@ -3,7 +3,7 @@
 import platform
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from mailsuite.env import Environment
@@ -68,6 +68,11 @@ class Configuration:
     message_size: int
     authserv_ids: tuple[str, ...] = ()
     trusted_sealers: tuple[str, ...] = ()
+    # Where others reach this host; without it, what the system and DNS say.
+    public_addresses: tuple[IPv4Address | IPv6Address, ...] = ()
+    # The port of the domains' own name servers: another than 53 in tests.
+    name_server_port: int = 53
+    dkim_rotation_months: int = 0
 
     @property
     def blobs(self) -> Path:
@@ -116,6 +121,9 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         message_size=env.integer("MAILSUITE_MESSAGE_SIZE", MESSAGE_SIZE, 64 * 1024, 2**31),
         authserv_ids=tuple(dict.fromkeys((*env.host_names("MAILSUITE_AUTHSERV_ID"), hostname))),
         trusted_sealers=env.host_names("MAILSUITE_TRUSTED_SEALERS"),
+        public_addresses=env.addresses("MAILSUITE_PUBLIC_ADDRESSES"),
+        name_server_port=env.integer("MAILSUITE_NAME_SERVER_PORT", 53, 1, 65535),
+        dkim_rotation_months=env.integer("MAILSUITE_DKIM_ROTATION", 0, 0, 60),
     )
 
 

@@ -7,7 +7,7 @@ settings is told of three, in words and not as a traceback.
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
 
@@ -104,6 +104,13 @@ class Environment:
             return tuple(ip_network(item.strip(), strict=False) for item in value.split(",") if item.strip())
         except ValueError:
             return self._wrong(name, value, "networks such as 10.0.0.0/8,fd00::/8", ())
+
+    def addresses(self, name: str) -> tuple[IPv4Address | IPv6Address, ...]:
+        value = self.text(name)
+        try:
+            return tuple(ip_address(item.strip()) for item in value.split(",") if item.strip())
+        except ValueError:
+            return self._wrong(name, value, "IP addresses such as 192.0.2.10,2001:db8::10", ())
 
     def secret(self, name: str) -> str:
         """The value of NAME, or the content of the file that NAME_FILE names; "" when neither is set. No problem is

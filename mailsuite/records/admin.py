@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 from mailsuite.directory.admin.fields import badge
 from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, Verb
 from mailsuite.records.models import DkimKey
-from mailsuite.records.publishing import dkim_record
+from mailsuite.records.planning import Key, dkim_value
 from mailsuite.records.services import activate_key, retire_key
 
 TONES = {"active": "good", "pending": "plain", "published": "plain", "retired": "waiting", "revoked": "bad"}
@@ -31,7 +31,7 @@ class DkimKeyAdmin(ScopedAdmin):
         "seen_in_dns_at",
     )
     verbs = (
-        Verb("activate", "Sign with this key", "verified", "", lambda key: key.state != "active"),
+        Verb("activate", "Sign with this key", "verified", "", lambda key: key.state not in ("active", "revoked")),
         Verb(
             "retire", "Stop signing with it", "pause", "Stop signing with this key?", lambda key: key.state == "active"
         ),
@@ -58,7 +58,5 @@ class DkimKeyAdmin(ScopedAdmin):
 
     @admin.display(description="Record to publish")
     def record(self, key: DkimKey) -> SafeString:
-        record = dkim_record(key, key.domain.name)
-        return format_html(
-            '<code class="ms-value">{} TXT</code><br><code class="ms-value">{}</code>', record.name, record.value
-        )
+        value = dkim_value(Key(key.selector, key.algorithm, key.public_key, key.state))
+        return format_html('<code class="ms-value">{} TXT</code><br><code class="ms-value">{}</code>', key, value)

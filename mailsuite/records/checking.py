@@ -1,124 +1,98 @@
-"""What DNS says now beside what it should say."""
+"""Looks at a domain's records: what DNS says now, judged, kept, and told when it got worse."""
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
-from enum import Enum
+import asyncio
+from datetime import datetime, timedelta
+from time import monotonic
 
-import dns.exception
-import dns.rdatatype
-import dns.resolver
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
+from django.utils import timezone
 
 from mailsuite.directory.models import Domain
-from mailsuite.records.models import DkimKey
-from mailsuite.records.publishing import Record, records_for
+from mailsuite.records.authority import Authority
+from mailsuite.records.judging import judge_all
+from mailsuite.records.models import DkimKey, DnsCheck
+from mailsuite.records.observing import keep
+from mailsuite.records.planning import Setup, records_of
+from mailsuite.records.reporting import Report
+from mailsuite.records.seen import Finding, Verdict, View
+from mailsuite.records.setup import read_setup
+from mailsuite.resolver.dns_resolver import DnsResolver
 
-SECONDS = 5.0
-QUESTIONS_AT_ONCE = 8
-
-
-class Status(Enum):
-    OK = "ok"
-    MISSING = "missing"
-    DIFFERS = "differs"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`seen` is what DNS answered, in the form of `record.value`; `advice` one sentence, empty when all is well."""
-
-    record: Record
-    status: Status
-    seen: tuple[str, ...]
-    advice: str
+# Whatever has not answered by then stays unknown.
+SECONDS = 25.0
+# A look that takes longer than this has died with its process.
+DEAD_AFTER = timedelta(minutes=2)
+RUN_SECONDS = 60.0
 
 
-def check_domain(domain: Domain) -> list[Finding]:
-    """A finding for each record; asks MAILSUITE_RESOLVER or the system's resolver, and notes DKIM records seen."""
-    resolver = _resolver()
-    with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
-        findings = list(pool.map(lambda record: _check(record, resolver), records_for(domain)))
-    selectors = [
-        finding.record.name.partition("._domainkey.")[0]
-        for finding in findings
-        if finding.status is Status.OK and "._domainkey." in finding.record.name
-    ]
+def check_domain(domain: Domain) -> Report:
+    """Looks now, keeps what it saw, and returns it; takes SECONDS at most."""
+    begin_check(domain.pk, timezone.now())
+    return finish_check(domain)
+
+
+def check_due(now: datetime) -> int:
+    """Looks at the domains whose turn it is; returns how many. Other jobs wait meanwhile, so it stops after a while and
+    goes on the next time."""
+    due = Domain.objects.filter(state=Domain.State.ACTIVE).exclude(dns_check__due_at__gt=now)
+    started, checked = monotonic(), 0
+    for domain in due.order_by("dns_check__due_at", "pk"):
+        if begin_check(domain.pk, now):
+            finish_check(domain)
+            checked += 1
+        if monotonic() - started > RUN_SECONDS:
+            break
+    return checked
+
+
+def begin_check(domain_id: int, now: datetime) -> bool:
+    """Marks a look as under way; False when another is already."""
     with transaction.atomic():
-        DkimKey.objects.filter(domain=domain, selector__in=selectors, seen_in_dns_at=None).update(seen_in_dns_at=Now())
-    return findings
+        row, _ = DnsCheck.objects.select_for_update().get_or_create(domain_id=domain_id)
+        if row.started_at and now - row.started_at < DEAD_AFTER:
+            return False
+        DnsCheck.objects.filter(pk=row.pk).update(started_at=now)
+    return True
 
 
-def check_unseen(now: datetime) -> int:
-    """Looks again for active DKIM keys whose record was never seen; returns how many are there now. For the periodic
-    work."""
-    unseen = DkimKey.objects.filter(state=DkimKey.State.ACTIVE, seen_in_dns_at=None, domain__state=Domain.State.ACTIVE)
-    before = unseen.count()
-    for domain in Domain.objects.filter(pk__in=list(unseen.values_list("domain", flat=True))):
-        check_domain(domain)
-    return before - unseen.count()
+def finish_check(domain: Domain) -> Report:
+    """The look itself, after begin_check."""
+    report = Report(tuple(look(read_setup(domain))))
+    with transaction.atomic():
+        _note_keys(domain, report)
+        keep(domain.pk, report, timezone.now())
+    return report
 
 
-def _resolver() -> dns.resolver.Resolver:
-    if not settings.MAILSUITE.resolver:
-        return dns.resolver.Resolver()
-    resolver = dns.resolver.Resolver(configure=False)
-    host, _, port = settings.MAILSUITE.resolver.rpartition(":")
-    resolver.nameservers = [(host or port).strip("[]")]
-    if host and port.isdigit():
-        resolver.port = int(port)
-    return resolver
+def look(setup: Setup) -> list[Finding]:
+    """The findings, without a database."""
+    return asyncio.run(_look(setup))
 
 
-def _check(record: Record, resolver: dns.resolver.Resolver) -> Finding:
+async def _look(setup: Setup) -> list[Finding]:
+    configuration = settings.MAILSUITE
+    public = DnsResolver(configuration.resolver)
+    own = Authority(
+        public, (setup.domain, setup.host), configuration.name_server_port, configuration.allow_private_hosts
+    )
+    view = View(own, public, DnsResolver(configuration.resolver, checking_disabled=True))
     try:
-        answer = resolver.resolve(record.name, record.type, lifetime=SECONDS, search=False, raise_on_no_answer=False)
-    except dns.resolver.NXDOMAIN:
-        return Finding(record, Status.MISSING, (), f"Publish {record.type} at {record.name}.")
-    except dns.exception.DNSException as error:
-        return Finding(record, Status.UNKNOWN, (), f"DNS did not answer ({type(error).__name__}): try again later.")
-    seen = tuple(_text(rdata, record.type) for rdata in answer.rrset or ())
-    return _compare(record, tuple(text for text in seen if _is_of_kind(text, record)))
+        async with asyncio.timeout(SECONDS):
+            return await judge_all(setup, view)
+    except TimeoutError:
+        text = "DNS took too long to answer; try again."
+        return [Finding(record, Verdict.UNKNOWN, text) for record in records_of(setup)]
 
 
-def _compare(record: Record, seen: tuple[str, ...]) -> Finding:
-    if not seen:
-        return Finding(record, Status.MISSING, seen, f"Publish {record.type} at {record.name}.")
-    if record.value.startswith("v=") and len(seen) > 1:
-        return Finding(record, Status.DIFFERS, seen, f"There are {len(seen)} such records at {record.name}: keep one.")
-    if any(_same(text, record) for text in seen):
-        return Finding(record, Status.OK, seen, "")
-    return Finding(record, Status.DIFFERS, seen, f"Change {record.type} at {record.name} to: {record.value}")
-
-
-def _same(text: str, record: Record) -> bool:
-    """SPF and DMARC are an administrator's to tighten or widen: ours stays good while it is one of theirs."""
-    if record.type == "MX":
-        return text.split()[-1:] == record.value.split()[-1:]
-    if record.value.startswith("v=spf1"):
-        words = text.lower().split()
-        return words[:1] == ["v=spf1"] and "mx" in {word.lstrip("+") for word in words} and "+all" not in words
-    if record.value.startswith("v=DMARC1"):
-        return text.replace(" ", "").lower().startswith("v=dmarc1;p=")
-    if "v=DKIM1" in record.value:
-        return _tag(text, "p") == _tag(record.value, "p")
-    return text.lower() == record.value.lower()
-
-
-def _is_of_kind(text: str, record: Record) -> bool:
-    """A domain has many TXT records: only those of the same version tag are rivals."""
-    return record.type != "TXT" or "._domainkey." in record.name or text.lower()[:6] == record.value.lower()[:6]
-
-
-def _tag(text: str, name: str) -> str:
-    tags = dict(part.split("=", 1) for part in text.replace(" ", "").split(";") if "=" in part)
-    return tags.get(name, "")
-
-
-def _text(rdata: object, rdata_type: str) -> str:
-    if rdata_type == "TXT":
-        return b"".join(rdata.strings).decode(errors="replace")  # type: ignore[attr-defined]
-    return rdata.to_text()  # type: ignore[attr-defined,no-any-return]
+def _note_keys(domain: Domain, report: Report) -> None:
+    """A key's record counts as seen when the domain's own name servers have it."""
+    now = timezone.now()
+    for finding in report.findings:
+        selector, mark, _ = finding.record.name.partition("._domainkey.")
+        # Where the name servers can't be asked from here, what the public sees must do.
+        fresh = finding.own if finding.own.verdict is not Verdict.UNKNOWN else finding.public
+        if mark and fresh.verdict in (Verdict.OK, Verdict.WARN):
+            keys = DkimKey.objects.filter(domain=domain, selector=selector)
+            keys.filter(seen_in_dns_at=None).update(seen_in_dns_at=now)
+            keys.filter(state=DkimKey.State.PENDING).update(state=DkimKey.State.PUBLISHED)

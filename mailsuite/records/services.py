@@ -1,8 +1,9 @@
 """DKIM keys: made, kept encrypted, switched on and off."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
@@ -11,6 +12,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
 from mailsuite.directory.version import touch_directory
 from mailsuite.records.models import DkimKey
@@ -57,6 +59,26 @@ def store_domain_keys(domain: Domain, pairs: Sequence[KeyPair]) -> None:
         )
 
 
+def start_rotation(domain_id: int, algorithm: str = DkimKey.Algorithm.RSA, pair: KeyPair | None = None) -> str:
+    """Makes the key that is to take over and returns its selector: its record is shown at once, and it signs as soon as
+    the domain's own name servers have it. Raises DirectoryError while another one waits."""
+    pair = pair or next(one for one in make_key_pairs() if one.algorithm == algorithm)
+    with transaction.atomic():
+        domain = Domain.objects.select_for_update().get(pk=domain_id)
+        waiting = domain.dkim_keys.filter(algorithm=pair.algorithm, takes_over=True).first()
+        if waiting:
+            raise DirectoryError(f"{waiting.selector} waits for its record in DNS already: publish that one first.")
+        key = DkimKey.objects.create(
+            domain=domain,
+            selector=_free_selector(domain, pair.algorithm),
+            algorithm=pair.algorithm,
+            private_key=field_cipher().encrypt(pair.private_key),
+            public_key=pair.public_key,
+            takes_over=True,
+        )
+    return key.selector
+
+
 def make_domain_keys(domain_id: int) -> None:
     """Makes and keeps a domain's first keys."""
     pairs = make_key_pairs()
@@ -69,9 +91,13 @@ def activate_key(key_id: int) -> None:
     """Signs with this key from now on; another active key of the same algorithm retires."""
     with transaction.atomic():
         key = DkimKey.objects.select_for_update().get(pk=key_id)
+        if key.state == DkimKey.State.REVOKED:
+            raise DirectoryError(f"{key.selector} is revoked: make a new key instead.")
         others = DkimKey.objects.filter(domain=key.domain, algorithm=key.algorithm, state=DkimKey.State.ACTIVE)
         others.exclude(pk=key.pk).update(state=DkimKey.State.RETIRED, retired_at=Now())
-        DkimKey.objects.filter(pk=key.pk).update(state=DkimKey.State.ACTIVE, activated_at=Now(), retired_at=None)
+        DkimKey.objects.filter(pk=key.pk).update(
+            state=DkimKey.State.ACTIVE, activated_at=Now(), retired_at=None, takes_over=False
+        )
         touch_directory()
 
 
@@ -90,6 +116,11 @@ def _free_selector(domain: Domain, algorithm: str) -> str:
     """`r202611`, or with a letter behind when the domain has made one this month."""
     name = f"{'r' if algorithm == DkimKey.Algorithm.RSA else 'e'}{timezone.now():%Y%m}"
     taken = set(domain.dkim_keys.values_list("selector", flat=True))
-    return next(
-        selector for selector in (name, *(name + letter for letter in "bcdefghijklmnop")) if selector not in taken
-    )
+    return next(selector for selector in _selectors(name) if selector not in taken)
+
+
+def _selectors(name: str) -> Iterator[str]:
+    """The name, then with a letter behind, then with numbers: a month may see many rotations."""
+    yield name
+    yield from (name + letter for letter in "bcdefghijklmnopqrstuvwxyz")
+    yield from (f"{name}-{number}" for number in count(1))

@@ -11,7 +11,10 @@ from django.db import connections
 
 from mailsuite.directory import login_log, throttle
 from mailsuite.queue.retention import forget_settled, forget_stories
-from mailsuite.records.checking import check_unseen
+from mailsuite.records.alarms import tell_of_drift
+from mailsuite.records.checking import check_due
+from mailsuite.records.observing import forget_observations
+from mailsuite.records.rotation import advance_keys
 from mailsuite.reports.preparing import prepare as prepare_reports
 from mailsuite.reports.reading import read_waiting
 from mailsuite.reports.retention import forget_old as forget_old_reports
@@ -43,7 +46,10 @@ JOBS = (
     PeriodicJob("removed mailboxes and domains deleted", timedelta(hours=1), remove_marked),
     PeriodicJob("old failures of logins forgotten", timedelta(hours=1), throttle.forget_old),
     PeriodicJob("old logins forgotten", timedelta(hours=6), login_log.forget_old),
-    PeriodicJob("DKIM records seen for the first time", timedelta(hours=1), check_unseen),
+    PeriodicJob("domains whose DNS records were looked at", timedelta(minutes=1), check_due),
+    PeriodicJob("DKIM keys moved on", timedelta(minutes=2), advance_keys),
+    PeriodicJob("mails about DNS records that got worse", timedelta(minutes=5), tell_of_drift),
+    PeriodicJob("old DNS observations forgotten", timedelta(days=1), forget_observations),
     PeriodicJob("reports read", timedelta(minutes=1), read_waiting),
     PeriodicJob("reports for others made", timedelta(minutes=20), prepare_reports),
     PeriodicJob("reports sent to others", timedelta(minutes=5), send_due_reports),

@@ -53,6 +53,12 @@ class DnsServer:
         for thread in self._threads:
             thread.join()
 
+    def serve(self, zone: str) -> None:
+        """Makes it the zone's own name server, too: for those who look for one."""
+        self.records[zone, "NS"] = [f"ns.{zone}."]
+        self.records[f"ns.{zone}", "A"] = ["127.0.0.1"]
+        self.records[zone, "SOA"] = [f"ns.{zone}. hostmaster.{zone}. 1 3600 600 86400 30"]
+
     def __enter__(self) -> "DnsServer":
         return self.start()
 
@@ -66,6 +72,7 @@ class DnsServer:
         rdtype = dns.rdatatype.to_text(question.rdtype)
         self.questions.append((name, rdtype, transport))
         response = dns.message.make_response(query, recursion_available=True)
+        response.flags |= dns.flags.AA
         if self._ad:
             response.flags |= dns.flags.AD
         found = self._find(name, rdtype, response)

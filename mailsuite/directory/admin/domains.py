@@ -2,21 +2,21 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet, Sum
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from mailsuite.directory import services
+from mailsuite.directory.admin.domain_dns import DnsPages
 from mailsuite.directory.admin.fields import TONES, QuotaField, badge
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
-from mailsuite.records.checking import check_domain
-from mailsuite.records.publishing import records_for, zone_file
+from mailsuite.records import background
 from mailsuite.records.services import make_key_pairs
 
 LIVE = ~Q(mailboxes__state=Mailbox.State.REMOVED)
@@ -36,7 +36,7 @@ class DomainForm(ServiceForm):
 
 
 @admin.register(Domain)
-class DomainAdmin(ScopedAdmin):
+class DomainAdmin(DnsPages, ScopedAdmin):
     form = DomainForm
     scope = ("pk",)
     superusers_may = frozenset({VIEW, ADD, CHANGE, ACT})
@@ -55,7 +55,7 @@ class DomainAdmin(ScopedAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Domain]:
-        rows = super().get_queryset(request).exclude(state=Domain.State.REMOVED).select_related("alias_of")
+        rows = super().get_queryset(request).exclude(state=Domain.State.REMOVED).select_related("alias_of", "dns_check")
         return rows.annotate(  # type: ignore[no-any-return]
             mailbox_total=Count("mailboxes", filter=LIVE),
             used_octets=Sum("mailboxes__usage__used_octets", filter=LIVE),
@@ -109,34 +109,9 @@ class DomainAdmin(ScopedAdmin):
     def response_add(self, request: HttpRequest, obj: Domain, post_url_continue: str | None = None) -> HttpResponse:
         if "_addanother" in request.POST or "_popup" in request.POST:
             return super().response_add(request, obj, post_url_continue)  # type: ignore[no-any-return]
+        transaction.on_commit(lambda: background.start_check(obj.pk))
         self.message_user(request, f"{obj} is hosted. Publish these DNS records, then add mailboxes.")
         return HttpResponseRedirect(reverse("admin:directory_domain_records", args=[obj.pk]))
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.records_view)
-        return [path("<int:object_id>/records/", view, name="directory_domain_records"), *super().get_urls()]
-
-    def records_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """The DNS records to publish; with `?check` beside what DNS says now."""
-        domain = self.find(request, object_id)
-        if domain is None:
-            raise Http404
-        if "zone" in request.GET:
-            return HttpResponse(zone_file(domain), content_type="text/plain; charset=utf-8")
-        findings = check_domain(domain) if "check" in request.GET else []
-        seen = {finding.record: finding for finding in findings}
-        rows = [(record, seen.get(record)) for record in records_for(domain)]
-        context = self.admin_site.each_context(request) | {
-            "title": f"DNS records of {domain}",
-            "opts": self.opts,
-            "domain": domain,
-            "groups": [
-                ("Needed", [row for row in rows if row[0].needed]),
-                ("For more comfort", [row for row in rows if not row[0].needed]),
-            ],
-            "checked": bool(findings),
-        }
-        return TemplateResponse(request, "admin/records.html", context)
 
     def verb_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
         if verb == "records" and self.find(request, object_id):
@@ -170,7 +145,12 @@ class DomainAdmin(ScopedAdmin):
     def storage(self, domain: Any) -> str:
         return filesizeformat(domain.used_octets or 0)
 
-    @admin.display(description="DNS")
+    @admin.display(description="DNS", ordering="dns_check__score")
     def records_link(self, domain: Domain) -> SafeString:
         url = reverse("admin:directory_domain_records", args=[domain.pk])
-        return format_html('<a class="ms-link" href="{}">records</a>', url)
+        check = getattr(domain, "dns_check", None)
+        if check is None or check.score is None:
+            return format_html('<a class="ms-link" href="{}">records</a>', url)
+        tone = "good" if check.score >= 90 else "waiting" if check.score >= 50 else "bad"
+        text = check.next_step or "all is well"
+        return format_html('<a href="{}" title="{}">{}</a>', url, text, badge(f"{check.score} %", tone))

@@ -4,8 +4,11 @@ from mailsuite.directory import services
 from mailsuite.directory.command import SubcommandCommand
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.directory.services import parsing
-from mailsuite.records.checking import Status, check_domain
-from mailsuite.records.publishing import records_for, zone_file
+from mailsuite.records.checking import check_domain
+from mailsuite.records.page import title_of
+from mailsuite.records.reporting import exit_status, next_step, score
+from mailsuite.records.seen import Verdict
+from mailsuite.records.setup import records_for, zone_file
 
 
 class Command(SubcommandCommand):
@@ -66,13 +69,29 @@ class Command(SubcommandCommand):
             self.stdout.write(zone_file(domain), ending="")
             return
         for record in records_for(domain):
-            self.stdout.write(f"{record.type:5} {record.name}\n      {record.value}\n      {record.why}\n")
+            value = record.value or "(the public address of this host)"
+            self.stdout.write(f"{record.type:5} {record.name}\n      {value}\n      {record.why}\n")
 
     def check_records(self, name: str, **options: Any) -> None:
-        findings = check_domain(parsing.live_domain(name))
+        """Ends with 0 when all that is needed is there, 1 when something is missing or differs, 2 when DNS did not
+        say."""
+        findings = check_domain(parsing.live_domain(name)).findings
+        rows = []
         for finding in findings:
-            word = finding.status.value if finding.record.needed or finding.status is Status.OK else "optional"
-            self.stdout.write(f"{word:8} {finding.record.type:5} {finding.record.name}  {finding.advice}".rstrip())
-            if finding.status is Status.DIFFERS:
-                for seen in finding.seen:
-                    self.stdout.write(f"         now: {seen}")
+            optional = finding.verdict is Verdict.MISSING and not finding.record.needed
+            rows.append(
+                ("optional" if optional else finding.verdict.value, finding.record.type, finding.record.name,
+                 title_of(finding.record))
+            )  # fmt: skip
+        self.table(("VERDICT", "TYPE", "NAME", "WHAT"), rows)
+        for finding in findings:
+            if finding.sentence and (finding.record.needed or finding.verdict is not Verdict.MISSING):
+                self.stdout.write(f"\n{finding.record.type} {finding.record.name}: {finding.sentence}")
+                for where, side in (("its name servers", finding.own), ("public", finding.public)):
+                    for value in side.values[:5] if finding.verdict is not Verdict.OK else ():
+                        self.stdout.write(f"    now, {where}: {value}")
+        points = score(findings)
+        self.stdout.write(f"\nScore: {'not known' if points is None else f'{points} of 100'}")
+        self.stdout.write(f"Next: {next_step(findings) or 'nothing, all is well'}")
+        if status := exit_status(findings):
+            raise SystemExit(status)

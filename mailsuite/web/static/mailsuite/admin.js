@@ -1,4 +1,4 @@
-// Copy buttons and questions before what can't be undone. Everything else works without scripts.
+// Copy buttons, waiting for a look at DNS, and questions before what can't be undone. Everything else works without scripts.
 (() => {
     const copy = async (text) => {
         if (navigator.clipboard && window.isSecureContext) {
@@ -30,6 +30,24 @@
         }
         setTimeout(() => { label.textContent = before; }, 1500);
     });
+    // While somebody waits for a look at DNS: asks whether it is done, then takes over the new page's part.
+    const waitForLook = async () => {
+        const part = document.querySelector("#dns[data-running]");
+        if (!part) {
+            return;
+        }
+        try {
+            const answer = await fetch(part.dataset.running, {headers: {Accept: "application/json"}});
+            if (answer.ok && !(await answer.json()).running) {
+                const page = await (await fetch(location.href)).text();
+                part.replaceWith(new DOMParser().parseFromString(page, "text/html").getElementById("dns"));
+            }
+        } catch {
+            // The next time, perhaps.
+        }
+        setTimeout(waitForLook, 1500);
+    };
+    setTimeout(waitForLook, 700);
     document.addEventListener("submit", (event) => {
         const question = event.target.dataset.confirm;
         if (question && !window.confirm(question)) {

@@ -1,0 +1,117 @@
+"""DMARC (RFC 9989): one record at the right place, at least as strict as the domain's stage, with reports to us."""
+
+import re
+
+from mailsuite.mailauth import dmarc
+from mailsuite.records.judging.sides import Judge, change, publish
+from mailsuite.records.planning import Setup
+from mailsuite.records.publishing import Record
+from mailsuite.records.seen import OK, Judgement, Verdict, octets
+from mailsuite.resolver.answers import Answer, Resolver, Status
+
+# Of RFC 7489; RFC 9989 §C.7 took them away.
+OBSOLETE = ("pct", "ri", "rf")
+MAILTO = re.compile(r"mailto:[^@!]+@([^!?,;\s]+)", re.IGNORECASE)
+
+
+def judge(record: Record, setup: Setup) -> Judge:
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        texts = octets(answer)
+        found = [one for text in texts if (one := dmarc.parse_record(text))]
+        if len(found) > 1:
+            return change(record, f"There are {len(found)} DMARC records, and receivers then heed none: keep one.")
+        if not found:
+            return await _absent(record, setup.domain, texts, resolver)
+        wrong = await _wrong(found[0], record, setup, resolver)
+        return wrong or read(found[0], record)
+
+    return judged
+
+
+def read(found: dmarc.Record, record: Record) -> Judgement:
+    """What is doubtful in a record that works."""
+    tags = _tags(found.text)
+    if obsolete := [name for name in OBSOLETE if name in tags]:
+        return _warn(f"Take {', '.join(obsolete)} out of the DMARC record: receivers no longer know it.")
+    if "!" in tags.get("rua", "") + tags.get("ruf", ""):
+        return _warn("Take the size limit (!…) out of the report addresses: receivers no longer know it.")
+    if not found.rua and "rua=" in record.value:
+        return _warn("Add rua to the DMARC record: without reports you don't learn who sends in your name.")
+    wanted = _tags(record.value).get("rua", "").lower()
+    if wanted and wanted not in [uri.partition("!")[0].lower() for uri in found.rua]:
+        return _warn(f"Reports go elsewhere: add {wanted} to rua to have them read here.")
+    return OK
+
+
+async def _wrong(found: dmarc.Record, record: Record, setup: Setup, resolver: Resolver) -> Judgement | None:
+    tags, wanted = _tags(found.text), dmarc.parse_record(record.value.encode())
+    if not found.is_valid:
+        which = next((name for name in ("p", "sp", "np") if tags.get(name, "").lower() not in dmarc.POLICIES), "p")
+        said = f"{which}={tags[which][:20]}" if which in tags else "no p="
+        return change(record, f"The DMARC record has {said}, where none, quarantine or reject must stand.")
+    for name in ("rua", "ruf"):
+        for address in filter(None, (part.strip() for part in tags.get(name, "").split(","))):
+            if "@" in address and not address.lower().startswith("mailto:"):
+                return change(record, f"{name} has {address[:60]} without mailto: in front, so that no report comes.")
+    if wanted and _strength(found) < _strength(wanted):
+        return change(record, f"The record asks for less than the stage chosen here ({_said(found)}).")
+    for uri in found.rua:
+        if refusal := await _unauthorised(uri, setup.domain, resolver):
+            return refusal
+    if found.p == "reject" and setup.sends and not await _signs(setup, resolver):
+        return _warn("p=reject stands on SPF alone, which forwarding breaks: publish the DKIM record first.")
+    return None
+
+
+async def _unauthorised(uri: str, domain: str, resolver: Resolver) -> Judgement | None:
+    """RFC 9990 §4: whoever gets the reports of another organisation says so in DNS."""
+    match = MAILTO.match(uri)
+    if match is None:
+        return None
+    receiver = match[1].lower().rstrip(".")
+    if receiver == domain or receiver.endswith(f".{domain}") or domain.endswith(f".{receiver}"):
+        return None
+    name = f"{domain}._report._dmarc.{receiver}"
+    answer = await resolver.query(name, "TXT")
+    if answer.status is Status.TEMPERROR or any(text.startswith(b"v=DMARC1") for text in octets(answer)):
+        return None
+    return _warn(f"{receiver} does not take reports about {domain}: have TXT v=DMARC1 published at {name}")
+
+
+async def _absent(record: Record, domain: str, texts: tuple[bytes, ...], resolver: Resolver) -> Judgement:
+    for text in texts:
+        if b"DMARC1" in text.upper():
+            return change(
+                record, f"The record begins with {text[:16].decode(errors='replace')!r}, where v=DMARC1; must stand."
+            )
+    for name, why in ((domain, "at the domain itself"), (f"{record.name}.{domain}", "at a name with the domain twice")):
+        answer = await resolver.query(name, "TXT")
+        if any(dmarc.parse_record(text) for text in octets(answer)):
+            return Judgement(Verdict.MISSING, f"The DMARC record stands {why}: move it to {record.name}")
+    return publish(record)
+
+
+async def _signs(setup: Setup, resolver: Resolver) -> bool:
+    for key in setup.keys:
+        if key.state == "active":
+            answer = await resolver.query(f"{key.selector}._domainkey.{setup.domain}", "TXT")
+            if answer.status in (Status.OK, Status.TEMPERROR):
+                return True
+    return False
+
+
+def _strength(record: dmarc.Record) -> int:
+    return 2 * dmarc.POLICIES.index(record.p or "none") - (1 if record.testing and record.p != "none" else 0)
+
+
+def _said(record: dmarc.Record) -> str:
+    return f"p={record.p}{'; t=y' if record.testing else ''}"
+
+
+def _tags(text: str) -> dict[str, str]:
+    parts = (part.partition("=") for part in text.split(";"))
+    return {name.strip().lower(): value.strip() for name, equals, value in parts if equals}
+
+
+def _warn(sentence: str) -> Judgement:
+    return Judgement(Verdict.WARN, sentence)

@@ -1,0 +1,120 @@
+"""MX, addresses and reverse DNS: whether mail finds this host, and others believe its name."""
+
+import re
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from mailsuite.records.judging.sides import Judge, change, publish
+from mailsuite.records.planning import NO_MAIL
+from mailsuite.records.publishing import Record
+from mailsuite.records.seen import LONG_TTL, OK, Judgement, Verdict, hosts
+from mailsuite.resolver.answers import Answer, Mx, Resolver, Status
+
+
+def judge_mx(record: Record, host: str) -> Judge:
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        found = sorted((one for one in answer.rdata if isinstance(one, Mx)), key=lambda one: one.preference)
+        if record.value == NO_MAIL:
+            return _null(record, found)
+        if not found:
+            return publish(record)
+        names = [one.exchange for one in found]
+        if "" in names:
+            return change(record, "The MX record says that the domain takes no mail (null MX).")
+        if wrong := next((name for name in names if _is_address(name)), ""):
+            return change(record, f"MX names the address {wrong}, where a host's name must stand.")
+        if host not in names:
+            return change(record, f"Mail goes to {', '.join(names[:3])}, not to this host.")
+        return await _targets(record, found, host, resolver) or _slow(record, answer)
+
+    return judged
+
+
+def judge_address(record: Record, allowed: Sequence[str]) -> Judge:
+    """`allowed` are all the addresses of the host."""
+
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        found = [address for address in hosts(answer) if _is_address(address)]
+        if "." not in record.name:
+            return Judgement(Verdict.MISSING, f"Set MAILSUITE_HOSTNAME: others can't look up the name {record.name}.")
+        if not found:
+            other = await resolver.query(record.name, "AAAA") if not record.value else answer
+            return OK if other.rdata else publish(record)
+        if private := [address for address in found if not ip_address(address).is_global and address not in allowed]:
+            return change(record, f"{record.name} is at the private address {private[0]}, which nobody else can reach.")
+        if record.value and record.value not in found:
+            return change(record, f"{record.name} is at {', '.join(sorted(found)[:3])}.")
+        return _slow(record, answer)
+
+    return judged
+
+
+def judge_ptr(record: Record, address: str) -> Judge:
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        names, host = hosts(answer), record.value.rstrip(".")
+        ask = f"ask whoever gives you {address} to name it {host}"
+        if not names:
+            return Judgement(Verdict.MISSING, f"No reverse DNS, which makes many hosts refuse mail: {ask}.")
+        if host not in names:
+            generic = is_generic(names[0], address)
+            what = "the generic name" if generic else "the name"
+            return Judgement(Verdict.DIFFERS, f"Reverse DNS gives {address} {what} {names[0]}: {ask}.")
+        if len(names) > 1:
+            return Judgement(Verdict.WARN, f"{address} has {len(names)} names in reverse DNS: keep {host} alone.")
+        kind = "A" if ip_address(address).version == 4 else "AAAA"
+        forward = await resolver.query(host, kind)
+        if forward.status is Status.TEMPERROR or address in hosts(forward):
+            return OK
+        return Judgement(Verdict.DIFFERS, f"{host} does not lead back to {address}: publish {kind} {address} for it.")
+
+    return judged
+
+
+def is_generic(name: str, address: str) -> bool:
+    """Whether a provider made the name from the address, as dial-up hosts have it."""
+    parts = address.split(".") if "." in address else [part for part in address.split(":") if part]
+    numbers = re.findall(r"[0-9a-f]+", name.lower())
+    return sum(part in numbers or part.zfill(3) in numbers for part in parts) >= 3
+
+
+async def _targets(record: Record, found: Sequence[Mx], host: str, resolver: Resolver) -> Judgement | None:
+    for name in [one.exchange for one in found][:10]:
+        alias = await resolver.query(name, "CNAME")
+        if alias.status is Status.OK:
+            return change(record, f"MX leads to {name}, which is only another name (CNAME) of {hosts(alias)[0]}.")
+        a, aaaa = await resolver.query(name, "A"), await resolver.query(name, "AAAA")
+        addresses = (*hosts(a), *hosts(aaaa))
+        if not addresses and Status.TEMPERROR not in (a.status, aaaa.status):
+            return change(record, f"MX leads to {name}, which has no address.") if name != host else None
+    others = [one.exchange for one in found if one.exchange != host]
+    if others and found[0].exchange != host:
+        return Judgement(Verdict.WARN, f"Mail goes to {others[0]} first: give this host the lowest number.")
+    if others:
+        return Judgement(
+            Verdict.WARN, f"{others[0]} takes mail too, which the MTA-STS policy does not name: does it still?"
+        )
+    return None
+
+
+def _null(record: Record, found: Sequence[Mx]) -> Judgement:
+    if not found:
+        return publish(record)
+    if [one.exchange for one in found] == [""]:
+        return OK
+    return change(record, "The domain is parked, yet its MX says that it takes mail.")
+
+
+def _slow(record: Record, answer: Answer) -> Judgement:
+    if answer.ttl <= LONG_TTL:
+        return OK
+    return Judgement(
+        Verdict.WARN, f"Others remember it for {answer.ttl // 86_400} days: lower its TTL before you move anything."
+    )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text.strip("[]"))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,123 @@
+"""The records that mail works without: TLS on the way, what mail programs look for, CAA, BIMI."""
+
+from collections.abc import Callable, Sequence
+
+from mailsuite.mailauth.mtasts import PolicyError, find_id
+from mailsuite.records.judging.sides import Judge, change, publish
+from mailsuite.records.publishing import Record
+from mailsuite.records.seen import OK, Judgement, Verdict, hosts, octets, texts
+from mailsuite.resolver.answers import Answer, Resolver, Status, Tlsa
+
+
+def judge_alias(record: Record, addresses: Sequence[str]) -> Judge:
+    """A CNAME, or addresses that are the host's."""
+
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        target = record.value.rstrip(".")
+        if answer.status is Status.OK:
+            name = hosts(answer)[0]
+            return OK if name == target else change(record, f"{record.name} leads to {name}.")
+        a, aaaa = await resolver.query(record.name, "A"), await resolver.query(record.name, "AAAA")
+        found = {*hosts(a), *hosts(aaaa)}
+        if not found:
+            silent = Status.TEMPERROR in (a.status, aaaa.status)
+            return Judgement(Verdict.UNKNOWN, "DNS did not answer; try again.") if silent else publish(record)
+        ours = {*addresses, *hosts(await resolver.query(target, "A")), *hosts(await resolver.query(target, "AAAA"))}
+        return OK if found <= ours else change(record, f"{record.name} is at {sorted(found - ours)[0]}, another host.")
+
+    return judged
+
+
+def judge_service(record: Record) -> Judge:
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        found = [" ".join(text.lower().split()) for text in texts(answer, "SRV")]
+        if not found:
+            return publish(record)
+        if record.value.lower() in found:
+            return OK
+        # Priority and weight are the administrator's to choose.
+        if record.value.split()[2:] in [text.split()[2:] for text in found]:
+            return OK
+        return change(record, f"Mail programs are sent to {found[0].split()[-1]} port {found[0].split()[2]}.")
+
+    return judged
+
+
+def judge_mta_sts(record: Record) -> Judge:
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        try:
+            found = find_id(octets(answer))
+        except PolicyError as error:
+            return change(record, f"The MTA-STS record has a mistake: {error}.")
+        if found is None:
+            return publish(record)
+        if f"id={found}" not in record.value:
+            return change(record, "The policy has changed since this id was published: others keep the old policy.")
+        return OK
+
+    return judged
+
+
+def judge_tls_reports(record: Record) -> Judge:
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        found = [text.decode("utf-8", "replace") for text in octets(answer) if text.startswith(b"v=TLSRPTv1")]
+        if not found:
+            return publish(record)
+        if len(found) > 1:
+            return change(record, f"There are {len(found)} TLSRPT records, and others then heed none: keep one.")
+        rua = found[0].partition("rua=")[2]
+        if not any(part.strip().lower().startswith(("mailto:", "https:")) for part in rua.split(",")):
+            return change(record, "rua has neither mailto: nor https: in front of its address.")
+        if record.value.partition("rua=")[2].lower() not in rua.lower():
+            return Judgement(Verdict.WARN, "TLS reports go elsewhere: add our address to rua to have them read here.")
+        return OK
+
+    return judged
+
+
+def judge_tlsa(record: Record, is_secure: Callable[[], bool | None]) -> Judge:
+    """`is_secure` says whether the zone is signed and validated, None where our resolver can't tell."""
+
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        wanted = bytes.fromhex(record.value.split()[-1])
+        found = [one for one in answer.rdata if isinstance(one, Tlsa)]
+        if not found:
+            text = "Only where the zone is signed with DNSSEC: publish" if is_secure() is False else "Publish"
+            return Judgement(Verdict.MISSING, f"{text} {record.type} at {record.name}: {record.value}")
+        if not any(one.data == wanted for one in found):
+            return change(record, "The TLSA records there match another key, so that hosts with DANE send nothing.")
+        if is_secure() is False:
+            return Judgement(Verdict.WARN, "The zone is not signed with DNSSEC, so that nobody heeds TLSA: sign it.")
+        return OK
+
+    return judged
+
+
+def judge_ca(record: Record, ca: str) -> Judge:
+    """`ca` issues this host's certificates; "" when that is not known."""
+
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        found = [text.lower() for text in texts(answer, "CAA")]
+        issuers = [text.partition('"')[2].split('"')[0].split(";")[0].strip() for text in found if " issue " in text]
+        if not issuers:
+            return publish(record)
+        if ca and ca not in issuers:
+            return change(record, f"CAA forbids {ca}, where this host's certificates come from, to issue the next one.")
+        return OK
+
+    return judged
+
+
+def judge_logo(record: Record, is_strict: bool) -> Judge:
+    """BIMI, where there is a record; `is_strict` says whether DMARC asks for quarantine or reject."""
+
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        text = next((text.decode(errors="replace") for text in octets(answer) if text.startswith(b"v=BIMI1")), "")
+        place = text.partition("l=")[2].partition(";")[0].strip()
+        if place and not (place.startswith("https://") and place.endswith((".svg", ".svg.gz"))):
+            return Judgement(Verdict.WARN, "BIMI's l= must be the https: address of an SVG file.")
+        if not is_strict:
+            return Judgement(Verdict.WARN, "BIMI shows no logo until DMARC asks for quarantine or reject.")
+        return OK
+
+    return judged

@@ -1,0 +1,96 @@
+"""What is set up for a domain, read into the plain value that its records follow from."""
+
+import socket
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+from django.conf import settings
+
+from mailsuite.directory.models import Domain
+from mailsuite.records.models import DkimKey, DomainPolicy, Observation
+from mailsuite.records.planning import Key, Setup, records_of
+from mailsuite.records.publishing import Record, zone_text
+from mailsuite.records.seen import values_of
+from mailsuite.transport_security.keys import KeyProblem, read_certificate
+from mailsuite.transport_security.publishing import mta_sts_records, tlsa_records, tlsrpt_records
+
+# Addresses of these networks stand for "the way out"; nothing is sent to them.
+ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+# Who issues certificates, by what their names have in common, as CAA records call them.
+ISSUERS = {"let's encrypt": "letsencrypt.org", "zerossl": "sectigo.com", "sectigo": "sectigo.com", "google": "pki.goog",
+           "buypass": "buypass.com", "digicert": "digicert.com"}  # fmt: skip
+
+
+def read_setup(domain: Domain, using: str = "default") -> Setup:
+    policy = DomainPolicy.objects.using(using).filter(domain=domain).first() or DomainPolicy()
+    keys = DkimKey.objects.using(using).filter(domain=domain).order_by("-algorithm", "selector")
+    return Setup(
+        domain=domain.name,
+        host=settings.MAILSUITE.hostname,
+        addresses=host_addresses(domain, using),
+        mode=policy.mode,
+        dmarc_stage=policy.dmarc_stage,
+        keys=tuple(Key(key.selector, key.algorithm, key.public_key, key.state) for key in keys),
+        offered=frozenset(name for name, addresses in settings.MAILSUITE.listeners.items() if addresses),
+        ca=certificate_issuer(),
+        transport=(*mta_sts_records(domain), *tlsrpt_records(domain)),
+        tlsa=tuple(tlsa_records()),
+    )
+
+
+def records_for(domain: Domain) -> list[Record]:
+    """What to publish for the domain, most needed first."""
+    return records_of(read_setup(domain))
+
+
+def zone_file(domain: Domain) -> str:
+    """All of them as text for a zone file."""
+    return zone_text(records_for(domain), domain.name)
+
+
+def host_addresses(domain: Domain, using: str = "default") -> tuple[str, ...]:
+    """The addresses that others reach this host by: MAILSUITE_PUBLIC_ADDRESSES, else the public ones among those that
+    the system sends from, else what DNS said last for the host's name."""
+    if settings.MAILSUITE.public_addresses:
+        return tuple(str(address) for address in settings.MAILSUITE.public_addresses)
+    return _outgoing_addresses() or _seen_addresses(domain, using)
+
+
+def certificate_issuer() -> str:
+    """Who issued this host's certificate, as CAA records name it; "" for a certificate of our own making."""
+    try:
+        certificate = read_certificate(settings.MAILSUITE)
+    except KeyProblem:
+        return ""
+    if certificate.issuer == certificate.subject:
+        return ""
+    names = certificate.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    organization = " ".join(_text(name) for name in names).lower()
+    return next((ca for words, ca in ISSUERS.items() if words in organization), "")
+
+
+def _outgoing_addresses() -> tuple[str, ...]:
+    found = []
+    for family, target in ELSEWHERE:
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                # Of a datagram socket this sends nothing: the system only chooses its own address.
+                probe.connect((target, 9))
+                found.append(probe.getsockname()[0])
+        except OSError:
+            continue
+    return tuple(address for address in found if ip_address(address).is_global)
+
+
+def _seen_addresses(domain: Domain, using: str) -> tuple[str, ...]:
+    found: list[str] = []
+    for kind in ("A", "AAAA"):
+        rows = Observation.objects.using(using).filter(domain=domain, name=settings.MAILSUITE.hostname, type=kind)
+        if row := rows.order_by("-at", "-pk").first():
+            found += values_of(row)
+    return tuple(found)
+
+
+def _text(name: "x509.NameAttribute[str | bytes]") -> str:
+    return name.value if isinstance(name.value, str) else name.value.decode(errors="replace")
