@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mailsuite.env import Environment
 from mailsuite.mail.address import AddressError, normalize_domain
+from mailsuite.scanning.guard import OnFailure
 
 SERVICES_BY_LISTENER = {
     "SMTP": "smtpd",
@@ -66,6 +67,9 @@ class Configuration:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     retry_schedule: tuple[timedelta, ...]
     message_size: int
+    rspamd: tuple[str, int] | None
+    rspamd_timeout_seconds: int
+    rspamd_failure: OnFailure
     authserv_ids: tuple[str, ...] = ()
     trusted_sealers: tuple[str, ...] = ()
     # Where others reach this host; without it, what the system and DNS say.
@@ -99,6 +103,10 @@ class Configuration:
 def read_configuration(env: Environment, base: Path) -> Configuration:
     """The configuration that `env` describes; what was wrong with it gathers in `env.problems`."""
     production = env.boolean("MAILSUITE_PRODUCTION")
+    failure = env.text("MAILSUITE_RSPAMD_FAILURE", OnFailure.OPEN).lower() or OnFailure.OPEN
+    if failure not in list(OnFailure):
+        env.problems.append(f"MAILSUITE_RSPAMD_FAILURE is {failure!r}; it must be open or defer.")
+        failure = OnFailure.OPEN
     cert, key = env.text("MAILSUITE_TLS_CERT"), env.text("MAILSUITE_TLS_KEY")
     if bool(cert) != bool(key):
         env.problems.append("MAILSUITE_TLS_CERT and MAILSUITE_TLS_KEY belong together; only one of them is set.")
@@ -119,6 +127,9 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         trusted_proxies=env.networks("MAILSUITE_TRUSTED_PROXIES"),
         retry_schedule=env.durations("MAILSUITE_RETRY", RETRY_SCHEDULE),
         message_size=env.integer("MAILSUITE_MESSAGE_SIZE", MESSAGE_SIZE, 64 * 1024, 2**31),
+        rspamd=env.http_server("MAILSUITE_RSPAMD"),
+        rspamd_timeout_seconds=env.integer("MAILSUITE_RSPAMD_TIMEOUT", 8, 1, 60),
+        rspamd_failure=OnFailure(failure),
         authserv_ids=tuple(dict.fromkeys((*env.host_names("MAILSUITE_AUTHSERV_ID"), hostname))),
         trusted_sealers=env.host_names("MAILSUITE_TRUSTED_SEALERS"),
         public_addresses=env.addresses("MAILSUITE_PUBLIC_ADDRESSES"),

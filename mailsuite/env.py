@@ -87,6 +87,16 @@ class Environment:
             return value
         return self._wrong(name, value, "host:port such as 127.0.0.1:53", "")
 
+    def http_server(self, name: str) -> tuple[str, int] | None:
+        """(host, port) of `http://host:port`; None when it is not set."""
+        value = self.text(name)
+        match = re.fullmatch(r"http://(?:\[([0-9a-fA-F:.]+)\]|([^\s:/\[\]@]+)):([0-9]{1,5})/?", value)
+        if not value:
+            return None
+        if match and 0 < int(match[3]) <= 65535:
+            return match[1] or match[2], int(match[3])
+        return self._wrong(name, value, "http://host:port such as http://127.0.0.1:11333", None)
+
     def listeners(self, name: str, default: str) -> tuple[tuple[str, int], ...]:
         """Comma-separated host:port pairs, `[::1]:25` for IPv6; set but empty means off."""
         value = self._variables.get(name, default).strip()

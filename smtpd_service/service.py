@@ -9,6 +9,9 @@ from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.configuration import Configuration
 from mailsuite.resolver.dns_resolver import DnsResolver
+from mailsuite.scanning.guard import Guarded
+from mailsuite.scanning.rspamd import Rspamd
+from mailsuite.scanning.scanner import Scanner
 from mailsuite.screening.facade import Screening
 from mailsuite.secrets import site_keys
 from mailsuite.store.client import StoreClient
@@ -80,4 +83,14 @@ def _judging(configuration: Configuration) -> Judging:
         checker=Checker(resolver, signatures, host=configuration.hostname),
         authserv_ids=configuration.authserv_ids,
         screening=Screening(resolver, hostname=configuration.hostname),
+        scanner=_scanner(configuration),
     )
+
+
+def _scanner(configuration: Configuration) -> Scanner | None:
+    if configuration.rspamd is None:
+        return None
+    host, port = configuration.rspamd
+    rspamd = Rspamd(host, port, hostname=configuration.hostname)
+    seconds, on_failure = configuration.rspamd_timeout_seconds, configuration.rspamd_failure
+    return Guarded(rspamd, timeout_seconds=seconds, on_failure=on_failure)

@@ -5,6 +5,7 @@ from typing import Any
 
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.mailauth.authentication_results import Result, build
+from mailsuite.verdict.facts import ScanFact
 from mailsuite.verdict.verdict import Judgement
 from smtpd_service.inbound.decisions import Refusal
 
@@ -16,13 +17,14 @@ VERDICT_METHOD = "x-mailsuite"
 @dataclass(frozen=True, slots=True)
 class Judged:
     """`results` are for Authentication-Results under `authserv_id`; `refusal` is the verdict's when the message is not
-    taken."""
+    taken; `scan` is what a scanner outside said, if there is one."""
 
     report: AuthReport
     judgement: Judgement
     authserv_id: str
     results: tuple[Result, ...] = ()
     refusal: Refusal | None = None
+    scan: ScanFact | None = None
 
     def field(self, mailbox_id: int | None = None, *, utf8: bool = False) -> bytes:
         """Return the Authentication-Results field of one mailbox's copy, with what was decided about it; without a
@@ -35,4 +37,4 @@ class Judged:
 
     def facts(self) -> dict[str, Any]:
         """Return what the story keeps."""
-        return {"authentication": self.report, "verdict": self.judgement}
+        return {"authentication": self.report, "verdict": self.judgement, "scan": self.scan}

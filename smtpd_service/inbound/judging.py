@@ -8,6 +8,7 @@ and the rest decides. Nothing here raises but for cancellation.
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,9 +20,10 @@ from mailsuite.authcheck.content import Content
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.authcheck.results import results
 from mailsuite.mailauth.iprev import IprevOutcome
+from mailsuite.scanning.scanner import Scanner, ScanRequest
 from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
 from mailsuite.verdict.conclude import Forward, conclude
-from mailsuite.verdict.facts import MailboxFacts, MessageFacts, RuleHit
+from mailsuite.verdict.facts import MailboxFacts, MessageFacts, RuleHit, ScanFact
 from mailsuite.verdict.judge import judge
 from mailsuite.verdict.verdict import Action, Judgement, MailboxVerdict, Verdict
 from smtpd_service.inbound import decisions
@@ -29,7 +31,7 @@ from smtpd_service.inbound.delivery import Client, Recipient
 from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.parameters import Mail
 from smtpd_service.inbound.spool import SpoolFile
-from smtpd_service.inbound.view import Memory, Scanner, Screening
+from smtpd_service.inbound.view import Memory, Screening
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +94,9 @@ class Trial:
             verdict = Verdict(Action.DEFER, deferral.reason, deferral.text, reply=deferral.reply)
             judgement = Judgement(verdict, tuple(replace(copy, verdict=verdict) for copy in found.copies))
         refusal = decisions.judged(judgement.whole)
-        return Judged(report, judgement, self._judging.authserv_ids[0], tuple(results(report)), refusal)
+        return Judged(
+            report, judgement, self._judging.authserv_ids[0], tuple(results(report)), refusal, found.message.scan
+        )
 
     async def _gather(self, report: AuthReport, content: Content, recipients: Sequence[Recipient]) -> _Gathered:
         signs = await self._signs(report)
@@ -132,13 +136,30 @@ class Trial:
         if screening and self._lists:
             limits = await self._ask("thresholds", screening.thresholds(), limits)
             hits = (*await self._ask("DNS lists", self._lists, ()), *hits)
-        scan = None
-        if scanner:
-            paths = [str(recipient.path) for recipient in recipients]
-            scan = await self._ask("scanner", scanner.scan(report, content, paths), None)
+        scan = await self._ask("scanner", self._scan(scanner, report, content, recipients), None) if scanner else None
         return MessageFacts(
             report, signs.refusal, lists=hits, junk_weight=limits.junk, refused_weight=limits.reject, scan=scan
         )
+
+    async def _scan(
+        self, scanner: Scanner, report: AuthReport, content: Content, recipients: Sequence[Recipient]
+    ) -> ScanFact:
+        tls = self._client.tls
+        request = ScanRequest(
+            chunks=lambda: itertools.chain((content.header,), content.body()),
+            size_octets=len(content.header) + content.body_octets,
+            is_in_memory=content.is_in_memory,
+            queue_id=self._name,
+            client_address=self._client.address,
+            client_name=report.iprev.confirmed,
+            helo=report.helo,
+            reverse_path=report.mail_from,
+            recipients=tuple(str(recipient.path.address or "") for recipient in recipients),
+            tls_version=tls.version if tls else "",
+            tls_cipher=tls.cipher if tls else "",
+        )
+        result = await scanner.scan(request)
+        return ScanFact(result.action.value, result.score, result.reason, result.symbols)
 
     async def _mailbox_facts(
         self, report: AuthReport, content: Content, recipients: Sequence[Recipient], sender: SenderFacts

@@ -11,7 +11,7 @@ from mailsuite.mail.address import Address, Path
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.mailauth.iprev import IprevOutcome
 from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
-from mailsuite.verdict.facts import ListHit, OpinionFact, RuleHit, ScanFact, StandingFact
+from mailsuite.verdict.facts import ListHit, OpinionFact, RuleHit, StandingFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,3 @@ class Memory(Protocol):
     async def opinions(
         self, mailbox_ids: Sequence[int], report: AuthReport, content: Content
     ) -> Mapping[int, OpinionFact]: ...
-
-
-class Scanner(Protocol):
-    """A scanner outside, such as rspamd."""
-
-    async def scan(self, report: AuthReport, content: Content, recipients: Sequence[str]) -> ScanFact | None: ...

@@ -10,8 +10,9 @@ from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.mail import reply as replies
 from mailsuite.resolver.answers import Answer, Mx, Status, ZoneResolver
+from mailsuite.scanning.scanner import ScanAction, ScanResult
 from mailsuite.screening.facade import ClientSigns, Deferral, Screening
-from mailsuite.verdict.facts import ListHit, OpinionFact, RuleHit, ScanFact, StandingFact
+from mailsuite.verdict.facts import ListHit, OpinionFact, RuleHit, StandingFact
 from smtpd_service.inbound.judging import Judging
 
 ZONE = {
@@ -253,12 +254,14 @@ class Broken:
 
 
 class FakeScanner:
-    def __init__(self, fact):
-        self.fact = fact
+    def __init__(self, result):
+        self.result = result
 
-    async def scan(self, report, content, recipients):
-        assert b"".join(content.body()) == b"Hello\r\n"
-        return self.fact
+    async def scan(self, request):
+        octets = b"".join(request.chunks())
+        assert (octets, request.size_octets) == (GENUINE, len(GENUINE))
+        assert (request.client_address, request.recipients) == ("127.0.0.1", ("ann@example.org",))
+        return self.result
 
 
 @pytest.fixture
@@ -301,8 +304,10 @@ def test_who_is_broken_is_left_out(judging_server):
 
 
 def test_a_scanner_s_words(judging_server):
-    server = judging_server(scanner=FakeScanner(ScanFact("reject", 20, "virus found")))
+    server = judging_server(scanner=FakeScanner(ScanResult(ScanAction.REJECT, 20, "virus found", ("EICAR (20)",))))
     assert server.connect().mail(GENUINE, "ann@example.org").endswith("(scanner)")
+    scan = story_data(server.store.told[0].story)["scan"]
+    assert (scan["action"], scan["score"], scan["symbols"]) == ("reject", 20, ["EICAR (20)"])
 
 
 def test_lists_and_signs_add_up(judging_server):
