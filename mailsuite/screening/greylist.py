@@ -52,12 +52,12 @@ def may_pass(
                         kind=kind,
                         key=key,
                         network=network,
-                        reverse_path=reverse_path[:320],
-                        recipient=recipient[:320],
+                        reverse_path=_shown(reverse_path),
+                        recipient=_shown(recipient),
                         doubts=", ".join(doubts)[:200],
                         first_seen_at=now,
                         last_seen_at=now,
-                    )  # fmt: skip
+                    )
                     for key, recipient in keys.items()
                     if key not in known
                 ],
@@ -91,6 +91,11 @@ def _network_passed(kind: str, network: str, now: datetime) -> bool:
 def _is_flood(kind: str, network: str) -> bool:
     waiting = GreylistEntry.objects.filter(kind=kind, network=network, passed_at=None)
     return waiting.count() >= MAX_WAITING_PER_NETWORK
+
+
+def _shown(text: str) -> str:
+    """The text as any database keeps it."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:320])
 
 
 def _key(*parts: str) -> str:
