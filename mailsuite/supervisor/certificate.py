@@ -22,7 +22,8 @@ def ensure_certificate(certificate: Path, key: Path, hostname: str, now: datetim
     a fitting one is there; returns whether one was made."""
     if certificate.exists() and key.exists() and _fits(certificate.read_bytes(), hostname, now):
         return False
-    private_key = ec.generate_private_key(ec.SECP256R1())
+    # A key that stays is one that TLSA records know (RFC 6698): only its certificate is made anew.
+    private_key = _kept(key) or ec.generate_private_key(ec.SECP256R1())
     certificate.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(
         key,
@@ -32,6 +33,14 @@ def ensure_certificate(certificate: Path, key: Path, hostname: str, now: datetim
     )
     replace_file(certificate, _self_signed(private_key, hostname, now).public_bytes(serialization.Encoding.PEM))
     return True
+
+
+def _kept(path: Path) -> ec.EllipticCurvePrivateKey | None:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        return None
+    return key if isinstance(key, ec.EllipticCurvePrivateKey) else None
 
 
 def _fits(pem: bytes, hostname: str, now: datetime) -> bool:

@@ -85,7 +85,8 @@ class DaneLook(models.Model):
     at = models.DateTimeField()
     state = models.CharField(max_length=10, choices=State)
     text = models.CharField(max_length=500)
-    resolver_validates = models.BooleanField(default=False)
+    resolver_validates = models.BooleanField("the resolver validates DNSSEC", default=False)
+    resolver_text = models.CharField("why DANE is off for outgoing mail", max_length=300, blank=True)
 
     class Meta:
         verbose_name = "look at our TLSA records"

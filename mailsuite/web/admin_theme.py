@@ -78,6 +78,14 @@ UNFOLD: dict[str, Any] = {
             _group(
                 "Host",
                 _item("Routes", "route", "queue_route_changelist", superusers_only=True),
+                _item("MTA-STS policies", "lock", "transport_security_mtasts_changelist"),
+                _item("DANE", "fingerprint", "transport_security_danelook_changelist", superusers_only=True),
+                _item(
+                    "Others' MTA-STS",
+                    "travel_explore",
+                    "transport_security_knownpolicy_changelist",
+                    superusers_only=True,
+                ),
                 _item("DKIM keys", "verified", "records_dkimkey_changelist"),
                 _item("Logins", "login", "directory_login_changelist"),
                 _item("Throttled logins", "speed", "directory_loginthrottle_changelist", superusers_only=True),

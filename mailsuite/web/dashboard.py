@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, F, Min, Q, QuerySet
 from django.db.models.functions import TruncHour
 from django.http import HttpRequest
@@ -19,6 +20,7 @@ from mailsuite.records.models import DkimKey
 from mailsuite.screening.services import lists_out_of_order
 from mailsuite.trace.models import RefusalCount, Story
 from mailsuite.trace.services import Scope, visible
+from mailsuite.transport_security.models import DaneLook
 
 HOURS = 24
 OLD = timedelta(hours=4)
@@ -118,6 +120,7 @@ def _notices(scope: Scope, now: datetime) -> list[Notice]:
     found = [*_queue_notices(scope, now), *_mailbox_notices(scope), *_domain_notices(scope)]
     if scope is None:
         found += [*_reach_notices(now), *_screening_notices()]
+        found += _dane_notices()
         blocked = (
             LoginThrottle.objects.using("reader").filter(blocked_until__gt=now, key__startswith="account:").count()
         )
@@ -162,6 +165,19 @@ def _reach_notices(now: datetime) -> list[Notice]:
         return []
     url = reverse("admin:queue_deliveryattempt_changelist")
     return [Notice("bad", "No other host could be reached: does the provider block port 25?", url, "Look")]
+
+
+def _dane_notices() -> list[Notice]:
+    look = DaneLook.objects.using("reader").filter(hostname=settings.MAILSUITE.hostname).first()
+    if look is None:
+        return []
+    url = reverse("admin:transport_security_danelook_change", args=[look.pk])
+    found = []
+    if look.state == DaneLook.State.MISMATCH:
+        found.append(Notice("bad", "No TLSA record in DNS matches this host's key.", url, "Mend it"))
+    if not look.resolver_validates:
+        found.append(Notice("waiting", "DANE is off for outgoing mail: the resolver does not validate.", url, "Look"))
+    return found
 
 
 def _mailbox_notices(scope: Scope) -> list[Notice]:

@@ -24,6 +24,8 @@ from mailsuite.screening import services as screening
 from mailsuite.store.quota import warn_full_mailboxes
 from mailsuite.store.removal import remove_marked
 from mailsuite.store.sweep import sweep
+from mailsuite.transport_security.known import forget_old as forget_policies
+from mailsuite.transport_security.schedule import look_at_ourselves, refresh_policies
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,9 @@ JOBS = (
     PeriodicJob("DNS lists switched off or on again", timedelta(hours=1), screening.test_lists),
     PeriodicJob("greylisted senders forgotten", timedelta(hours=1), greylist.forget_old),
     PeriodicJob("expired rules forgotten", timedelta(hours=6), rules.forget_expired),
+    PeriodicJob("MTA-STS policies of others refreshed", timedelta(hours=1), refresh_policies),
+    PeriodicJob("MTA-STS policies of others forgotten", timedelta(hours=6), forget_policies),
+    PeriodicJob("changes of our TLSA records noticed", timedelta(hours=1), look_at_ourselves),
     PeriodicJob("unnamed blobs deleted", timedelta(hours=6), sweep),
 )
 

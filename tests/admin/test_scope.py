@@ -19,12 +19,13 @@ from mailsuite.records.models import DkimKey
 from mailsuite.screening.models import DnsList, GreylistEntry, Rule, ScreeningSettings, SenderPause
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Event, Story
+from mailsuite.transport_security.models import DaneLook, KnownPolicy, MtaSts
 
 NOW = datetime.now(UTC)
 PASSWORD = "correct horse battery"
 FOREIGN = "theirs.example"
 # What belongs to the site as a whole.
-SUPERUSERS_ONLY = (Route, LoginThrottle, DnsList, GreylistEntry, ScreeningSettings)
+SUPERUSERS_ONLY = (Route, LoginThrottle, DnsList, GreylistEntry, ScreeningSettings, KnownPolicy, DaneLook)
 NOT_COMPARED = {"sessions.session", "admin.logentry", "directory.directoryversion"}
 
 
@@ -71,10 +72,13 @@ def everything(domains):
     for domain in Domain.objects.all():
         Rule.objects.create(domain=domain, value=f"x@{domain}.remote.example")
         Rule.objects.create(mailbox=domain.mailboxes.first(), value=f"y@{domain}.remote.example")
+        MtaSts.objects.create(domain=domain)
         SenderPause.objects.create(mailbox=domain.mailboxes.first())
     Rule.objects.create(value=f"everywhere@{FOREIGN}")
     ScreeningSettings.objects.create(pk=1)
     GreylistEntry.objects.create(key="k", recipient=f"ann@{FOREIGN}", first_seen_at=NOW, last_seen_at=NOW)
+    KnownPolicy.objects.create(domain=FOREIGN, used_at=NOW, tried_at=NOW)
+    DaneLook.objects.create(hostname=FOREIGN, at=NOW, state="good", text="fine")
     Route.objects.create(pattern=FOREIGN, host="smart.host.example")
     LoginThrottle.objects.create(key=f"account:ann@{FOREIGN}", window_started_at=NOW)
     return shared
@@ -102,7 +106,7 @@ def is_foreign(row):
     match row:
         case Domain():
             return row.name == FOREIGN
-        case Mailbox() | DkimKey() | QueuedMessage():
+        case Mailbox() | DkimKey() | QueuedMessage() | MtaSts():
             return row.domain.name == FOREIGN
         case DeliveryAttempt():
             return row.recipient.message.domain.name == FOREIGN

@@ -1,0 +1,63 @@
+"""Changes to what our domains publish about TLS."""
+
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Domain
+from mailsuite.mailauth.mtasts import MAX_MAX_AGE
+from mailsuite.transport_security.keys import KeyProblem, certificate_names, read_certificate
+from mailsuite.transport_security.models import WEEK_SECONDS, MtaSts
+
+# Less makes a policy worth little: whoever can block its fetching waits until it has run out (RFC 8461 §10.2).
+MIN_MAX_AGE = 86_400
+
+
+def set_mta_sts(domain: Domain, mode: str, max_age: int = WEEK_SECONDS) -> None:
+    """Sets a domain's policy. Enforcing wants testing before it, and a certificate that others trust."""
+    if mode not in MtaSts.Mode.values:
+        raise DirectoryError(f"{mode!r} can't be a mode: write none, testing or enforce.")
+    if not MIN_MAX_AGE <= max_age <= MAX_MAX_AGE:
+        raise DirectoryError(f"Senders remember a policy from {MIN_MAX_AGE} (a day) to {MAX_MAX_AGE} seconds (a year).")
+    with transaction.atomic():
+        row = MtaSts.objects.select_for_update().filter(domain=domain).first() or MtaSts(domain=domain)
+        if mode == MtaSts.Mode.ENFORCE and row.mode != MtaSts.Mode.ENFORCE:
+            _check_enforceable(row)
+        changed = row.pk is None or row.mode != mode
+        row.mode, row.max_age = mode, max_age
+        row.save()
+        if changed:
+            MtaSts.objects.filter(pk=row.pk).update(changed_at=Now())
+
+
+def uncovered_names(domains: list[str]) -> list[str]:
+    """The names `mta-sts.DOMAIN` that this host's certificate does not have: there no policy can be fetched."""
+    try:
+        names = certificate_names(read_certificate(settings.MAILSUITE))
+    except KeyProblem:
+        names = []
+    wanted = [f"mta-sts.{domain}" for domain in domains]
+    return [name for name in wanted if name not in names and f"*.{name.partition('.')[2]}" not in names]
+
+
+def _check_enforceable(row: MtaSts) -> None:
+    """Senders would stop delivering: refuses what would surely fail."""
+    configuration = settings.MAILSUITE
+    if row.mode == MtaSts.Mode.NONE:
+        raise DirectoryError("Set the mode testing first, and see in the reports of a week whether anything fails.")
+    if configuration.tls_cert is None:
+        raise DirectoryError(
+            "Nobody trusts the certificate of the first run, so nobody would deliver any more. Get one and set "
+            "MAILSUITE_TLS_CERT and MAILSUITE_TLS_KEY first (deploy/README.md, TLS)."
+        )
+    try:
+        certificate = read_certificate(configuration)
+    except KeyProblem as problem:
+        raise DirectoryError(str(problem)) from None
+    if configuration.hostname not in certificate_names(certificate):
+        raise DirectoryError(f"The certificate does not name {configuration.hostname}: nobody would deliver any more.")
+    if certificate.not_valid_after_utc <= datetime.now(UTC):
+        raise DirectoryError("The certificate has run out: nobody would deliver any more.")
