@@ -131,7 +131,7 @@ class SenderPause(models.Model):
 class GreylistEntry(models.Model):
     """Somebody who was asked to come again. `key` is a digest of what must be the same when it does."""
 
-    kind = models.CharField(max_length=16)
+    kind = models.CharField(max_length=20)
     key = models.CharField(max_length=64, unique=True)
     network = models.CharField(max_length=43)
     reverse_path = models.CharField(max_length=320, blank=True)
