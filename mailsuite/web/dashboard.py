@@ -16,7 +16,7 @@ from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.directory.scoping import scope_of
 from mailsuite.ids import COUNTER_BITS, EPOCH_MS
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
-from mailsuite.records.models import DkimKey
+from mailsuite.records.models import DnsCheck
 from mailsuite.screening.services import lists_out_of_order
 from mailsuite.trace.models import RefusalCount, Story
 from mailsuite.trace.services import Scope, visible
@@ -28,6 +28,8 @@ OLD = timedelta(hours=4)
 FEW = 3
 REACH = timedelta(hours=6)
 NOTICES = 8
+# A domain with less has something to do that matters.
+WELL_SCORE = 90
 CHART_HEIGHT = 120
 BAR_WIDTH = 22
 GAP = 6
@@ -204,11 +206,18 @@ def _domain_notices(scope: Scope) -> list[Notice]:
         found.append(
             Notice("bad", f"{domain} has no mailbox.", reverse("admin:directory_mailbox_add"), "Add a mailbox")
         )
-    unseen = DkimKey.objects.using("reader").filter(state=DkimKey.State.ACTIVE, seen_in_dns_at=None)
-    unseen = _of(unseen.filter(domain__state=Domain.State.ACTIVE), "domain", scope)
-    for key in unseen.select_related("domain")[:NOTICES]:
-        url = reverse("admin:directory_domain_records", args=[key.domain_id])
-        found.append(Notice("waiting", f"The DNS records of {key.domain} were not seen yet.", url, "Publish and check"))
+    looks = _of(DnsCheck.objects.using("reader").filter(domain__state=Domain.State.ACTIVE), "domain", scope)
+    looks = looks.select_related("domain").order_by("score", "pk")
+    for look in looks.exclude(worse_since=None)[:NOTICES]:
+        url = reverse("admin:directory_domain_records", args=[look.domain_id])
+        found.append(Notice("bad", f"The DNS of {look.domain} got worse: {look.worse_text}", url, "Look"))
+    for look in looks.filter(worse_since=None, score__lt=WELL_SCORE)[:NOTICES]:
+        url = reverse("admin:directory_domain_records", args=[look.domain_id])
+        found.append(Notice("waiting", f"The DNS of {look.domain}: {look.next_step}", url, "See its records"))
+    unlooked = domains.filter(dns_check__isnull=True)[:NOTICES]
+    for domain in unlooked:
+        url = reverse("admin:directory_domain_records", args=[domain.pk])
+        found.append(Notice("waiting", f"The DNS records of {domain} were not seen yet.", url, "Publish and check"))
     return found
 
 

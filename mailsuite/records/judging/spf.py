@@ -1,5 +1,6 @@
 """SPF (RFC 7208): read for known mistakes, then evaluated for each address that this host sends from."""
 
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 
@@ -14,6 +15,10 @@ from mailsuite.resolver.answers import Answer, Resolver, Status
 MAX_LOOKUPS = 10
 # An address that no record names, so that an evaluation for it meets every term (RFC 7600 §6).
 NOBODY = "192.0.0.8"
+# A term that takes a host name, with an address instead.
+ADDRESS = re.compile(
+    rb" [-+?~]?(?:a|mx|include|exists):(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:]+)(?=[ /]|\Z)", re.IGNORECASE
+)
 QUOTES = "“”„‟‘’«»"
 
 
@@ -26,6 +31,9 @@ def judge(record: Record, addresses: Sequence[str]) -> Judge:
             return await _absent(record, octets(answer), resolver)
         if len(found) > 1:
             return change(record, f"There are {len(found)} SPF records, and receivers then heed none: keep one.")
+        if match := ADDRESS.search(found[0]):
+            term = match[0].decode().strip()
+            return change(record, f"{term} names an address where a host name must stand: write ip4: or ip6:.")
         try:
             parsed = parse_record(found[0])
         except RecordError as error:
@@ -42,10 +50,6 @@ def judge(record: Record, addresses: Sequence[str]) -> Judge:
 
 def read(parsed: SpfRecord, record: Record) -> Judgement:
     """What can be told from the record alone."""
-    for one in parsed.mechanisms:
-        target = one.text.lstrip("+-?~").partition(":")[2].partition("/")[0]
-        if one.name in ("a", "mx", "include") and _is_address(target):
-            return change(record, f"{one.text} names an address where a host name must stand: write ip4: or ip6:.")
     last = parsed.mechanisms[-1] if parsed.mechanisms else None
     ends = [one for one in parsed.mechanisms if one.name == "all"]
     if ends and ends[0].result == "pass":
@@ -111,11 +115,3 @@ async def _check(resolver: Resolver, address: str, domain: str) -> spf.SpfOutcom
 
 def _warn(sentence: str) -> Judgement:
     return Judgement(Verdict.WARN, sentence)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
