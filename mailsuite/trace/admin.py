@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from mailsuite.directory.admin.fields import badge
 from mailsuite.directory.scoping import VIEW, ScopedAdmin, scope_of
 from mailsuite.trace import services
+from mailsuite.trace.findings import findings
 from mailsuite.trace.models import Story
 
 
@@ -49,6 +50,7 @@ class StoryAdmin(ScopedAdmin):
             )
             request.story_origin = services.origin(story)  # type: ignore[attr-defined]
             request.story_lines = services.tell(story, scope_of(request))  # type: ignore[attr-defined]
+            request.story_findings = findings(story, scope_of(request))  # type: ignore[attr-defined]
             request.story_header = services.header(story)  # type: ignore[attr-defined]
         return super().changeform_view(request, object_id, *args, **kwargs)
 

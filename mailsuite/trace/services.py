@@ -36,8 +36,8 @@ FACTS = {
     "listener": "Listener", "helo": "Greeting", "tls": "TLS", "user": "Signed in as", "signed_by": "Signed with",
     "reply": "Reply",
 }  # fmt: skip
-# Told by events, of which each reader sees their own.
-HIDDEN_FACTS = {"recipients"}
+# Told by events, of which each reader sees their own, and by findings.py.
+HIDDEN_FACTS = {"recipients", "authentication", "verdict"}
 
 
 @dataclass(frozen=True, slots=True)

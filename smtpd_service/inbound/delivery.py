@@ -1,7 +1,7 @@
 """From an envelope to the one operation that files it: who gets which trace fields, what goes on to other hosts."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -57,7 +57,8 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A message that is about to be filed: `spool` is its file, `signed_by` the selectors of its signatures."""
+    """A message that is about to be filed: `spool` is its file, `signed_by` the selectors of its signatures.
+    `seals` are ARC sets, by the domain whose address forwards."""
 
     story_id: int
     at: datetime
@@ -70,6 +71,7 @@ class Accepted:
     delivered_before: frozenset[str] = frozenset()
     signed_by: Sequence[str] = ()
     judged: Judged | None = None
+    seals: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Composer:
@@ -142,7 +144,7 @@ class Composer:
                 sender = self._forwarding_sender(accepted, recipient, address)
                 # Seen again, it has come full circle (RFC 9228 §3).
                 results = accepted.judged.field(utf8=accepted.mail.smtputf8) if accepted.judged else b""
-                prefix = delivered_to(address) + results + trace
+                prefix = accepted.seals.get(address.domain, b"") + delivered_to(address) + results + trace
                 envelopes.append(self._envelope(accepted, sender, prefix, targets, recipient.resolution.domain_id))
         return envelopes
 

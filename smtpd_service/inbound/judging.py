@@ -102,7 +102,7 @@ class Trial:
         signs = await self._signs(report)
         found = _Gathered(await self._message_facts(report, content, signs, recipients), _sender(report))
         found.doubts = signs.doubts
-        if report.spf.result in DOUBTFUL_SPF:
+        if report.spf.result in DOUBTFUL_SPF and not report.is_author_authentic:
             found.doubts += (f"SPF {report.spf.result}",)
         facts = await self._mailbox_facts(report, content, recipients, found.sender)
         for recipient in recipients:

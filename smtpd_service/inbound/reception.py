@@ -5,10 +5,9 @@ answered it (RFC 5321 §6.1).
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
@@ -20,7 +19,6 @@ from mailsuite.mail.address import AddressError, Path, parse_address
 from mailsuite.mail.header import collect_fields, header_end, unfold
 from mailsuite.mail.message import parse_message
 from mailsuite.mail.reply import Reply
-from mailsuite.mailauth.authentication_results import strip
 from mailsuite.store.handlers import StoreBug, StoreUnavailable
 from mailsuite.store.operations import EventFacts, Refused, StoryFacts, TellStory
 from smtpd_service.inbound import decisions
@@ -29,7 +27,8 @@ from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient
 from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.judging import Judging, Trial
 from smtpd_service.inbound.parameters import Mail, Rcpt
-from smtpd_service.inbound.spool import HEAD_OCTETS, Spool, SpoolFile, undisturbed
+from smtpd_service.inbound.sealing import seals, without_forged_results
+from smtpd_service.inbound.spool import HEAD_OCTETS, Spool, SpoolFile
 from smtpd_service.inbound.view import DirectoryView, Store
 
 logger = logging.getLogger(__name__)
@@ -65,6 +64,7 @@ class Prepared:
     delivered_before: frozenset[str] = frozenset()
     signed_by: tuple[str, ...] = ()
     judged: Judged | None = None
+    seals: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Reception:
@@ -208,6 +208,7 @@ class Reception:
             delivered_before=prepared.delivered_before,
             signed_by=prepared.signed_by,
             judged=prepared.judged,
+            seals=prepared.seals,
         )
 
     async def _refuse_sender(self, mail: Mail) -> Refusal | None:
@@ -227,9 +228,13 @@ class Reception:
             return decisions.HEADER_TOO_BIG
         trial, self._trial = self._trial, None
         judged = await trial.judge(file, length, self._recipients, reference(story_id))
-        if judged.refusal is None:
-            judged = await _without_forged_results(file, length, judged, self._here.judging.authserv_ids)
-        return Prepared(before, judged=judged)
+        if judged.refusal:
+            return Prepared(judged=judged)
+        judged, block = await without_forged_results(file, length, judged, self._here.judging.authserv_ids)
+        directory, name = self._here.directory, reference(story_id)
+        return Prepared(
+            before, judged=judged, seals=await seals(file, block, judged, self._recipients, directory, at, name)
+        )
 
     def _begin_trial(self, mail: Mail) -> None:
         """Ask what can be asked before the message is there. Our own users are not judged."""
@@ -282,18 +287,6 @@ class Reception:
     async def _is_foreign(self, sender: Path) -> bool:
         """Whether other hosts would take this sender for forged when it comes from us."""
         return sender.address is not None and not await self._here.directory.is_hosted(sender.address.domain)
-
-
-async def _without_forged_results(file: SpoolFile, length: int, judged: Judged, authserv_ids: Sequence[str]) -> Judged:
-    """Cut the fields out of the file's header that claim to be our findings (RFC 8601 §5); the report counts them."""
-    block, count = strip(file.head[:length], authserv_ids)
-    if not count:
-        return judged
-    if file.is_small:
-        file.replace_head(length, block)
-    else:
-        await undisturbed(partial(file.replace_head, length, block))
-    return replace(judged, report=replace(judged.report, removed_results=count))
 
 
 def network_of(address: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from mailsuite.trace import services
+from mailsuite.trace.findings import Findings, findings
 
 
 class Command(BaseCommand):
@@ -37,3 +38,16 @@ class Command(BaseCommand):
             self.stdout.write(f"{line.at:%Y-%m-%d %H:%M:%S}  {line.title}  {line.text}".rstrip())
             for detail in line.detail.splitlines():
                 self.stdout.write(f"{'':21}{detail}")
+        if found := findings(story):
+            self._tell_findings(found)
+
+    def _tell_findings(self, found: Findings) -> None:
+        """The verdict first, since it is what people ask for; then what it rests on."""
+        for verdict in found.verdicts:
+            self.stdout.write(f"  {', '.join((*verdict.addresses, verdict.sentence))}")
+            for detail in verdict.details:
+                self.stdout.write(f"    {detail}")
+        for check in found.checks:
+            self.stdout.write(f"  {check.name}: {check.result}{f', {check.text}' if check.text else ''}")
+        for question in found.questions:
+            self.stdout.write(f"    DNS: {question}")

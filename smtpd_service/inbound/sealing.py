@@ -1,0 +1,86 @@
+"""What is done to a judged message before it is filed: forged findings cut out, forwarded copies sealed (RFC 8617).
+
+A seal lets the next host believe what we found, though forwarding broke SPF. Without a key, or when sealing fails, the
+message goes on without: it is no worse off than from any other host.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from mailsuite.mailauth.arc_seal import seal
+from mailsuite.mailauth.authentication_results import payload, strip
+from mailsuite.mailauth.dkim import RelaxedBodyHash
+from mailsuite.mailauth.dkim.sign import SigningError, SigningKey
+from smtpd_service.inbound.delivery import Recipient
+from smtpd_service.inbound.judged import Judged
+from smtpd_service.inbound.spool import SpoolFile, undisturbed
+from smtpd_service.inbound.view import DirectoryView
+
+logger = logging.getLogger(__name__)
+
+
+async def without_forged_results(
+    file: SpoolFile, length: int, judged: Judged, authserv_ids: Sequence[str]
+) -> tuple[Judged, bytes]:
+    """Cut the fields out of the file's header that claim to be our findings (RFC 8601 §5); the report counts them.
+    Returns the header block as it is then, too."""
+    block, count = strip(file.head[:length], authserv_ids)
+    if not count:
+        return judged, block
+    if file.is_small:
+        file.replace_head(length, block)
+    else:
+        await undisturbed(partial(file.replace_head, length, block))
+    return replace(judged, report=replace(judged.report, removed_results=count)), block
+
+
+async def seals(
+    file: SpoolFile,
+    block: bytes,
+    judged: Judged,
+    recipients: Sequence[Recipient],
+    directory: DirectoryView,
+    at: datetime,
+    name: str,
+) -> dict[str, bytes]:
+    """The ARC sets for what is forwarded, by the domain of the address that forwards."""
+    forwards = {one.path.address.domain for one in recipients if one.path.address and one.resolution.remote}
+    if not forwards or not judged.report.arc.cv:
+        return {}
+    body = RelaxedBodyHash()
+    feed = partial(_feed, file, len(block), body)
+    if file.is_small:
+        feed()
+    else:
+        await undisturbed(feed)
+    body_hash, made = body.digest(), {}
+    for domain in forwards:
+        if key := await _key(directory, domain):
+            made[domain] = _seal(block, body_hash, judged, key, int(at.timestamp()), name)
+    return made
+
+
+def _feed(file: SpoolFile, start: int, body: RelaxedBodyHash) -> None:
+    for chunk in file.chunks(start):
+        body.update(chunk)
+
+
+def _seal(block: bytes, body_hash: bytes, judged: Judged, key: SigningKey, timestamp: int, name: str) -> bytes:
+    claims, arc = payload(judged.authserv_id, judged.results), judged.report.arc
+    try:
+        return seal(block, body_hash, claims, arc.cv, arc.instance + 1, key, timestamp)
+    except SigningError as error:
+        logger.warning("%s: goes on without a seal: %s", name, error)
+        return b""
+
+
+async def _key(directory: DirectoryView, domain: str) -> SigningKey | None:
+    """The domain's RSA key: seals know no other kind."""
+    try:
+        return next((key for key in await directory.signing_keys(domain) if key.algorithm == "rsa"), None)
+    except Exception:
+        logger.exception("the keys of %s can't be read", domain)
+        return None
