@@ -146,3 +146,47 @@ def test_an_administrator_hosts_a_domain_and_follows_a_message(person, administe
     # What a page did against its policy, and any script that failed, is told on the console.
     severe = [entry["message"] for entry in person.browser.get_log("browser") if entry["level"] == "SEVERE"]
     assert [message for message in severe if "favicon" not in message] == []
+
+
+def test_an_administrator_screens(person, administered):
+    """A rule, and a DNS list that is tested against a real DNS server: first in order, then out of it."""
+    person.open("/admin/screening/rule/add/")
+    person.fill(value="0.0.0.0")
+    person.press("Save")
+    assert person.sees("no address: write one such as ann@example.org")
+    person.picture("rule-refused")
+    person.fill(value="Eve@Mail.Example", note="has been told twice")
+    person.press("Save")
+    assert person.sees("eve@mail.example") and person.sees("the whole site")
+    person.picture("rules")
+
+    person.open("/admin/screening/dnslist/add/")
+    person.fill(name="Our own list", zone="bl.test", weight="1")
+    person.browser.find_element(By.NAME, "is_active").click()
+    person.press("Save")
+    assert person.sees("asked, not tested yet") and person.sees("Spamhaus ZEN")
+    person.picture("dns-lists")
+    person.follow("Our own list")
+    administered.dns.records[("2.0.0.127.bl.test", "A")] = ["127.0.0.2"]
+    person.press("Test now")
+    assert person.sees("Our own list is in order")
+    administered.dns.records[("2.0.0.127.bl.test", "A")] = ["127.255.255.254"]
+    person.press("Test now")
+    assert person.sees("Our own list is switched off: it answers 127.255.255.254")
+    person.picture("dns-list")
+    person.open("/admin/")
+    assert person.sees("The DNS list Our own list is switched off")
+    person.picture("overview-alarm")
+
+    person.open("/admin/screening/screeningsettings/")
+    person.fill(junk_score="3")
+    person.press("Save")
+    assert person.sees("not above the sum from which mail is refused")
+    person.fill(junk_score="1", greylist_minutes="2")
+    person.picture("weights")
+    person.press("Save")
+    assert person.sees("changed successfully")
+    person.open("/admin/screening/greylistentry/")
+    person.picture("greylist")
+    person.open("/admin/screening/senderpause/")
+    person.picture("pauses")
