@@ -51,6 +51,8 @@ UNFOLD: dict[str, Any] = {
                 _item("Messages", "receipt_long", "trace_story_changelist"),
                 _item("Queue", "schedule_send", "queue_queuedmessage_changelist"),
                 _item("Delivery attempts", "swap_vert", "queue_deliveryattempt_changelist"),
+                _item("Reports", "monitoring", "reports_overview"),
+                _item("Report mail", "mark_email_read", "reports_incomingreport_changelist"),
                 {
                     "title": "Delivery test",
                     "icon": "network_check",
@@ -88,6 +90,9 @@ UNFOLD: dict[str, Any] = {
                 ),
                 _item("DKIM keys", "verified", "records_dkimkey_changelist"),
                 _item("Logins", "login", "directory_login_changelist"),
+                _item("Reports sent", "outbox", "reports_outgoingreport_changelist", superusers_only=True),
+                _item("Report settings", "tune", "reports_reportsettings_changelist", superusers_only=True),
+                _item("No reports to", "block", "reports_reportexclusion_changelist", superusers_only=True),
                 _item("Throttled logins", "speed", "directory_loginthrottle_changelist", superusers_only=True),
             ),
         ],

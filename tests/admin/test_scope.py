@@ -16,6 +16,16 @@ from mailsuite.directory.scoping import ScopedAdmin
 from mailsuite.ids import new_id
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient, Route
 from mailsuite.records.models import DkimKey
+from mailsuite.reports.models import (
+    DmarcDay,
+    DmarcRecord,
+    DmarcReport,
+    IncomingReport,
+    OutgoingReport,
+    ReportExclusion,
+    ReportSettings,
+    TlsReport,
+)
 from mailsuite.screening.models import DnsList, GreylistEntry, Rule, ScreeningSettings, SenderPause
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Event, Story
@@ -25,7 +35,10 @@ NOW = datetime.now(UTC)
 PASSWORD = "correct horse battery"
 FOREIGN = "theirs.example"
 # What belongs to the site as a whole.
-SUPERUSERS_ONLY = (Route, LoginThrottle, DnsList, GreylistEntry, ScreeningSettings, KnownPolicy, DaneLook)
+SUPERUSERS_ONLY = (
+    *(Route, LoginThrottle, DnsList, GreylistEntry, ScreeningSettings, KnownPolicy, DaneLook),
+    *(OutgoingReport, ReportExclusion, ReportSettings),
+)
 NOT_COMPARED = {"sessions.session", "admin.logentry", "directory.directoryversion"}
 
 
@@ -80,8 +93,32 @@ def everything(domains):
     KnownPolicy.objects.create(domain=FOREIGN, used_at=NOW, tried_at=NOW)
     DaneLook.objects.create(hostname=FOREIGN, at=NOW, state="good", text="fine")
     Route.objects.create(pattern=FOREIGN, host="smart.host.example")
+    report_on_each(content)
+    OutgoingReport.objects.create(policy_domain=FOREIGN, day=NOW.date(), next_attempt_at=NOW)
+    ReportExclusion.objects.create(domain_name=FOREIGN)
+    ReportSettings.objects.create(pk=1, submitter=Domain.objects.get(name=FOREIGN))
     LoginThrottle.objects.create(key=f"account:ann@{FOREIGN}", window_started_at=NOW)
     return shared
+
+
+def report_on_each(content):
+    """What reports say of each domain."""
+    for domain in Domain.objects.all():
+        incoming = IncomingReport.objects.create(
+            domain=domain, address=f"dmarc-reports@{domain}", kind="dmarc", content=content, received_at=NOW,
+            state="failed", reason=f"it is about {domain}",
+        )  # fmt: skip
+        about = {
+            "domain": domain, "incoming": incoming, "org_name": f"friend of {domain}", "report_id": f"1@{domain}",
+            "begins_at": NOW, "ends_at": NOW, "is_verified": True,
+        }  # fmt: skip
+        TlsReport.objects.create(**about)
+        report = DmarcReport.objects.create(policy_domain=domain.name, **about)
+        source = {"source_ip": "192.0.2.1", "source": f"shop.{domain}"}
+        DmarcRecord.objects.create(
+            report=report, count=1, is_dkim_aligned=False, is_spf_aligned=False, header_from=domain.name, **source
+        )
+        DmarcDay.objects.create(domain=domain, day=NOW.date(), messages=1, **source)
 
 
 def model_urls(model, *, rows):
@@ -94,6 +131,12 @@ def model_urls(model, *, rows):
         urls += [reverse(f"{name}_do", args=[row.pk, verb]) for verb in verbs]
         if model is Domain:
             urls += [reverse("admin:directory_domain_records", args=[row.pk])]
+            urls += [reverse("admin:reports_domain", args=[row.pk])]
+            urls += [reverse("admin:reports_source", args=[row.pk]) + f"?name=shop.{row}"]
+        if model is IncomingReport:
+            urls += [reverse("admin:reports_incomingreport_raw", args=[row.pk])]
+    if model is DmarcReport:
+        urls.insert(0, reverse("admin:reports_overview"))
     return urls
 
 
@@ -106,7 +149,7 @@ def is_foreign(row):
     match row:
         case Domain():
             return row.name == FOREIGN
-        case Mailbox() | DkimKey() | QueuedMessage() | MtaSts():
+        case Mailbox() | DkimKey() | QueuedMessage() | MtaSts() | DmarcReport() | IncomingReport() | TlsReport():
             return row.domain.name == FOREIGN
         case DeliveryAttempt():
             return row.recipient.message.domain.name == FOREIGN
