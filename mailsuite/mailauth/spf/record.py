@@ -9,6 +9,7 @@ name      = ALPHA *( ALPHA / DIGIT / "-" / "_" / "." )
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from mailsuite.mailauth.spf.macros import MacroError, MacroString, parse_domain_spec, parse_macro_string
@@ -55,8 +56,12 @@ def spf_records(texts: Iterable[object]) -> tuple[bytes, ...]:
     return tuple(text for text in texts if isinstance(text, bytes) and _VERSION.match(text))
 
 
+@lru_cache(maxsize=1024)
 def parse_record(octets: bytes) -> Record:
-    """Return the record. Raises RecordError for any mistake in it, wherever it stands (RFC 7208 §4.6)."""
+    """Return the record. Raises RecordError for any mistake in it, wherever it stands (RFC 7208 §4.6).
+
+    The records of the large providers come by all day.
+    """
     if len(octets) > MAX_RECORD_OCTETS:
         raise RecordError(f"the record is longer than {MAX_RECORD_OCTETS} octets")
     if not octets.isascii():
