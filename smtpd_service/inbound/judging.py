@@ -165,17 +165,23 @@ class Trial:
         self, report: AuthReport, content: Content, recipients: Sequence[Recipient], sender: SenderFacts
     ) -> dict[int, MailboxFacts]:
         targets = {one.mailbox_id: one for recipient in recipients for one in recipient.resolution.local}
+        # Rules about recipients mean the address as it was given, which may be an alias.
+        given = {
+            one.mailbox_id: str(recipient.path.address or one.address)
+            for recipient in recipients
+            for one in recipient.resolution.local
+        }
         memory, ids = self._judging.memory, list(targets)
         if memory is None or not ids:
             return {
-                one: MailboxFacts(await self._rule(sender, target.address, one, target.domain_id))
+                one: MailboxFacts(await self._rule(sender, given[one], one, target.domain_id))
                 for one, target in targets.items()
             }
         standings = await self._ask("reputation", memory.standings(ids, report), {})
         opinions = await self._ask("filter", memory.opinions(ids, report, content), {})
         return {
             one: MailboxFacts(
-                await self._rule(sender, target.address, one, target.domain_id), standings.get(one), opinions.get(one)
+                await self._rule(sender, given[one], one, target.domain_id), standings.get(one), opinions.get(one)
             )
             for one, target in targets.items()
         }
@@ -209,14 +215,16 @@ class Trial:
             asked = screening.greylist(found.sender, addresses, doubts=found.doubts)
             if deferral := await self._ask("greylisting", asked, None):
                 return deferral
-        for one in waiting:
-            assert one.mailbox_id is not None
-            pause = screening.first_time_pause(
-                found.sender, one.address, mailbox_id=one.mailbox_id, is_known=one.mailbox_id in found.known
-            )
-            if deferral := await self._ask("first-time pause", pause, None):
-                return deferral
-        return None
+        # All of them are asked, so that their pauses pass side by side.
+        pauses = [await self._pause(found, one) for one in waiting]
+        return next(filter(None, pauses), None)
+
+    async def _pause(self, found: _Gathered, one: MailboxVerdict) -> Deferral | None:
+        assert self._judging.screening is not None and one.mailbox_id is not None
+        asked = self._judging.screening.first_time_pause(
+            found.sender, one.address, mailbox_id=one.mailbox_id, is_known=one.mailbox_id in found.known
+        )
+        return await self._ask("first-time pause", asked, None)
 
     async def _ask(self, what: str, asked: Awaitable[T], default: T) -> T:
         """What is answered, or the default when that fails."""
