@@ -54,5 +54,6 @@ def as_text(value: Rdata) -> str:
             text = value[: 2 * MAX_VALUE_CHARACTERS].decode("utf-8", "replace")
         case _:
             text = value
-    text = "".join(octet if octet.isprintable() else "\N{REPLACEMENT CHARACTER}" for octet in text)
+    if not text.isprintable():
+        text = "".join(octet if octet.isprintable() else "\N{REPLACEMENT CHARACTER}" for octet in text)
     return text if len(text) <= MAX_VALUE_CHARACTERS else text[: MAX_VALUE_CHARACTERS - 1] + "…"
