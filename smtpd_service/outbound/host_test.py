@@ -1,6 +1,7 @@
 """One mail host in a delivery test: the SMTP client driven step by step, each step told as a stage."""
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -82,7 +83,7 @@ class HostTest:
             try:
                 connection = await self._connect()
             except OSError as error:
-                why = "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error))
+                why = _why(error)
                 self._conclude(Tone.WARNING, f"no connection: {why}")
                 yield self._stage("connect", Tone.BAD, f"No connection: {why}. {_why_no_connection(error)}".rstrip())
                 return
@@ -277,6 +278,13 @@ def _extensions(client: SmtpClient) -> str:
     known = ("STARTTLS", "PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE", "DSN", "CHUNKING", "REQUIRETLS")
     offered = [name for name in known if name in client.extensions]
     return f"The host offers {', '.join(offered)}." if offered else "The host offers nothing beyond plain SMTP."
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    # asyncio puts a text of its own, with the address, where the system's stood.
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def _why_no_connection(error: OSError) -> str:
