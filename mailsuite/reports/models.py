@@ -44,6 +44,7 @@ class IncomingReport(models.Model):
     read_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name, verbose_name_plural = "report mail", "report mail"
         ordering = ["-id"]
         indexes = [models.Index(fields=["id"], name="report_waiting", condition=models.Q(state="waiting"))]
 
@@ -78,6 +79,7 @@ class DmarcReport(models.Model):
     aligned_count = models.BigIntegerField(default=0)
 
     class Meta:
+        verbose_name = "DMARC report"
         ordering = ["-begins_at"]
         constraints = [
             models.UniqueConstraint(
@@ -187,6 +189,7 @@ class TlsReport(models.Model):
     ends_at = models.DateTimeField()
 
     class Meta:
+        verbose_name = "TLS report"
         ordering = ["-begins_at"]
         constraints = [
             models.UniqueConstraint(fields=["domain", "org_name", "report_id", "is_verified"], name="tls_report_once")
@@ -258,6 +261,7 @@ class OutgoingReport(models.Model):
     sent_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name, verbose_name_plural = "report sent", "reports sent"
         ordering = ["-day", "policy_domain"]
         constraints = [models.UniqueConstraint(fields=["policy_domain", "day"], name="outgoing_report_once")]
         indexes = [
@@ -303,6 +307,7 @@ class ReportExclusion(models.Model):
     note = models.CharField(max_length=200, blank=True)
 
     class Meta:
+        verbose_name, verbose_name_plural = "domain without reports", "domains without reports"
         ordering = ["domain_name"]
 
     def __str__(self) -> str:

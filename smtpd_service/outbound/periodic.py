@@ -15,6 +15,7 @@ from mailsuite.records.alarms import tell_of_drift
 from mailsuite.records.checking import check_due
 from mailsuite.records.observing import forget_observations
 from mailsuite.records.rotation import advance_keys
+from mailsuite.reports.names import look_up_names
 from mailsuite.reports.preparing import prepare as prepare_reports
 from mailsuite.reports.reading import read_waiting
 from mailsuite.reports.retention import forget_old as forget_old_reports
@@ -53,6 +54,7 @@ JOBS = (
     PeriodicJob("mails about DNS records that got worse", timedelta(minutes=5), tell_of_drift),
     PeriodicJob("old DNS observations forgotten", timedelta(days=1), forget_observations),
     PeriodicJob("reports read", timedelta(minutes=1), read_waiting),
+    PeriodicJob("addresses in reports named", timedelta(hours=1), look_up_names),
     PeriodicJob("reports for others made", timedelta(minutes=20), prepare_reports),
     PeriodicJob("reports sent to others", timedelta(minutes=5), send_due_reports),
     PeriodicJob("rows of old reports forgotten", timedelta(hours=6), forget_old_reports),
