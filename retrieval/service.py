@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import uvloop
 
+from mailsuite.abuse.gate import GATE
 from mailsuite.supervisor.services import ServiceContext, watch_for_end
 from mailsuite.tls import server_context
 from retrieval.imap.context import ImapLimits
@@ -38,7 +39,8 @@ async def _serve(context: ServiceContext) -> None:
     watch_for_end(context, asyncio.get_running_loop(), ended.set)
     backend = Backend(configuration)
     tls = server_context(configuration.certificate, configuration.certificate_key)
-    server = Server(_limits(context.workers), tls)
+    server = Server(_limits(context.workers), tls, GATE.check)
+    GATE.start()
     kinds = _kinds(configuration.hostname, configuration.message_size, OrmDirectory(backend))
     for name, kind in kinds.items():
         for sock in context.sockets.get(name, ()):
@@ -50,6 +52,7 @@ async def _serve(context: ServiceContext) -> None:
         timer.cancel()
     await asyncio.gather(*timers, return_exceptions=True)
     await backend.close()
+    GATE.stop()
 
 
 def _limits(workers: int) -> ServerLimits:
@@ -78,10 +81,11 @@ def _kinds(hostname: str, message_octets: int, directory: OrmDirectory) -> dict[
         return Pop3Session(pop3_limits, hostname, tls_active, not tls_active, directory, client_address)
 
     busy_imap, busy_pop3 = b"* BYE Too many connections\r\n", b"-ERR [SYS/TEMP] too many connections\r\n"
+    banned_imap, banned_pop3 = b"* BYE Your network is not served\r\n", b"-ERR your network is not served\r\n"
     return {
-        "IMAP": Kind("imap", imap, busy_imap, implicit_tls=False),
+        "IMAP": Kind("imap", imap, busy_imap, implicit_tls=False, banned=banned_imap),
         "IMAPS": Kind("imaps", imap, busy_imap, implicit_tls=True),
-        "POP3": Kind("pop3", pop3, busy_pop3, implicit_tls=False),
+        "POP3": Kind("pop3", pop3, busy_pop3, implicit_tls=False, banned=banned_pop3),
         "POP3S": Kind("pop3s", pop3, busy_pop3, implicit_tls=True),
     }
 

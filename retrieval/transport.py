@@ -57,12 +57,13 @@ class Session(Protocol):
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What a listener offers. `make_session(tls_active, client_address, connection_id)`; `refusal` is said, in clear
-    text only, to a client that is one too many."""
+    text only, to a client that is one too many, `banned` to one that is kept out."""
 
     name: str
     make_session: Callable[[bool, str, str], Session]
     refusal: bytes
     implicit_tls: bool
+    banned: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,13 @@ def _awaiting_changes(
 class Server:
     """All connections of a process."""
 
-    def __init__(self, limits: ServerLimits, context: ssl.SSLContext) -> None:
-        self._limits, self._context = limits, context
+    def __init__(
+        self,
+        limits: ServerLimits,
+        context: ssl.SSLContext,
+        is_banned: Callable[[str], object] = lambda client_address: False,
+    ) -> None:
+        self._limits, self._context, self._is_banned = limits, context, is_banned
         self._listeners: list[socket.socket] = []
         self._connections: set[Connection] = set()
         self._by_network: Counter[str] = Counter()
@@ -222,6 +228,9 @@ class Server:
             asyncio.get_running_loop().add_reader(sock, self._accept, sock, kind)
 
     def _accepted(self, sock: socket.socket, client_address: str, kind: Kind) -> None:
+        if self._is_banned(client_address):
+            _refuse(sock, b"" if kind.implicit_tls else kind.banned)
+            return
         network = _network(client_address)
         if network and self._is_full(network):
             logger.warning("%s refused for %s: too many connections", kind.name, client_address)

@@ -5,6 +5,7 @@ import os
 
 import uvloop
 
+from mailsuite.abuse.gate import GATE
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.configuration import Configuration
@@ -51,15 +52,19 @@ async def _serve(context: ServiceContext) -> None:
         mx_tls=server_context(configuration.certificate, configuration.certificate_key, tickets=False),
         submission_tls=server_context(configuration.certificate, configuration.certificate_key),
     )
+    GATE.start()
     servers = await listen(listeners, context.sockets)
     await ended.wait()
     await close(servers, [mx_admission, submission_admission])
     await store.close()
+    GATE.stop()
 
 
 def _admission(workers: int) -> Admission:
     return Admission(
-        total=max(1, MAX_CONNECTIONS // workers), per_address=max(1, MAX_CONNECTIONS_PER_ADDRESS // workers)
+        total=max(1, MAX_CONNECTIONS // workers),
+        per_address=max(1, MAX_CONNECTIONS_PER_ADDRESS // workers),
+        banned=GATE.check,
     )
 
 

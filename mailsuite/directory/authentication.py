@@ -22,6 +22,7 @@ from functools import lru_cache
 from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
 
+from mailsuite.abuse.gate import GATE
 from mailsuite.directory import accounts, app_password, login_log, throttle
 from mailsuite.directory.accounts import Account
 from mailsuite.directory.passwords import LONGEST_PASSWORD
@@ -93,6 +94,8 @@ def authenticate(
     version = directory_version()
     account = accounts.find(name)
     attempt = Attempt(client_address, account.address_key if account else accounts.key_of(name))
+    if GATE.check(client_address):
+        return _settle(Authentication(reason="too-many-failures"), attempt, protocol, now)
     if protocol != "web" and (by_app := _by_app_password(account, password, protocol, now)):
         return _settle(by_app, attempt, protocol, now)
     fingerprint = (
@@ -103,9 +106,10 @@ def authenticate(
     with _hashing:
         # Asked while holding a place, so that a burst of connections is counted one after the other.
         known = False
-        if throttle.verdict(attempt, now) is Verdict.BLOCKED:
+        if throttle.verdict(attempt, now) is Verdict.BLOCKED or GATE.is_account_banned(attempt.account):
             known = account is not None and login_log.is_known_good(account.user_id, client_address, now)
             if not known:
+                _count_guess(attempt, password, now)
                 return _settle(Authentication(reason="too-many-failures"), attempt, protocol, now)
         right = _check(account, password)
         if not right:
@@ -178,8 +182,17 @@ def _fail(
     with transaction.atomic():
         if not _repeats.is_repeat(_fingerprint("failure", attempt.pair, password), now):
             delay = throttle.record_failure(attempt, now)
+            if not (account and login_log.is_known_good(account.user_id, attempt.client_address, now)):
+                GATE.count(attempt.client_address, "password-guessing")
         login_log.record_failure(account, attempt, protocol, "wrong-credentials", now)
     return Authentication(reason="wrong-credentials", delay_seconds=throttle.SLOW_SECONDS if slow else delay)
+
+
+def _count_guess(attempt: Attempt, password: str, now: datetime) -> None:
+    """A password that was refused unhashed counts against the network (rule 7), each only once: clients with an old one
+    go on for hours."""
+    if not _repeats.is_repeat(_fingerprint("refused", attempt.pair, password), now, repeats=10**9):
+        GATE.count(attempt.client_address, "password-guessing")
 
 
 def _settle(answer: Authentication, attempt: Attempt, protocol: str, now: datetime) -> Authentication:

@@ -15,6 +15,10 @@ The rules, each of which has a row in the tests:
 5. A success clears its pair's counter and no other: signing in to an account of one's own must not buy more guesses.
 6. App passwords, which nobody can guess, and logins verified minutes ago are not asked about (authentication.py).
 
+7. A network that goes on is banned (mailsuite.abuse): what counts are counted failures, and different passwords that
+   were refused unhashed by rule 2; not those for an account that the network is known for. A network from which anybody
+   signed in lately is never banned for guessing.
+
 What an attacker gets: PAIR.allowed guesses at an account from each network per window, ACCOUNT.allowed from all unknown
 ones, NETWORK.allowed at all accounts from one. Accounts that don't exist are counted like those that do.
 """
@@ -132,8 +136,8 @@ class Repeats:
         self._seen: OrderedDict[bytes, tuple[datetime, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def is_repeat(self, fingerprint: bytes, now: datetime) -> bool:
-        """Whether this failure is one that was counted already."""
+    def is_repeat(self, fingerprint: bytes, now: datetime, repeats: int = REPEATS) -> bool:
+        """Whether this failure is one that was counted already, and may be repeated so often."""
         with self._lock:
             since, times = self._seen.get(fingerprint, (now, 0))
             if now - since > PAIR.window:
@@ -142,7 +146,7 @@ class Repeats:
             self._seen.move_to_end(fingerprint)
             while len(self._seen) > REMEMBERED_REPEATS:
                 self._seen.popitem(last=False)
-            return 0 < times <= REPEATS
+            return 0 < times <= repeats
 
 
 def _count(row: LoginThrottle, limit: Limit, now: datetime) -> None:

@@ -93,6 +93,8 @@ UNFOLD: dict[str, Any] = {
                 _item("Reports sent", "outbox", "reports_outgoingreport_changelist", superusers_only=True),
                 _item("Report settings", "tune", "reports_reportsettings_changelist", superusers_only=True),
                 _item("No reports to", "block", "reports_reportexclusion_changelist", superusers_only=True),
+                _item("Bans", "block", "abuse_ban_changelist", superusers_only=True),
+                _item("Never banned", "verified_user", "abuse_allowednetwork_changelist", superusers_only=True),
                 _item("Throttled logins", "speed", "directory_loginthrottle_changelist", superusers_only=True),
             ),
         ],

@@ -15,6 +15,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from mailsuite.abuse.gate import GATE
 from mailsuite.supervisor.services import ServiceContext
 from mailsuite.tls import server_context
 from mailsuite.web.deadline import DeadlineSocket, DeadlineTlsSocket
@@ -117,4 +118,5 @@ def run(context: ServiceContext) -> None:
     worker.tls_config = tls.cfg
     worker.tls_addresses = frozenset(one.getsockname() for one in context.sockets.get("HTTPS", []))
     worker.parent_pipe = context.parent_pipe
+    GATE.start()
     worker.init_process()

@@ -2,10 +2,18 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Protocol
 
-from smtpd_service.inbound.decisions import TOO_MANY_CONNECTIONS, TOO_MANY_FROM_ADDRESS, Refusal
+from mailsuite.abuse.gate import Banned
+from smtpd_service.inbound.decisions import (
+    BANNED,
+    BANNED_FOR_NOW,
+    TOO_MANY_CONNECTIONS,
+    TOO_MANY_FROM_ADDRESS,
+    Refusal,
+)
 
 
 class Connection(Protocol):
@@ -14,10 +22,12 @@ class Connection(Protocol):
 
 class Admission:
     """The connections of one kind in one process, whose share of the host's limits these are. Loopback is spared the
-    cap per address: probes, local programs and benches come from there."""
+    cap per address: probes, local programs and benches come from there. `banned` tells who is not let in at all."""
 
-    def __init__(self, *, total: int = 1000, per_address: int = 50) -> None:
-        self._total, self._per_address = total, per_address
+    def __init__(
+        self, *, total: int = 1000, per_address: int = 50, banned: Callable[[str], Banned | None] = lambda address: None
+    ) -> None:
+        self._total, self._per_address, self._banned = total, per_address, banned
         self._connections: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
         self._last_gone: asyncio.Event | None = None
@@ -27,6 +37,8 @@ class Admission:
 
     def admit(self, connection: Connection, address: str) -> Refusal | None:
         """Count the connection in, or return why not."""
+        if banned := self._banned(address):
+            return BANNED_FOR_NOW if banned.ends_at and banned.reason != "by-hand" else BANNED
         if len(self._connections) >= self._total:
             return TOO_MANY_CONNECTIONS
         key = _counted_by(address)

@@ -46,6 +46,9 @@ TOO_MANY_MESSAGES = _refusal(
 )
 TOO_MANY_CONNECTIONS = _refusal(replies.TOO_MANY_CONNECTIONS, "too-many-connections")
 TOO_MANY_FROM_ADDRESS = _refusal(replies.TOO_MANY_CONNECTIONS, "too-many-connections-from-address")
+# A ban that ends by itself: a bounce would be our doing. An administrator's is meant.
+BANNED_FOR_NOW = _refusal(Reply(421, "7.0", "Your network is not served for now"), "banned")
+BANNED = _refusal(Reply(554, "7.1", "Your network is not served here"), "banned")
 LOGIN_BLOCKED = _refusal(Reply(454, "7.0", "Too many failed logins, try again later"), "too-many-failures")
 LOGIN_REVOKED = _refusal(Reply(421, "7.0", "Your login has ended, connect and log in again"), "login-revoked")
 LOGIN_FAILED = _refusal(replies.AUTH_FAILED, "login-failed")

@@ -78,6 +78,7 @@ class Dialog:
         self._pending: Event | None = None
         self._sasl: SaslExchange | None = None
         self._errors = self._refusals = self._recipients = self._refused_recipients = 0
+        self.last_word: Reply | None = None
         self._idle_commands = 0
         self._smtputf8 = False
 
@@ -156,7 +157,7 @@ class Dialog:
 
     def end(self, reply: Reply) -> None:
         """Say the last word (421) and close."""
-        self._pending = None
+        self._pending, self.last_word = None, reply
         self._put(reply)
         self.state = State.CLOSED
 
@@ -170,8 +171,7 @@ class Dialog:
                 self.state, self._sasl = State.READY, None
             if line is Flaw.BARE_LF:
                 # What follows can't be told from what somebody smuggled: there is no going on.
-                self._put(replies.BARE_LINE_ENDING)
-                self.state = State.CLOSED
+                self.end(replies.BARE_LINE_ENDING)
             else:
                 self._error(replies.LINE_TOO_LONG if line is Flaw.TOO_LONG else replies.BARE_LINE_ENDING)
             if self.closed:

@@ -8,6 +8,8 @@ import ssl
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from mailsuite.abuse.gate import GATE
+from mailsuite.abuse.offences import offence_of
 from smtpd_service.inbound.admission import Admission
 from smtpd_service.inbound.dialog import Terms
 from smtpd_service.inbound.reception import Surroundings
@@ -118,6 +120,8 @@ class TlsDoor:
             )
         except (OSError, TimeoutError) as error:
             logger.info("%s: TLS handshake failed: %s", address, error)
+            if isinstance(error, ssl.SSLError) and (offence := offence_of("tls-handshake")):
+                GATE.count(address, *offence)
         finally:
             if not receiver.has_begun:
                 self._listener.admission.leave(receiver, address)

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
+from mailsuite.abuse.gate import GATE
+from mailsuite.abuse.offences import offence_of
 from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
@@ -148,9 +150,16 @@ class Reception:
     def refuse(self, refusal: Refusal, path: Path | None = None, domain_id: int | None = None) -> Reply:
         """Have the refusal told as a story, and return its reply."""
         logger.info("refused %s: %s %s", self.client.address, refusal.reason, path or "")
+        self.note_offence(refusal.reason)
         event = EventFacts("refused", str(path or ""), refusal.reason, str(refusal.reply), domain_id)
         self._tell(refusal, new_id(), [event])
         return refusal.reply
+
+    def note_offence(self, reason: str) -> None:
+        """Count what strangers do wrong against their network (mailsuite.abuse.offences)."""
+        offence = offence_of(reason)
+        if offence and self.client.submitter is None:
+            GATE.count(self.client.address, *offence)
 
     def _refuse_judged(self, judged: Judged, refusal: Refusal, file: SpoolFile, story_id: int) -> Reply:
         """The same for what a verdict refuses: its story tells why, to each recipient's domain."""

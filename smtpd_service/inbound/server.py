@@ -115,7 +115,9 @@ class Receiver(SMTP):
         super().connection_made(transport)
 
     def refuse(self, refusal: Refusal, address: str) -> Reply:
-        """Have it told that the client at this address was not admitted."""
+        """Have it told that the client at this address was not admitted; a ban counts by itself, and costs no story."""
+        if refusal.reason == decisions.BANNED.reason:
+            return refusal.reply
         return self._listener.reception(Client(address, self._listener.name)).refuse(refusal)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -123,6 +125,8 @@ class Receiver(SMTP):
             self._has_ended = True
             self._listener.admission.leave(self, self._client.address)
             self._reception.end_trial()
+            if self._dialog.last_word in (replies.TOO_MANY_ERRORS, replies.BARE_LINE_ENDING):
+                self._reception.note_offence("too-many-errors")
             super().connection_lost(error)
 
     def eof_received(self) -> bool | None:

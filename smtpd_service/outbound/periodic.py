@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connections
 
+from mailsuite.abuse.services import forget_old as forget_old_bans
 from mailsuite.directory import login_log, throttle
 from mailsuite.queue.retention import forget_settled, forget_stories
 from mailsuite.records.alarms import tell_of_drift
@@ -48,6 +49,7 @@ JOBS = (
     PeriodicJob("stories forgotten", timedelta(hours=1), forget_stories),
     PeriodicJob("removed mailboxes and domains deleted", timedelta(hours=1), remove_marked),
     PeriodicJob("old failures of logins forgotten", timedelta(hours=1), throttle.forget_old),
+    PeriodicJob("old bans and offences forgotten", timedelta(hours=1), forget_old_bans),
     PeriodicJob("old logins forgotten", timedelta(hours=6), login_log.forget_old),
     PeriodicJob("domains whose DNS records were looked at", timedelta(minutes=1), check_due),
     PeriodicJob("DKIM keys moved on", timedelta(minutes=2), advance_keys),

@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.core import serializers
 from django.urls import reverse
 
+from mailsuite.abuse.models import AllowedNetwork, Ban
 from mailsuite.directory import services
 from mailsuite.directory.models import Credential, Domain, Login, LoginThrottle, Mailbox, SendAs, User
 from mailsuite.directory.scoping import ScopedAdmin
@@ -36,6 +37,8 @@ PASSWORD = "correct horse battery"
 FOREIGN = "theirs.example"
 # What belongs to the site as a whole.
 SUPERUSERS_ONLY = (
+    Ban,
+    AllowedNetwork,
     *(Route, LoginThrottle, DnsList, GreylistEntry, ScreeningSettings, KnownPolicy, DaneLook),
     *(OutgoingReport, ReportExclusion, ReportSettings),
 )

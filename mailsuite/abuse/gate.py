@@ -1,0 +1,164 @@
+"""Who is kept out, as one process remembers it: asked at every connection, answered from memory.
+
+A thread of the process looks at the version of the bans every LOOK_SECONDS by one small query, reads them anew when it
+has changed, and writes down how many were refused and what counted against whom meanwhile. Where no thread was started
+(commands, tests) nobody is kept out unless `refresh` is called.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+
+from django.db import DatabaseError, connections
+from django.db.models import Q
+
+from mailsuite.abuse import services
+from mailsuite.abuse.models import AllowedNetwork, Ban
+from mailsuite.abuse.offences import Network, counted_network
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+MOST_BANS = 50_000
+MOST_COUNTED = 10_000
+
+Prefix = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """A ban in force. `ends_at` is None for one that ends by hand alone."""
+
+    subject: str
+    reason: str
+    ends_at: datetime | None
+
+    def holds(self, now: datetime) -> bool:
+        return self.ends_at is None or self.ends_at > now
+
+
+class Networks:
+    """Networks by the prefixes that occur, so that a look-up is one step for each different prefix length."""
+
+    def __init__(self, entries: Iterable[tuple[Network, Banned]] = ()) -> None:
+        self._by_prefix: dict[Prefix, dict[int, Banned]] = {}
+        for network, banned in entries:
+            prefix = (network.version, network.max_prefixlen - network.prefixlen)
+            self._by_prefix.setdefault(prefix, {})[int(network.network_address) >> prefix[1]] = banned
+
+    def find(self, client_address: str, now: datetime) -> Banned | None:
+        """The entry in force that the address lies in."""
+        if not self._by_prefix:
+            return None
+        try:
+            address = ip_address(client_address.partition("%")[0])
+        except ValueError:
+            return None
+        address = getattr(address, "ipv4_mapped", None) or address
+        number = int(address)
+        for (version, host_bits), entries in self._by_prefix.items():
+            if version == address.version:
+                banned = entries.get(number >> host_bits)
+                if banned and banned.holds(now):
+                    return banned
+        return None
+
+
+class Gate:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._networks, self._allowed = Networks(), Networks()
+        self._accounts: dict[str, Banned] = {}
+        self._version: int | None = None
+        self._refused: Counter[str] = Counter()
+        self._points: Counter[tuple[Network, str]] = Counter()
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Begins to look after itself, until the process ends or `stop`."""
+        self._thread = threading.Thread(target=self._run, name="bans", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        if self._thread:
+            self._thread.join(LOOK_SECONDS)
+
+    def check(self, client_address: str) -> Banned | None:
+        """The ban that keeps this client out, counted as refused; None when it may come in."""
+        now = datetime.now(UTC)
+        banned = self._networks.find(client_address, now)
+        if banned is None or self._allowed.find(client_address, now):
+            return None
+        with self._lock:
+            self._refused[banned.subject] += 1
+        return banned
+
+    def is_account_banned(self, account: str) -> bool:
+        """Whether only known networks may try the password of the account, an address key."""
+        banned = self._accounts.get(account)
+        return banned is not None and banned.holds(datetime.now(UTC))
+
+    def count(self, client_address: str, reason: str, points: int = 1) -> None:
+        """Counts against the client; written within seconds."""
+        network = counted_network(client_address)
+        with self._lock:
+            if network and (len(self._points) < MOST_COUNTED or (network, reason) in self._points):
+                self._points[network, reason] += points
+
+    def refresh(self) -> None:
+        """Writes what gathered, and reads the bans if they have changed."""
+        self.flush()
+        version = _version()
+        if version == self._version:
+            return
+        in_force = Q(ends_at=None) | Q(ends_at__gt=datetime.now(UTC))
+        rows = Ban.objects.using("reader").filter(in_force).order_by("-started_at")[:MOST_BANS]
+        found = [(row.kind, Banned(row.subject, row.reason, row.ends_at)) for row in rows]
+        allowed = AllowedNetwork.objects.using("reader").values_list("network", flat=True)
+        self._networks = Networks((ip_network(one.subject), one) for kind, one in found if kind == Ban.Kind.NETWORK)
+        self._accounts = {one.subject: one for kind, one in found if kind == Ban.Kind.ACCOUNT}
+        self._allowed = Networks((ip_network(one), Banned(one, "", None)) for one in allowed)
+        self._version = version
+
+    def flush(self) -> None:
+        """Writes what gathered."""
+        with self._lock:
+            refused, self._refused = self._refused, Counter()
+            points, self._points = self._points, Counter()
+        if points:
+            services.record(points, datetime.now(UTC))
+        if refused:
+            services.add_refused(refused)
+
+    def forget(self) -> None:
+        """Forgets everything. For tests."""
+        self.__init__()  # type: ignore[misc]
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self.refresh()
+            except DatabaseError as error:
+                logger.warning("the bans can't be read or written: %s", error)
+                for connection in connections.all(initialized_only=True):
+                    connection.close_if_unusable_or_obsolete()
+            except Exception:
+                logger.exception("the bans can't be looked after")
+            self._ended.wait(LOOK_SECONDS)
+        connections.close_all()
+
+
+def _version() -> int:
+    with connections["reader"].cursor() as cursor:
+        cursor.execute("SELECT version FROM abuse_banversion WHERE id = 1")
+        row = cursor.fetchone()
+    return row[0] if row else 0
+
+
+GATE = Gate()

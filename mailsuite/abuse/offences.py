@@ -1,0 +1,72 @@
+"""What counts against a network, how much, and when it is enough. Pure values.
+
+Points are counted for each network (an IPv4 address, an IPv6 /64) and reason within WINDOW. Each ban of the same
+network is longer than the one before, until it has behaved for FORGIVEN_AFTER.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+WINDOW = timedelta(hours=1)
+FORGIVEN_AFTER = timedelta(days=30)
+LONGEST = timedelta(days=7)
+
+Network = IPv4Network | IPv6Network
+_OWN = (IPv4Network("127.0.0.1/32"), IPv6Network("::/64"))
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """`enough` points within WINDOW make a ban of `first`; each further one lasts `growth` times as long."""
+
+    enough: int
+    first: timedelta
+    growth: int = 4
+
+
+MEASURES = {
+    "password-guessing": Measure(40, timedelta(minutes=15)),
+    # A host that forwards an old list knocks at some dozens of names that are gone; a dictionary has hundreds.
+    "recipient-probing": Measure(100, timedelta(minutes=30)),
+    "protocol-abuse": Measure(40, timedelta(minutes=15)),
+}
+# By the reason word of smtpd's refusals: what it counts as, and how much.
+REFUSALS = {
+    "unknown-recipient": ("recipient-probing", 1),
+    "relaying-denied": ("protocol-abuse", 4),
+    "bare-line-ending": ("protocol-abuse", 4),
+    "nul-octet": ("protocol-abuse", 4),
+    "too-many-errors": ("protocol-abuse", 4),
+    "tls-handshake": ("protocol-abuse", 1),
+}
+
+
+def offence_of(reason: str) -> tuple[str, int] | None:
+    """What a refusal of smtpd's counts as, and how many points."""
+    return REFUSALS.get(reason)
+
+
+def counted_network(client_address: str) -> Network | None:
+    """The network that an address counts as; None for what is no address."""
+    try:
+        address = ip_address(client_address.partition("%")[0])
+    except ValueError:
+        return None
+    address = getattr(address, "ipv4_mapped", None) or address
+    return ip_network((address, 32 if address.version == 4 else 64), strict=False)
+
+
+def is_spared(network: Network, reason: str) -> bool:
+    """Whether nothing of that kind bans the network. 127.0.0.1 and ::1 are the host's own programs, webmail among
+    them: their failed logins slow down, and are never locked out; no loopback address probes or abuses."""
+    if network in _OWN:
+        return True
+    return network.network_address.is_loopback and reason != "password-guessing"
+
+
+def duration(reason: str, times: int) -> timedelta:
+    """How long the ban lasts that is the `times`th."""
+    measure = MEASURES[reason]
+    longer: int = measure.growth ** min(times - 1, 10)
+    return min(measure.first * longer, LONGEST)
