@@ -39,6 +39,11 @@ class Milter:
         self._send(b"E")
         return self._added()
 
+    @property
+    def server_pid(self) -> int:
+        """The filter's process (SO_PEERCRED)."""
+        return int(struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+
     def close(self) -> None:
         self._send(b"Q")
         self._file.close()
