@@ -9,6 +9,7 @@ from mailsuite.abuse.gate import GATE
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.configuration import Configuration
+from mailsuite.junk.memory import Memory
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.scanning.guard import Guarded
 from mailsuite.scanning.rspamd import Rspamd
@@ -89,6 +90,7 @@ def _judging(configuration: Configuration) -> Judging:
         authserv_ids=configuration.authserv_ids,
         screening=Screening(resolver, hostname=configuration.hostname),
         scanner=_scanner(configuration),
+        memory=Memory(),
     )
 
 

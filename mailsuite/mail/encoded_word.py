@@ -59,13 +59,13 @@ def _decode_words(value: bytes) -> str:
         # decoded as one, since real senders split characters between them.
         joins = bool(charset) and not between.strip()
         if pending and not (joins and charset == match[1].lower()):
-            pieces.append(_decode_charset(pending, charset))
+            pieces.append(decode_charset(pending, charset))
             pending = b""
         if not joins:
             pieces.append(_decode_octets(between))
         charset, at = match[1].lower(), match.end()
         pending += _decode_payload(match[3], match[2])
-    pieces.append(_decode_charset(pending, charset))
+    pieces.append(decode_charset(pending, charset))
     pieces.append(_decode_octets(value[at:]))
     return "".join(pieces)
 
@@ -86,8 +86,10 @@ def _decode_octets(octets: bytes) -> str:
         return octets.decode("latin-1")
 
 
-def _decode_charset(octets: bytes, charset: bytes) -> str:
-    codec = _find_codec(charset.decode("ascii"))
+def decode_charset(octets: bytes, charset: bytes) -> str:
+    """Return the text of octets in the charset; where Python has no codec fit for it, as UTF-8 or else Latin-1. Never
+    raises."""
+    codec = _find_codec(charset.decode("ascii", "replace")[:40])
     if codec is None:
         return _decode_octets(octets)
     try:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from django.db import connection
 
+from mailsuite.junk.models import Judgement
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.reports.models import IncomingReport
 from mailsuite.store import flags
@@ -53,7 +54,8 @@ REPORT = Insert(
     *("id", "domain", "address", "kind", "content", "story_id", "received_at", "state", "is_verified", "reason"),
     *("sender_domain", "attempt_count"),
 )
-INSERTS = (CONTENT, STORY, EVENT, MESSAGE, TOMBSTONE, QUEUED_MESSAGE, QUEUED_RECIPIENT, REPORT)
+JUDGEMENT = Insert(Judgement, "id", "mailbox", "content_id", "story_id", "word", "at")
+INSERTS = (CONTENT, STORY, EVENT, MESSAGE, TOMBSTONE, QUEUED_MESSAGE, QUEUED_RECIPIENT, REPORT, JUDGEMENT)
 
 USAGE_COLUMNS = "mailbox_id, used_octets, message_count, next_uid_validity"
 FOLDER_COLUMNS = (

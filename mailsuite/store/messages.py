@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from mailsuite.ids import new_id
+from mailsuite.junk.keywords import said_by_keywords, said_by_move
 from mailsuite.store import batch as tables
 from mailsuite.store import flags
 from mailsuite.store.batch import Batch, FolderRow
@@ -34,8 +35,8 @@ COPIED = "content_id, flags, keywords, internal_date, prefix, size_octets, story
 def store_flags(batch: Batch, op: StoreFlags) -> StoreFlagsAnswer:
     folder = batch.folder(op.mailbox_id, op.folder_id)
     changed, spared, updates = [], [], []
-    for row_id, uid, bits, keywords, modseq, _size in batch.messages(
-        folder.id, op.uids, "id, uid, flags, keywords, modseq, size_octets"
+    for row_id, uid, bits, keywords, modseq, content_id, story_id in batch.messages(
+        folder.id, op.uids, "id, uid, flags, keywords, modseq, content_id, story_id"
     ):
         if op.unchanged_since is not None and modseq > op.unchanged_since:
             spared.append(uid)
@@ -44,6 +45,8 @@ def store_flags(batch: Batch, op: StoreFlags) -> StoreFlagsAnswer:
         if (new_bits, new_keywords) != (bits, keywords):
             modseq = batch.modseq(folder)
             updates.append((new_bits, new_keywords, modseq, row_id))
+            if new_keywords != keywords and (word := said_by_keywords(keywords, new_keywords)):
+                _judge(batch, op.mailbox_id, content_id, story_id, word)
             folder.unseen_count += bool(bits & flags.SEEN) - bool(new_bits & flags.SEEN)
             folder.deleted_count += bool(new_bits & flags.DELETED) - bool(bits & flags.DELETED)
         changed.append(FlagState(uid, new_bits, new_keywords, modseq))
@@ -98,12 +101,25 @@ def remove(batch: Batch, folder: FolderRow, rows: Sequence[tuple[int, int, int, 
 def copy(batch: Batch, op: Copy) -> CopyAnswer:
     source, target = batch.folder(op.mailbox_id, op.folder_id), batch.folder(op.mailbox_id, op.target_id)
     rows = batch.messages(source.id, op.uids, f"id, {COPIED}")
+    word = said_by_move(source.role, target.role)
     if op.move:
+        _judge_all(batch, op.mailbox_id, rows, word)
         return CopyAnswer(target.uid_validity, [move_one(batch, source, target, row) for row in rows])
     usage = batch.usage[op.mailbox_id]
     if op.quota_octets and usage.used_octets + sum(row[6] for row in rows) > op.quota_octets:
         raise Refused("over-quota", "the mailbox is full")
+    _judge_all(batch, op.mailbox_id, rows, word)
     return CopyAnswer(target.uid_validity, [_copy_one(batch, target, row) for row in rows])
+
+
+def _judge_all(batch: Batch, mailbox_id: int, rows: Sequence[tuple[Any, ...]], word: str) -> None:
+    for _, content_id, *_, story_id, _ in rows if word else ():
+        _judge(batch, mailbox_id, content_id, story_id, word)
+
+
+def _judge(batch: Batch, mailbox_id: int, content_id: int, story_id: int | None, word: str) -> None:
+    """Notes what the owner said of a message; mailsuite.junk.training learns it later."""
+    batch.insert(tables.JUDGEMENT, (new_id(), mailbox_id, content_id, story_id, word, batch.now_value))
 
 
 def _copy_one(batch: Batch, target: FolderRow, row: tuple[Any, ...]) -> tuple[int, int]:

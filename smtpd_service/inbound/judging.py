@@ -177,7 +177,7 @@ class Trial:
                 one: MailboxFacts(await self._rule(sender, given[one], one, target.domain_id))
                 for one, target in targets.items()
             }
-        standings = await self._ask("reputation", memory.standings(ids, report), {})
+        standings = await self._ask("reputation", memory.standings(ids, report, content), {})
         opinions = await self._ask("filter", memory.opinions(ids, report, content), {})
         return {
             one: MailboxFacts(

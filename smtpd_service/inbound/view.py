@@ -92,7 +92,9 @@ class Screening(Protocol):
 class Memory(Protocol):
     """What the mailboxes' history and their filters say of a message."""
 
-    async def standings(self, mailbox_ids: Sequence[int], report: AuthReport) -> Mapping[int, StandingFact]: ...
+    async def standings(
+        self, mailbox_ids: Sequence[int], report: AuthReport, content: Content
+    ) -> Mapping[int, StandingFact]: ...
 
     async def opinions(
         self, mailbox_ids: Sequence[int], report: AuthReport, content: Content

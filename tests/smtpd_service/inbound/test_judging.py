@@ -235,7 +235,7 @@ class FakeMemory:
     def __init__(self, standings=None, opinions=None):
         self._standings, self._opinions = standings or {}, opinions or {}
 
-    async def standings(self, mailbox_ids, report):
+    async def standings(self, mailbox_ids, report, content):
         return self._standings
 
     async def opinions(self, mailbox_ids, report, content):

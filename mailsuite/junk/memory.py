@@ -1,0 +1,65 @@
+"""What smtpd asks of the mailboxes' memory: who is known, and what a message's words say.
+
+One `Memory` for each process. Small reads run as the directory's do (on SQLite in the loop, on PostgreSQL in a thread);
+a message's text is always looked at in a thread, so that no mail, however made, holds up the others.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from django.db import connections
+
+from mailsuite.authcheck.content import Content
+from mailsuite.authcheck.report import AuthReport
+from mailsuite.junk import filter as content_filter
+from mailsuite.junk.features import extract
+from mailsuite.junk.reputation import standings
+from mailsuite.junk.signs import signs_of
+from mailsuite.verdict.facts import OpinionFact, StandingFact
+
+T = TypeVar("T")
+
+
+class Memory:
+    def __init__(self) -> None:
+        self._reader = ThreadPoolExecutor(1, "junk")
+        self._reads_inline = connections["reader"].vendor == "sqlite"
+
+    def close(self) -> None:
+        self._reader.shutdown(wait=False)
+
+    async def standings(
+        self, mailbox_ids: Sequence[int], report: AuthReport, content: Content
+    ) -> Mapping[int, StandingFact]:
+        """What each mailbox's history says of the sender."""
+        signs = signs_of(report, content.fields())
+        if self._reads_inline:
+            return _ask(lambda: standings(mailbox_ids, signs))
+        return await self._run(lambda: standings(mailbox_ids, signs))
+
+    async def opinions(
+        self, mailbox_ids: Sequence[int], report: AuthReport, content: Content
+    ) -> Mapping[int, OpinionFact]:
+        """What each mailbox's filter, or the site's, says of the message."""
+        return await self._run(lambda: _opinions(mailbox_ids, content))
+
+    async def _run(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, _ask, question)
+
+
+def _opinions(mailbox_ids: Sequence[int], content: Content) -> dict[int, OpinionFact]:
+    if not content_filter.knows_anything(mailbox_ids):
+        return dict.fromkeys(mailbox_ids, content_filter.NEUTRAL)
+    return content_filter.classify_for(mailbox_ids, extract(content.header, content.body()))
+
+
+def _ask(question: Callable[[], T]) -> T:
+    try:
+        return question()
+    except Exception:
+        # A connection that broke is made anew next time.
+        for connection in connections.all(initialized_only=True):
+            connection.close_if_unusable_or_obsolete()
+        raise

@@ -1,0 +1,46 @@
+"""What mailboxes remember of a sender: one query answers all rungs of all mailboxes that a message goes to."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from django.db.models import F
+
+from mailsuite.junk.models import Judgement, Sender
+from mailsuite.junk.signs import Rung, SenderSigns, reply_rungs, sender_rungs
+from mailsuite.junk.standing import History, decide
+from mailsuite.verdict.facts import StandingFact
+
+Word = Judgement.Word
+_COLUMN = {Word.JUNK.value: "junked", Word.WANTED.value: "wanted"}
+
+
+def standing(mailbox_id: int, signs: SenderSigns) -> StandingFact:
+    """Return what the mailbox's history says of the sender."""
+    return standings([mailbox_id], signs)[mailbox_id]
+
+
+def standings(mailbox_ids: Collection[int], signs: SenderSigns) -> dict[int, StandingFact]:
+    """Return what each mailbox's history says of the sender, by one query over the index of senders."""
+    asked = {*reply_rungs(signs), *sender_rungs(signs)}
+    remembered: dict[int, dict[Rung, History]] = {one: {} for one in mailbox_ids}
+    rows = (
+        Sender.objects.using("reader")
+        .filter(mailbox__in=list(mailbox_ids), rung__in={rung for rung, _ in asked}, key__in={key for _, key in asked})
+        .values_list("mailbox_id", "rung", "key", "wanted", "junked", "kept", "wrote_at", "judged_at")
+    )
+    for mailbox_id, rung, key, wanted, junked, kept, wrote_at, judged_at in rows if asked else ():
+        remembered[mailbox_id][rung, key] = History(wanted, junked, kept, wrote_at, judged_at)
+    return {one: decide(signs, histories) for one, histories in remembered.items()}
+
+
+def note(mailbox_id: int, rungs: Iterable[Rung], word: str, at: datetime, sign: int = 1) -> None:
+    """Count what the owner said for each rung (1), or take it back (-1). The caller holds the mailbox's filter row."""
+    column = _COLUMN.get(word, "")
+    for rung, key in rungs if column else ():
+        row = Sender.objects.filter(mailbox_id=mailbox_id, rung=rung, key=key)
+        if sign < 0:
+            # Never below zero: the sender may have been forgotten meanwhile.
+            row.filter(**{f"{column}__gt": 0}).update(**{column: F(column) - 1, "changed_at": at})
+            continue
+        Sender.objects.get_or_create(mailbox_id=mailbox_id, rung=rung, key=key, defaults={"changed_at": at})
+        row.update(**{column: F(column) + 1, "changed_at": at, "judged_at": at})
