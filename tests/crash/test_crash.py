@@ -9,7 +9,7 @@ import random
 import time
 
 import pytest
-from crash_load import Sender, Submitter, Worker, open_imap, refused_port, work_until
+from crash_load import Sender, Submitter, Worker, hide_far_domain, open_imap, work_until
 
 pytestmark = pytest.mark.crash
 KILLS = int(os.environ.get("CRASH_KILLS", "4"))
@@ -18,7 +18,8 @@ PASSWORD = "crash test 42"
 
 @pytest.fixture
 def loaded_suite(start_suite):
-    suite = start_suite(MAILSUITE_RESOLVER=f"127.0.0.1:{refused_port()}")
+    suite = start_suite()
+    hide_far_domain(suite)
     suite.add_domain("crash.test")
     names = [*(f"sender{n}" for n in range(3)), *(f"worker{n}" for n in range(4)), "submitter0"]
     suite.add_mailboxes([f"{name}@crash.test" for name in names], PASSWORD)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from crash_load import Sender, ServerBug, Submitter, Worker, refused_port, work_until
+from crash_load import Sender, ServerBug, Submitter, Worker, hide_far_domain, work_until
 from running_suite import Suite
 
 pytestmark = [pytest.mark.crash, pytest.mark.sqlite_only]
@@ -71,7 +71,8 @@ def suite_on_disk(require_program):
         pytest.skip("needs root, to mount an image")
     # The suite's log stays outside, and the path short: it leads to a Unix socket.
     with tempfile.TemporaryDirectory(prefix="cut-") as folder, mounted_disk(Path(folder)) as disk:
-        suite = Suite(disk.path / "data", {"MAILSUITE_RESOLVER": f"127.0.0.1:{refused_port()}"})
+        suite = Suite(disk.path / "data", {})
+        hide_far_domain(suite)
         suite.log = Path(folder) / "suite.log"
         suite.start()
         try:
