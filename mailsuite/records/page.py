@@ -1,6 +1,7 @@
 """What the page of a domain's DNS records shows, as plain values for its template."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -132,7 +133,7 @@ def context_of(domain: Domain, tab: str) -> dict[str, object]:
         "rotating": domain.dkim_keys.filter(takes_over=True).first(),
         "waiting_ed25519": _waiting_ed25519(domain),
         "schedules": SCHEDULES,
-        "changes": [_change(row) for row in history(domain.pk)] if tab == "history" else [],
+        "changes": _changes(history(domain.pk)) if tab == "history" else [],
     }
 
 
@@ -190,13 +191,21 @@ def _waiting_ed25519(domain: Domain) -> DkimKey | None:
     return keys.filter(state__in=(DkimKey.State.PENDING, DkimKey.State.PUBLISHED)).first()
 
 
-def _change(row: Observation) -> Change:
-    values = tuple(json.loads(row.values))
+def _changes(rows: Sequence[Observation]) -> list[Change]:
+    """What changed, both sides as one where they changed alike at the same look."""
+    found: dict[tuple[object, ...], list[Observation]] = {}
+    for row in rows:
+        found.setdefault((row.at, row.type, row.name, row.values, row.verdict), []).append(row)
+    return [_change(same) for same in found.values()]
+
+
+def _change(rows: Sequence[Observation]) -> Change:
+    row, where = rows[0], sorted(str(Observation.Source(one.source).label) for one in rows)
     return Change(
         row.at,
         f"{row.type} {row.name}",
-        str(Observation.Source(row.source).label),
-        values,
+        " and ".join(where),
+        tuple(json.loads(row.values)),
         TONES.get(row.verdict, "plain"),
         WORDS.get(row.verdict, row.verdict),
     )
