@@ -1,0 +1,96 @@
+"""Whom the mailboxes wrote to, and what they sent: learned from the stories of submissions, some seconds later.
+
+Reading is by ids, which ascend with time; the last minutes are read again each time, since a story's id is older than
+its commit. All that is noted is a time, so reading twice changes nothing. A message to a crowd makes no contacts.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from mailsuite.directory.models import Mailbox
+from mailsuite.ids import COUNTER_BITS
+from mailsuite.junk.models import Progress, Sender
+from mailsuite.junk.signs import FROM, KEY_CHARACTERS, REPLY, Rung, address_rung_key, message_id_key
+from mailsuite.trace.models import Story
+
+PROGRESS = "submissions"
+READ_AGAIN = timedelta(minutes=10)
+SLICE = 500
+MOST_RECIPIENTS = 50
+# Answers come within months, not years; contacts stay as long as other senders do.
+REPLIES_AWAITED = timedelta(days=365)
+
+
+def learn_submissions(now: datetime) -> int:
+    """Note the recipients and Message-IDs of what was sent since the last time; returns how many submissions were new.
+    For the periodic work."""
+    progress, _ = Progress.objects.get_or_create(name=PROGRESS)
+    before = progress.last_id
+    last, count = max(before - _ids_of(READ_AGAIN), 0), 0
+    while stories := _submissions(last):
+        last = stories[-1].pk
+        _note_all(stories)
+        count += sum(story.pk > before for story in stories)
+        Progress.objects.filter(name=PROGRESS, last_id__lt=last).update(last_id=last)
+    return count
+
+
+def forget_unanswered(now: datetime) -> int:
+    """Delete Message-IDs sent so long ago that no answer is awaited; returns how many."""
+    forgotten = 0
+    old = Sender.objects.filter(rung=REPLY, changed_at__lt=now - REPLIES_AWAITED)
+    while ids := list(old.values_list("pk", flat=True)[:SLICE]):
+        forgotten += Sender.objects.filter(pk__in=ids).delete()[0]
+    return forgotten
+
+
+def _ids_of(time: timedelta) -> int:
+    return int(time.total_seconds() * 1000) << COUNTER_BITS
+
+
+def _submissions(after: int) -> Sequence[Story]:
+    found = Story.objects.filter(pk__gt=after, kind=Story.Kind.SUBMISSION, outcome=Story.Outcome.ACCEPTED)
+    fields = ("pk", "at", "sender_mailbox_id", "message_id", "data")
+    return list(found.exclude(sender_mailbox=None).order_by("pk").only(*fields)[:SLICE])
+
+
+def _note_all(stories: Iterable[Story]) -> None:
+    """One insert for all; of what is there already the time alone moves on."""
+    noted: dict[tuple[int, Rung], datetime] = {}
+    for story in stories:
+        for rung in (*_contacts(story), *_message_ids(story)):
+            assert story.sender_mailbox_id is not None
+            noted[story.sender_mailbox_id, rung] = story.at
+    living = set(Mailbox.objects.filter(pk__in={one for one, _ in noted}).values_list("pk", flat=True))
+    rows = [
+        Sender(mailbox_id=mailbox_id, rung=rung, key=key, wrote_at=at, changed_at=at)
+        for (mailbox_id, (rung, key)), at in sorted(noted.items())
+        if mailbox_id in living
+    ]
+    with transaction.atomic():
+        Sender.objects.bulk_create(
+            rows,
+            batch_size=SLICE,
+            update_conflicts=True,
+            unique_fields=["mailbox", "rung", "key"],
+            update_fields=["wrote_at", "changed_at"],
+        )
+
+
+def _contacts(story: Story) -> list[Rung]:
+    try:
+        data = json.loads(story.data)
+    except ValueError:
+        return []
+    recipients = data.get("recipients") if isinstance(data, dict) else None
+    if not isinstance(recipients, list) or len(recipients) > MOST_RECIPIENTS:
+        return []
+    keys = (address_rung_key(one) for one in recipients if isinstance(one, str))
+    return [(FROM, key) for key in keys if key and len(key) <= KEY_CHARACTERS]
+
+
+def _message_ids(story: Story) -> list[Rung]:
+    return [(REPLY, message_id_key(story.message_id))] if story.message_id else []
