@@ -28,6 +28,8 @@ _HOST = re.compile(r"https?://(?:[^\s/@\"'<>]{1,64}@)?([A-Za-z0-9.-]{4,100})")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 # What is put between letters so that filters do not know the word: zero-width characters, soft hyphens.
 _INVISIBLE = dict.fromkeys([0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x2060, 0x2065)])
+# Tags that may stand inside a word, to hide it from those who look for it.
+_WITHIN_WORDS = frozenset({"b", "i", "u", "em", "strong", "span", "font", "small", "wbr", "!--"})
 _UNSEEN_STYLES = ("display:none", "display: none", "font-size:0", "font-size: 0", "visibility:hidden")
 
 
@@ -128,8 +130,13 @@ def _seen(text: str, marks: set[str]) -> str:
             skipped = "script" if name.startswith("script") else "style"
         _mark(tag, name, marks)
         if not skipped:
-            seen.append(rest if name.startswith(("b", "i", "/b", "/i", "span", "/span", "font")) else f" {rest}")
+            seen.append(rest if _tag_name(name) in _WITHIN_WORDS else f" {rest}")
     return html.unescape("".join(seen))
+
+
+def _tag_name(start: str) -> str:
+    words = start.lstrip("/").split(maxsplit=1)
+    return words[0] if words else ""
 
 
 def _mark(tag: str, name: str, marks: set[str]) -> None:

@@ -21,8 +21,8 @@ SITE_LEAST = 50
 MOST = 60_000
 
 # How much a word's prior weighs, in messages; how far from the middle a word must be; how many are combined.
-PRIOR_STRENGTH = 0.45
-LEAST_DEVIATION = 0.1
+PRIOR_STRENGTH = 1.0
+LEAST_DEVIATION = 0.2
 MOST_CLUES = 150
 # How much of the site's word counts while the mailbox itself has seen too little.
 SITE_SHARE = 0.75

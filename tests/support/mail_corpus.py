@@ -1,15 +1,18 @@
 """Mail made up from seeds: wanted and junk of several kinds, to train the content filter with and to test it on.
 
 It is no real mail, and figures got with it say so. It is made hard on purpose: both sides share most words (offers,
-orders, accounts, links), newsletters sell, junk quotes personal words and hides its own, and some wanted mail talks about
-what junk sells. Each kind has templates, senders and hosts; `unseen` draws from those that the training never had.
+orders, accounts, links), newsletters sell, junk quotes personal words and hides its own, and some wanted mail talks of
+what junk sells. Each kind has senders, hosts and phrases of its own in each world, so that a test has others than the
+training had.
 """
 
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-FIRST = "ann bob carla david emma frank greta hugo irene jonas karla liam marta nils olga paul rosa sven tina ute".split()
+FIRST = (
+    "ann bob carla david emma frank greta hugo irene jonas karla liam marta nils olga paul rosa sven tina ute".split()
+)
 LAST = "berg clark dietz evans fuchs grant hahn ivanov jansen keller lopez meyer novak olsen park quinn ricci".split()
 COMMON = (
     "please thanks today tomorrow week time account order offer price free service mail link here click view details"
@@ -25,7 +28,7 @@ TOPICS = {
     "house": "plumber boiler rent landlord insurance mortgage kitchen paint electrician meter lease tenant heating",
     "code": "patch kernel compile merge thread commit bug regression module driver test python parser release",
     "news": "sale discount collection subscribers unsubscribe newsletter edition read browser weekly article exclusive",
-    "pills": "pills pharmacy prescription weight loss enlargement viagra cialis doctor natural results miracle discreet",
+    "pills": "pills pharmacy prescription weight loss enlargement viagra cialis doctor natural results discreet",
     "money": "loan winner lottery million transfer beneficiary inheritance fund bank attorney confidential claim prize",
     "phish": "verify suspended password security unusual login confirm expire mailbox quota limited restore identity",
     "crypto": "bitcoin wallet profit trading invest guaranteed returns double crypto signals broker exclusive passive",
@@ -74,14 +77,14 @@ class Mail:
     body: bytes
 
 
-def mails(seed: int, each: int, *, unseen: bool) -> Iterator[Mail]:
-    """Yield `each` mails of every kind, mixed. With `unseen` none of its senders, hosts and sentences is one that any
-    mail without it has."""
-    draw = random.Random(f"{seed} {unseen}")
+def mails(seed: int, each: int, *, world: str) -> Iterator[Mail]:
+    """Yield `each` mails of every kind, mixed. Senders, hosts and stock sentences are those of its `world`: no
+    two worlds share any of them."""
+    draw = random.Random(f"{seed} {world}")
     order = [kind for kind in KINDS for _ in range(each)]
     draw.shuffle(order)
     for number, kind in enumerate(order):
-        yield _mail(draw, kind, number, "u" if unseen else "s")
+        yield _mail(draw, kind, number, world)
 
 
 def _mail(draw: random.Random, kind: Kind, number: int, world: str) -> Mail:
