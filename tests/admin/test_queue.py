@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.urls import reverse
 
-from mailsuite.directory.models import Domain
+from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.ids import new_id
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.store.models import Content
@@ -54,6 +54,26 @@ def test_the_buttons_do_what_they_say(request, message, who):
     assert "settled already" in press(client, message, "drop")
     kinds = list(Event.objects.order_by("pk").values_list("kind", flat=True))
     assert kinds == ["retried", "held", "released", "dropped"]
+
+
+@pytest.mark.parametrize("who", ["as_superuser", "as_domain_administrator"])
+def test_a_mailbox_is_suspended_with_its_mail_and_given_back(request, message, who):
+    client, ann = request.getfixturevalue(who), Mailbox.objects.get(address="ann@mine.example")
+    QueuedMessage.objects.update(sender_mailbox=ann)
+
+    def press_mailbox(verb):
+        url = reverse("admin:directory_mailbox_do", args=[ann.pk, verb])
+        return client.post(url, follow=True).content.decode()
+
+    page = client.get(reverse("admin:directory_mailbox_change", args=[ann.pk])).content.decode()
+    assert "Send held mail" not in page
+    page = press_mailbox("suspend")
+    assert "messages held in the queue: 1" in page and "Send held mail" in page and "1 message</a>" in page
+    assert QueuedMessage.objects.get().held_at
+    assert "that go on: 1" in press_mailbox("release_held") and QueuedMessage.objects.get().held_at is None
+    press_mailbox("resume")
+    press_mailbox("suspend")
+    assert "that are dropped: 1" in press_mailbox("drop_held") and QueuedMessage.objects.get().settled_at
 
 
 def test_actions_take_what_waits_and_tell_what_they_could_not(as_superuser, message):

@@ -3,9 +3,12 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.formats import localize
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from mailsuite.abuse import suspension
 from mailsuite.directory import services
 from mailsuite.directory.admin.fields import (
     TONES,
@@ -40,6 +43,10 @@ class MailboxForm(ServiceForm):
         fields = ["address", "name", "quota_octets"]
 
 
+def _has_held(mailbox: Mailbox) -> bool:
+    return suspension.held_count(mailbox.pk) > 0
+
+
 class StateFilter(admin.SimpleListFilter):
     title, parameter_name = "state", "state"
 
@@ -61,8 +68,16 @@ class MailboxAdmin(ScopedAdmin):
     ordering = ("address_key",)
     actions = ("suspend", "resume")
     verbs = (
-        Verb("suspend", "Suspend", "pause", "Refuse its logins and end its sessions?", lambda m: m.state == "active"),
+        Verb(
+            "suspend",
+            "Suspend",
+            "pause",
+            "Refuse its logins, end its sessions and hold its mail in the queue?",
+            lambda m: m.state == "active",
+        ),
         Verb("resume", "Resume", "play_arrow", "", lambda m: m.state == "suspended"),
+        Verb("release_held", "Send held mail", "send", "Send all of its mail that is held in the queue?", _has_held),
+        Verb("drop_held", "Drop held mail", "delete_sweep", "Drop its held mail without telling anybody?", _has_held),
         Verb("remove", "Remove", "delete", "Make this address unknown and delete its mail after 30 days?"),
     )
 
@@ -80,10 +95,10 @@ class MailboxAdmin(ScopedAdmin):
     def get_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> list[str]:
         if obj is None:
             return ["address", "password", "name", "quota_octets"]
-        return ["address", "name", "quota_octets", "used", "password", "owner", "created_at", "last_login"]
+        return ["address", "name", "quota_octets", "used", "held", "password", "owner", "created_at", "last_login"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> tuple[str, ...]:
-        return ("address", "used", "owner", "created_at", "last_login") if obj else ()
+        return ("address", "used", "held", "owner", "created_at", "last_login") if obj else ()
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         fields = ["name", "quota_octets"] if obj else ["address", "name", "quota_octets"]
@@ -124,7 +139,7 @@ class MailboxAdmin(ScopedAdmin):
         )
         obj.refresh_from_db()
 
-    @admin.action(description="Suspend: refuse logins, end sessions")
+    @admin.action(description="Suspend: refuse logins, end sessions, hold queued mail")
     def suspend(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> None:
         for mailbox in queryset:
             self.act(request, lambda mailbox=mailbox: self.do_suspend(request, mailbox))  # type: ignore[misc]
@@ -135,12 +150,18 @@ class MailboxAdmin(ScopedAdmin):
             self.act(request, lambda mailbox=mailbox: self.do_resume(request, mailbox))  # type: ignore[misc]
 
     def do_suspend(self, request: HttpRequest, mailbox: Mailbox) -> str:
-        services.suspend_mailbox(mailbox.address)
-        return f"{mailbox} is suspended; its mail is still taken."
+        count = suspension.suspend(mailbox.address)
+        return f"{mailbox} is suspended; messages held in the queue: {count}. Mail to it is still taken."
 
     def do_resume(self, request: HttpRequest, mailbox: Mailbox) -> str:
         services.resume_mailbox(mailbox.address)
         return f"{mailbox} is active."
+
+    def do_release_held(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        return f"Messages of {mailbox} that go on: {suspension.release_held(mailbox.address)}."
+
+    def do_drop_held(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        return f"Messages of {mailbox} that are dropped: {suspension.drop_held(mailbox.address, str(request.user))}."
 
     def do_remove(self, request: HttpRequest, mailbox: Mailbox) -> str:
         services.remove_mailbox(mailbox.address)
@@ -149,6 +170,14 @@ class MailboxAdmin(ScopedAdmin):
     @admin.display(description="Used", ordering="usage__used_octets")
     def used(self, mailbox: Mailbox) -> SafeString:
         return usage_bar(mailbox.usage.used_octets, mailbox.quota_octets)
+
+    @admin.display(description="Held in the queue")
+    def held(self, mailbox: Mailbox) -> str:
+        count = suspension.held_count(mailbox.pk)
+        if not count:
+            return "nothing"
+        url = reverse("admin:queue_queuedmessage_changelist", query={"state": "held", "q": mailbox.address})
+        return format_html('<a href="{}">{} {}</a>', url, count, "message" if count == 1 else "messages")
 
     @admin.display(description="State", ordering="state")
     def state_badge(self, mailbox: Mailbox) -> SafeString:

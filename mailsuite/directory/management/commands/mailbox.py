@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from mailsuite.abuse import suspension
 from mailsuite.directory import services
 from mailsuite.directory.command import SubcommandCommand
 from mailsuite.directory.models import Mailbox
@@ -26,8 +27,10 @@ class Command(SubcommandCommand):
         password.add_argument("address")
         _password_arguments(password)
         for name, run, text in (
-            ("suspend", self.suspend, "Refuse logins and end sessions; mail is still taken."),
-            ("resume", self.resume, "Undo suspend."),
+            ("suspend", self.suspend, "Refuse logins, end sessions, hold its mail in the queue; mail to it is taken."),
+            ("resume", self.resume, "Undo suspend; what is held stays held."),
+            ("release-held", self.release_held, "Send its mail that is held in the queue."),
+            ("drop-held", self.drop_held, "Drop its mail that is held in the queue, telling nobody."),
             ("remove", self.remove, "Make it unknown; its mail is deleted after 30 days."),
         ):
             self.verb(name, run, text).add_argument("address")
@@ -56,12 +59,18 @@ class Command(SubcommandCommand):
         self.stdout.write(f"The password of {address} is changed.")
 
     def suspend(self, address: str, **options: Any) -> None:
-        services.suspend_mailbox(address)
-        self.stdout.write(f"{address} is suspended.")
+        count = suspension.suspend(address)
+        self.stdout.write(f"{address} is suspended; messages held in the queue: {count}.")
 
     def resume(self, address: str, **options: Any) -> None:
         services.resume_mailbox(address)
         self.stdout.write(f"{address} is active.")
+
+    def release_held(self, address: str, **options: Any) -> None:
+        self.stdout.write(f"Messages that go on: {suspension.release_held(address)}.")
+
+    def drop_held(self, address: str, **options: Any) -> None:
+        self.stdout.write(f"Messages that are dropped: {suspension.drop_held(address, 'the command line')}.")
 
     def remove(self, address: str, **options: Any) -> None:
         services.remove_mailbox(address)

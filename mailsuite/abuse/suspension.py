@@ -1,0 +1,63 @@
+"""A mailbox stopped at one stroke when its password may be in foreign hands, and what becomes of its mail afterwards.
+
+Suspending refuses its logins, ends its sessions and holds all that it has in the queue. Held mail stays held when the
+mailbox is resumed: somebody looks at it and either sends it or drops it, as a whole here or one by one in the queue.
+"""
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from mailsuite.directory import services as directory
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.services import parsing
+from mailsuite.queue import services as queue
+from mailsuite.queue.models import QueuedMessage
+from mailsuite.store.sql import slices
+
+SENDER_SUSPENDED = "its sender is suspended"
+
+
+def suspend(address: str) -> int:
+    """Suspends the mailbox and holds what it has in the queue, in one transaction; returns how many messages."""
+    with transaction.atomic():
+        directory.suspend_mailbox(address)
+        waiting = _queued(parsing.live_mailbox(address).pk).filter(held_at=None)
+        return _each(waiting, lambda ids: queue.hold(ids, SENDER_SUSPENDED))
+
+
+def held_count(mailbox_id: int) -> int:
+    """How many messages of the mailbox are held in the queue."""
+    return _held(mailbox_id).count()
+
+
+def release_held(address: str) -> int:
+    """Lets the mailbox's held mail go on; returns how many messages."""
+    with transaction.atomic():
+        return _each(_held(parsing.live_mailbox(address).pk), queue.release)
+
+
+def drop_held(address: str, by: str) -> int:
+    """Gives up on the mailbox's held mail and tells nobody but the stories; returns how many messages."""
+    with transaction.atomic():
+        return _each(_held(parsing.live_mailbox(address).pk), lambda ids: queue.drop(ids, by))
+
+
+def _queued(mailbox_id: int) -> QuerySet[QueuedMessage]:
+    return QueuedMessage.objects.filter(sender_mailbox=mailbox_id, settled_at=None)
+
+
+def _held(mailbox_id: int) -> QuerySet[QueuedMessage]:
+    return _queued(mailbox_id).exclude(held_at=None)
+
+
+def _each(messages: QuerySet[QueuedMessage], do: Callable[[Collection[int]], int]) -> int:
+    """Does it to all of them, in one order for everybody, and no more at a time than a query takes."""
+    count = 0
+    for ids in slices(list(messages.order_by("pk").values_list("pk", flat=True))):
+        # What was settled meanwhile, or is being tried at this moment, is no reason to leave the rest.
+        with suppress(DirectoryError):
+            count += do(ids)
+    return count
