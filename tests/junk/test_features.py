@@ -27,7 +27,7 @@ def words(header: bytes, *body: bytes):
         (b"Content-Type: text/html", b"<p>pi<b>lls</b> a&#109;ong<br>us<br/>two</p>", ["pills", "among", "two"]),
         (b"Content-Type: text/html", b"<style>hidden words</style><p>seen</p>", ["seen"]),
         (b"Content-Type: text/html", b'<div style="display:none">x</div><img src=y>', ["html:unseen", "html:img"]),
-        (b"Content-Type: text/html", b'<a href="https://w.evil.example/a">x</a>', ["host:w.evil.example", "mime:text/html"]),
+        (b"Content-Type: text/html", b'<a href="https://w.x.example/a">x</a>', ["host:w.x.example", "host:x.example"]),
         (b"Content-Transfer-Encoding: base64", base64.b64encode(b"secret pills"), ["secret pills"]),
         (b"Content-Transfer-Encoding: quoted-printable", b"chea=\r\np pi=6Cls", ["cheap pills"]),
         (b"Content-Type: text/plain; charset=iso-8859-1", b"gr\xfc\xdfe", ["gr\xfc\xdfe"]),
