@@ -88,7 +88,9 @@ def _judging(configuration: Configuration) -> Judging:
     return Judging(
         checker=Checker(resolver, signatures, host=configuration.hostname),
         authserv_ids=configuration.authserv_ids,
-        screening=Screening(resolver, hostname=configuration.hostname),
+        screening=Screening(
+            resolver, hostname=configuration.hostname, own_addresses=map(str, configuration.public_addresses)
+        ),
         scanner=_scanner(configuration),
         memory=Memory(),
     )

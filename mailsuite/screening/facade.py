@@ -7,7 +7,7 @@ on PostgreSQL in a thread; the few writes run in a thread of their own.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -46,7 +46,7 @@ LIST_SECONDS = 2.0
 class Screening:
     """`own_addresses` are the host's own, for strangers who greet with one of them."""
 
-    def __init__(self, resolver: Resolver, *, hostname: str, own_addresses: Collection[str] = ()) -> None:
+    def __init__(self, resolver: Resolver, *, hostname: str, own_addresses: Iterable[str] = ()) -> None:
         self._resolver, self._hostname, self._own_addresses = resolver, hostname.lower(), frozenset(own_addresses)
         self._reader = None if connections["reader"].vendor == "sqlite" else ThreadPoolExecutor(1, "screening")
         self._writer = ThreadPoolExecutor(1, "greylist")
