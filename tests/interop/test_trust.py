@@ -6,6 +6,7 @@ import re
 import ssl
 import time
 import uuid
+from contextlib import contextmanager
 
 import dkim
 import pytest
@@ -15,6 +16,7 @@ from smtp_sink import Sink
 pytestmark = pytest.mark.interop
 
 PASSWORD = "a long password"
+LEARN = "from datetime import UTC, datetime; from mailsuite.junk.training import *; learn_waiting(datetime.now(UTC))"
 MESSAGE = b"From: Friend <friend@%s>\r\nTo: ann@trust.test\r\nSubject: %s\r\n\r\nHello  there\r\n.\r\n"
 
 
@@ -70,10 +72,16 @@ def refusal(suite, address: str) -> str:
     return done.stdout
 
 
-def folder(suite, address: str, name: str) -> list[bytes]:
+@contextmanager
+def signed_in(suite, address: str):
     context = ssl.create_default_context(cafile=str(suite.certificate))
     with imaplib.IMAP4_SSL("localhost", suite.port("IMAPS"), ssl_context=context, timeout=60) as client:
         client.login(address, PASSWORD)
+        yield client
+
+
+def folder(suite, address: str, name: str) -> list[bytes]:
+    with signed_in(suite, address) as client:
         _, [count] = client.select(name, readonly=True)
         return [client.fetch(str(number + 1), "(BODY.PEEK[])")[1][0][1] for number in range(int(count))]
 
@@ -127,6 +135,33 @@ def test_genuine_mail_has_our_findings_on_top_and_nobody_else_s_in_our_name(suit
     assert prefix.index(b"Authentication-Results: mx.suite.test;") < prefix.index(b"Received: ")
     assert "spf=pass" in results_of(found) and "dmarc=pass" in results_of(found)
     assert "1 field that claimed to be ours was removed" in suite.manage("trace", ann)
+
+
+def test_a_friend_s_first_mail_and_a_newsletter_reach_the_inbox(suite, ann, far):
+    far.publish("none", spf="v=spf1 ip4:127.0.0.2 -all")
+    assert far.send(far.message(b"first"), ann)[0] == 250
+    letter = b"List-Id: <news.%s>\r\nList-Unsubscribe: <https://%s/off>\r\n" % ((far.name.encode(),) * 2)
+    assert far.send(far.signer.sign(letter + far.message(b"news")), ann)[0] == 250
+    first, news = folder(suite, ann, "INBOX")
+    assert "dmarc=pass" in results_of(first) and "dkim=none" in results_of(first)
+    assert "dmarc=pass" in results_of(news) and "dkim=pass" in results_of(news)
+    story = suite.manage("trace", ann, "first")
+    assert "In the inbox: nothing speaks against it." in story
+
+
+def test_what_the_owner_calls_junk_decides_from_then_on(suite, ann, far):
+    far.publish("reject", spf="v=spf1 ip4:127.0.0.2 -all")
+    assert far.send(far.message(b"once"), ann)[0] == 250
+    with signed_in(suite, ann) as client:
+        client.select("INBOX")
+        assert client.uid("MOVE", "1", "Junk")[0] == "OK"
+    # Else the suite learns twice a minute.
+    suite.manage("shell", "-c", LEARN)
+    assert far.send(far.message(b"again"), ann)[0] == 250
+    [_, found] = folder(suite, ann, "Junk")
+    assert "policy.reason=unwanted-sender" in results_of(found)
+    assert f"In Junk because of friend@{far.name} this mailbox called 1 junk" in suite.manage("trace", ann, "again")
+    assert folder(suite, ann, "INBOX") == []
 
 
 def test_dns_in_trouble_refuses_nothing_and_is_told(suite, ann, far):
