@@ -88,6 +88,7 @@ def _judging(configuration: Configuration) -> Judging:
     return Judging(
         checker=Checker(resolver, signatures, host=configuration.hostname),
         authserv_ids=configuration.authserv_ids,
+        list_domains=frozenset(configuration.trusted_sealers),
         screening=Screening(
             resolver, hostname=configuration.hostname, own_addresses=map(str, configuration.public_addresses)
         ),

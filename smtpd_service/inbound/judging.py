@@ -19,6 +19,7 @@ from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.content import Content
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.authcheck.results import results
+from mailsuite.mail.header import collect_fields
 from mailsuite.mailauth.iprev import IprevOutcome
 from mailsuite.scanning.scanner import Scanner, ScanRequest
 from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
@@ -42,10 +43,11 @@ DOUBTFUL_SPF = ("fail", "softfail", "permerror")
 @dataclass(frozen=True, slots=True)
 class Judging:
     """What all trials of a process share. `authserv_ids` begins with our own; fields that claim any of them are cut
-    out (RFC 8601 §5)."""
+    out (RFC 8601 §5). `list_domains` are those of mailing lists that the site knows."""
 
     checker: Checker
     authserv_ids: tuple[str, ...]
+    list_domains: frozenset[str] = frozenset()
     screening: Screening | None = None
     memory: Memory | None = None
     scanner: Scanner | None = None
@@ -138,7 +140,13 @@ class Trial:
             hits = (*await self._ask("DNS lists", self._lists, ()), *hits)
         scan = await self._ask("scanner", self._scan(scanner, report, content, recipients), None) if scanner else None
         return MessageFacts(
-            report, signs.refusal, lists=hits, junk_weight=limits.junk, refused_weight=limits.reject, scan=scan
+            report,
+            signs.refusal,
+            is_list_known=_is_from(self._judging.list_domains, report, content),
+            lists=hits,
+            junk_weight=limits.junk,
+            refused_weight=limits.reject,
+            scan=scan,
         )
 
     async def _scan(
@@ -243,3 +251,9 @@ def _sender(report: AuthReport) -> SenderFacts:
         is_reverse_path_authentic=report.spf.result == "pass",
         is_author_authentic=report.is_author_authentic,
     )
+
+
+def _is_from(list_domains: frozenset[str], report: AuthReport, content: Content) -> bool:
+    """Whether a mailing list sent it on that is one of these, by what authenticates and not by what it says alone."""
+    authentic = {report.spf_domain, *report.dkim_domains}
+    return not list_domains.isdisjoint(authentic) and b"list-id" in collect_fields(content.header)

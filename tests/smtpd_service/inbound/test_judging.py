@@ -27,6 +27,7 @@ ZONE = {
 }
 GENUINE = b"From: x@other.example\r\nSubject: hi\r\n\r\nHello\r\n"
 FORGED = b"From: Boss <boss@strict.example>\r\nSubject: pay\r\nMessage-ID: <1@strict.example>\r\n\r\nNow\r\n"
+LISTED = b"List-ID: <talk.other.example>\r\n" + FORGED
 DOUBTFUL = FORGED.replace(b"strict", b"careful")
 
 
@@ -286,6 +287,20 @@ def test_one_mailbox_s_block_is_another_s_inbox(judging_server):
     assert talk.mail(GENUINE, "ann@example.org", "bob@example.org").startswith("250 ")
     assert roles(server) == {"ann@example.org": "junk", "bob@example.org": "inbox"}
     assert talk.mail(GENUINE, "ann@example.org") == "550 5.7.1 This sender is blocked here (block-rule)"
+
+
+@pytest.mark.parametrize(
+    ("known", "message", "reply"),
+    [
+        ("other.example", LISTED, "250 "),
+        ("other.example", FORGED, "550 5.7.1 "),
+        ("else.example", LISTED, "550 5.7.1 "),
+    ],
+)
+def test_what_a_known_list_sends_on_is_not_refused(judging_server, known, message, reply):
+    server = judging_server(list_domains=frozenset({known}))
+    assert server.connect().mail(message, "ann@example.org").startswith(reply)
+    assert roles(server) == ({"ann@example.org": "junk"} if reply == "250 " else {})
 
 
 def test_reputation_and_filter_are_asked_for_each_mailbox(judging_server):
