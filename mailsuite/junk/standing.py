@@ -68,13 +68,13 @@ def decide(signs: SenderSigns, remembered: Mapping[Rung, History]) -> StandingFa
     if any(rung in remembered for rung in reply_rungs(signs)):
         return StandingFact("wanted", names.REPLY, "it answers a message that this mailbox sent")
     for rung in sender_rungs(signs):
-        if (history := remembered.get(rung)) and (found := _of_rung(rung, history)):
+        if (history := remembered.get(rung)) and (found := of_rung(rung, history)):
             return found
     return UNKNOWN
 
 
-def _of_rung(rung: Rung, history: History) -> StandingFact | None:
-    """The rung's word; None lets the next one speak."""
+def of_rung(rung: Rung, history: History) -> StandingFact | None:
+    """Return what one rung says by itself; None lets the next one speak."""
     name, key = rung
     if history.wrote_at and not (history.junked and history.judged_at and history.judged_at > history.wrote_at):
         return StandingFact("wanted", name, f"this mailbox wrote to {key} on {history.wrote_at:%Y-%m-%d}")

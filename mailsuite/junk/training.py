@@ -21,6 +21,7 @@ from mailsuite.junk import filter as content_filter
 from mailsuite.junk import reputation
 from mailsuite.junk.features import HEADER_OCTETS, extract
 from mailsuite.junk.models import Judgement, Lesson, Sender, WordTable
+from mailsuite.junk.services import save
 from mailsuite.junk.signs import Rung, sender_rungs, signs_of
 from mailsuite.junk.text import BODY_OCTETS
 from mailsuite.junk.words import Words, buckets_of
@@ -69,7 +70,7 @@ def learn(rows: Sequence[Judgement]) -> int:
             if row.mailbox_id in words and _learn_one(row, materials[row.content_id, row.story_id], words):
                 changed |= {WordTable.SITE, row.mailbox_id}
         for one in sorted(changed):
-            _save(tables[one], words[one], left[-1].at)
+            save(tables[one], words[one], left[-1].at)
         Judgement.objects.filter(pk__in=[row.pk for row in left]).delete()
     return len(left)
 
@@ -133,12 +134,6 @@ def _lock_tables(mailbox_ids: set[int]) -> dict[int, WordTable]:
     return {row.pk: row for row in rows.order_by("pk")}
 
 
-def _save(table: WordTable, words: Words, at: datetime) -> None:
-    table.wanted_count, table.junk_count = words.wanted_count, words.junk_count
-    table.version, table.counts, table.changed_at = table.version + 1, words.encode(), at
-    table.save()
-
-
 def _material(content_id: int, story_id: int | None) -> Material | None:
     """What the message can teach; None when it is gone."""
     content = Content.objects.filter(pk=content_id).only("blob", "header_octets").first()
@@ -153,14 +148,14 @@ def _material(content_id: int, story_id: int | None) -> Material | None:
         logger.warning("message %d can't be read to learn from it: %s", content_id, error)
         return None
     try:
-        return Material(buckets_of(extract(octets, [body]).words), _sender_of(story_id, octets))
+        return Material(buckets_of(extract(octets, [body]).words), sender_of(story_id, octets))
     except Exception:
         # One message that we can't read must not keep all others from being learned.
         logger.exception("message %d taught nothing", content_id)
         return None
 
 
-def _sender_of(story_id: int | None, header_block: bytes) -> tuple[Rung, ...]:
+def sender_of(story_id: int | None, header_block: bytes = b"") -> tuple[Rung, ...]:
     """The rungs of the sender by what was checked when the message came; none for mail that nobody checked."""
     story = Story.objects.filter(pk=story_id).first() if story_id else None
     if story is None:

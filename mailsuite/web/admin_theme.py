@@ -73,6 +73,8 @@ UNFOLD: dict[str, Any] = {
                 "Screening",
                 _item("Allow and block", "rule", "screening_rule_changelist"),
                 _item("Pauses", "hourglass_top", "screening_senderpause_changelist"),
+                _item("Senders", "contacts", "junk_sender_changelist"),
+                _item("Junk filters", "filter_alt", "junk_wordtable_changelist"),
                 _item("DNS lists", "fact_check", "screening_dnslist_changelist", superusers_only=True),
                 _item("Greylist", "history_toggle_off", "screening_greylistentry_changelist", superusers_only=True),
                 _item("Weights and waits", "tune", "screening_screeningsettings_changelist", superusers_only=True),

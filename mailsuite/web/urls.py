@@ -5,7 +5,7 @@ from mailsuite.web import autoconfig, delivery_test
 from mailsuite.web.acme import challenge
 from mailsuite.web.health import health
 from mailsuite.web.mta_sts import policy
-from mailsuite.web.owner import views
+from mailsuite.web.owner import junk, views
 
 # Clients write it in every case.
 _AUTODISCOVER = "".join(f"[{letter}{letter.upper()}]" for letter in "autodiscover")
@@ -18,6 +18,10 @@ urlpatterns = [
     path("app-passwords", views.app_passwords, name="app-passwords"),
     path("app-passwords/<int:credential_id>/revoke", views.revoke_app_password, name="revoke-app-password"),
     path("sign-ins", views.sign_ins, name="sign-ins"),
+    path("junk", junk.junk, name="junk"),
+    path("mailboxes/<int:mailbox_id>/forget-words", junk.forget_words, name="forget-words"),
+    path("mailboxes/<int:mailbox_id>/forget-senders", junk.forget_senders, name="forget-senders"),
+    path("mailboxes/<int:mailbox_id>/senders/<int:sender_id>/forget", junk.forget_sender, name="forget-sender"),
     path("phone/<int:mailbox_id>", views.phone, name="phone"),
     path("mailboxes/<int:mailbox_id>/mail.mobileconfig", views.profile, name="profile"),
     path("phone/<str:token>/mail.mobileconfig", views.phone_profile, name="phone-profile"),

@@ -11,7 +11,7 @@ from django.db import connections
 
 from mailsuite.abuse.services import forget_old as forget_old_bans
 from mailsuite.directory import login_log, throttle
-from mailsuite.junk import contacts, training
+from mailsuite.junk import contacts, kept, training
 from mailsuite.queue.retention import forget_settled, forget_stories
 from mailsuite.records.alarms import tell_of_drift
 from mailsuite.records.checking import check_due
@@ -69,6 +69,7 @@ JOBS = (
     PeriodicJob("changes of our TLSA records noticed", timedelta(hours=1), look_at_ourselves),
     PeriodicJob("words of owners on junk learned", timedelta(seconds=30), training.learn_waiting),
     PeriodicJob("submissions noted as contacts", timedelta(seconds=30), contacts.learn_submissions),
+    PeriodicJob("messages kept by their readers", timedelta(hours=1), kept.learn_kept),
     PeriodicJob("sent Message-IDs forgotten", timedelta(hours=12), contacts.forget_unanswered),
     PeriodicJob("old lessons on junk forgotten", timedelta(hours=12), training.forget_old),
     PeriodicJob("unnamed blobs deleted", timedelta(hours=6), sweep),

@@ -15,6 +15,7 @@ from mailsuite.directory import services
 from mailsuite.directory.models import Credential, Domain, Login, LoginThrottle, Mailbox, SendAs, User
 from mailsuite.directory.scoping import ScopedAdmin
 from mailsuite.ids import new_id
+from mailsuite.junk.models import Sender, WordTable
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient, Route
 from mailsuite.records.models import DkimKey
 from mailsuite.reports.models import (
@@ -90,7 +91,11 @@ def everything(domains):
         Rule.objects.create(mailbox=domain.mailboxes.first(), value=f"y@{domain}.remote.example")
         MtaSts.objects.create(domain=domain)
         SenderPause.objects.create(mailbox=domain.mailboxes.first())
+        own = domain.mailboxes.first()
+        Sender.objects.create(mailbox=own, rung="from", key=f"x@{domain}.remote.example", junked=1, changed_at=NOW)
+        WordTable.objects.create(id=own.pk, mailbox=own, changed_at=NOW)
     Rule.objects.create(value=f"everywhere@{FOREIGN}")
+    WordTable.objects.create(id=WordTable.SITE, changed_at=NOW)
     ScreeningSettings.objects.create(pk=1)
     GreylistEntry.objects.create(key="k", recipient=f"ann@{FOREIGN}", first_seen_at=NOW, last_seen_at=NOW)
     KnownPolicy.objects.create(domain=FOREIGN, used_at=NOW, tried_at=NOW)
@@ -162,6 +167,8 @@ def is_foreign(row):
             return bool(row.sender_domain) and row.sender_domain.name == FOREIGN
         case one if isinstance(one, SUPERUSERS_ONLY):
             return True
+        case Sender() | WordTable():
+            return row.mailbox is None or row.mailbox.domain.name == FOREIGN
         case Rule():
             home = row.domain or (row.mailbox and row.mailbox.domain)
             return home is None or home.name == FOREIGN

@@ -17,7 +17,7 @@ ADDRESS, EVE = "ann@owner.test", "eve@owner.test"
 PASSWORD, NEW = "correct horse battery", "a lamp on the shore"
 # Where to put a picture of each page, for those who want to look.
 SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
-PAGES = ("/", "/app-passwords", "/sign-ins", "/password")
+PAGES = ("/", "/app-passwords", "/junk", "/sign-ins", "/password")
 
 
 @pytest.fixture(scope="module")

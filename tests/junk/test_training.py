@@ -160,7 +160,7 @@ def test_a_message_that_is_gone_before_it_was_learned_teaches_nothing(post):
     assert learn() == 1 and not Judgement.objects.exists() and counted(post) == (0, 0)
 
 
-@pytest.mark.parametrize("place", ["_save", "_learn_one"])
+@pytest.mark.parametrize("place", ["save", "_learn_one"])
 def test_a_crash_while_learning_loses_and_doubles_nothing(post, monkeypatch, place):
     post.move(post.deliver(LETTER), "junk")
     post.move(post.deliver(LETTER), "junk")
