@@ -50,6 +50,12 @@ class Person:
         button.click()
         wait_until_left(self.browser, button)
 
+    def press_and_confirm(self, label):
+        button = self.browser.find_element(By.XPATH, f"//button[contains(normalize-space(), {label!r})]")
+        button.click()
+        self.browser.switch_to.alert.accept()
+        wait_until_left(self.browser, button)
+
     def follow(self, words):
         link = self.browser.find_element(By.PARTIAL_LINK_TEXT, words)
         link.click()
@@ -196,3 +202,29 @@ def test_an_administrator_screens(person, administered):
     person.picture("greylist")
     person.open("/admin/screening/senderpause/")
     person.picture("pauses")
+
+
+def test_an_administrator_bans_and_lifts(person, administered):
+    """A network in the shell, another here, and one that never is banned."""
+    administered.manage("ban", "add", "198.51.100.0/24", "--note", "spells out passwords", "--days", "3")
+    person.open("/admin/abuse/ban/add/")
+    person.fill(subject="203.0.113.999")
+    person.press("Save")
+    assert person.sees("203.0.113.999")
+    person.picture("ban-refused")
+    person.fill(subject="203.0.113.7", note="knocked all night")
+    person.press("Save")
+    person.open("/admin/abuse/ban/")
+    assert person.sees("203.0.113.7") and person.sees("spells out passwords")
+    person.picture("bans")
+    person.follow("203.0.113.7")
+    person.picture("ban")
+    person.press_and_confirm("Lift")
+    assert person.sees("203.0.113.7/32 may come in again")
+    assert "203.0.113.7" not in administered.manage("ban", "list")
+    person.open("/admin/abuse/allowednetwork/add/")
+    person.fill(network="192.0.2.0/24", note="our office")
+    person.press("Save")
+    person.open("/admin/abuse/allowednetwork/")
+    assert person.sees("192.0.2.0/24") and person.sees("our office")
+    person.picture("never-banned")
