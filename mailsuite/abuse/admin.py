@@ -2,14 +2,16 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from mailsuite.abuse import services
-from mailsuite.abuse.models import AllowedNetwork, Ban
+from mailsuite.abuse import sending, services, suspension
+from mailsuite.abuse.models import AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
 from mailsuite.directory.admin.fields import badge
-from mailsuite.directory.scoping import ACT, ADD, DELETE, VIEW, ScopedAdmin, ServiceForm, Verb
+from mailsuite.directory.models import Mailbox
+from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ServiceForm, Verb
 
 
 def _is_in_force(ban: Ban) -> bool:
@@ -124,3 +126,71 @@ class AllowedNetworkAdmin(ScopedAdmin):
 
     def delete_model(self, request: HttpRequest, obj: AllowedNetwork) -> None:
         services.disallow(obj.network)
+
+
+@admin.register(SendingSettings)
+class SendingSettingsAdmin(ScopedAdmin):
+    """One row, which the list's page leads to."""
+
+    superusers_may = frozenset({VIEW, CHANGE})
+    fields = ("messages_a_day", "new_recipients_a_day")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if not self.has_view_permission(request):
+            return super().changelist_view(request, extra_context)
+        row, _ = SendingSettings.objects.get_or_create(pk=1)
+        return HttpResponseRedirect(reverse("admin:abuse_sendingsettings_change", args=[row.pk]))
+
+
+@admin.register(SendingCap)
+class SendingCapAdmin(ScopedAdmin):
+    """Caps guard the whole site's name, so domain administrators may only see them."""
+
+    scope = ("mailbox__domain",)
+    superusers_may = frozenset({VIEW, ADD, CHANGE, DELETE})
+    domain_administrators_may = frozenset({VIEW})
+    list_display = ("mailbox", "messages_a_day", "new_recipients_a_day")
+    search_fields = ("mailbox__address",)
+    autocomplete_fields = ("mailbox",)
+    fields = ("mailbox", "messages_a_day", "new_recipients_a_day")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SendingCap]:
+        return super().get_queryset(request).select_related("mailbox")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("mailbox",) if obj else ()
+
+
+@admin.register(SendingDay)
+class SendingDayAdmin(ScopedAdmin):
+    """Who sent how much; a mailbox that sends what it should not is suspended from here."""
+
+    scope = ("mailbox__domain",)
+    superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
+    list_display = ("mailbox", "day", "messages", "new_recipients", "state_badge")
+    search_fields = ("mailbox__address",)
+    ordering = ("-day", "-messages")
+    fields = ("mailbox", "day", "messages", "new_recipients", "state_badge")
+    verbs = (
+        Verb(
+            "suspend",
+            "Suspend the mailbox",
+            "pause",
+            "Refuse its logins, end its sessions and hold its mail in the queue?",
+            lambda row: row.mailbox.state == Mailbox.State.ACTIVE,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SendingDay]:
+        return super().get_queryset(request).select_related("mailbox")
+
+    def do_suspend(self, request: HttpRequest, row: SendingDay) -> str:
+        count = suspension.suspend(row.mailbox.address)
+        return f"{row.mailbox} is suspended; messages held in the queue: {count}. Mail to it is still taken."
+
+    @admin.display(description="State")
+    def state_badge(self, row: SendingDay) -> SafeString:
+        share = sending.caps_of([row.mailbox_id])[row.mailbox_id].share(row.messages, row.new_recipients)
+        if share > 1:
+            return badge("over its cap", "bad")
+        return badge("near its cap", "waiting") if share >= sending.NEARLY else badge("within its caps", "good")

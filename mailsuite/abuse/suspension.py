@@ -1,6 +1,7 @@
 """A mailbox stopped at one stroke when its password may be in foreign hands, and what becomes of its mail afterwards.
 
-Suspending refuses its logins, ends its sessions and holds all that it has in the queue. Held mail stays held when the
+Suspending refuses its logins, ends its sessions and holds all that it has in the queue; what a session still brings
+before it ends is held by the store (mailsuite.abuse.sending). Held mail stays held when the
 mailbox is resumed: somebody looks at it and either sends it or drops it, as a whole here or one by one in the queue.
 """
 
@@ -10,14 +11,13 @@ from contextlib import suppress
 from django.db import transaction
 from django.db.models import QuerySet
 
+from mailsuite.abuse.sending import SENDER_SUSPENDED
 from mailsuite.directory import services as directory
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.services import parsing
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.store.sql import slices
-
-SENDER_SUSPENDED = "its sender is suspended"
 
 
 def suspend(address: str) -> int:

@@ -1,6 +1,7 @@
 """One transaction of the writer: what a batch has locked, what it will insert, whom it will tell.
 
-Order within a batch: Usage rows are locked, sorted by mailbox id; then the Folder rows they own. Uids and one modseq
+Order within a batch: Usage rows are locked, sorted by mailbox id; then the Folder rows they own; then what its senders
+sent today. Uids and one modseq
 for each folder come from the locked row, so commit order is modseq order. Rows gather in lists and are written by
 `flush` before the commit. Operations are functions (batch, operation) -> answer, found in `handlers.HANDLERS`.
 """
@@ -12,6 +13,8 @@ from typing import Any, cast
 
 from django.db import connection
 
+from mailsuite.abuse import sending
+from mailsuite.abuse.sending import Sending
 from mailsuite.junk.models import Judgement
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.reports.models import IncomingReport
@@ -131,6 +134,7 @@ class Batch:
     files: dict[str, Filed] = field(default_factory=dict)
     cursor: Any = None
     now_value: Any = None
+    sendings: dict[int, Sending] = field(default_factory=dict)
     _modseqs: dict[int, int] = field(default_factory=dict)
     _mailboxes: set[int] = field(default_factory=set)
     _by_role: dict[tuple[int, str], FolderRow] = field(default_factory=dict)
@@ -158,6 +162,15 @@ class Batch:
             )
             for row in self.cursor.fetchall():
                 self.adopt_folder(FolderRow(*row))
+
+    def lock_senders(self, mailbox_ids: Collection[int]) -> None:
+        """Locks what these mailboxes sent today; call once, after `lock`."""
+        self.sendings = sending.lock(self.cursor, mailbox_ids, self.now.date())
+
+    def count_submission(self, mailbox_id: int, recipient_keys: Iterable[str]) -> str:
+        """Counts a message of the mailbox to these, elsewhere; returns why it is to be held, "" when it may go."""
+        fresh = sending.note_recipients(self.cursor, mailbox_id, recipient_keys, self.now.date())
+        return self.sendings[mailbox_id].count(fresh)
 
     def adopt_folder(self, row: FolderRow) -> None:
         self.folders[row.id] = row
@@ -228,6 +241,7 @@ class Batch:
             "UPDATE store_usage SET used_octets = %s, message_count = %s WHERE mailbox_id = %s",
             [(u.used_octets, u.message_count, u.mailbox_id) for u in usages],
         )
+        sending.write(self.cursor, self.sendings.values(), self.now.date())
         self.cursor.close()
 
     def _update(self, sql: str, rows: list[tuple[Any, ...]]) -> None:

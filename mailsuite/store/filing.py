@@ -36,8 +36,9 @@ def deliver(batch: Batch, op: Deliver) -> None:
         keywords = " ".join(local.keywords)
         _insert_message(batch, folder, content_id, filed.reading, local.prefix, local.flags, keywords, op.story)
         events.append(_filed_event(local, folder))
+    hold_reason = _count(batch, op)
     for outgoing in op.outgoing:
-        events.extend(_enqueue(batch, outgoing, content_id, filed.reading, op.story))
+        events.extend(_enqueue(batch, outgoing, hold_reason, content_id, filed.reading, op.story))
     events.extend(_insert_report(batch, report, content_id, op.story) for report in op.reports)
     insert_story(batch, op.story, events, filed.reading)
 
@@ -124,10 +125,20 @@ def _insert_report(batch: Batch, report: ReportDelivery, content_id: int, story:
     return EventFacts("filed", report.address, "", "for the report reader", report.domain_id)
 
 
+def _count(batch: Batch, op: Deliver) -> str:
+    """Counts a submission against its mailbox's caps; returns why what goes to others is to be held, or ""."""
+    mailbox_id = op.story.sender_mailbox_id
+    if mailbox_id not in batch.sendings or op.story.kind != "submission":
+        return ""
+    recipients = (recipient.forward_path for outgoing in op.outgoing for recipient in outgoing.recipients)
+    return batch.count_submission(mailbox_id, (_key(one) for one in recipients))
+
+
 def _enqueue(
-    batch: Batch, outgoing: Outgoing, content_id: int, reading: Reading, story: StoryFacts
+    batch: Batch, outgoing: Outgoing, hold_reason: str, content_id: int, reading: Reading, story: StoryFacts
 ) -> list[EventFacts]:
-    message_id, held = new_id(), batch.now_value if outgoing.hold_reason else None
+    hold_reason = outgoing.hold_reason or hold_reason
+    message_id, held = new_id(), batch.now_value if hold_reason else None
     batch.queued = True
     batch.insert(
         tables.QUEUED_MESSAGE,
@@ -135,7 +146,7 @@ def _enqueue(
             *(message_id, content_id, outgoing.prefix, len(outgoing.prefix) + reading.size_octets),
             *(outgoing.reverse_path, story.story_id, outgoing.sender_mailbox_id, outgoing.domain_id),
             *(outgoing.smtputf8, outgoing.eight_bit, outgoing.dsn_ret, outgoing.dsn_envid, batch.now_value),
-            *(timestamp()(outgoing.expires_at), held, outgoing.hold_reason),
+            *(timestamp()(outgoing.expires_at), held, hold_reason),
         ),
     )
     for recipient in outgoing.recipients:
@@ -147,7 +158,7 @@ def _enqueue(
             ),
         )
     return [
-        EventFacts("queued", recipient.forward_path, outgoing.hold_reason, "", outgoing.domain_id)
+        EventFacts("queued", recipient.forward_path, hold_reason, "", outgoing.domain_id)
         for recipient in outgoing.recipients
     ]
 

@@ -92,6 +92,14 @@ def mailboxes(operation: Any) -> set[int]:
     return set() if mailbox_id is None else {mailbox_id}
 
 
+def senders(operation: Any) -> set[int]:
+    """The mailboxes whose submissions the operation files."""
+    match operation:
+        case ops.Deliver(story=ops.StoryFacts(kind="submission", sender_mailbox_id=int(mailbox_id))):
+            return {mailbox_id}
+    return set()
+
+
 def run_jobs(jobs: Sequence[Job]) -> Batch | None:
     """Runs all; every job ends with an answer or an error. Returns what there is to tell, None when nothing."""
     _file(jobs)
@@ -209,6 +217,7 @@ def _transact(jobs: Sequence[Job]) -> Batch:
         wanted = set().union(*(mailboxes(job.operation) for job in jobs))
         if wanted:
             batch.lock(wanted)
+        batch.lock_senders(set().union(*(senders(job.operation) for job in jobs)))
         for job in jobs:
             batch.files.update(job.files)
             handler = HANDLERS.get(type(job.operation))

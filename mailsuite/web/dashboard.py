@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from mailsuite.abuse.sending_alarms import over_cap
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.directory.scoping import scope_of
 from mailsuite.ids import COUNTER_BITS, EPOCH_MS
@@ -119,7 +120,8 @@ def _queue(scope: Scope, now: datetime) -> dict[str, Any]:
 
 def _notices(scope: Scope, now: datetime) -> list[Notice]:
     """The most pressing first."""
-    found = [*_queue_notices(scope, now), *_mailbox_notices(scope), *_domain_notices(scope)]
+    found = [*_sending_notices(scope, now), *_queue_notices(scope, now), *_mailbox_notices(scope)]
+    found += _domain_notices(scope)
     if scope is None:
         found += [*_reach_notices(now), *_screening_notices()]
         found += _dane_notices()
@@ -141,6 +143,19 @@ def _screening_notices() -> list[Notice]:
             "Look",
         )
         for row in lists_out_of_order()
+    ]
+
+
+def _sending_notices(scope: Scope, now: datetime) -> list[Notice]:
+    """Mailboxes that send more than they may: a stolen password, perhaps."""
+    return [
+        Notice(
+            "bad",
+            f"{row.mailbox} is over its cap today: {row.messages} messages, {row.new_recipients} new recipients.",
+            reverse("admin:abuse_sendingday_change", args=[row.pk]),
+            "Look, suspend it",
+        )
+        for row in over_cap(now, scope)[:NOTICES]
     ]
 
 

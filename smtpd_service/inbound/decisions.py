@@ -51,6 +51,9 @@ BANNED_FOR_NOW = _refusal(Reply(421, "7.0", "Your network is not served for now"
 BANNED = _refusal(Reply(554, "7.1", "Your network is not served here"), "banned")
 LOGIN_BLOCKED = _refusal(Reply(454, "7.0", "Too many failed logins, try again later"), "too-many-failures")
 LOGIN_REVOKED = _refusal(Reply(421, "7.0", "Your login has ended, connect and log in again"), "login-revoked")
+SENT_TOO_MUCH = _refusal(
+    Reply(452, "7.1", "You have sent far more than you may in a day, ask your administrator"), "over-daily-cap"
+)
 LOGIN_FAILED = _refusal(replies.AUTH_FAILED, "login-failed")
 STORE_UNAVAILABLE = _refusal(replies.LOCAL_ERROR, "store-unavailable")
 SIGNING_FAILED = _refusal(replies.LOCAL_ERROR, "signing-failed")

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from django.db import connections
 
+from mailsuite.abuse.sending import is_exhausted
 from mailsuite.directory import lookup
 from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
 from mailsuite.directory.resolution import Resolution
@@ -50,6 +51,9 @@ class OrmDirectory:
 
     async def still_holds(self, submitter: Submitter) -> bool:
         return await self._read(lambda: _still_holds(submitter.login))
+
+    async def has_sent_too_much(self, mailbox_id: int) -> bool:
+        return await self._read(lambda: is_exhausted(mailbox_id))
 
     async def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
         return await self._read(lambda: _signing_keys(domain))

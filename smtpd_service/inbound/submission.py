@@ -46,6 +46,8 @@ class Submission(Reception):
         submitter, address = self.client.submitter, mail.reverse_path.address
         if submitter is None or not await self._here.directory.still_holds(submitter):
             return decisions.LOGIN_REVOKED
+        if submitter.mailbox_id and await self._here.directory.has_sent_too_much(submitter.mailbox_id):
+            return decisions.SENT_TOO_MUCH
         # The null path is for receipts and vacation answers (RFC 3798 §3, RFC 3834 §3.3); From is checked all the same.
         if address is None or await self._here.directory.may_send_as(submitter.user_id, address):
             return None

@@ -53,6 +53,10 @@ class DirectoryView(Protocol):
         """Whether a login of minutes ago would still succeed."""
         ...
 
+    async def has_sent_too_much(self, mailbox_id: int) -> bool:
+        """Whether the mailbox is so far over its day's caps that nothing more is taken from it."""
+        ...
+
     async def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
         """The active keys with which mail from an address at `domain` is signed, RSA first; none for a domain that is
         not ours. Raises when one can't be opened: mail waits rather than go unsigned."""

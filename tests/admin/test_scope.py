@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.core import serializers
 from django.urls import reverse
 
-from mailsuite.abuse.models import AllowedNetwork, Ban
+from mailsuite.abuse.models import AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
 from mailsuite.directory import services
 from mailsuite.directory.models import Credential, Domain, Login, LoginThrottle, Mailbox, SendAs, User
 from mailsuite.directory.scoping import ScopedAdmin
@@ -40,6 +40,7 @@ FOREIGN = "theirs.example"
 SUPERUSERS_ONLY = (
     Ban,
     AllowedNetwork,
+    SendingSettings,
     *(Route, LoginThrottle, DnsList, GreylistEntry, ScreeningSettings, KnownPolicy, DaneLook),
     *(OutgoingReport, ReportExclusion, ReportSettings),
 )
@@ -94,9 +95,12 @@ def everything(domains):
         own = domain.mailboxes.first()
         Sender.objects.create(mailbox=own, rung="from", key=f"x@{domain}.remote.example", junked=1, changed_at=NOW)
         WordTable.objects.create(id=own.pk, mailbox=own, changed_at=NOW)
+        SendingCap.objects.create(mailbox=domain.mailboxes.first())
+        SendingDay.objects.create(mailbox=domain.mailboxes.first(), day=NOW.date(), messages=5)
     Rule.objects.create(value=f"everywhere@{FOREIGN}")
     WordTable.objects.create(id=WordTable.SITE, changed_at=NOW)
     ScreeningSettings.objects.create(pk=1)
+    SendingSettings.objects.create(pk=1)
     GreylistEntry.objects.create(key="k", recipient=f"ann@{FOREIGN}", first_seen_at=NOW, last_seen_at=NOW)
     KnownPolicy.objects.create(domain=FOREIGN, used_at=NOW, tried_at=NOW)
     DaneLook.objects.create(hostname=FOREIGN, at=NOW, state="good", text="fine")

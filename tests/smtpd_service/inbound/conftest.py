@@ -37,6 +37,7 @@ class FakeDirectory:
     keys: tuple[SigningKey, ...] = ()
     broken: Exception | None = None
     revoked: bool = False
+    sent_too_much: bool = False
     used: dict[int, int] = field(default_factory=dict)
     remote: dict[str, Resolution] = field(default_factory=dict)
 
@@ -83,6 +84,9 @@ class FakeDirectory:
 
     async def still_holds(self, submitter: Submitter) -> bool:
         return not self.revoked
+
+    async def has_sent_too_much(self, mailbox_id: int) -> bool:
+        return self.sent_too_much
 
     async def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
         return self.keys if domain == "example.org" else ()

@@ -74,6 +74,15 @@ def test_login_that_was_revoked_ends(server):
     assert talk.closed()
 
 
+def test_who_is_far_over_the_day_s_caps_is_put_off(server):
+    talk = server.log_in()
+    server.directory.sent_too_much = True
+    assert talk.ask("MAIL FROM:<ann@example.org>").startswith("452 4.7.1 ")
+    assert server.store.reasons == ["over-daily-cap"]
+    server.directory.sent_too_much = False
+    assert talk.ask("MAIL FROM:<ann@example.org>").startswith("250 ")
+
+
 def test_nobody_sends_as_somebody_else(server):
     talk = server.log_in()
     assert talk.ask("MAIL FROM:<bob@example.org>").startswith("550 5.7.1 ")

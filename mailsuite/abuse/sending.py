@@ -1,0 +1,162 @@
+"""How much a mailbox sends in a day: counted in the store's transaction, held past a cap, refused past twice that.
+
+A day is UTC's. Recipients are those elsewhere; one is new until the mailbox wrote to it, or long ago.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+
+from django.db import connection
+
+from mailsuite.abuse.models import SendingCap, SendingDay, SendingSettings, SentRecipient
+from mailsuite.directory.models import Mailbox
+from mailsuite.store.sql import placeholders, slices
+
+SENDER_SUSPENDED = "its sender is suspended"
+OVER_CAP = "its sender is over the day's cap"
+# So many times a cap is no busy day any more: nothing is taken.
+REFUSED_AT = 2
+# From this share of a cap on, its owner is warned.
+NEARLY = 0.8
+DAYS_KEPT = timedelta(days=90)
+RECIPIENTS_KEPT = timedelta(days=730)
+
+COLUMNS = "d.mailbox_id, m.state, d.messages, d.new_recipients, c.messages_a_day, c.new_recipients_a_day"
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What a mailbox may send in a day; 0 is no cap."""
+
+    messages: int
+    new_recipients: int
+
+    def share(self, messages: int, new_recipients: int) -> float:
+        """How much of its caps is used, by the one that is used most: 1.0 is all."""
+        pairs = ((messages, self.messages), (new_recipients, self.new_recipients))
+        return max(used / cap if cap else 0.0 for used, cap in pairs)
+
+
+@dataclass(slots=True)
+class Sending:
+    """A locked SendingDay, with what decides."""
+
+    mailbox_id: int
+    is_suspended: bool
+    messages: int
+    new_recipients: int
+    caps: Caps
+
+    def count(self, fresh: int) -> str:
+        """Counts one message with so many new recipients; returns why it is to be held, "" when it may go."""
+        self.messages += 1
+        self.new_recipients += fresh
+        if self.is_suspended:
+            return SENDER_SUSPENDED
+        if self.caps.messages and self.messages > self.caps.messages:
+            return OVER_CAP
+        # Whoever wrote to too many strangers may still write to friends.
+        return OVER_CAP if fresh and self.caps.new_recipients and self.new_recipients > self.caps.new_recipients else ""
+
+
+def lock(cursor: Any, mailbox_ids: Collection[int], day: date) -> dict[int, Sending]:
+    """Locks the day's rows of these mailboxes, in one order for everybody; makes those that are missing. The mailboxes
+    are locked against being suspended meanwhile: who suspends one finds all its mail in the queue."""
+    ids = sorted(mailbox_ids)
+    if not ids:
+        return {}
+    rows = _rows(cursor, ids, day)
+    if missing := sorted(set(ids) - {row[0] for row in rows}):
+        cursor.executemany(
+            "INSERT INTO abuse_sendingday (mailbox_id, day, messages, new_recipients, told) VALUES (%s, %s, 0, 0, 0)"
+            " ON CONFLICT (mailbox_id, day) DO NOTHING",
+            [(one, _date(day)) for one in missing],
+        )
+        rows = _rows(cursor, ids, day)
+    cursor.execute("SELECT messages_a_day, new_recipients_a_day FROM abuse_sendingsettings WHERE id = 1")
+    messages, strangers = cursor.fetchone() or (SendingSettings.MESSAGES, SendingSettings.NEW_RECIPIENTS)
+    suspended = Mailbox.State.SUSPENDED
+    return {
+        row[0]: Sending(
+            row[0],
+            row[1] == suspended,
+            row[2],
+            row[3],
+            Caps(messages if row[4] is None else row[4], strangers if row[5] is None else row[5]),
+        )
+        for row in rows
+    }
+
+
+def note_recipients(cursor: Any, mailbox_id: int, keys: Iterable[str], day: date) -> int:
+    """Notes whom the mailbox writes to, by address key; returns how many are new. The day's row must be locked."""
+    hashes, known = sorted({_hash(key) for key in keys}), set[int]()
+    for some in slices(hashes):
+        cursor.execute(
+            f"SELECT recipient FROM abuse_sentrecipient WHERE mailbox_id = %s AND recipient IN ({placeholders(some)})",
+            [mailbox_id, *some],
+        )
+        known.update(row[0] for row in cursor.fetchall())
+    new = [(mailbox_id, one, _date(day)) for one in hashes if one not in known]
+    if new:
+        cursor.executemany(
+            "INSERT INTO abuse_sentrecipient (mailbox_id, recipient, first_on) VALUES (%s, %s, %s)"
+            " ON CONFLICT (mailbox_id, recipient) DO NOTHING",
+            new,
+        )
+    return len(new)
+
+
+def write(cursor: Any, sendings: Iterable[Sending], day: date) -> None:
+    """Writes the counters; the commit follows."""
+    rows = [(one.messages, one.new_recipients, one.mailbox_id, _date(day)) for one in sendings]
+    if rows:
+        cursor.executemany(
+            "UPDATE abuse_sendingday SET messages = %s, new_recipients = %s WHERE mailbox_id = %s AND day = %s", rows
+        )
+
+
+def is_exhausted(mailbox_id: int) -> bool:
+    """Whether the mailbox is so far over its caps today that nothing more is taken from it."""
+    rows = SendingDay.objects.using("reader").filter(mailbox=mailbox_id, day=datetime.now(UTC).date())
+    row = rows.values_list("messages", "new_recipients").first()
+    return row is not None and caps_of([mailbox_id])[mailbox_id].share(*row) >= REFUSED_AT
+
+
+def caps_of(mailbox_ids: Collection[int]) -> dict[int, Caps]:
+    """The caps of each of these mailboxes."""
+    site = SendingSettings.objects.using("reader").filter(pk=1).first() or SendingSettings()
+    own = SendingCap.objects.using("reader").filter(mailbox__in=mailbox_ids)
+    found = dict.fromkeys(mailbox_ids, Caps(site.messages_a_day, site.new_recipients_a_day))
+    return found | {row.mailbox_id: Caps(row.messages_a_day, row.new_recipients_a_day) for row in own}
+
+
+def forget_old(now: datetime) -> int:
+    """Deletes old days, and recipients of long ago, who are new again; returns how many. For the periodic work."""
+    days = SendingDay.objects.filter(day__lt=(now - DAYS_KEPT).date()).delete()[0]
+    return days + SentRecipient.objects.filter(first_on__lt=(now - RECIPIENTS_KEPT).date()).delete()[0]
+
+
+def _rows(cursor: Any, mailbox_ids: list[int], day: date) -> list[Any]:
+    locks = " FOR UPDATE OF d FOR SHARE OF m" if connection.features.has_select_for_update else ""
+    rows: list[Any] = []
+    for some in slices(mailbox_ids):
+        cursor.execute(
+            f"SELECT {COLUMNS} FROM abuse_sendingday d JOIN directory_mailbox m ON m.id = d.mailbox_id"
+            " LEFT JOIN abuse_sendingcap c ON c.mailbox_id = d.mailbox_id"
+            f" WHERE d.day = %s AND d.mailbox_id IN ({placeholders(some)}) ORDER BY d.mailbox_id{locks}",
+            [_date(day), *some],
+        )
+        rows.extend(cursor.fetchall())
+    return rows
+
+
+def _date(day: date) -> Any:
+    return connection.ops.adapt_datefield_value(day)
+
+
+def _hash(key: str) -> int:
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), signed=True)
