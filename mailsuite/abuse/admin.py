@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from mailsuite.abuse import sending, services, suspension
-from mailsuite.abuse.models import AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
+from mailsuite.abuse.models import Alarm, AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
 from mailsuite.directory.admin.fields import badge
 from mailsuite.directory.models import Mailbox
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ServiceForm, Verb
@@ -161,6 +161,67 @@ class SendingCapAdmin(ScopedAdmin):
         return ("mailbox",) if obj else ()
 
 
+class AlarmFilter(admin.SimpleListFilter):
+    title, parameter_name = "state", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("all", "all")]
+
+    def choices(self, changelist: Any) -> Any:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "not dismissed"}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset if self.value() == "all" else queryset.filter(dismissed_at=None)
+
+
+def _suspend(mailbox: Mailbox) -> str:
+    count = suspension.suspend(mailbox.address)
+    return f"{mailbox} is suspended; messages held in the queue: {count}. Mail to it is still taken."
+
+
+SUSPEND = Verb(
+    "suspend",
+    "Suspend the mailbox",
+    "pause",
+    "Refuse its logins, end its sessions and hold its mail in the queue?",
+    lambda row: row.mailbox.state == Mailbox.State.ACTIVE,
+)
+
+
+@admin.register(Alarm)
+class AlarmAdmin(ScopedAdmin):
+    """What a stolen password would look like, with the button that ends it."""
+
+    scope = ("mailbox__domain",)
+    superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
+    list_display = ("mailbox", "kind", "text", "raised_at", "state_badge")
+    list_filter = (AlarmFilter, "kind")
+    search_fields = ("mailbox__address",)
+    ordering = ("-raised_at",)
+    fields = ("mailbox", "kind", "text", "raised_at", "state_badge")
+    verbs = (SUSPEND, Verb("dismiss", "Dismiss", "check", "", lambda row: row.dismissed_at is None))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Alarm]:
+        return super().get_queryset(request).select_related("mailbox")
+
+    def do_suspend(self, request: HttpRequest, alarm: Alarm) -> str:
+        return _suspend(alarm.mailbox)
+
+    def do_dismiss(self, request: HttpRequest, alarm: Alarm) -> str:
+        Alarm.objects.filter(pk=alarm.pk, dismissed_at=None).update(dismissed_at=timezone.now())
+        return "The alarm is dismissed."
+
+    @admin.display(description="State")
+    def state_badge(self, alarm: Alarm) -> SafeString:
+        if alarm.dismissed_at:
+            return badge("dismissed", "plain")
+        if alarm.mailbox.state != Mailbox.State.ACTIVE:
+            return badge(f"mailbox {alarm.mailbox.state}", "waiting")
+        return badge("look at it", "bad")
+
+
 @admin.register(SendingDay)
 class SendingDayAdmin(ScopedAdmin):
     """Who sent how much; a mailbox that sends what it should not is suspended from here."""
@@ -171,22 +232,13 @@ class SendingDayAdmin(ScopedAdmin):
     search_fields = ("mailbox__address",)
     ordering = ("-day", "-messages")
     fields = ("mailbox", "day", "messages", "new_recipients", "state_badge")
-    verbs = (
-        Verb(
-            "suspend",
-            "Suspend the mailbox",
-            "pause",
-            "Refuse its logins, end its sessions and hold its mail in the queue?",
-            lambda row: row.mailbox.state == Mailbox.State.ACTIVE,
-        ),
-    )
+    verbs = (SUSPEND,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SendingDay]:
         return super().get_queryset(request).select_related("mailbox")
 
     def do_suspend(self, request: HttpRequest, row: SendingDay) -> str:
-        count = suspension.suspend(row.mailbox.address)
-        return f"{row.mailbox} is suspended; messages held in the queue: {count}. Mail to it is still taken."
+        return _suspend(row.mailbox)
 
     @admin.display(description="State")
     def state_badge(self, row: SendingDay) -> SafeString:

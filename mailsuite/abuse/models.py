@@ -155,3 +155,27 @@ class SentRecipient(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mailbox_id}: {self.recipient}"
+
+
+class Alarm(models.Model):
+    """Something that a stolen password would look like; of each kind one a day (UTC) for each mailbox."""
+
+    class Kind(models.TextChoices):
+        OVER_CAP = "over-cap", "over its cap"
+        MANY_NETWORKS = "many-networks", "signed in to from many networks"
+        BOUNCES = "bounces", "much of its mail is refused"
+        VOLUME = "volume", "sends much more than before"
+
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="alarms", db_index=False)
+    kind = models.CharField(max_length=15, choices=Kind)
+    day = models.DateField()
+    raised_at = models.DateTimeField()
+    text = models.CharField("what was seen", max_length=300)
+    dismissed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["mailbox", "kind", "day"], name="alarm_once")]
+        indexes = [models.Index(fields=["raised_at"], name="alarm_open", condition=Q(dismissed_at=None))]
+
+    def __str__(self) -> str:
+        return f"{self.mailbox} {self.get_kind_display()}"

@@ -1,19 +1,11 @@
 """Owner and administrators told when a mailbox nears its caps, and when its mail is held."""
 
-from collections.abc import Collection
 from datetime import datetime
 
-from django.conf import settings
-
+from mailsuite.abuse import notices
 from mailsuite.abuse.models import SendingDay
 from mailsuite.abuse.sending import NEARLY, caps_of
-from mailsuite.directory.models import Mailbox
-from mailsuite.ids import new_id, reference
-from mailsuite.mail.dates import format_date
 from mailsuite.records.alarms import administrators_mailboxes
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import execute
-from mailsuite.store.operations import Deliver, LocalDelivery, StoryFacts
 
 SUBJECTS = {
     SendingDay.Told.NEARLY: "{address} has nearly sent what it may in a day",
@@ -49,15 +41,10 @@ def warn(now: datetime) -> int:
             for mailbox in {
                 one.pk: one for one in (row.mailbox, *administrators_mailboxes(row.mailbox.domain))
             }.values():
-                execute(_mail(row, due, mailbox, now))
+                subject = SUBJECTS[due].format(address=row.mailbox.address)
+                notices.send(mailbox, subject, _text(row, due), "sending-caps", now)
                 told += 1
     return told
-
-
-def over_cap(now: datetime, domain_ids: Collection[int] | None) -> list[SendingDay]:
-    """The days of the mailboxes that are over a cap today and not suspended; of these domains, None for all."""
-    rows = (row for row, share in _shares(now) if share > 1 and row.mailbox.state == Mailbox.State.ACTIVE)
-    return [row for row in rows if domain_ids is None or row.mailbox.domain_id in domain_ids]
 
 
 def _shares(now: datetime) -> list[tuple[SendingDay, float]]:
@@ -68,9 +55,9 @@ def _shares(now: datetime) -> list[tuple[SendingDay, float]]:
     return [(row, caps[row.mailbox_id].share(row.messages, row.new_recipients)) for row in rows]
 
 
-def _mail(row: SendingDay, due: SendingDay.Told, to: Mailbox, now: datetime) -> Deliver:
-    hostname, story_id, caps = settings.MAILSUITE.hostname, new_id(), caps_of([row.mailbox_id])[row.mailbox_id]
-    text = TEXT.format(
+def _text(row: SendingDay, due: SendingDay.Told) -> str:
+    caps = caps_of([row.mailbox_id])[row.mailbox_id]
+    return TEXT.format(
         address=row.mailbox.address,
         messages=row.messages,
         message_cap=caps.messages or "none",
@@ -78,20 +65,3 @@ def _mail(row: SendingDay, due: SendingDay.Told, to: Mailbox, now: datetime) -> 
         recipient_cap=caps.new_recipients or "none",
         what=WHAT[due],
     )
-    header = [
-        f"From: Mail system <postmaster@{to.domain.name}>",
-        f"To: <{to.address}>",
-        f"Subject: {SUBJECTS[due].format(address=row.mailbox.address)}",
-        f"Date: {format_date(now)}",
-        f"Message-ID: <{reference(story_id)}.caps@{hostname}>",
-        "Auto-Submitted: auto-generated",
-        "MIME-Version: 1.0",
-        "Content-Type: text/plain; charset=utf-8",
-        "Content-Transfer-Encoding: 8bit",
-    ]
-    octets = ("\n".join(header) + "\n\n" + text).replace("\n", "\r\n").encode()
-    spool = reference(new_id())
-    (mail_storage().spool / spool).write_bytes(octets)
-    story = StoryFacts(story_id, "notification", "accepted", now, "sending-caps")
-    delivery = LocalDelivery(to.pk, to.address, b"Return-Path: <>\r\n", to.domain_id)
-    return Deliver(spool, len(octets), story, [delivery])

@@ -97,6 +97,7 @@ UNFOLD: dict[str, Any] = {
                 _item("No reports to", "block", "reports_reportexclusion_changelist", superusers_only=True),
                 _item("Bans", "block", "abuse_ban_changelist", superusers_only=True),
                 _item("Never banned", "verified_user", "abuse_allowednetwork_changelist", superusers_only=True),
+                _item("Alarms", "notifications_active", "abuse_alarm_changelist"),
                 _item("Sent a day", "outgoing_mail", "abuse_sendingday_changelist"),
                 _item("Sending caps", "tune", "abuse_sendingsettings_changelist", superusers_only=True),
                 _item("Mailboxes' own caps", "tune", "abuse_sendingcap_changelist"),

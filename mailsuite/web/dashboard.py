@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from mailsuite.abuse.sending_alarms import over_cap
+from mailsuite.abuse.alarms import open_alarms
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.directory.scoping import scope_of
 from mailsuite.ids import COUNTER_BITS, EPOCH_MS
@@ -120,7 +120,7 @@ def _queue(scope: Scope, now: datetime) -> dict[str, Any]:
 
 def _notices(scope: Scope, now: datetime) -> list[Notice]:
     """The most pressing first."""
-    found = [*_sending_notices(scope, now), *_queue_notices(scope, now), *_mailbox_notices(scope)]
+    found = [*_alarm_notices(scope, now), *_queue_notices(scope, now), *_mailbox_notices(scope)]
     found += _domain_notices(scope)
     if scope is None:
         found += [*_reach_notices(now), *_screening_notices()]
@@ -146,16 +146,13 @@ def _screening_notices() -> list[Notice]:
     ]
 
 
-def _sending_notices(scope: Scope, now: datetime) -> list[Notice]:
-    """Mailboxes that send more than they may: a stolen password, perhaps."""
+def _alarm_notices(scope: Scope, now: datetime) -> list[Notice]:
+    """A stolen password, perhaps."""
     return [
         Notice(
-            "bad",
-            f"{row.mailbox} is over its cap today: {row.messages} messages, {row.new_recipients} new recipients.",
-            reverse("admin:abuse_sendingday_change", args=[row.pk]),
-            "Look, suspend it",
+            "bad", f"{alarm}: {alarm.text}.", reverse("admin:abuse_alarm_change", args=[alarm.pk]), "Look, suspend it"
         )
-        for row in over_cap(now, scope)[:NOTICES]
+        for alarm in open_alarms(now, scope)[:NOTICES]
     ]
 
 

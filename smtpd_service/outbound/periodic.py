@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connections
 
-from mailsuite.abuse import sending, sending_alarms
+from mailsuite.abuse import alarms, sending, sending_alarms
 from mailsuite.abuse.services import forget_old as forget_old_bans
 from mailsuite.directory import login_log, throttle
 from mailsuite.junk import contacts, kept, training
@@ -53,6 +53,8 @@ JOBS = (
     PeriodicJob("old failures of logins forgotten", timedelta(hours=1), throttle.forget_old),
     PeriodicJob("old bans and offences forgotten", timedelta(hours=1), forget_old_bans),
     PeriodicJob("mails about mailboxes near or over their caps", timedelta(minutes=1), sending_alarms.warn),
+    PeriodicJob("alarms raised", timedelta(minutes=1), alarms.watch),
+    PeriodicJob("old alarms forgotten", timedelta(hours=6), alarms.forget_old),
     PeriodicJob("old counts of what was sent forgotten", timedelta(hours=6), sending.forget_old),
     PeriodicJob("old logins forgotten", timedelta(hours=6), login_log.forget_old),
     PeriodicJob("domains whose DNS records were looked at", timedelta(minutes=1), check_due),

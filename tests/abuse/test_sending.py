@@ -178,18 +178,9 @@ def test_owner_and_administrator_are_warned_once_and_told_once_of_what_is_held(p
     assert sending_alarms.warn(now) == 2 and sending_alarms.warn(now) == 0
     assert {subject for _, subject in told()} == {"ann@example.org has nearly sent what it may in a day"}
     assert {address for address, _ in told()} == {"ann@example.org", "bob@example.org"}
-    assert sending_alarms.over_cap(now, None) == []
     submit(*(submission(ann, "x@far.test") for _ in range(2)))
     assert sending_alarms.warn(now) == 2 and sending_alarms.warn(now) == 0
     assert told()[-1][1] == "Mail from ann@example.org is held"
-    domain_id = Domain.objects.get().pk
-    assert [[row.mailbox_id for row in sending_alarms.over_cap(now, ids)] for ids in (None, {domain_id}, set())] == [
-        [ann],
-        [ann],
-        [],
-    ]
-    suspension.suspend("ann@example.org")
-    assert sending_alarms.over_cap(now, None) == []
 
 
 def test_who_has_no_caps_is_never_warned(people):

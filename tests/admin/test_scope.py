@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.core import serializers
 from django.urls import reverse
 
-from mailsuite.abuse.models import AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
+from mailsuite.abuse.models import Alarm, AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
 from mailsuite.directory import services
 from mailsuite.directory.models import Credential, Domain, Login, LoginThrottle, Mailbox, SendAs, User
 from mailsuite.directory.scoping import ScopedAdmin
@@ -96,6 +96,9 @@ def everything(domains):
         Sender.objects.create(mailbox=own, rung="from", key=f"x@{domain}.remote.example", junked=1, changed_at=NOW)
         WordTable.objects.create(id=own.pk, mailbox=own, changed_at=NOW)
         SendingCap.objects.create(mailbox=domain.mailboxes.first())
+        Alarm.objects.create(
+            mailbox=domain.mailboxes.first(), kind="volume", day=NOW.date(), raised_at=NOW, text=f"much of {domain}"
+        )
         SendingDay.objects.create(mailbox=domain.mailboxes.first(), day=NOW.date(), messages=5)
     Rule.objects.create(value=f"everywhere@{FOREIGN}")
     WordTable.objects.create(id=WordTable.SITE, changed_at=NOW)

@@ -1,0 +1,130 @@
+"""What a stolen password looks like, noticed within a minute or so: a row, a mail to the administrators, and a line on
+the admin's first page with a button that suspends the mailbox."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
+
+from django.db.models import Count, Max, QuerySet
+
+from mailsuite.abuse import notices
+from mailsuite.abuse.models import Alarm, SendingDay
+from mailsuite.abuse.sending import caps_of
+from mailsuite.directory.models import Login, Mailbox
+from mailsuite.ids import COUNTER_BITS, EPOCH_MS
+from mailsuite.records.alarms import administrators_mailboxes
+from mailsuite.trace.models import Event
+
+LATELY = timedelta(hours=1)
+# So many networks within an hour are no traveller's.
+MANY_NETWORKS = 8
+MANY_BOUNCES = 20
+# Volume is sudden when it is so much, and so many times the busiest of the days before.
+MUCH, TIMES, DAYS_BEFORE = 100, 5, timedelta(days=28)
+SHOWN_FOR = timedelta(days=7)
+KEPT = timedelta(days=90)
+
+TEXT = """\
+{address} {what}:
+
+    {text}
+
+If you know why, all is well: dismiss the alarm in the admin (Alarms). If not,
+somebody else may know its password: the same page has a button that suspends
+the mailbox and holds its mail; in the shell that is
+manage.py mailbox suspend {address}
+"""
+
+Finding = tuple[int, Alarm.Kind, str]
+
+
+def watch(now: datetime) -> int:
+    """Raises an alarm for each thing that was not seen today yet; returns how many."""
+    found = [*_over_cap(now), *_many_networks(now), *_bounces(now), *_volume(now)]
+    return sum(_raise(finding, now) for finding in found)
+
+
+def open_alarms(now: datetime, domain_ids: Collection[int] | None) -> QuerySet[Alarm]:
+    """Alarms of mailboxes that are still active, newest first; of these domains, None for all."""
+    rows = Alarm.objects.using("reader").filter(dismissed_at=None, raised_at__gt=now - SHOWN_FOR)
+    rows = rows.filter(mailbox__state=Mailbox.State.ACTIVE).select_related("mailbox").order_by("-raised_at")
+    return rows if domain_ids is None else rows.filter(mailbox__domain__in=domain_ids)
+
+
+def forget_old(now: datetime) -> int:
+    """Deletes alarms of long ago; returns how many. For the periodic work."""
+    return Alarm.objects.filter(raised_at__lt=now - KEPT).delete()[0]
+
+
+def _raise(finding: Finding, now: datetime) -> int:
+    mailbox_id, kind, text = finding
+    alarm, is_new = Alarm.objects.get_or_create(
+        mailbox_id=mailbox_id, kind=kind, day=now.date(), defaults={"raised_at": now, "text": text}
+    )
+    # Of what is held, owner and administrators are told anyway (sending_alarms).
+    if is_new and kind != Alarm.Kind.OVER_CAP:
+        what, address = kind.label, alarm.mailbox.address
+        for to in administrators_mailboxes(alarm.mailbox.domain):
+            notices.send(to, f"{address} {what}", TEXT.format(address=address, what=what, text=text), "alarm", now)
+    return int(is_new)
+
+
+def _over_cap(now: datetime) -> Iterator[Finding]:
+    rows = list(_today(now))
+    caps = caps_of([row.mailbox_id for row in rows])
+    for row in rows:
+        if caps[row.mailbox_id].share(row.messages, row.new_recipients) > 1:
+            text = f"{row.messages} messages, {row.new_recipients} new recipients today"
+            yield row.mailbox_id, Alarm.Kind.OVER_CAP, text
+
+
+def _many_networks(now: datetime) -> Iterator[Finding]:
+    """Told of the mailbox whose address was used, or the account's oldest."""
+    logins = Login.objects.using("reader").filter(succeeded=True, at__gt=now - LATELY).exclude(user=None).order_by()
+    networks: dict[int, set[str]] = defaultdict(set)
+    for user_id, address in logins.values_list("user_id", "client_address").distinct():
+        assert user_id is not None
+        networks[user_id].add(_surroundings(address))
+    for user_id, names in networks.items():
+        if len(names) >= MANY_NETWORKS:
+            used = logins.filter(user=user_id).values("address_key")
+            mailboxes = Mailbox.objects.using("reader").filter(user=user_id, state=Mailbox.State.ACTIVE).order_by("pk")
+            mailbox = mailboxes.filter(address_key__in=used).first() or mailboxes.first()
+            if mailbox:
+                yield mailbox.pk, Alarm.Kind.MANY_NETWORKS, f"from {len(names)} networks within an hour"
+
+
+def _surroundings(client_address: str) -> str:
+    """The /16, or /32 of IPv6, around the client: telephones change their address within less."""
+    try:
+        address = ip_address(client_address.partition("%")[0])
+    except ValueError:
+        return ""
+    address = getattr(address, "ipv4_mapped", None) or address
+    return str(ip_network((address, 16 if address.version == 4 else 32), strict=False))
+
+
+def _bounces(now: datetime) -> Iterator[Finding]:
+    first = max(0, int((now - LATELY).timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS
+    failed = Event.objects.using("reader").filter(pk__gte=first, kind="failed").exclude(reason="by-hand")
+    failed = failed.exclude(story__sender_mailbox=None).order_by()
+    counts = failed.values_list("story__sender_mailbox").annotate(n=Count("pk")).filter(n__gte=MANY_BOUNCES)
+    for mailbox_id, count in counts:
+        yield mailbox_id, Alarm.Kind.BOUNCES, f"{count} recipients failed within an hour"
+
+
+def _volume(now: datetime) -> Iterator[Finding]:
+    much = {row.mailbox_id: row.messages for row in _today(now).filter(messages__gte=MUCH)}
+    before = SendingDay.objects.using("reader").filter(
+        mailbox__in=much, day__lt=now.date(), day__gte=(now - DAYS_BEFORE).date()
+    )
+    busiest = dict(before.order_by().values_list("mailbox").annotate(n=Max("messages")))
+    for mailbox_id, messages in much.items():
+        most = busiest.get(mailbox_id, 0)
+        if messages > most * TIMES:
+            yield mailbox_id, Alarm.Kind.VOLUME, f"{messages} messages today; {most} on the busiest of the days before"
+
+
+def _today(now: datetime) -> QuerySet[SendingDay]:
+    return SendingDay.objects.using("reader").filter(day=now.date())
