@@ -69,6 +69,10 @@ SIGNATURES = [
     ({"s": "R1"}, "pass", ""),
     ({"s": "a_b"}, "permerror", "no key at a_b._domainkey.example.org"),
     ({"s": "x" * 64}, "permerror", "s= is no domain"),
+    ({"s": "a..b"}, "permerror", "s= is no domain"),
+    ({"s": "a."}, "permerror", "s= is no domain"),
+    ({"s": "20230601"}, "permerror", "no key at 20230601._domainkey.example.org"),
+    ({"s": "2023.0601"}, "permerror", "no key at 2023.0601._domainkey.example.org"),
     ({"d": ".".join(["abcdefgh"] * 40)}, "permerror", "d= is no domain"),
     # h=
     ({"h": None}, "permerror", "no h="),
@@ -130,6 +134,14 @@ def test_a_signature_may_say(tags, result, reason):
     (outcome,) = check(craft(RSA, **tags) + HEADER + BODY, ZONE)
     assert (outcome.result, reason in outcome.reason) == (result, True), outcome.reason
     assert bool(outcome.reason) is (result != "pass")
+
+
+@pytest.mark.parametrize("selector", ["20230601", "1024", "0", "2026.11", "a.1"])
+def test_a_selector_may_be_a_number(selector):
+    """§3.1: Google's selectors are dates."""
+    key = TestKey("example.org", selector, RSA.private)
+    (outcome,) = check(craft(key) + HEADER + BODY, zone_of(key))
+    assert (outcome.result, outcome.selector) == ("pass", selector)
 
 
 P = base64.b64encode(RSA.public_octets).decode()

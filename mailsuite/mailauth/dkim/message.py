@@ -30,6 +30,7 @@ SHA256_OCTETS = 32
 ALGORITHMS = ("rsa-sha256", "ed25519-sha256")
 CHAIN_STATUSES = ("none", "pass", "fail")  # RFC 8617 §4.4
 _CANONS = ("simple", "relaxed")
+_KEYS = b"._domainkey"
 # RFC 5322 §2.2: printable, less the colon; and less the semicolon, which would end the list
 _FIELD_NAME = re.compile(rb"[!-9<-~]+")
 
@@ -131,7 +132,8 @@ def without_signature(field: bytes, tags: Tags) -> bytes:
 def _read_signer(tags: Tags, known: dict[str, Any]) -> None:
     """Reads d= and s=."""
     known["domain"] = known["identity_domain"] = _domain(_required(tags, "d"), "d")
-    known["selector"] = _domain(_required(tags, "s"), "s")
+    # Not a domain by itself: as a number, which many take dates or key sizes for, it would look like an address.
+    known["selector"] = _domain(_required(tags, "s") + _KEYS, "s").removesuffix(_KEYS.decode())
 
 
 def _read_signed(tags: Tags, known: dict[str, Any]) -> None:
