@@ -4,8 +4,10 @@ import asyncio
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -61,6 +63,15 @@ class Service:
             env=os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "mailsuite.settings"},
             stdin=subprocess.PIPE,
         )
+        # A busy machine takes longer to import Django than clients wait for a service that is away.
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            assert self.process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def _answers(self):
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.path)) == 0
 
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)
