@@ -11,6 +11,7 @@ import dns.asyncresolver
 import dns.exception
 import dns.flags
 import dns.message
+import dns.name
 import dns.rdatatype
 import dns.resolver
 
@@ -86,7 +87,7 @@ class DnsResolver:
     async def _resolve(self, name: str, rdtype: str) -> Answer:
         try:
             found = await self._dns.resolve(
-                f"{name}.", rdtype, raise_on_no_answer=False, search=False, lifetime=self._deadline_seconds
+                _as_name(name), rdtype, raise_on_no_answer=False, search=False, lifetime=self._deadline_seconds
             )
         except dns.resolver.NXDOMAIN as error:
             self._breaker.note(True)
@@ -146,6 +147,13 @@ def _make(server: str) -> dns.asyncresolver.Resolver:
     made.use_edns(0, dns.flags.DO, EDNS_OCTETS)
     made.cache = None
     return made
+
+
+def _as_name(text: str) -> dns.name.Name:
+    """The name whose labels these are; a backslash is an octet like others, though zone files take it for an escape."""
+    if not text or not text.isascii():
+        return dns.name.from_text(text or ".")
+    return dns.name.Name([*(label.encode() for label in text.split(".")), b""])
 
 
 def _was_answered(error: Exception) -> bool:

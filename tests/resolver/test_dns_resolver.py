@@ -19,6 +19,7 @@ RECORDS = {
     ("_25._tcp.mx.example.org", "TLSA"): [f"3 1 1 {'00ff' * 16}"],
     ("other.test", "CNAME"): ["mx.example.org."],
     ("large.test", "TXT"): [f'"{letter * 200}"' for letter in "abcdefghijklm"],
+    ("a\\.b c\\065\\.test", "A"): ["192.0.2.7"],
     ("broken.test", "A"): "servfail",
     ("silent.test", "A"): "silent",
 }
@@ -50,6 +51,9 @@ def ask(*questions: tuple[str, str], deadline_seconds: float = 5.0, ad: bool = F
         (f"{'a' * 64}.test", "A", Status.NXDOMAIN, set()),
         ("double..dot", "A", Status.NXDOMAIN, set()),
         (".".join(["label"] * 60), "A", Status.NXDOMAIN, set()),
+        # SPF's macros put a sender's local-part into names, octet by octet
+        ("a\\.b c\\065\\.test", "A", Status.OK, {"192.0.2.7"}),
+        ("mx.example.org\\", "A", Status.NXDOMAIN, set()),
         ("", "A", Status.NXDOMAIN, set()),
         ("\udc80.test", "A", Status.NXDOMAIN, set()),
     ],

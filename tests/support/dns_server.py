@@ -68,7 +68,8 @@ class DnsServer:
     def answer(self, wire: bytes, transport: str) -> bytes | None:
         query = dns.message.from_wire(wire)
         question = query.question[0]
-        name = question.name.to_text(omit_final_dot=True).lower()
+        # As its octets are, where to_text() would escape some.
+        name = b".".join(question.name.labels[:-1]).decode("latin-1").lower() or "."
         rdtype = dns.rdatatype.to_text(question.rdtype)
         self.questions.append((name, rdtype, transport))
         response = dns.message.make_response(query, recursion_available=True)
@@ -95,20 +96,20 @@ class DnsServer:
 
     def _find(self, name: str, rdtype: str, response: Any) -> str | bool:
         """Puts the answer into the response, following CNAMEs; returns the word for one that is no list."""
+        owner = response.question[0].name
         for _ in range(10):
             found = self.records.get((name, rdtype))
             if isinstance(found, str):
                 return found
             if found:
-                owner = "." if name == "." else f"{name}."
                 response.answer.append(dns.rrset.from_text_list(owner, 300, "IN", rdtype, list(found)))
                 return True
             alias = self.records.get((name, "CNAME"))
             if not alias:
                 break
-            response.answer.append(dns.rrset.from_text(f"{name}.", 300, "IN", "CNAME", alias[0]))
-            name = alias[0].rstrip(".").lower()
-        known = any(owner == name or owner.endswith(f".{name}") for owner, _ in self.records)
+            response.answer.append(dns.rrset.from_text(owner, 300, "IN", "CNAME", alias[0]))
+            name, owner = alias[0].rstrip(".").lower(), dns.name.from_text(alias[0])
+        known = any(one == name or one.endswith(f".{name}") for one, _ in self.records)
         return False if known else "nxdomain"
 
 
