@@ -12,6 +12,8 @@ from mailsuite.mail.address import AddressError, normalize_domain
 from mailsuite.mail.header import split_fields, unfold
 
 MAX_FIELD_OCTETS = 16_384
+MAX_FIELDS = 100
+ID_OCTETS = 512  # in which the authserv-id ends, comments included
 MAX_VALUE = 255
 
 _FIELD = re.compile(rb"^authentication-results[ \t]*:", re.IGNORECASE | re.MULTILINE)
@@ -71,22 +73,34 @@ def parse(value: bytes) -> ParsedResults | None:
 
 
 def strip(header_block: bytes, authserv_ids: Collection[str]) -> tuple[bytes, int]:
-    """Return the header block without the fields that claim one of the ids, and how many those were."""
+    """Return the header block without the fields that claim one of the ids, and how many those were. Of the fields,
+    MAX_FIELDS are read, which is more than any mail has by itself; what comes after them goes unread."""
     if not _FIELD.search(header_block):
         return header_block, 0
     ours = {_id(one) for one in authserv_ids}
     fields = split_fields(header_block)
-    kept = [field for field in fields if not _claims(field, ours)]
+    kept, left = [], MAX_FIELDS
+    for field in fields:
+        if _FIELD.match(field):
+            left -= 1
+            if left < 0 or _claims(field, ours):
+                continue
+        kept.append(field)
     return b"\n".join(kept), len(fields) - len(kept)
 
 
 def _claims(field: bytes, ours: set[str]) -> bool:
-    """Whether this is a field whose id a lenient reader could take for one of ours."""
-    if not _FIELD.match(field):
-        return False
-    segments = _segments(unfold(field.partition(b":")[2][:MAX_FIELD_OCTETS]).decode("utf-8", "replace"))
-    words = segments[0]
-    return any(_id(word) in ours and (at == 0 or words[at - 1] != "=") for at, word in enumerate(words))
+    """Whether a lenient reader could take the field's id for one of ours: by any word before the first semicolon, or by
+    all of them once comments are out. Where that is too far on, or encoded, nobody honest wrote it."""
+    value = field.partition(b":")[2]
+    segments = _segments(unfold(value[:ID_OCTETS]).decode("utf-8", "replace"))
+    words = next(filter(None, segments), [])
+    joined = "".join(words)
+    is_cut = len(value) > ID_OCTETS and (not words or words is segments[-1])
+    if is_cut or "=?" in joined:
+        return True
+    candidates = [word for at, word in enumerate(words) if at == 0 or words[at - 1] != "="]
+    return not ours.isdisjoint(map(_id, [*candidates, joined]))
 
 
 def _id(text: str) -> str:
@@ -94,7 +108,7 @@ def _id(text: str) -> str:
     (§2.3, RFC 7001 §2.2)."""
     bare = text.partition("/")[0].strip().rstrip(".").lower()
     try:
-        return normalize_domain(bare, allow_underscores=True)
+        return bare if bare.isascii() else normalize_domain(bare, allow_underscores=True)
     except AddressError:
         return bare
 
