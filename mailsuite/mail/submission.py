@@ -17,6 +17,7 @@ _NOT_ID_LEFT = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 # Legal in a quoted local-part, but a way to show one address to some readers and another to the rest
 _MISREAD = re.compile(r'[\s"\\()<>@,;:\[\]]')
 MAX_AUTHORS = 100
+MAX_AUTHORS_OCTETS = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ def _addresses(values: list[bytes], field: str) -> tuple[Address, ...]:
     if len(values) > 1:
         raise AddressError(f"The message has more than one {field} field: keep one")
     found: list[Address] = []
+    if values and len(values[0]) > MAX_AUTHORS_OCTETS:
+        raise AddressError(f"The {field} field is longer than {MAX_AUTHORS_OCTETS} octets: shorten it")
     for entry in parse_address_list(unfold(values[0])) if values else ():
         if entry.domain is None:  # the name or the end of a group
             continue

@@ -6,7 +6,7 @@ import hashlib
 import dkim
 
 from mailsuite.mailauth.arc import MAX_INSTANCE, ArcSets, find_sets
-from mailsuite.mailauth.dkim.header import HeaderFields, canonical_field, field_name
+from mailsuite.mailauth.dkim.header import HeaderFields, canonical_field
 from mailsuite.mailauth.dkim.sign import ALGORITHMS, SigningError, SigningKey, signed_field, signed_names
 
 
@@ -44,9 +44,8 @@ def _problem(sets: ArcSets, cv: str, instance: int, key: SigningKey) -> str:
 
 
 def _message_signature(header: HeaderFields, body_hash: bytes, instance: int, key: SigningKey, timestamp: int) -> bytes:
-    fields = [(field_name(field), b"") for field in header.fields]
     # RFC 8617 §4.1.2: the signatures that vouched for the message before us are covered too.
-    names = signed_names(fields) + [b"dkim-signature"] * len(header.named(b"dkim-signature"))
+    names = signed_names(header.fields) + [b"dkim-signature"] * len(header.named(b"dkim-signature"))
     if names.count(b"from") < 2:
         raise SigningError("the message has no From to sign")
     tags = [

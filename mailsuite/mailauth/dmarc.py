@@ -22,6 +22,7 @@ LONGEST_STEP = 7
 # Identifiers whose organisational domain is looked up; who aligns is among the first, or is nobody.
 MAX_IDENTIFIERS = 5
 MAX_RECORD_OCTETS = 8192
+MAX_FROM_OCTETS = 8192
 
 _VERSION = re.compile(rb"\s*[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 # §4.8: a URI as RFC 3986 has it, less what must be encoded there; RFC 7489's `!10m` may follow.
@@ -132,6 +133,8 @@ def author(from_values: Sequence[bytes]) -> Author:
     (§5.3.1)."""
     if len(from_values) != 1:
         return Author(problem="there is no From field" if not from_values else "there is more than one From field")
+    if len(from_values[0]) > MAX_FROM_OCTETS:
+        return Author(problem="From is longer than anybody writes it")
     found: dict[str, str] = {}
     count = 0
     for entry in parse_address_list(unfold(from_values[0])):

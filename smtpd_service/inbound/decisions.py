@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 
 from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.mail import reply as replies
+from mailsuite.mail.header import split_fields
 from mailsuite.mail.reply import Reply
+from mailsuite.mailauth.dkim.header import MAX_FIELDS
 from mailsuite.verdict.verdict import Verdict
 from smtpd_service.inbound.content import ContentReader
 
@@ -106,6 +108,16 @@ def content(content: ContentReader, *, size_limit: int) -> Refusal | None:
     if content.has_bare_line_ending and not content.normalizes:
         return BARE_LINE_ENDING
     return NUL_OCTET if content.has_nul else None
+
+
+def header(block: bytes, *, limit_octets: int) -> Refusal | None:
+    """Return HEADER_TOO_BIG for a header that no honest mail has: so large that its end was not looked for, or with
+    more fields than signatures are verified over. Each step that reads it costs by the field."""
+    if len(block) >= limit_octets:
+        return HEADER_TOO_BIG
+    if block.count(b"\n") <= MAX_FIELDS:
+        return None
+    return HEADER_TOO_BIG if sum(b":" in field for field in split_fields(block)) > MAX_FIELDS else None
 
 
 def hops(received_count: int) -> Refusal | None:

@@ -18,7 +18,7 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail import srs
 from mailsuite.mail.address import AddressError, Path, parse_address
-from mailsuite.mail.header import collect_fields, header_end, unfold
+from mailsuite.mail.header import collect_fields, header_end, header_fields, unfold
 from mailsuite.mail.message import parse_message
 from mailsuite.mail.reply import Reply
 from mailsuite.store.handlers import StoreBug, StoreUnavailable
@@ -36,6 +36,7 @@ from smtpd_service.inbound.view import DirectoryView, Store
 logger = logging.getLogger(__name__)
 
 MAX_DELIVERED_TO = 100
+QUOTED_OCTETS = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ class Reception:
     ) -> None:
         client, submitter = self.client, self.client.submitter
         sender = self._mail.reverse_path if self._mail else None
-        parsed = parse_message(file.head[: header_end(file.head, 0, len(file.head))]) if file else None
+        parsed = parse_message(_said(file)) if file else None
         story = StoryFacts(
             story_id=story_id,
             kind=self.kind,
@@ -226,15 +227,16 @@ class Reception:
     async def _prepare(self, file: SpoolFile, story_id: int, at: datetime) -> Prepared | Refusal:
         """Look for loops: too many hosts on the way, or a Delivered-To of ours; and have the message judged."""
         length = header_end(file.head, 0, len(file.head))
-        fields = collect_fields(file.head[:length])
+        block = file.head[:length]
+        if refusal := decisions.header(block, limit_octets=HEAD_OCTETS):
+            return refusal
+        fields = collect_fields(block)
         if refusal := decisions.hops(len(fields.get(b"received", ()))):
             return refusal
         values = fields.get(b"delivered-to")
         before = _keys(values) if values else frozenset()
         if self._trial is None or self._here.judging is None:
             return Prepared(before)
-        if length >= HEAD_OCTETS:
-            return decisions.HEADER_TOO_BIG
         trial, self._trial = self._trial, None
         judged = await trial.judge(file, length, self._recipients, reference(story_id))
         if judged.refusal:
@@ -296,6 +298,12 @@ class Reception:
     async def _is_foreign(self, sender: Path) -> bool:
         """Whether other hosts would take this sender for forged when it comes from us."""
         return sender.address is not None and not await self._here.directory.is_hosted(sender.address.domain)
+
+
+def _said(file: SpoolFile) -> bytes:
+    """The fields of a refused message that its story quotes; enough of them, of whatever size they are."""
+    block = file.head[: header_end(file.head, 0, len(file.head))]
+    return header_fields(block, (b"from", b"subject", b"message-id"), exclude=False)[:QUOTED_OCTETS]
 
 
 def network_of(address: str) -> str:

@@ -97,6 +97,7 @@ def test_authors(header, expected, sender):
         b"From: ann\x01@example.org\r\n\r\n",
         b"From: \xe4@example.org\r\n\r\n",
         b"From: " + b"a@example.org," * 101 + b"\r\n\r\n",
+        b"From: a@example.org" + b" " * 33_000 + b"\r\n\r\n",
     ],
 )
 def test_unclear_authors_are_refused(header):

@@ -95,7 +95,7 @@ def test_rsa_signature_is_the_same_octets_as_dkimpys(rsa_key, monkeypatch):
         b"example.org",
         rsa_key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()),
         canonicalize=(b"relaxed", b"relaxed"),
-        include_headers=signed_names(signer.headers),
+        include_headers=signed_names(name for name, _ in signer.headers),
     )
     assert ours == theirs
 
@@ -127,7 +127,7 @@ def test_no_line_is_longer_than_78(rsa_key):
 
 
 def test_names_are_signed_as_often_as_they_occur_and_once_more():
-    names = signed_names([(b"FROM", b""), (b"Subject ", b""), (b"Resent-To", b""), (b"Resent-To", b""), (b"X", b"")])
+    names = signed_names([b"FROM: a", b"Subject : b", b"Resent-To:", b"Resent-To: c", b"X: y"])
     assert names.count(b"from") == 2
     assert names.count(b"subject") == 2
     assert names.count(b"to") == 1

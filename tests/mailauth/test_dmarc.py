@@ -620,6 +620,7 @@ def test_a_crowd_of_identifiers_costs_five_walks():
         ([b" a@example.com", b" a@example.com"], "", ""),
         ([], "", ""),
         ([b" undisclosed:;"], "", ""),
+        ([b" ann@example.com" + b" " * 9000], "", ""),
         ([b" nobody"], "", ""),
         ([b" ann@\xff\xfe"], "", ""),
         ([b" <ann@example.com> <bob@evil.test>"], None, None),

@@ -5,7 +5,8 @@ Python takes tens of milliseconds and is not blinded. RSA signatures are the sam
 """
 
 import base64
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -70,13 +71,13 @@ def signature_fields(header_block: bytes, body_hash: bytes, keys: Sequence[Signi
         raise SigningError(str(error)) from error
 
 
-def signed_names(headers: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+def signed_names(fields: Iterable[bytes]) -> list[bytes]:
     """Return the names for h=, each as often as it is to be signed (RFC 6376 §5.4.2)."""
-    present = [name.rstrip().lower() for name, _ in headers]
-    prefixed = sorted({name for name in present if name.startswith(SIGNED_PREFIXES)})
+    present = Counter(map(field_name, fields))
+    prefixed = sorted(name for name in present if name.startswith(SIGNED_PREFIXES))
     names: list[bytes] = []
     for name in (*SIGNED, *prefixed):
-        names += [name] * (present.count(name) + (name in OVERSIGNED))
+        names += [name] * (present[name] + (name in OVERSIGNED))
     return names
 
 
@@ -91,7 +92,7 @@ def signed_field(name: bytes, tags: Sequence[Tag], key: SigningKey, digest_of: C
 
 
 def _signature_field(header: HeaderFields, key: SigningKey, body_hash: bytes, timestamp: int) -> bytes:
-    names = signed_names([(field_name(field), b"") for field in header.fields])
+    names = signed_names(header.fields)
     if names.count(b"from") < 2:
         raise SigningError("the message has no From to sign")
     domain = key.domain.encode("ascii")

@@ -81,6 +81,21 @@ def test_content(octets, normalize, expected):
     assert decisions.content(reader, size_limit=20) is expected
 
 
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        (b"a: b\r\n" * 1000, None),
+        (b"a: b\r\n" * 1001, decisions.HEADER_TOO_BIG),
+        (b"a: b\r\n" + b" c\r\n" * 5000, None),
+        (b"no field\r\n" * 4000, None),
+        (b"a: " + b"b" * 49_996, None),
+        (b"a: " + b"b" * 49_997, decisions.HEADER_TOO_BIG),
+    ],
+)
+def test_header(block, expected):
+    assert decisions.header(block, limit_octets=50_000) is expected
+
+
 def test_each_reason_is_in_its_reply():
     refusals = [value for value in vars(decisions).values() if isinstance(value, Refusal)]
     assert len(refusals) > 15

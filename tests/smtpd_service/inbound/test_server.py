@@ -269,7 +269,7 @@ def test_everything_at_once_is_answered_in_order(server):
 
 
 def test_large_message_goes_through_the_disk_and_comes_whole(server):
-    body = b"".join(b"%d %s\r\n" % (n, b"x" * (n % 900)) for n in range(4000))
+    body = b"\r\n" + b"".join(b"%d %s\r\n" % (n, b"x" * (n % 900)) for n in range(4000))
     assert len(body) > server_module.CHUNK_OCTETS * 20
     talk = server.connect()
     assert talk.mail(body, "ann@example.org").startswith("250 ")
