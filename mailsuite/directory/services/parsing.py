@@ -4,7 +4,7 @@ import re
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, Mailbox
-from mailsuite.mail.address import Address, AddressError, normalize_domain, parse_address
+from mailsuite.mail.address import PATH_OCTETS, Address, AddressError, normalize_domain, parse_address
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -21,10 +21,16 @@ def domain_name(text: str) -> str:
 
 
 def address(text: str) -> Address:
+    """The address. One that fits into no path (RFC 5321 §4.5.3.1.3) would not fit into its column either."""
     try:
-        return parse_address(text.strip())
+        parsed = parse_address(text.strip())
     except AddressError as error:
         raise DirectoryError(f"{text!r} can't be an address. {error}.") from None
+    if len(str(parsed).encode()) > PATH_OCTETS - 2:
+        raise DirectoryError(
+            f"{text[:60]!r}… can't be an address. It is longer than {PATH_OCTETS - 2} octets: shorten it."
+        )
+    return parsed
 
 
 def live_domain(name: str) -> Domain:
