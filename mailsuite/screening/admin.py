@@ -65,8 +65,7 @@ class RuleAdmin(ScopedAdmin):
 
     @admin.display(description="Looks at", ordering="value")
     def looks_at(self, rule: Rule) -> str:
-        front = {"sender-domain": "everybody at ", "network": "hosts in ", "recipient": "mail to "}
-        return f"{front.get(rule.subject, '')}{rule.value}"
+        return rules.looks_at(rule.subject, rule.value)
 
     @admin.display(description="Holds for")
     def holds_for(self, rule: Rule) -> str:

@@ -21,6 +21,7 @@ from mailsuite.verdict.facts import RuleHit
 
 WIDEST = {4: 8, 6: 16}
 KEEP_EXPIRED = timedelta(days=30)
+_FRONT = {"sender-domain": "everybody at ", "network": "hosts in ", "recipient": "mail to "}
 
 
 def save_rule(rule: Rule) -> None:
@@ -68,6 +69,11 @@ def checked_value(subject: str, text: str) -> str:
     return parsing.address(text).key
 
 
+def looks_at(subject: str, value: str) -> str:
+    """What a rule looks at, for people."""
+    return f"{_FRONT.get(subject, '')}{value}"
+
+
 def _network(text: str) -> IPv4Network | IPv6Network:
     try:
         network = ip_network(text, strict=False)
@@ -99,10 +105,7 @@ class Entry:
         return self.expires_at is None or self.expires_at > now
 
     def hit(self, scope: str) -> RuleHit:
-        where = {"sender-domain": "everybody at ", "network": "hosts in ", "recipient": "mail to "}.get(
-            self.subject, ""
-        )
-        return RuleHit(self.action, scope, f"“{self.action} {where}{self.value}”")
+        return RuleHit(self.action, scope, f"“{self.action} {looks_at(self.subject, self.value)}”")
 
 
 class RuleBook:

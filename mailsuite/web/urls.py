@@ -5,7 +5,7 @@ from mailsuite.web import autoconfig, delivery_test
 from mailsuite.web.acme import challenge
 from mailsuite.web.health import health
 from mailsuite.web.mta_sts import policy
-from mailsuite.web.owner import junk, views
+from mailsuite.web.owner import junk, rules, views
 
 # Clients write it in every case.
 _AUTODISCOVER = "".join(f"[{letter}{letter.upper()}]" for letter in "autodiscover")
@@ -22,6 +22,9 @@ urlpatterns = [
     path("mailboxes/<int:mailbox_id>/forget-words", junk.forget_words, name="forget-words"),
     path("mailboxes/<int:mailbox_id>/forget-senders", junk.forget_senders, name="forget-senders"),
     path("mailboxes/<int:mailbox_id>/senders/<int:sender_id>/forget", junk.forget_sender, name="forget-sender"),
+    path("rules", rules.rules, name="rules"),
+    path("mailboxes/<int:mailbox_id>/rules/<int:rule_id>/remove", rules.remove_rule, name="remove-rule"),
+    path("mailboxes/<int:mailbox_id>/pause", rules.sender_pause, name="sender-pause"),
     path("phone/<int:mailbox_id>", views.phone, name="phone"),
     path("mailboxes/<int:mailbox_id>/mail.mobileconfig", views.profile, name="profile"),
     path("phone/<str:token>/mail.mobileconfig", views.phone_profile, name="phone-profile"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
 from web_page import wait_until_left
 
 pytestmark = [pytest.mark.browser, pytest.mark.interop]
@@ -17,7 +18,7 @@ ADDRESS, EVE = "ann@owner.test", "eve@owner.test"
 PASSWORD, NEW = "correct horse battery", "a lamp on the shore"
 # Where to put a picture of each page, for those who want to look.
 SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
-PAGES = ("/", "/app-passwords", "/junk", "/sign-ins", "/password")
+PAGES = ("/", "/app-passwords", "/junk", "/rules", "/sign-ins", "/password")
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,40 @@ def picture(browser, look, name):
             path = Path(SCREENSHOTS) / f"{name}-{'dark' if dark else 'light'}-{width}.png"
             path.write_bytes(base64.b64decode(whole["data"]))
     look(dark=False, width=1280)
+
+
+def mail_from_outside(suite, sender):
+    """The reply to a message to ann."""
+    with smtplib.SMTP("127.0.0.1", suite.port("SMTP")) as connection:
+        try:
+            connection.sendmail(sender, [ADDRESS], f"From: {sender}\r\nSubject: offer\r\n\r\nbuy\r\n")
+        except smtplib.SMTPDataError as error:
+            return f"{error.smtp_code} {error.smtp_error.decode()}"
+    return "250"
+
+
+def test_an_owner_says_whose_mail_is_refused_and_takes_it_back(person, owner, look):
+    person.sign_in(PASSWORD)
+    person.open("/rules?sender=eve@shop.example&action=junk")
+    person.fill(note="an offer a day", sender="nobody")
+    person.press("Add rule")
+    assert person.sees("no whole domain")
+    picture(person.browser, look, "rules-mistake")
+    person.fill(sender="Eve <eve@shop.example>")
+    Select(person.browser.find_element(By.NAME, "action")).select_by_visible_text("Refuse it")
+    person.press("Add rule")
+    assert person.sees("Mail of eve@shop.example to ann@owner.test is refused from now on")
+    assert "(block-rule)" in mail_from_outside(owner, "eve@shop.example")
+    assert mail_from_outside(owner, "adam@shop.example") == "250"
+    person.press("Remove")
+    assert mail_from_outside(owner, "eve@shop.example") == "250"
+    for sender, action in (("friend@mail.example", "Always to the inbox"), ("ads.example", "Always to Junk")):
+        person.fill(sender=sender)
+        Select(person.browser.find_element(By.NAME, "action")).select_by_visible_text(action)
+        person.press("Add rule")
+    person.press("Keep")
+    assert person.sees("is kept")
+    picture(person.browser, look, "rules-some")
 
 
 def test_an_owner_signs_in_makes_an_app_password_and_changes_the_password(person, owner, look):

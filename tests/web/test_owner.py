@@ -18,7 +18,7 @@ from mailsuite.web.owner import phone_link
 
 PASSWORD = "correct horse battery"
 NEW = "a lamp on the shore"
-PAGES = ["/", "/password", "/app-passwords", "/junk", "/sign-ins"]
+PAGES = ["/", "/password", "/app-passwords", "/junk", "/rules", "/sign-ins"]
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class MailboxView:
-    """A mailbox and what it holds. A `quota_octets` of 0 is none."""
+    """A mailbox and what it holds. A `quota_octets` of 0 is none; suspended is one too whose domain is switched off."""
 
     mailbox_id: int
     address: str
@@ -83,7 +83,8 @@ def may_sign_in(user: User) -> bool:
 
 
 def mailboxes_of(user: User) -> list[MailboxView]:
-    rows = list(Mailbox.objects.using("reader").filter(user=user).exclude(state=Mailbox.State.REMOVED))
+    kept = Mailbox.objects.using("reader").filter(user=user).exclude(state=Mailbox.State.REMOVED)
+    rows = list(kept.select_related("domain"))
     used = {usage.pk: usage for usage in Usage.objects.using("reader").filter(pk__in=[row.pk for row in rows])}
     return [_mailbox(row, used.get(row.pk)) for row in rows]
 
@@ -122,7 +123,7 @@ def _mailbox(row: Mailbox, usage: Usage | None) -> MailboxView:
         row.pk,
         row.address,
         row.name,
-        row.state == Mailbox.State.SUSPENDED,
+        row.state == Mailbox.State.SUSPENDED or row.domain.state != Domain.State.ACTIVE,
         usage.used_octets if usage else 0,
         row.quota_octets,
         usage.message_count if usage else 0,

@@ -1,5 +1,6 @@
 """The forms of the owner's pages."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,12 @@ _SCOPES = (
     ("pop3", "Fetch mail (POP3)"),
     ("smtp", "Send mail (SMTP)"),
 )
+_RULE_ACTIONS = (
+    ("allow", "Always to the inbox"),
+    ("junk", "Always to Junk"),
+    ("block", "Refuse it"),
+)
+_PAUSES = (0, 5, 15, 30, 60)
 _LIFETIMES = (("0", "Until I revoke it"), ("30", "30 days"), ("90", "90 days"), ("365", "One year"))
 
 
@@ -110,3 +117,50 @@ class AppPasswordForm(forms.Form):
     def expires_at(self) -> datetime | None:
         days = int(self.cleaned_data["lifetime"])
         return datetime.now(UTC) + timedelta(days=days) if days else None
+
+
+class RuleForm(forms.Form):
+    """What is to become of a sender's mail. `mailboxes` are the owner's that are in use: no other can be chosen."""
+
+    mailbox = forms.TypedChoiceField(label="Mailbox", coerce=int)
+    sender = forms.CharField(
+        label="Sender",
+        max_length=500,
+        help_text="An address, or a domain such as example.org for everybody there and below it.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
+    )
+    action = forms.ChoiceField(label="What to do with its mail", choices=_RULE_ACTIONS, initial="junk")
+    note = forms.CharField(
+        label="Note (for yourself)",
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def __init__(self, mailboxes: Sequence[tuple[int, str]], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choice = self.fields["mailbox"]
+        assert isinstance(choice, forms.TypedChoiceField)
+        choice.choices = list(mailboxes)
+        if len(mailboxes) == 1:
+            choice.widget, self.initial["mailbox"] = forms.HiddenInput(), mailboxes[0][0]
+
+
+class PauseForm(forms.Form):
+    """How many minutes strangers wait; "" leaves it to the site, whose own are `site_minutes`."""
+
+    minutes = forms.TypedChoiceField(
+        label="Senders who write for the first time", coerce=int, required=False, empty_value=None
+    )
+
+    def __init__(self, site_minutes: int, own_minutes: int | None, data: Any = None, *, auto_id: str) -> None:
+        super().__init__(data, auto_id=auto_id)
+        choice = self.fields["minutes"]
+        assert isinstance(choice, forms.TypedChoiceField)
+        choice.initial = "" if own_minutes is None else own_minutes
+        known = sorted({*_PAUSES, *(() if own_minutes is None else (own_minutes,))})
+        choice.choices = [("", f"As this host does it: {_waits(site_minutes)}"), *((one, _waits(one)) for one in known)]
+
+
+def _waits(minutes: int) -> str:
+    return f"wait {minutes} minute{'' if minutes == 1 else 's'}" if minutes else "don't wait"

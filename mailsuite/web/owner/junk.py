@@ -3,14 +3,16 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from mailsuite.directory.models import Mailbox, User
+from mailsuite.directory.models import User
 from mailsuite.junk import services
+from mailsuite.screening.own_rules import rules_of
 from mailsuite.web.owner import account
-from mailsuite.web.owner.views import signed_in
+from mailsuite.web.owner.rules import OUTCOMES
+from mailsuite.web.owner.views import own_mailbox, signed_in
 
 
 @require_safe
@@ -23,7 +25,7 @@ def junk(request: HttpRequest) -> HttpResponse:
 @require_POST
 @signed_in
 def forget_words(request: HttpRequest, mailbox_id: int) -> HttpResponse:
-    mailbox = _own(request, mailbox_id)
+    mailbox = own_mailbox(request, mailbox_id)
     services.forget_words(mailbox.pk)
     messages.success(request, f"The filter of {mailbox.address} starts anew.")
     return redirect("junk")
@@ -32,7 +34,7 @@ def forget_words(request: HttpRequest, mailbox_id: int) -> HttpResponse:
 @require_POST
 @signed_in
 def forget_sender(request: HttpRequest, mailbox_id: int, sender_id: int) -> HttpResponse:
-    mailbox = _own(request, mailbox_id)
+    mailbox = own_mailbox(request, mailbox_id)
     if services.forget_senders([sender_id], mailbox.pk):
         messages.success(request, "The sender is forgotten.")
     return redirect("junk")
@@ -41,27 +43,22 @@ def forget_sender(request: HttpRequest, mailbox_id: int, sender_id: int) -> Http
 @require_POST
 @signed_in
 def forget_senders(request: HttpRequest, mailbox_id: int) -> HttpResponse:
-    mailbox = _own(request, mailbox_id)
+    mailbox = own_mailbox(request, mailbox_id)
     services.forget_all_senders(mailbox.pk)
     messages.success(request, f"{mailbox.address} knows no senders any more.")
     return redirect("junk")
 
 
-def _own(request: HttpRequest, mailbox_id: int) -> Mailbox:
-    assert isinstance(request.user, User)
-    mailbox = account.mailbox_of(request.user, mailbox_id)
-    if mailbox is None:
-        raise Http404
-    return mailbox
-
-
 def _view(mailbox: account.MailboxView) -> dict[str, Any]:
     senders = services.senders_of(mailbox.mailbox_id)
+    rules = {one.value: OUTCOMES[one.action] for one in rules_of(mailbox.mailbox_id)}
     return {
         "mailbox_id": mailbox.mailbox_id,
         "address": mailbox.address,
         "is_suspended": mailbox.is_suspended,
         "learned": services.learned_by(mailbox.mailbox_id),
-        "senders": [{"row": row, "standing": services.standing_of(row)} for row in senders],
+        "senders": [
+            {"row": row, "standing": services.standing_of(row), "rule": rules.get(row.key, "")} for row in senders
+        ],
         "shown": services.SENDERS_SHOWN if len(senders) == services.SENDERS_SHOWN else 0,
     }

@@ -1,4 +1,4 @@
-"""The pages of those who have a mailbox: /, /sign-in, /password, /app-passwords, /sign-ins."""
+"""The pages of those who have a mailbox: /, /sign-in, /password, /app-passwords, /sign-ins. More: junk.py, rules.py."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mailsuite.directory import authentication, services
-from mailsuite.directory.models import Credential, User
+from mailsuite.directory.models import Credential, Mailbox, User
 from mailsuite.web import apple_profile, client_settings, hosts
 from mailsuite.web.backend import LONGEST_DELAY_SECONDS
 from mailsuite.web.client import client_address
@@ -53,6 +53,14 @@ def signed_in(view: View) -> View:
     return guarded
 
 
+def own_mailbox(request: HttpRequest, mailbox_id: int) -> Mailbox:
+    """The mailbox, in use and the person's own; 404 for every other."""
+    mailbox = account.mailbox_of(_user(request), mailbox_id)
+    if mailbox is None:
+        raise Http404
+    return mailbox
+
+
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
@@ -75,8 +83,8 @@ def overview(request: HttpRequest) -> HttpResponse:
 @signed_in
 def phone(request: HttpRequest, mailbox_id: int) -> HttpResponse:
     """A QR code that hands the profile to a telephone."""
-    mailbox = account.mailbox_of(_user(request), mailbox_id)
-    if mailbox is None or not apple_profile.is_possible():
+    mailbox = own_mailbox(request, mailbox_id)
+    if not apple_profile.is_possible():
         raise Http404
     link = request.build_absolute_uri(reverse("phone-profile", args=[phone_link.token_for(mailbox)]))
     context = {
@@ -92,8 +100,8 @@ def phone(request: HttpRequest, mailbox_id: int) -> HttpResponse:
 @require_safe
 @signed_in
 def profile(request: HttpRequest, mailbox_id: int) -> HttpResponse:
-    mailbox = account.mailbox_of(_user(request), mailbox_id)
-    if mailbox is None or not apple_profile.is_possible():
+    mailbox = own_mailbox(request, mailbox_id)
+    if not apple_profile.is_possible():
         raise Http404
     return _profile(mailbox.address, mailbox.name or mailbox.user.name)
 

@@ -1,0 +1,102 @@
+"""What owners say for their own mailboxes: whose mail is always wanted, whose never is, how long strangers wait.
+
+Owners name an address or a domain and nothing else, and an allow rule of theirs holds only where the sender is proven.
+What an administrator wrote for the mailbox stands beside it and is theirs to remove.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Mailbox
+from mailsuite.screening import services
+from mailsuite.screening.models import Rule, SenderPause
+from mailsuite.screening.rules import checked_value, looks_at, remove_rules, save_rule
+
+MOST_RULES = 300
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRule:
+    """One rule of a mailbox. `action` is allow, junk or block; `about` what it looks at, for people."""
+
+    rule_id: int
+    action: str
+    subject: str
+    value: str
+    note: str
+    expires_at: datetime | None
+    believes_unproven: bool
+
+    @property
+    def about(self) -> str:
+        return looks_at(self.subject, self.value)
+
+
+def rules_of(mailbox_id: int) -> Sequence[OwnRule]:
+    """The rules of a mailbox, by what they look at."""
+    return [_own(row) for row in Rule.objects.using("reader").filter(mailbox_id=mailbox_id)]
+
+
+def set_rule(mailbox_id: int, action: str, sender: str, note: str = "") -> OwnRule:
+    """Keeps what is to become of a sender's mail, in place of what this mailbox said of that sender before.
+
+    `sender` is an address, alone or as mail programs copy it (`Eve <eve@shop.example>`), or a domain. Raises
+    DirectoryError."""
+    if action not in Rule.Action.values:
+        raise DirectoryError("Choose what is to become of the mail.")
+    subject, value = _sender(sender)
+    with transaction.atomic():
+        # Of two forms sent at once the second sees what the first has written.
+        Mailbox.objects.select_for_update().get(pk=mailbox_id)
+        rules = Rule.objects.filter(mailbox_id=mailbox_id)
+        rule = rules.filter(subject=subject, value=value).first()
+        if rule is None:
+            if rules.count() >= MOST_RULES:
+                raise DirectoryError(f"There are {MOST_RULES} rules here: remove some first, or name whole domains.")
+            rule = Rule(mailbox_id=mailbox_id, subject=subject, value=value)
+        rule.action, rule.note, rule.expires_at, rule.believes_unproven = action, note, None, False
+        save_rule(rule)
+    return _own(rule)
+
+
+def remove_rule(mailbox_id: int, rule_id: int) -> bool:
+    """Whether the mailbox had such a rule, which it has no longer."""
+    is_own = Rule.objects.filter(pk=rule_id, mailbox_id=mailbox_id).exists()
+    return is_own and remove_rules([rule_id]) > 0
+
+
+def own_pause(mailbox_id: int) -> int | None:
+    """How many minutes strangers wait by this mailbox's own word; None where it leaves that to the site."""
+    return SenderPause.objects.using("reader").filter(mailbox_id=mailbox_id).values_list("minutes", flat=True).first()
+
+
+def set_own_pause(mailbox_id: int, minutes: int | None) -> None:
+    """Keeps the mailbox's own pause, 0 for none; None leaves it to the site. Raises DirectoryError."""
+    with transaction.atomic():
+        Mailbox.objects.select_for_update().get(pk=mailbox_id)
+        row = SenderPause.objects.filter(mailbox_id=mailbox_id).first()
+        if minutes is not None:
+            row = row or SenderPause(mailbox_id=mailbox_id)
+            row.minutes = minutes
+            services.save_pause(row)
+        elif row is not None:
+            services.remove_pause(row)
+
+
+def _sender(text: str) -> tuple[str, str]:
+    """What a rule looks at, and the value in the form in which it is compared."""
+    text = text.strip()
+    if text.endswith(">"):
+        text = text[:-1].rpartition("<")[2].strip()
+    domain = text.removeprefix("*").lstrip("@.")
+    if "@" in domain:
+        return Rule.Subject.SENDER, checked_value(Rule.Subject.SENDER, text)
+    return Rule.Subject.SENDER_DOMAIN, checked_value(Rule.Subject.SENDER_DOMAIN, domain)
+
+
+def _own(row: Rule) -> OwnRule:
+    return OwnRule(row.pk, row.action, row.subject, row.value, row.note, row.expires_at, row.believes_unproven)
