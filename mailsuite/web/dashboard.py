@@ -79,9 +79,11 @@ def _hourly(scope: Scope, now: datetime) -> dict[datetime, Counter[str]]:
         if hour in hours:
             hours[hour][outcome] += count
     if scope is None:
-        for minute, count in (
-            RefusalCount.objects.using("reader").filter(minute__gte=first).values_list("minute", "count")
-        ):
+        # Up to this hour: the next may have begun since, or have on another host's clock.
+        minutes = RefusalCount.objects.using("reader").filter(
+            minute__gte=first, minute__lt=this_hour + timedelta(hours=1)
+        )
+        for minute, count in minutes.values_list("minute", "count"):
             hours[minute.replace(minute=0)]["refused"] += count
     return hours
 

@@ -1,6 +1,7 @@
 """What a superuser does in the admin, through its forms."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
@@ -13,7 +14,7 @@ from mailsuite.directory.throttle import NETWORK
 from mailsuite.queue.models import Route
 from mailsuite.queue.routes import route_password
 from mailsuite.records.models import DkimKey
-from mailsuite.trace.models import Story
+from mailsuite.trace.models import RefusalCount, Story
 
 PASSWORD = "correct horse battery"
 
@@ -208,6 +209,15 @@ def test_the_first_page_says_what_needs_attention(as_superuser):
     assert "No domain is hosted yet" in text(as_superuser.get(reverse("admin:index")))
     services.add_domain("example.org", key_pairs=[])
     assert "has no mailbox" in text(as_superuser.get(reverse("admin:index")))
+
+
+def test_refusals_of_an_hour_that_has_just_begun_break_no_page(as_superuser):
+    """The row may be written between the moment that the page shows and its reading."""
+    coming = timezone.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    for minute, count in ((coming, 1), (coming - timedelta(minutes=1), 41)):
+        RefusalCount.objects.create(network="192.0.2.0/24", reason="unknown-recipient", minute=minute, count=count)
+    page = text(as_superuser.get(reverse("admin:index")))
+    assert re.search(r"<strong>41</strong>\s*<i class=\"ms-refused\">", page)
 
 
 def test_a_refusal_before_there_was_a_sender_shows_its_client_and_reason(as_superuser):
