@@ -91,6 +91,10 @@ class Courier:
             try:
                 session = await self._open(endpoint)
             except NoSession as failure:
+                if failure.outcome.fate is Fate.NEVER and attempt.last_outcome():
+                    # That is us, and we come after hosts that can't take it now: those are the reason (RFC 5321 §5.1).
+                    attempt.note(failure.dialog)
+                    break
                 dialogs.append(failure.dialog)
                 attempt.fill(Delivery(failure.outcome, endpoint, dialog="\n".join(dialogs)))
                 if failure.outcome.fate is Fate.NEVER:
@@ -166,6 +170,12 @@ class _Attempt:
         """What is known of all who still wait."""
         for index in self.waiting():
             self._found[index] = delivery
+
+    def note(self, text: str) -> None:
+        """Adds to what is told of those who still wait."""
+        for index in self.waiting():
+            if found := self._found[index]:
+                self._found[index] = replace(found, dialog=f"{found.dialog}\n{text}")
 
     def last_outcome(self) -> Outcome | None:
         return next((found.outcome for index in self.waiting() if (found := self._found[index])), None)

@@ -55,7 +55,7 @@ def zone(*addresses, preference=10):
     return records | {(f"mx{n}.far.test", "A"): [address] for n, address in enumerate(addresses, 1)}
 
 
-def deliver(port, *letters, records=None, route=None, allowed=LOOPBACK, own=()):
+def deliver(port, *letters, records=None, route=None, allowed=LOOPBACK, own=(), trusted=None):
     async def run():
         destinations = Destinations(ZoneResolver(records or zone("127.0.0.1")), own, allowed, port=port)
         one = Courier(
@@ -63,7 +63,7 @@ def deliver(port, *letters, records=None, route=None, allowed=LOOPBACK, own=()):
             destinations=destinations,
             policy=Opportunistic(),
             helo="us.test",
-            allowed=allowed,
+            allowed=allowed if trusted is None else trusted,
         )
         found = [await one.deliver(each) for each in letters]
         await one.close()
@@ -271,6 +271,18 @@ def test_strangers_dns_does_not_lead_into_our_network(sink):
     [found] = deliver(sink.port, letter(), allowed=[])
     assert (found.outcome.fate, found.outcome.reason) == (Fate.NEVER, "private-host")
     assert sink.connections == 0
+
+
+@pytest.mark.parametrize("better", ["127.0.0.66", "127.0.0.2"])
+def test_our_own_address_among_lesser_hosts_is_no_reason_to_bounce(sink, better):
+    """RFC 5321 §5.1: hosts no better than ourselves are left out; the better ones, down or busy now, come back."""
+    others = [ip_network(f"{address}/32") for address in ("127.0.0.66", "127.0.0.2")]
+    with Sink(Behaviour(recipient=lambda _: "450 4.2.0 come back"), "127.0.0.2", sink.port):
+        [found] = deliver(sink.port, letter(), records=zone(better, "127.0.0.1"), trusted=others)
+    assert found.outcome.fate is Fate.LATER
+    assert "this host itself" in found.dialog
+    [found] = deliver(sink.port, letter(), trusted=others)
+    assert (found.outcome.fate, found.outcome.reason) == (Fate.NEVER, "mail-loop")
 
 
 def test_a_route_is_trusted_as_written(sink):
