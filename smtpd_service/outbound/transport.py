@@ -77,6 +77,9 @@ class Session:
             case HandshakeNeeded():
                 await self._handshake(demand)
                 await self.start(demand)
+            case SessionFailed(outcome) if self.tls and outcome.reason == "connection-lost":
+                # With TLS 1.3 a host refuses our side of the handshake after we believe it to be done (RFC 8446 §2).
+                raise HandshakeFailed(outcome, self.dialog())
             case SessionFailed(outcome):
                 raise NoSession(outcome, self.dialog())
             case Ready():

@@ -109,6 +109,19 @@ def test_broken_tls_leads_to_a_second_connection_in_clear(sink, tls):
     assert "a new connection without TLS" in found.dialog
 
 
+def test_tls_that_breaks_after_our_side_of_the_handshake_leads_there_too(sink, tls):
+    """In TLS 1.3 a host refuses us only after we believe the handshake to be done: here it wants a certificate."""
+    tls.verify_mode = ssl.CERT_REQUIRED
+    try:
+        sink.behaviour = Behaviour(tls=tls)
+        [found] = deliver(sink.port, letter())
+    finally:
+        tls.verify_mode = ssl.CERT_NONE
+    assert found.outcome.fate is Fate.DELIVERED
+    assert (found.tls, sink.connections) == ("", 2)
+    assert "a new connection without TLS" in found.dialog
+
+
 @pytest.mark.parametrize("breaks, reason", [(True, "tls-failed"), (False, "tls-failed")])
 def test_a_route_that_requires_tls_never_goes_in_clear(sink, tls, breaks, reason):
     sink.behaviour = Behaviour(tls=tls, breaks_tls=breaks)
