@@ -68,6 +68,8 @@ class SmtpClient:
         self, *, helo: str, starttls: StartTls, tls: str = "", login: Login | None = None, host: str = ""
     ) -> None:
         self.state = State.GREETING
+        # How many the host has given.
+        self.replies = 0
         self.extensions: dict[str, str] = {}
         self.tls = tls
         self._helo, self._starttls, self._login, self._host = helo, starttls, login, host
@@ -126,6 +128,7 @@ class SmtpClient:
             return None
         try:
             for reply in self._reader.feed(data):
+                self.replies += 1
                 self._say("S", str(reply), self._expected[0][1] if self._expected else None)
                 self._on_reply(reply)
         except ProtocolViolation as violation:

@@ -117,13 +117,18 @@ class Session:
         self._connection.abort()
 
     async def _until_event(self) -> HandshakeNeeded | Ready | BodyWanted | Sent | SessionFailed:
+        replies, deadline = -1, 0.0
         while (event := self._client.next_event()) is None:
+            if replies != self._client.replies:
+                # Time is for a whole reply: octets now and then must not outlast a lease.
+                replies = self._client.replies
+                deadline = asyncio.get_running_loop().time() + self._client.timeout_seconds
             try:
-                async with asyncio.timeout(self._client.timeout_seconds):
+                async with asyncio.timeout_at(deadline):
                     await self._connection.send(self._client.data_to_send())
                     self._client.receive_data(await self._connection.receive())
             except TimeoutError:
-                self._client.lost("said nothing")
+                self._client.lost("gave no reply in time")
         return event
 
     async def _handshake(self, demand: TlsDemand) -> None:

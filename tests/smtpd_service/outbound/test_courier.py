@@ -211,7 +211,26 @@ def test_a_host_that_says_nothing_is_left_in_time(sink, monkeypatch):
     sink.behaviour = Behaviour(raw=lambda sock: sock.recv(1))
     [found] = deliver(sink.port, letter())
     assert (found.outcome.fate, found.outcome.reason) == (Fate.LATER, "connection-lost")
-    assert "said nothing" in found.outcome.text
+    assert "gave no reply in time" in found.outcome.text
+
+
+def test_a_host_that_never_ends_its_reply_is_left_in_time(sink, monkeypatch):
+    """A reply has its time as a whole: an octet now and then does not buy more."""
+    from smtpd_service.outbound.smtp_client import SmtpClient
+
+    monkeypatch.setattr(SmtpClient, "timeout_seconds", 0.3)
+    left, lines = threading.Event(), []
+
+    def dawdle(sock):
+        while len(lines) < 150 and not left.wait(0.05):
+            sock.sendall(b"220-wait\r\n")
+            lines.append(1)
+
+    sink.behaviour = Behaviour(raw=dawdle)
+    [found] = deliver(sink.port, letter())
+    left.set()
+    assert (found.outcome.fate, found.outcome.reason) == (Fate.LATER, "connection-lost")
+    assert len(lines) < 100
 
 
 def test_a_host_that_takes_nothing_is_left_in_time(sink, monkeypatch):
