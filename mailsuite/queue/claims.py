@@ -33,20 +33,20 @@ ABANDONED = "abandoned"
 def claim_due(batch: Batch, op: ClaimDue) -> list[Claim]:
     """Leases up to `limit` recipients that are due, those due longest first, and records an attempt for each.
 
-    `attempt_count` of the answer counts the attempt that begins now.
+    `attempt_count` of the answer counts the attempt that begins now. One index leads to the rows: messages are not
+    joined, of which there are many more.
     """
-    due = _skipping_locked(
-        QueuedRecipient.objects.filter(settled_at=None, next_attempt_at__lte=batch.now, message__held_at=None)
-        .exclude(destination__in=op.busy_destinations)
-        .order_by("next_attempt_at", "pk")
-    )
-    ids = list(due.values_list("pk", flat=True)[: op.limit])
+    due = QueuedRecipient.objects.filter(settled_at=None, next_attempt_at__lte=batch.now)
+    due = due.filter(attempt_count=0) if op.fresh else due
+    due = due.exclude(destination__in=op.busy_destinations).order_by("next_attempt_at", "pk")
+    ids = list(_skipping_locked(due).values_list("pk", flat=True)[: op.limit])
     if not ids:
         return []
     # An attempt that is still open belongs to a worker whose lease ran out.
     DeliveryAttempt.objects.filter(recipient_id__in=ids, ended_at=None).update(
         ended_at=batch.now, outcome=ABANDONED, reply="the worker ended before it could tell what came of this attempt"
     )
+    ids = _without_held(ids)
     QueuedRecipient.objects.filter(pk__in=ids).update(
         next_attempt_at=batch.now + timedelta(seconds=op.lease_seconds),
         claim_token=op.token,
@@ -63,10 +63,21 @@ def claim_due(batch: Batch, op: ClaimDue) -> list[Claim]:
     return [claim_of(row) for row in rows.order_by("message_id", "pk")]
 
 
+def _without_held(ids: list[int]) -> list[int]:
+    """The recipients less those of messages that were held while their worker ended: they wait for the release."""
+    held = set(QueuedRecipient.objects.filter(pk__in=ids).exclude(message__held_at=None).values_list("pk", flat=True))
+    if held:
+        QueuedRecipient.objects.filter(pk__in=held).update(next_attempt_at=None, claim_token="")
+    return [pk for pk in ids if pk not in held]
+
+
 def renew(batch: Batch, op: RenewClaims) -> list[int]:
     """Answers those that `token` still holds, their lease now ending `lease_seconds` from now; 0 gives them back."""
     held = _held(op.token, op.recipient_ids)
     ids = list(held.values_list("pk", flat=True))
+    if op.untried:
+        DeliveryAttempt.objects.filter(recipient_id__in=ids, token=op.token, ended_at=None).delete()
+        QueuedRecipient.objects.filter(pk__in=ids).update(attempt_count=F("attempt_count") - 1)
     QueuedRecipient.objects.filter(pk__in=ids).update(
         next_attempt_at=batch.now + timedelta(seconds=op.lease_seconds),
         **({} if op.lease_seconds else {"claim_token": ""}),
@@ -112,7 +123,13 @@ def _held(token: str, recipient_ids: Sequence[int]) -> QuerySet[QueuedRecipient]
     # Two workers that settle the last two recipients of a message must see each other.
     messages = QueuedMessage.objects.filter(pk__in=mine.values("message_id")).order_by("pk")
     list(messages.select_for_update().values_list("pk", flat=True))
-    return mine.order_by("pk").select_for_update(of=("self",) if connection.features.has_select_for_update_of else ())
+    return locked(mine.order_by("pk"))
+
+
+def locked(rows: QuerySet[QueuedRecipient]) -> QuerySet[QueuedRecipient]:
+    """The rows, locked when they are read, without what they are joined to. A lock waits for a claim that is being
+    made, and sees it then."""
+    return rows.select_for_update(of=("self",) if connection.features.has_select_for_update_of else ())
 
 
 def _skipping_locked(rows: QuerySet[QueuedRecipient]) -> QuerySet[QueuedRecipient]:

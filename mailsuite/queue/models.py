@@ -70,6 +70,11 @@ class QueuedRecipient(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["next_attempt_at"], name="recipient_due", condition=models.Q(settled_at=None)),
+            models.Index(
+                fields=["next_attempt_at"],
+                name="recipient_fresh",
+                condition=models.Q(settled_at=None, attempt_count=0),
+            ),
             models.Index(fields=["destination", "next_attempt_at"], name="recipient_by_destination"),
         ]
 

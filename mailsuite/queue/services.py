@@ -16,7 +16,7 @@ from mailsuite.directory.errors import DirectoryError
 from mailsuite.ids import from_reference
 from mailsuite.mail.address import AddressError, address_key
 from mailsuite.mail.dsn import Action
-from mailsuite.queue.claims import claim_of
+from mailsuite.queue.claims import claim_of, locked
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.queue.notifications import Fate, compose_notifications, discard
 from mailsuite.store.client import tell_service
@@ -137,7 +137,7 @@ def _locked(message_ids: Collection[int], messages: QuerySet[QueuedMessage]) -> 
 
 def _unsettled(messages: Collection[QueuedMessage]) -> list[QueuedRecipient]:
     rows = QueuedRecipient.objects.filter(message__in=messages, settled_at=None).select_related("message")
-    return list(rows.order_by("pk"))
+    return list(locked(rows.order_by("pk")))
 
 
 def _is_under_way(row: QueuedRecipient, now: datetime) -> bool:

@@ -340,22 +340,26 @@ class Claim(Struct, frozen=True):
 
 
 class ClaimDue(Operation[list[Claim]], frozen=True, tag=True):
-    """Leases recipients that are due, oldest first, and records the attempt before anybody is dialled."""
+    """Leases recipients that are due, those due longest first, and records the attempt before anybody is dialled.
+    `fresh` takes only those that were never tried."""
 
     Answer: ClassVar[Any] = list[Claim]
     token: str
     limit: int
     lease_seconds: int
     busy_destinations: list[str] = []
+    fresh: bool = False
 
 
 class RenewClaims(Operation[list[int]], frozen=True, tag=True):
-    """Answers those of the recipients that are still held by `token`, their lease now ending later."""
+    """Answers those of the recipients that are still held by `token`, their lease now ending later; at once when
+    `lease_seconds` is 0. `untried` takes back the attempt too: nothing was done about them."""
 
     Answer: ClassVar[Any] = list[int]
     token: str
     recipient_ids: list[int]
     lease_seconds: int
+    untried: bool = False
 
 
 class AttemptResult(Struct, frozen=True):

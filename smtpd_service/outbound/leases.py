@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ RENEW_EVERY_SECONDS = 120.0
 # RFC 5321 §4.5.3.2.6: the reply to the final dot may take ten minutes, and the lease must outlast it.
 FINISH_SECONDS = 600 + 60
 SLICE = 500
+# Other hosts' clocks run on while this one is suspended.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Store(Protocol):
@@ -32,14 +35,18 @@ class Leases:
     def __len__(self) -> int:
         return len(self._ends)
 
-    async def claim(self, limit: int, busy_destinations: Collection[str]) -> list[Claim]:
-        """Takes what is due. Raises StoreUnavailable."""
+    async def claim(self, limit: int, busy_destinations: Collection[str], *, fresh: bool = False) -> list[Claim]:
+        """Takes what is due, or of that only what was never tried. Raises StoreUnavailable.
+
+        What is held already only gets a new lease: it fell due when the clock jumped, and is being delivered.
+        """
         asked_at = _now()
         claims: list[Claim] = await self._store.run(
-            ClaimDue(self.token, limit, self._seconds, sorted(busy_destinations))
+            ClaimDue(self.token, limit, self._seconds, sorted(busy_destinations), fresh)
         )
+        taken = [claim for claim in claims if claim.recipient_id not in self._ends]
         self._ends.update((claim.recipient_id, asked_at + self._seconds) for claim in claims)
-        return claims
+        return taken
 
     def holds(self, recipient_id: int) -> bool:
         return recipient_id in self._ends
@@ -66,13 +73,13 @@ class Leases:
                 elif recipient_id in self._ends:
                     self._ends[recipient_id] = asked_at + self._seconds
 
-    async def give_back(self, recipient_ids: Iterable[int]) -> None:
-        """Makes them due again at once; nothing was done about them."""
+    async def give_back(self, recipient_ids: Iterable[int], *, untried: bool = False) -> None:
+        """Makes them due again at once; `untried` says that nothing was done about them."""
         ids = [recipient_id for recipient_id in recipient_ids if recipient_id in self._ends]
         self.forget(ids)
         for start in range(0, len(ids), SLICE):
             try:
-                await self._store.run(RenewClaims(self.token, ids[start : start + SLICE], 0))
+                await self._store.run(RenewClaims(self.token, ids[start : start + SLICE], 0, untried))
             except (StoreUnavailable, StoreBug) as error:
                 logger.warning("leases can't be given back: %s", error)
 
@@ -91,4 +98,4 @@ class Leases:
 
 
 def _now() -> float:
-    return asyncio.get_running_loop().time()
+    return time.clock_gettime(_CLOCK)

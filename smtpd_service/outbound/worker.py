@@ -1,14 +1,15 @@
 """The delivery worker: takes what is due, carries it to its destinations, writes what came of it.
 
-Mail for one next hop waits in a Lane; each lane has a few sessions, all lanes together some more. A Job is one message
-with those of its recipients that go the same way. A claim is held under this worker's token from before a host is
-dialled until its result is written; results wait for a store service that is away, however long that takes.
+Mail for one next hop waits in a Lane; each lane has a few sessions, all lanes together some more. Lanes take turns, and
+retries leave a part of everything to fresh mail, so that no number of dead or slow hosts keeps the others waiting.
+A Job is one message with those of its recipients that go the same way. A claim is held under this worker's token from
+before a host is dialled until its result is written; results wait for a store service that is away, however long.
 """
 
 import asyncio
 import logging
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,10 +32,15 @@ from smtpd_service.outbound.transaction import Fate, Mail, Outcome, Recipient
 
 logger = logging.getLogger(__name__)
 
-CLAIM_LIMIT = 200
-MAX_HELD = 1000
-MAX_SESSIONS = 20
+CLAIM_LIMIT = 100
+MAX_HELD = 2000
+MAX_SESSIONS = 100
 SESSIONS_PER_LANE = 2
+# Where no more is left than this, it is for mail that is tried for the first time.
+FRESH_HELD = MAX_HELD // 4
+FRESH_SESSIONS = MAX_SESSIONS // 4
+# After so many messages a session gives way where sessions are scarce.
+TURN = 20
 # A destination with this many messages waiting here is not claimed for until some are done.
 LANE_JOBS = 20
 POLL_SECONDS = 1.0
@@ -50,6 +56,10 @@ class Job:
     @property
     def recipient_ids(self) -> list[int]:
         return [claim.recipient_id for claim in self.claims]
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.claims[0].attempt_count == 1
 
 
 @dataclass(slots=True)
@@ -77,15 +87,18 @@ class Worker:
         self._store, self._reader, self._new_courier = store, reader, new_courier
         self._blobs, self._plan = blobs, plan
         self._leases = Leases(store, token)
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: OrderedDict[str, Lane] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling: set[asyncio.Task[None]] = set()
         self._sessions = 0
         self._stopping = False
         self._wake = asyncio.Event()
+        # The busy destinations beside which nothing was due, and until when there is no point in asking again.
+        self._nothing: tuple[set[str], float] = (set(), 0.0)
 
     def wake(self) -> None:
         """Something came into the queue: look at once."""
+        self._nothing = (set(), 0.0)
         self._wake.set()
 
     async def give_back_of(self, token: str) -> None:
@@ -121,17 +134,28 @@ class Worker:
     async def _take_due(self) -> None:
         try:
             while (room := MAX_HELD - len(self._leases)) > 0:
+                busy = self._busy_destinations()
+                if self._is_pointless(busy):
+                    return
                 due = await self._reader.next_due()
                 if due is None or due > datetime.now(UTC):
                     return
-                claims = await self._leases.claim(min(room, CLAIM_LIMIT), self._busy_destinations())
+                self._nothing = (busy, asyncio.get_running_loop().time() + POLL_SECONDS)
+                claims = await self._leases.claim(min(room, CLAIM_LIMIT), busy, fresh=room <= FRESH_HELD)
                 if not claims:
                     return
+                self._nothing = (set(), 0.0)
                 await self._dispatch(claims)
         except StoreUnavailable as error:
             logger.warning("nothing can be claimed now: %s", error)
         except Exception:
             logger.exception("Looking for due mail failed")
+
+    def _is_pointless(self, busy: set[str]) -> bool:
+        """Whether the store was asked just now, and had nothing: behind busy destinations it looks through all their
+        mail to find that out."""
+        known, until = self._nothing
+        return known <= busy and asyncio.get_running_loop().time() < until
 
     def _busy_destinations(self) -> set[str]:
         full = [lane for lane in self._lanes.values() if len(lane.jobs) >= LANE_JOBS]
@@ -141,7 +165,7 @@ class Worker:
         try:
             routes = await self._reader.routes()
         except Exception:
-            await self._leases.give_back(claim.recipient_id for claim in claims)
+            await self._leases.give_back((claim.recipient_id for claim in claims), untried=True)
             raise
         grouped: dict[tuple[int, str], tuple[NextHop, list[Claim]]] = {}
         for claim in claims:
@@ -154,20 +178,30 @@ class Worker:
         self._start_sessions()
 
     def _start_sessions(self) -> None:
-        """Round and round the lanes, so that a full one does not keep the others waiting."""
-        for lane in list(self._lanes.values()):
-            if self._sessions >= MAX_SESSIONS or self._stopping:
-                return
-            if lane.sessions < min(SESSIONS_PER_LANE, len(lane.jobs)):
-                lane.sessions += 1
-                self._sessions += 1
-                self._spawn(self._tasks, self._serve(lane))
+        """Round and round the lanes; whoever gets one goes to the end, so that a full lane keeps no other waiting."""
+        for _ in range(SESSIONS_PER_LANE):
+            for lane in list(self._lanes.values()):
+                if self._may_start(lane):
+                    self._lanes.move_to_end(lane.hop.key)
+                    lane.sessions += 1
+                    self._sessions += 1
+                    self._spawn(self._tasks, self._serve(lane))
+
+    def _may_start(self, lane: Lane) -> bool:
+        if self._stopping or lane.sessions >= min(SESSIONS_PER_LANE, len(lane.jobs)):
+            return False
+        return self._sessions < (MAX_SESSIONS if lane.jobs[0].is_fresh else MAX_SESSIONS - FRESH_SESSIONS)
 
     async def _serve(self, lane: Lane) -> None:
-        """One session's life: the lane's jobs, one after the other, until there is none left."""
-        courier = self._new_courier(lane.hop)
+        """One session's life: the lane's jobs, one after the other, until there is none left, its turn is over, or the
+        route has changed."""
+        hop, done = lane.hop, 0
+        courier = self._new_courier(hop)
         try:
-            while lane.jobs and not self._stopping:
+            while lane.jobs and not self._stopping and lane.hop.route == hop.route:
+                if done >= TURN and self._sessions >= MAX_SESSIONS - FRESH_SESSIONS:
+                    break
+                done += 1
                 await self._deliver(courier, lane.jobs.popleft())
                 if courier.unreachable:
                     self._settle_waiting(lane, courier.unreachable)
@@ -179,7 +213,7 @@ class Worker:
             if not lane.jobs and not lane.sessions:
                 self._lanes.pop(lane.hop.key, None)
             self._start_sessions()
-            self.wake()
+            self._wake.set()
 
     async def _deliver(self, courier: Courier, job: Job) -> None:
         claims = [claim for claim in job.claims if self._leases.holds(claim.recipient_id)]
@@ -249,7 +283,7 @@ class Worker:
             # What was written after all, or is somebody else's now, is no longer held.
             await self._leases.renew([verdict.result.recipient_id for verdict in verdicts])
         self._leases.forget(claim.recipient_id for claim in claims)
-        self.wake()
+        self._wake.set()
 
     async def _write(self, verdicts: Sequence[Verdict], now: datetime, *, tells: bool) -> None:
         told = [verdict.told for verdict in verdicts if verdict.told and tells]
@@ -268,7 +302,8 @@ class Worker:
         waiting = [job for lane in self._lanes.values() for job in lane.jobs]
         for lane in self._lanes.values():
             lane.jobs.clear()
-        await self._leases.give_back(recipient_id for job in waiting for recipient_id in job.recipient_ids)
+        ids = [recipient_id for job in waiting for recipient_id in job.recipient_ids]
+        await self._leases.give_back(ids, untried=True)
         await _finish(self._tasks, STOP_SECONDS)
         await _finish(self._settling, STOP_SECONDS)
 

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 
+from mailsuite.queue import services
 from mailsuite.queue.models import DeliveryAttempt, QueuedRecipient
 from mailsuite.store.handlers import execute
 from mailsuite.store.operations import AttemptResult, ClaimDue, Deliver, Refused, RenewClaims, Settle, StoryFacts
@@ -55,6 +57,50 @@ def test_busy_destinations_are_passed_over(enqueue):
 def test_held_messages_are_not_claimed(enqueue):
     enqueue("bob@remote.test", hold_reason="looks odd")
     assert claim("one") == []
+
+
+def test_a_message_held_while_its_worker_died_waits_for_its_release(enqueue):
+    held, other = enqueue("bob@remote.test"), enqueue("cy@remote.test")
+    claim("one")
+    services.hold([held.pk], "stop")
+    make_due()
+    assert [one.message_id for one in claim("two")] == [other.pk]
+    [row] = held.recipients.all()
+    assert (row.next_attempt_at, row.claim_token) == (None, "")
+    assert row.attempts.get().outcome == "abandoned"
+    services.release([held.pk])
+    make_due()
+    assert held.pk in [one.message_id for one in claim("two")]
+
+
+def test_only_what_was_never_tried_is_fresh(enqueue):
+    enqueue("bob@remote.test")
+    [tried] = claim("one")
+    make_due()
+    fresh = enqueue("cy@remote.test")
+    assert [one.message_id for one in execute(ClaimDue("two", 10, 1200, fresh=True))] == [fresh.pk]
+    assert [one.recipient_id for one in claim("two")] == [tried.recipient_id]
+
+
+@pytest.mark.sqlite_only
+def test_claims_are_found_by_an_index_of_what_waits(enqueue):
+    """However much was settled, a claim looks through what is due alone. PostgreSQL plans by its tables' sizes."""
+    plans = []
+
+    def explaining(execute, sql, params, many, context):
+        if sql.startswith("SELECT") and "next_attempt_at" in sql.partition(" FROM ")[2]:
+            execute("EXPLAIN QUERY PLAN " + sql, params, many, context)
+            plans.append(" ".join(row[3] for row in context["cursor"].fetchall()))
+        return execute(sql, params, many, context)
+
+    enqueue("bob@remote.test")
+    with connection.execute_wrapper(explaining):
+        assert execute(ClaimDue("two", 10, 1200, ["remote.test"], fresh=True)) == []
+        assert claim("one", busy=["remote.test"]) == []
+    assert [plan.split(" (")[0] for plan in plans] == [
+        "SEARCH queue_queuedrecipient USING INDEX recipient_fresh",
+        "SEARCH queue_queuedrecipient USING INDEX recipient_due",
+    ]
 
 
 def test_a_lease_that_ended_makes_the_recipient_due_again(enqueue):
@@ -113,6 +159,15 @@ def test_a_lease_given_back_is_due_at_once(enqueue):
     [held] = claim("one")
     execute(RenewClaims("one", [held.recipient_id], 0))
     assert [one.recipient_id for one in claim("two")] == [held.recipient_id]
+
+
+def test_what_was_not_tried_leaves_no_attempt(enqueue):
+    enqueue("bob@remote.test")
+    [held] = claim("one")
+    execute(RenewClaims("one", [held.recipient_id], 0, untried=True))
+    assert not DeliveryAttempt.objects.exists()
+    [again] = claim("two")
+    assert again.attempt_count == 1
 
 
 def test_a_message_is_settled_with_its_last_recipient(enqueue):

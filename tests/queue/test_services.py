@@ -1,8 +1,11 @@
 """What an administrator may do with queued mail."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection, connections, transaction
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.queue import services
@@ -86,6 +89,37 @@ def test_what_is_under_way_is_left_to_its_worker(enqueue, verb):
         verb([message.pk], "the boss")
     execute(Settle("worker", [AttemptResult(held.recipient_id, "delivered", "250 ok")]))
     assert message.recipients.get().state == "delivered"
+
+
+@pytest.mark.postgresql_only
+def test_what_is_being_claimed_at_this_moment_is_under_way(enqueue):
+    """Read without a lock it looks idle, and would be dropped though it is sent."""
+    message = enqueue("bob@far.test")
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            claim()
+            dropping = thread.submit(dropped, message.pk)
+            deadline = time.monotonic() + 20
+            while not waits_for_a_lock():
+                assert time.monotonic() < deadline
+        assert "under way" in dropping.result(20)
+    assert message.recipients.get().state == "queued"
+
+
+def dropped(message_id):
+    try:
+        services.drop([message_id], "the boss")
+    except DirectoryError as error:
+        return str(error)
+    finally:
+        connections.close_all()
+    return "dropped"
+
+
+def waits_for_a_lock():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone() is not None
 
 
 def test_a_message_held_amid_its_attempt_waits_after_it(enqueue):

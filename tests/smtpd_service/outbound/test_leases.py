@@ -69,6 +69,17 @@ def test_a_lost_lease_forbids_the_final_dot():
     assert asyncio.run(run()) == (False, True, False, False)
 
 
+def test_what_falls_due_while_it_is_held_is_not_taken_twice():
+    """A clock that jumps ahead, as after a machine was suspended, ends all leases at once."""
+
+    async def run():
+        held = leases(FakeStore(), FINISH_SECONDS + 100)
+        first, second = await held.claim(10, []), await held.claim(10, [])
+        return len(first), second, len(held)
+
+    assert asyncio.run(run()) == (3, [], 3)
+
+
 def test_a_store_that_is_away_loses_no_lease_and_renews_none():
     async def run():
         store = FakeStore()

@@ -1,0 +1,212 @@
+"""Who gets a session when there are fewer than hosts: a store in memory, couriers that do as told."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mailsuite.store.operations import Claim, ClaimDue, RenewClaims, Settle
+from smtpd_service.outbound import worker as module
+from smtpd_service.outbound.courier import Delivery
+from smtpd_service.outbound.retry import RetryPlan
+from smtpd_service.outbound.routing import RouteFacts, Security
+from smtpd_service.outbound.transaction import Fate, Outcome
+from smtpd_service.outbound.worker import Worker
+
+NOW = datetime.now(UTC)
+TAKEN = Outcome(Fate.DELIVERED, "2.0.0", "250 taken", "accepted", 250)
+ROUTE = RouteFacts("*", "smarthost.test", 587, Security.OPPORTUNISTIC)
+
+
+class Queue:
+    """Store and reader at once: `waiting` are those due, `held` those claimed, `settled` where the others went."""
+
+    def __init__(self):
+        self.waiting: dict[int, Claim] = {}
+        self.held: dict[int, Claim] = {}
+        self.settled: dict[int, str] = {}
+        self.asked: list[ClaimDue] = []
+        self.given_back: list[RenewClaims] = []
+        self.route: list[RouteFacts] = []
+
+    def put(self, *destinations, attempts=0):
+        for destination in destinations:
+            number = len(self.waiting) + len(self.held) + len(self.settled) + 1
+            self.waiting[number] = Claim(
+                number, number, f"bob@{destination}", destination, attempts, False, "", "x", b"", 1, False, False,
+                NOW, NOW + timedelta(days=5),
+            )  # fmt: skip
+
+    async def run(self, operation):
+        match operation:
+            case ClaimDue(limit=limit, busy_destinations=busy, fresh=fresh):
+                self.asked.append(operation)
+                found = [
+                    claim
+                    for claim in self.waiting.values()
+                    if claim.destination not in busy and not (fresh and claim.attempt_count)
+                ][:limit]
+                for claim in found:
+                    self.held[claim.recipient_id] = self.waiting.pop(claim.recipient_id)
+                return [replace_count(claim) for claim in found]
+            case RenewClaims(recipient_ids=ids, lease_seconds=0):
+                self.given_back.append(operation)
+                for number in ids:
+                    self.waiting[number] = self.held.pop(number)
+                return ids
+            case RenewClaims(recipient_ids=ids):
+                return [number for number in ids if number in self.held]
+            case Settle(results=results):
+                for result in results:
+                    self.settled[result.recipient_id] = self.held.pop(result.recipient_id).destination
+                return [result.recipient_id for result in results]
+
+    async def next_due(self):
+        return NOW - timedelta(minutes=1) if self.waiting else None
+
+    async def routes(self):
+        return self.route
+
+
+def replace_count(claim):
+    fields = {name: getattr(claim, name) for name in claim.__struct_fields__}
+    return Claim(**fields | {"attempt_count": claim.attempt_count + 1})
+
+
+class Hosts:
+    """Makes couriers: `slow` destinations never answer, each other delivery waits for `pace`."""
+
+    def __init__(self, slow=(), pace=0.0):
+        self.slow, self.pace, self.hops = set(slow), pace, []
+
+    def __call__(self, hop):
+        self.hops.append(hop)
+        return _Courier(self, hop)
+
+
+class _Courier:
+    unreachable = None
+
+    def __init__(self, hosts, hop):
+        self._hosts, self._hop = hosts, hop
+
+    async def deliver(self, letter):
+        if self._hop.domain in self._hosts.slow:
+            await asyncio.Event().wait()
+        await asyncio.sleep(self._hosts.pace)
+        return [Delivery(TAKEN, offers_dsn=True) for _ in letter.mail.recipients]
+
+    async def close(self):
+        return None
+
+    def abort(self):
+        return None
+
+
+def work(queue, hosts, story):
+    """Runs a worker while `story(worker, until)` goes on; `until(condition)` waits for one, but not for ever."""
+
+    async def until(condition):
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110 - of things that set no event
+                await asyncio.sleep(0.005)
+
+    async def run():
+        worker = Worker(
+            store=queue,
+            reader=queue,
+            new_courier=hosts,
+            blobs=Path(),
+            plan=RetryPlan([timedelta(hours=1)]),
+            token="token",
+        )
+        ended = asyncio.Event()
+        running = asyncio.create_task(worker.run(ended))
+        try:
+            await story(worker, until)
+        finally:
+            ended.set()
+            await running
+
+    asyncio.run(run())
+
+
+@pytest.fixture(autouse=True)
+def short_end(monkeypatch):
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.05)
+
+
+def test_fresh_mail_does_not_wait_for_retries_at_slow_hosts():
+    queue = Queue()
+    slow = [f"slow{n}.test" for n in range(150)]
+    queue.put(*(name for name in slow for _ in range(20)), attempts=3)
+
+    async def story(worker, until):
+        await until(lambda: len(queue.held) >= module.MAX_HELD - module.FRESH_HELD)
+        queue.put("quick.test")
+        worker.wake()
+        await until(lambda: "quick.test" in queue.settled.values())
+
+    work(queue, Hosts(slow), story)
+
+
+def test_a_lane_that_is_always_full_gives_way(monkeypatch):
+    monkeypatch.setattr(module, "MAX_SESSIONS", 2)
+    monkeypatch.setattr(module, "FRESH_SESSIONS", 0)
+    queue = Queue()
+    queue.put(*["busy.test"] * 90)
+
+    async def story(worker, until):
+        await until(lambda: len(queue.settled) > 1)
+        queue.put("other.test")
+        worker.wake()
+        await until(lambda: len(queue.settled) == 91)
+
+    work(queue, Hosts(pace=0.001), story)
+    assert list(queue.settled.values()).index("other.test") < 3 * module.TURN
+
+
+def test_behind_a_dead_host_the_store_is_not_asked_again_and_again():
+    """Each look passes by all the mail for it."""
+    queue = Queue()
+    queue.put(*["dead.test"] * 500, *["steady.test"] * (module.LANE_JOBS - 1))
+
+    async def story(_worker, until):
+        await until(lambda: len(queue.settled) == module.LANE_JOBS - 1)
+
+    work(queue, Hosts(["dead.test"], pace=0.02), story)
+    assert len(queue.asked) < 6
+
+
+def test_what_was_not_tried_when_the_worker_ends_is_given_back_as_such():
+    queue = Queue()
+    queue.put(*["slow.test"] * 10)
+    hosts = Hosts(["slow.test"])
+
+    async def story(_worker, until):
+        await until(lambda: len(queue.held) == 10 and len(hosts.hops) == 2)
+
+    work(queue, hosts, story)
+    untried = [number for one in queue.given_back if one.untried for number in one.recipient_ids]
+    tried = [number for one in queue.given_back if not one.untried for number in one.recipient_ids]
+    assert (sorted(untried), sorted(tried)) == ([3, 4, 5, 6, 7, 8, 9, 10], [1, 2])
+
+
+def test_a_changed_route_is_followed_by_what_waits():
+    queue = Queue()
+    queue.route = [ROUTE]
+    queue.put(*["far.test"] * 10)
+    hosts = Hosts(pace=0.01)
+
+    async def story(worker, until):
+        await until(lambda: queue.settled)
+        queue.route = [replace(ROUTE, security=Security.STARTTLS)]
+        queue.put("far.test")
+        worker.wake()
+        await until(lambda: len(queue.settled) == 11)
+
+    work(queue, hosts, story)
+    assert {hop.route.security for hop in hosts.hops} == {Security.OPPORTUNISTIC, Security.STARTTLS}
+    assert len(hosts.hops) > 2
