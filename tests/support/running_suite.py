@@ -85,7 +85,7 @@ class Suite:
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.port('HTTP')}{path}"
 
-    def start(self, *arguments: str, wait: float = 30) -> "Suite":
+    def start(self, *arguments: str, wait: float = 90) -> "Suite":
         """Starts `up` in a session of its own, whose id is the process id, and waits until every listener answers."""
         with open(self.log, "ab") as log:
             command = [sys.executable, str(BASE / "manage.py"), "up", *arguments]
@@ -113,7 +113,7 @@ class Suite:
         except (FileNotFoundError, ValueError):
             return False
 
-    def wait_ready(self, seconds: float = 30) -> None:
+    def wait_ready(self, seconds: float = 90) -> None:
         status = self.run("status", "--wait", str(seconds))
         if status.returncode:
             pytest.fail(f"the suite did not become ready:\n{status.stdout}{status.stderr}\n{self.log.read_text()}")

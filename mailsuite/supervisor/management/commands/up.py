@@ -17,7 +17,7 @@ from mailsuite.supervisor import child, log, welcome
 from mailsuite.supervisor.listeners import ListenError, addresses, open_listeners
 from mailsuite.supervisor.parent import Parent
 from mailsuite.supervisor.prepare import Prepared, PrepareError, make_folders, prepare
-from mailsuite.supervisor.services import SERVICES, Run, Service
+from mailsuite.supervisor.services import SERVICES
 from mailsuite.supervisor.state import AlreadyRunning, forget_state, lock_data_folder
 from mailsuite.tls import CertificateError, server_context
 
@@ -47,10 +47,9 @@ class Command(BaseCommand):
             forget_state(configuration.data)
             if configuration.tls_cert is not None:
                 server_context(configuration.certificate, configuration.certificate_key)
-            runs = [(service, run) for service in SERVICES if (run := _load(service)) is not None]
-            built = {service.name for service, _ in runs}
-            names = [name for name, service in SERVICES_BY_LISTENER.items() if service in built]
-            sockets = {} if options["prepare_only"] else open_listeners(configuration, os.environ, names)
+            runs = [(service, service.load()) for service in SERVICES]
+            names = [] if options["prepare_only"] else list(SERVICES_BY_LISTENER)
+            sockets = open_listeners(configuration, os.environ, names)
             prepared = _prepare_in_child(configuration, copy_first=not options["no_copy"])
         except (AlreadyRunning, CertificateError, ListenError, PrepareError) as error:
             raise CommandError(str(error)) from None
@@ -62,17 +61,6 @@ class Command(BaseCommand):
         print(welcome.text(configuration, prepared, addresses(sockets)), flush=True)
         if not options["prepare_only"]:
             parent.run()
-
-
-def _load(service: Service) -> Run | None:
-    """The service's function, or None while its module does not exist yet."""
-    try:
-        return service.load()
-    except ModuleNotFoundError as error:
-        if error.name != service.path.partition(":")[0]:
-            raise
-        logger.warning("%s is not built yet", service.name)
-        return None
 
 
 def _prepare_in_child(configuration: Configuration, *, copy_first: bool) -> Prepared:
