@@ -57,14 +57,15 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A message that is about to be filed: `spool` is its file, `signed_by` the selectors of its signatures.
-    `seals` are ARC sets, by the domain whose address forwards."""
+    """A message that is about to be filed: `spool` is its file, whose header `is_header_ascii` or not, `signed_by` the
+    selectors of its signatures. `seals` are ARC sets, by the domain whose address forwards."""
 
     story_id: int
     at: datetime
     spool: str
     size_octets: int
     eight_bit: bool
+    is_header_ascii: bool
     client: Client
     mail: Mail
     recipients: Sequence[Recipient]
@@ -163,12 +164,14 @@ class Composer:
         self, accepted: Accepted, sender: Path, prefix: bytes, targets: Sequence[str], domain_id: int | None
     ) -> Outgoing:
         submitter = accepted.client.submitter
+        # Some say SMTPUTF8 with everything: the next host must know it only where something needs it (RFC 6531 §3.3).
+        is_ascii = accepted.is_header_ascii and prefix.isascii() and "".join((str(sender), *targets)).isascii()
         return Outgoing(
             reverse_path=str(sender),
             prefix=prefix,
             recipients=[RemoteRecipient(target, _address(target).domain) for target in targets],
             expires_at=accepted.at + self._expires_after,
-            smtputf8=accepted.mail.smtputf8,
+            smtputf8=accepted.mail.smtputf8 and not is_ascii,
             eight_bit=accepted.eight_bit,
             sender_mailbox_id=submitter.mailbox_id if submitter else None,
             domain_id=domain_id,

@@ -212,6 +212,7 @@ class Reception:
             spool=file.name,
             size_octets=file.size_octets,
             eight_bit=file.eight_bit,
+            is_header_ascii=not file.eight_bit or _header(file).isascii(),
             client=self.client,
             mail=self._mail,
             recipients=self._recipients,
@@ -226,8 +227,7 @@ class Reception:
 
     async def _prepare(self, file: SpoolFile, story_id: int, at: datetime) -> Prepared | Refusal:
         """Look for loops: too many hosts on the way, or a Delivered-To of ours; and have the message judged."""
-        length = header_end(file.head, 0, len(file.head))
-        block = file.head[:length]
+        block = _header(file)
         if refusal := decisions.header(block, limit_octets=HEAD_OCTETS):
             return refusal
         fields = collect_fields(block)
@@ -238,10 +238,10 @@ class Reception:
         if self._trial is None or self._here.judging is None:
             return Prepared(before)
         trial, self._trial = self._trial, None
-        judged = await trial.judge(file, length, self._recipients, reference(story_id))
+        judged = await trial.judge(file, len(block), self._recipients, reference(story_id))
         if judged.refusal:
             return Prepared(judged=judged)
-        judged, block = await without_forged_results(file, length, judged, self._here.judging.authserv_ids)
+        judged, block = await without_forged_results(file, len(block), judged, self._here.judging.authserv_ids)
         directory, name = self._here.directory, reference(story_id)
         return Prepared(
             before, judged=judged, seals=await seals(file, block, judged, self._recipients, directory, at, name)
@@ -302,8 +302,12 @@ class Reception:
 
 def _said(file: SpoolFile) -> bytes:
     """The fields of a refused message that its story quotes; enough of them, of whatever size they are."""
-    block = file.head[: header_end(file.head, 0, len(file.head))]
-    return header_fields(block, (b"from", b"subject", b"message-id"), exclude=False)[:QUOTED_OCTETS]
+    return header_fields(_header(file), (b"from", b"subject", b"message-id"), exclude=False)[:QUOTED_OCTETS]
+
+
+def _header(file: SpoolFile) -> bytes:
+    """The header as it was received."""
+    return file.head[: header_end(file.head, 0, len(file.head))]
 
 
 def network_of(address: str) -> str:

@@ -36,6 +36,27 @@ def test_message_of_a_user(server):
     assert data["tls"].startswith("TLSv1.3 ")
 
 
+@pytest.mark.parametrize(
+    ("extension", "header", "recipient", "needed"),
+    [
+        ("", "", "x@other.example", False),
+        (" SMTPUTF8", "", "x@other.example", False),
+        (" SMTPUTF8", "Subject: j\u00f6rg\r\n", "x@other.example", True),
+        (" SMTPUTF8", "", "j\u00f6rg@other.example", True),
+        ("", "Subject: j\u00f6rg\r\n", "x@other.example", False),
+    ],
+)
+def test_only_what_needs_smtputf8_asks_the_next_host_for_it(server, extension, header, recipient, needed):
+    """Large sites and some clients say it with all that they send; many hosts lack it (RFC 6531 §3.3)."""
+    talk = server.log_in()
+    talk.send(f"MAIL FROM:<ann@example.org>{extension}", f"RCPT TO:<{recipient}>", "DATA")
+    assert [talk.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    content = HEADER + header.encode() + "\r\nj\u00f6rg\r\n".encode()
+    assert talk.ask(content + b".\r\n").startswith("250 ")
+    [outgoing] = server.store.delivered[0][0].outgoing
+    assert outgoing.smtputf8 is needed
+
+
 def test_no_stranger_gets_it_twice(server):
     server.directory.remote["out@example.org"] = Resolution(Kind.RESOLVED, (), ("x@other.example",), domain_id=1)
     talk = server.log_in()
