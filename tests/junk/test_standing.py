@@ -1,10 +1,12 @@
 """The order of the rungs and what each needs, a row a rule; which rungs a sender has."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from mailsuite.junk.signs import SenderSigns, message_id_key, network_of, referenced_ids, sender_rungs
+from mailsuite.authcheck.report import DkimCheck, SpfCheck
+from mailsuite.junk.signs import SenderSigns, message_id_key, network_of, referenced_ids, sender_rungs, signs_of
 from mailsuite.junk.standing import History, decide
 
 pytestmark = pytest.mark.sqlite_only
@@ -76,6 +78,30 @@ def test_standing(remembered, label, rung):
 )
 def test_rungs(signs, rungs):
     assert list(sender_rungs(signs)) == rungs
+
+
+@pytest.mark.parametrize(
+    ("dmarc", "signer", "spf", "authentic"),
+    [
+        ("pass", "", "", True),
+        ("none", "far.example", "", True),
+        ("none", "", "far.example", True),
+        ("none", "example", "other.example", False),
+        ("none", "mail.far.example", "", False),
+        ("none", "", "", False),
+        ("fail", "far.example", "", False),
+        ("temperror", "far.example", "", False),
+    ],
+)
+def test_who_is_authentic_without_a_policy(report_of, dmarc, signer, spf, authentic):
+    """As the checks report it: where there is no DMARC record nothing is aligned."""
+    report = report_of("friend@far.example", dmarc=dmarc, signer="")
+    report = replace(
+        report,
+        dkim=(DkimCheck("pass", domain=signer),) if signer else (),
+        spf=SpfCheck("mailfrom", spf, "pass") if spf else report.spf,
+    )
+    assert signs_of(report, {}).is_authentic is authentic
 
 
 @pytest.mark.parametrize(
