@@ -1,10 +1,13 @@
-"""What mailboxes remember of a sender: one query answers all rungs of all mailboxes that a message goes to."""
+"""What mailboxes remember of a sender: one query answers all rungs of all mailboxes that a message goes to, and a few
+more what they sent so lately that it is not remembered yet."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from django.db.models import F
 
+from mailsuite.junk import contacts
 from mailsuite.junk.models import Judgement, Sender
 from mailsuite.junk.signs import Rung, SenderSigns, reply_rungs, sender_rungs
 from mailsuite.junk.standing import History, decide
@@ -20,7 +23,7 @@ def standing(mailbox_id: int, signs: SenderSigns) -> StandingFact:
 
 
 def standings(mailbox_ids: Collection[int], signs: SenderSigns) -> dict[int, StandingFact]:
-    """Return what each mailbox's history says of the sender, by one query over the index of senders."""
+    """Return what each mailbox's history says of the sender."""
     asked = {*reply_rungs(signs), *sender_rungs(signs)}
     remembered: dict[int, dict[Rung, History]] = {one: {} for one in mailbox_ids}
     rows = (
@@ -30,6 +33,9 @@ def standings(mailbox_ids: Collection[int], signs: SenderSigns) -> dict[int, Sta
     )
     for mailbox_id, rung, key, wanted, junked, kept, wrote_at, judged_at in rows if asked else ():
         remembered[mailbox_id][rung, key] = History(wanted, junked, kept, wrote_at, judged_at)
+    for mailbox_id, known_by, at in contacts.not_yet_learned(mailbox_ids, signs):
+        history = remembered[mailbox_id].get(known_by, History())
+        remembered[mailbox_id][known_by] = replace(history, wrote_at=max(history.wrote_at or at, at))
     return {one: decide(signs, histories) for one, histories in remembered.items()}
 
 

@@ -3,6 +3,7 @@
 import imaplib
 import json
 import re
+import smtplib
 import ssl
 import time
 import uuid
@@ -162,6 +163,25 @@ def test_what_the_owner_calls_junk_decides_from_then_on(suite, ann, far):
     assert "policy.reason=unwanted-sender" in results_of(found)
     assert f"In Junk because of friend@{far.name} this mailbox called 1 junk" in suite.manage("trace", ann, "again")
     assert folder(suite, ann, "INBOX") == []
+
+
+def test_an_answer_that_comes_at_once_is_no_junk(suite, ann, far):
+    """What it answers was taken a moment before: nothing periodic has looked at it."""
+    suite.dns.records[far.name, "TXT"] = [strings("v=spf1 -all")]
+    assert far.send(far.message(b"unasked"), ann)[0] == 250
+    question, context = f"<{uuid.uuid4().hex}@trust.test>", ssl.create_default_context(cafile=str(suite.certificate))
+    with smtplib.SMTP_SSL("localhost", suite.port("SUBMISSIONS"), context=context, timeout=60) as client:
+        client.login(ann, PASSWORD)
+        octets = f"From: {ann}\r\nTo: friend@{far.name}\r\nMessage-ID: {question}\r\nSubject: hi\r\n\r\nHow?\r\n"
+        client.sendmail(ann, [f"friend@{far.name}"], octets.encode())
+    assert far.send(b"In-Reply-To: %s\r\n" % question.encode() + far.message(b"Re: hi"), ann)[0] == 250
+    assert far.send(far.signer.sign(far.message(b"one more thing")), ann)[0] == 250
+    [unasked] = folder(suite, ann, "Junk")
+    assert "policy.reason=spf-fail" in results_of(unasked)
+    arrived = b"".join(folder(suite, ann, "INBOX"))
+    assert b"Subject: Re: hi" in arrived and b"Subject: one more thing" in arrived
+    assert "In the inbox because it answers a message that this mailbox sent." in suite.manage("trace", ann, "Re: hi")
+    assert f"In the inbox because this mailbox wrote to friend@{far.name}" in suite.manage("trace", ann, "one more")
 
 
 def test_dns_in_trouble_refuses_nothing_and_is_told(suite, ann, far):

@@ -1,15 +1,21 @@
 """Whom a mailbox wrote to is known from then on, and so are the answers to what it sent."""
 
 import json
+import secrets
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
 from mailsuite.ids import new_id
 from mailsuite.junk import contacts
-from mailsuite.junk.models import Sender
+from mailsuite.junk.models import Progress, Sender
 from mailsuite.junk.reputation import standing
 from mailsuite.junk.signs import SenderSigns
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.handlers import execute
+from mailsuite.store.operations import Deliver, Outgoing, RemoteRecipient, StoryFacts
 from mailsuite.trace.models import Story
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -82,3 +88,72 @@ def test_message_ids_are_forgotten_and_contacts_stay(post):
     assert contacts.forget_unanswered(NOW + timedelta(days=364)) == 0
     assert contacts.forget_unanswered(NOW + timedelta(days=366)) == 1
     assert standing(post.mailbox.pk, FRIEND).label == "wanted"
+
+
+def submit(post, *recipients):
+    """As the submission service files a message to other hosts; nothing has learned of it when this returns."""
+    octets, name = b"Message-ID: <1@example.org>\r\nSubject: a question\r\n\r\n", secrets.token_hex(8)
+    (mail_storage().spool / name).write_bytes(octets)
+    story = StoryFacts(
+        new_id(), "submission", "accepted", NOW, sender_mailbox_id=post.mailbox.pk,
+        data=json.dumps({"recipients": list(recipients)}),
+    )  # fmt: skip
+    targets = [RemoteRecipient(one, one.partition("@")[2]) for one in recipients]
+    outgoing = Outgoing(post.mailbox.address, b"", targets, NOW + timedelta(days=5), sender_mailbox_id=post.mailbox.pk)
+    execute(Deliver(name, len(octets), story, [], [outgoing]))
+
+
+ANSWER = SenderSigns(replies_to=("<0@example.org>", "<1@example.org>"))
+STRANGER = SenderSigns("else@far.example", "far.example", is_authentic=True, replies_to=("<2@example.org>",))
+
+
+def test_an_answer_is_known_from_the_instant_that_its_question_was_taken(post, other_post):
+    submit(post, "Friend@far.example")
+    assert not Sender.objects.exists()
+    for signs in (FRIEND, ANSWER):
+        found = standing(post.mailbox.pk, signs)
+        assert found.label == "wanted"
+        assert standing(other_post.mailbox.pk, signs).label == "unknown"
+        contacts.learn_submissions(NOW)
+        assert standing(post.mailbox.pk, signs) == found
+    for signs in (
+        STRANGER,
+        SenderSigns("friend@far.example", "far.example"),
+        SenderSigns(replies_to=("<1@example.org>",), is_forged=True),
+    ):
+        assert standing(post.mailbox.pk, signs).label == "unknown"
+
+
+def test_what_was_just_sent_to_a_crowd_makes_no_contact_but_may_be_answered(post):
+    submit(post, *(f"{number}@far.example" for number in range(50)), "friend@far.example")
+    assert standing(post.mailbox.pk, FRIEND).label == "unknown"
+    assert standing(post.mailbox.pk, ANSWER).label == "wanted"
+
+
+def test_writing_to_somebody_after_calling_him_junk_counts_at_once(post):
+    Sender.objects.create(
+        mailbox=post.mailbox, rung="from", key="friend@far.example", junked=5,
+        judged_at=NOW - timedelta(hours=1), changed_at=NOW,
+    )  # fmt: skip
+    assert standing(post.mailbox.pk, FRIEND).label == "unwanted"
+    submit(post, "friend@far.example")
+    assert standing(post.mailbox.pk, FRIEND).label == "wanted"
+
+
+def test_what_is_forgotten_stays_forgotten_once_it_was_learned(post):
+    submit(post, "friend@far.example")
+    later = new_id() + (20 * 60_000 << 22)
+    Progress.objects.create(name=contacts.PROGRESS, last_id=later)
+    assert standing(post.mailbox.pk, FRIEND).label == standing(post.mailbox.pk, ANSWER).label == "unknown"
+
+
+def test_asking_costs_two_queries_led_by_indexes(post):
+    submit(post, "friend@far.example")
+    with CaptureQueriesContext(connections["reader"]) as asked:
+        standing(post.mailbox.pk, STRANGER)
+    assert len(asked) == 2
+    if connection.vendor == "sqlite":
+        with connections["reader"].cursor() as cursor:
+            plan = [row[3] for row in cursor.execute("EXPLAIN QUERY PLAN " + asked.captured_queries[1]["sql"])]
+        assert not any(step.startswith("SCAN trace_") for step in plan), plan
+        assert all(any(name in step for step in plan) for name in ("story_message_id", "event_address")), plan
