@@ -77,7 +77,8 @@ class Dialog:
         self._out: list[bytes] = []
         self._pending: Event | None = None
         self._sasl: SaslExchange | None = None
-        self._errors = self._refusals = self._recipients = self._refused_recipients = 0
+        self._errors = self._refusals = 0
+        self._recipients = self._refused_recipients = self._too_many_recipients = 0
         self.last_word: Reply | None = None
         self._idle_commands = 0
         self._smtputf8 = False
@@ -125,7 +126,7 @@ class Dialog:
         match event:
             case Mail() if reply.is_positive:
                 self.state, self._smtputf8 = State.MAIL, event.smtputf8
-                self._recipients = self._refused_recipients = 0
+                self._recipients = self._refused_recipients = self._too_many_recipients = 0
             case Rcpt() if reply.is_positive:
                 self.state = State.RCPT
                 self._recipients += 1
@@ -259,7 +260,12 @@ class Dialog:
             self._error(replies.SYNTAX_ERROR.with_text("Say RCPT TO:<address>"))
             return None
         if self._recipients >= self.terms.max_recipients:
-            self._put(replies.TOO_MANY_RECIPIENTS)
+            self._too_many_recipients += 1
+            # A client may have sent twice as many before it reads the first answer; then it should have seen it.
+            if self._too_many_recipients > self.terms.max_recipients:
+                self.end(replies.TOO_MANY_ERRORS)
+            else:
+                self._put(replies.TOO_MANY_RECIPIENTS)
             return None
         try:
             return read_rcpt(argument[3:], smtputf8=self._smtputf8)

@@ -204,6 +204,12 @@ def test_too_many_recipients():
     check(*HELLO, "C: MAIL FROM:<>", "S: 250", *rcpt, *rcpt, *rcpt, "C: RCPT TO:<ann@example.org>", "S: 452 4.5.3 ")
 
 
+def test_recipients_past_the_limit_have_one_of_their_own():
+    over = ("C: RCPT TO:<ann@example.org>", "S: 452 4.5.3 ")
+    rcpt = ("C: RCPT TO:<ann@example.org>", "S: 250")
+    check(*HELLO, "C: MAIL FROM:<>", "S: 250", *rcpt * 3, *over * 3, over[0], "S: 421 4.7.0 ")
+
+
 def test_nested_mail_and_resets():
     check(
         *(*HELLO, "C: MAIL FROM:<>", "S: 250", "C: MAIL FROM:<>", "S: 503 5.5.1 There is a sender"),
