@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-from collections import OrderedDict
 from ipaddress import ip_address
 from typing import Any
 
@@ -17,6 +16,7 @@ import dns.resolver
 
 from mailsuite.resolver.answers import Answer, Mx, Rdata, Status, Tlsa
 from mailsuite.resolver.breaker import Breaker
+from mailsuite.resolver.cache import AnswerCache, Key
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +24,8 @@ DEADLINE_SECONDS = 5.0
 TRY_SECONDS = 2.0
 # RFC 9715: what passes unfragmented everywhere; larger answers come by TCP.
 EDNS_OCTETS = 1232
-CACHE_ENTRIES = 50_000
 MIN_TTL, MAX_TTL, MAX_NEGATIVE_TTL, TEMPERROR_TTL = 5, 86_400, 300, 5
 IN_FLIGHT = 200
-
-Key = tuple[str, str]
 
 
 class DnsResolver:
@@ -46,7 +43,7 @@ class DnsResolver:
             # The answer even where its signature does not fit (RFC 4035 §3.2.2).
             self._dns.flags = dns.flags.RD | dns.flags.CD
         self._deadline_seconds = deadline_seconds
-        self._cache: OrderedDict[Key, tuple[float, Answer]] = OrderedDict()
+        self._cache = AnswerCache()
         self._asking: dict[Key, asyncio.Task[Answer]] = {}
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
         self._breaker = Breaker(self._probe)
@@ -55,11 +52,8 @@ class DnsResolver:
 
     async def query(self, name: str, rdtype: str) -> Answer:
         key = (name.rstrip(".").lower(), rdtype.upper())
-        now = asyncio.get_running_loop().time()
-        cached = self._cache.get(key)
-        if cached and cached[0] > now:
-            self._cache.move_to_end(key)
-            return cached[1]
+        if cached := self._cache.get(key, asyncio.get_running_loop().time()):
+            return cached
         task = self._asking.get(key)
         if task is None:
             if self._breaker.is_open:
@@ -78,10 +72,7 @@ class DnsResolver:
         except TimeoutError:
             self._breaker.note(False)
             answer = Answer(Status.TEMPERROR, (), TEMPERROR_TTL)
-        self._cache[key] = (asyncio.get_running_loop().time() + answer.ttl, answer)
-        self._cache.move_to_end(key)
-        while len(self._cache) > CACHE_ENTRIES:
-            self._cache.popitem(last=False)
+        self._cache.put(key, answer, asyncio.get_running_loop().time())
         return answer
 
     async def _resolve(self, name: str, rdtype: str) -> Answer:

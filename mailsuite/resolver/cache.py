@@ -1,0 +1,54 @@
+"""Answers remembered for as long as their TTL says, the least recently asked for forgotten first.
+
+Strangers choose which names are asked for and how much is said about them, so what is kept is counted in octets too.
+"""
+
+from collections import OrderedDict
+
+from mailsuite.resolver.answers import Answer, Rdata, Tlsa
+
+MAX_ENTRIES = 50_000
+MAX_OCTETS = 32 * 1024 * 1024
+# What an entry and a record cost beside their text, roughly.
+_ENTRY_OCTETS, _RECORD_OCTETS = 400, 100
+
+Key = tuple[str, str]
+
+
+class AnswerCache:
+    """Answers by (name, type). Times are the caller's, in seconds of a clock that never goes back."""
+
+    def __init__(self, *, max_entries: int = MAX_ENTRIES, max_octets: int = MAX_OCTETS) -> None:
+        self._max_entries, self._max_octets = max_entries, max_octets
+        self._entries: OrderedDict[Key, tuple[float, int, Answer]] = OrderedDict()
+        self._octets = 0
+
+    def get(self, key: Key, now: float) -> Answer | None:
+        """Return what is known still."""
+        entry = self._entries.get(key)
+        if entry is None or entry[0] <= now:
+            return None
+        self._entries.move_to_end(key)
+        return entry[2]
+
+    def put(self, key: Key, answer: Answer, now: float) -> None:
+        """Remember the answer, from now for its TTL."""
+        self._forget(key)
+        octets = _ENTRY_OCTETS + len(key[0]) + sum(map(_cost, answer.rdata))
+        self._entries[key] = (now + answer.ttl, octets, answer)
+        self._octets += octets
+        while len(self._entries) > self._max_entries or self._octets > self._max_octets:
+            self._forget(next(iter(self._entries)))
+
+    def _forget(self, key: Key) -> None:
+        if entry := self._entries.pop(key, None):
+            self._octets -= entry[1]
+
+
+def _cost(value: Rdata) -> int:
+    match value:
+        case str() | bytes():
+            return _RECORD_OCTETS + len(value)
+        case Tlsa():
+            return _RECORD_OCTETS + len(value.data)
+    return _RECORD_OCTETS + len(value.exchange)
