@@ -131,6 +131,11 @@ def matches(pattern: str, host: str) -> bool:
     return bool(host) and host == pattern
 
 
+def is_pattern(text: str) -> bool:
+    """Whether it may stand as an mx of a policy, in lower case and without a last dot."""
+    return len(text) <= 255 and bool(_MX.fullmatch(text))
+
+
 def render_policy(policy: Policy) -> bytes:
     """Write a policy file, with the line ends that §3.2 prefers."""
     lines = ["version: STSv1", f"mode: {policy.mode.value}", *(f"mx: {one}" for one in policy.mx)]
@@ -178,7 +183,7 @@ def _policy_field(line: str, number: int) -> tuple[str, str]:
 
 def _pattern(value: str, number: int) -> str:
     pattern = value.lower().removesuffix(".")
-    if len(pattern) > 255 or not _MX.fullmatch(pattern):
+    if not is_pattern(pattern):
         raise PolicyError(f"its line {number} names {value[:60]!r} as mx, which is neither a host nor *. and a domain")
     return pattern
 

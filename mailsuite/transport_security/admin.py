@@ -27,14 +27,15 @@ class MtaStsAdmin(ScopedAdmin):
     list_select_related = ("domain",)
 
     def get_fields(self, request: HttpRequest, obj: MtaSts | None = None) -> list[str]:
-        fields = ["domain", "mode", "max_age"]
+        fields = ["domain", "mode", "max_age", "other_hosts"]
         return [*fields, "served", "certificate"] if obj else fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: MtaSts | None = None) -> tuple[str, ...]:
         return ("domain", "served", "certificate") if obj else ()
 
     def save_model(self, request: HttpRequest, obj: MtaSts, form: Any, change: bool) -> None:
-        set_mta_sts(obj.domain, form.cleaned_data["mode"], form.cleaned_data["max_age"])
+        chosen = form.cleaned_data
+        set_mta_sts(obj.domain, chosen["mode"], chosen["max_age"], chosen["other_hosts"])
         obj.pk = MtaSts.objects.get(domain=obj.domain).pk
 
     @admin.display(description="Mode", ordering="mode")

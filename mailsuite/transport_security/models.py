@@ -6,6 +6,7 @@ from mailsuite.directory.models import Domain
 from mailsuite.mailauth.mtasts import MAX_MAX_AGE
 
 WEEK_SECONDS = 7 * 86_400
+OTHER_HOSTS_CHARACTERS = 500
 
 
 class MtaSts(models.Model):
@@ -19,6 +20,12 @@ class MtaSts(models.Model):
     domain = models.OneToOneField(Domain, models.CASCADE, related_name="mta_sts")
     mode = models.CharField(max_length=7, choices=Mode, default=Mode.TESTING)
     max_age = models.PositiveIntegerField("seconds that senders remember it", default=WEEK_SECONDS)
+    other_hosts = models.CharField(
+        "further mail hosts",
+        max_length=OTHER_HOSTS_CHARACTERS,
+        blank=True,
+        help_text="Hosts besides this one that MX records lead to, such as a backup; with commas between them.",
+    )
     changed_at = models.DateTimeField(auto_now_add=True, editable=False)
 
     class Meta:

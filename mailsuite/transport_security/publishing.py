@@ -15,8 +15,10 @@ def own_policy(domain: Domain) -> Policy:
     rows = MtaSts.objects.using("reader").filter(domain__in=[domain.pk, domain.alias_of_id])
     found = {row.domain_id: row for row in rows}
     row = found.get(domain.pk) or found.get(domain.alias_of_id or 0)
-    mode, max_age = (Mode(row.mode), row.max_age) if row else (Mode.TESTING, WEEK_SECONDS)
-    return Policy(mode, (settings.MAILSUITE.hostname,), max_age)
+    if row is None:
+        return Policy(Mode.TESTING, (settings.MAILSUITE.hostname,), WEEK_SECONDS)
+    others = filter(None, row.other_hosts.split(","))
+    return Policy(Mode(row.mode), tuple(dict.fromkeys((settings.MAILSUITE.hostname, *others))), row.max_age)
 
 
 def mta_sts_records(domain: Domain) -> "list[publishing.Record]":

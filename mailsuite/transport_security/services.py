@@ -8,16 +8,18 @@ from django.db.models.functions import Now
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
-from mailsuite.mailauth.mtasts import MAX_MAX_AGE
+from mailsuite.mailauth.mtasts import MAX_MAX_AGE, is_pattern
 from mailsuite.transport_security.keys import KeyProblem, certificate_names, read_certificate
-from mailsuite.transport_security.models import WEEK_SECONDS, MtaSts
+from mailsuite.transport_security.models import OTHER_HOSTS_CHARACTERS, WEEK_SECONDS, MtaSts
 
 # Less makes a policy worth little: whoever can block its fetching waits until it has run out (RFC 8461 §10.2).
 MIN_MAX_AGE = 86_400
 
 
-def set_mta_sts(domain: Domain, mode: str, max_age: int = WEEK_SECONDS) -> None:
-    """Sets a domain's policy. Enforcing wants testing before it, and a certificate that others trust."""
+def set_mta_sts(domain: Domain, mode: str, max_age: int = WEEK_SECONDS, other_hosts: str = "") -> None:
+    """Sets a domain's policy. Enforcing wants testing before it, and a certificate that others trust. `other_hosts` are
+    names, or patterns as policies have them, with commas between them."""
+    others = _other_hosts(other_hosts)
     if mode not in MtaSts.Mode.values:
         raise DirectoryError(f"{mode!r} can't be a mode: write none, testing or enforce.")
     if not MIN_MAX_AGE <= max_age <= MAX_MAX_AGE:
@@ -27,7 +29,7 @@ def set_mta_sts(domain: Domain, mode: str, max_age: int = WEEK_SECONDS) -> None:
         if mode == MtaSts.Mode.ENFORCE and row.mode != MtaSts.Mode.ENFORCE:
             _check_enforceable(row)
         changed = row.pk is None or row.mode != mode
-        row.mode, row.max_age = mode, max_age
+        row.mode, row.max_age, row.other_hosts = mode, max_age, others
         row.save()
         if changed:
             MtaSts.objects.filter(pk=row.pk).update(changed_at=Now())
@@ -41,6 +43,20 @@ def uncovered_names(domains: list[str]) -> list[str]:
         names = []
     wanted = [f"mta-sts.{domain}" for domain in domains]
     return [name for name in wanted if name not in names and f"*.{name.partition('.')[2]}" not in names]
+
+
+def _other_hosts(text: str) -> str:
+    """The hosts in the form that they are kept in. Raises DirectoryError."""
+    names = [part.strip().rstrip(".").lower() for part in text.replace("\n", ",").split(",")]
+    names = list(dict.fromkeys(filter(None, names)))
+    for name in names:
+        if not is_pattern(name):
+            raise DirectoryError(f"{name!r} is no host: write names such as backup.example.net, with commas between.")
+    if len(kept := ",".join(names)) > OTHER_HOSTS_CHARACTERS:
+        raise DirectoryError(
+            "That is more than a policy needs: name fewer hosts, or *.example.net for all of one site."
+        )
+    return kept
 
 
 def _check_enforceable(row: MtaSts) -> None:

@@ -10,11 +10,13 @@ from checkdmarc.smtp_tls_reporting import parse_smtp_tls_reporting_record
 from django.conf import settings as django_settings
 
 from mailsuite.directory import services
+from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
 from mailsuite.mailauth.mtasts import Mode, policy_id
 from mailsuite.transport_security import publishing
 from mailsuite.transport_security.keys import make_next_key, read_keys
 from mailsuite.transport_security.models import MtaSts
+from mailsuite.transport_security.services import set_mta_sts
 
 
 @pytest.fixture
@@ -86,3 +88,12 @@ def test_the_digest_is_that_of_the_certificate_s_key(host, tmp_path):
     pair = make("mx.example.org")
     pair.write(tmp_path)
     assert read_keys(host).current == hashlib.sha256(pair.spki).hexdigest()
+
+
+def test_a_policy_names_further_mail_hosts(domain, host):
+    set_mta_sts(domain, "testing", other_hosts=" Backup.Example.NET. , *.relay.test,backup.example.net")
+    assert publishing.own_policy(domain).mx == ("mx.example.org", "backup.example.net", "*.relay.test")
+    assert MtaSts.objects.get().other_hosts == "backup.example.net,*.relay.test"
+    for wrong in ("a b", "192.0.2.1:25", "a.test;", "*.*.test", "ü.test", ",".join(f"{n:060}.test" for n in range(9))):
+        with pytest.raises(DirectoryError):
+            set_mta_sts(domain, "testing", other_hosts=wrong)
