@@ -53,16 +53,13 @@ async def find_destinations(resolver: Resolver, policy_domain: str, rua: Sequenc
     """
     accepted: dict[str, Destination] = {}
     refused: list[str] = []
-    organization = ""
     for uri in rua[:MAX_URIS]:
         found = read_uri(uri)
         if found is None:
             refused.append(f"{uri[:100]} is no address")
             continue
         host = found.address.domain
-        if not organization and host != policy_domain:
-            organization = await _organization(resolver, policy_domain)
-        if host != policy_domain and await _organization(resolver, host) != organization:
+        if await is_outside(resolver, policy_domain, host):
             overriding = await _external(resolver, policy_domain, host)
             if overriding is None:
                 refused.append(f"{host} has not agreed to reports about {policy_domain}")
@@ -75,6 +72,25 @@ async def find_destinations(resolver: Resolver, policy_domain: str, rua: Sequenc
     return Destinations(tuple(accepted.values()), tuple(refused))
 
 
+async def outsiders(resolver: Resolver, policy_domain: str, rua: Sequence[str]) -> tuple[str, ...]:
+    """The domains of other organisations among the first MAX_URIS addresses: those that have to agree (§4). Raises
+    TemporaryError."""
+    hosts = dict.fromkeys(found.address.domain for uri in rua[:MAX_URIS] if (found := read_uri(uri)))
+    return tuple([host for host in hosts if await is_outside(resolver, policy_domain, host)])
+
+
+async def is_outside(resolver: Resolver, policy_domain: str, host: str) -> bool:
+    """Whether the host is of another organisation than the policy domain. Raises TemporaryError."""
+    if host == policy_domain:
+        return False
+    return await _organization(resolver, host) != await _organization(resolver, policy_domain)
+
+
+def consent_name(policy_domain: str, host: str) -> str:
+    """Where the host says that it takes reports about the domain (§4)."""
+    return f"{policy_domain}._report._dmarc.{host}"
+
+
 async def _organization(resolver: Resolver, domain: str) -> str:
     found = await walk(resolver, domain)
     if found.failed:
@@ -85,7 +101,7 @@ async def _organization(resolver: Resolver, domain: str) -> str:
 async def _external(resolver: Resolver, policy_domain: str, host: str) -> Destination | bool | None:
     """Whether the host takes reports about the domain (§4): True, or the address there that it would rather have them
     at; None when it does not say so."""
-    name = f"{policy_domain}._report._dmarc.{host}"
+    name = consent_name(policy_domain, host)
     if len(name) > MAX_NAME_OCTETS:
         return None
     answer = await resolver.query(name, "TXT")

@@ -13,7 +13,7 @@ HOUR = timedelta(hours=1)
 # While something needed is missing, somebody is probably about to publish it.
 SOON, SOON_FOR = timedelta(minutes=5), timedelta(days=2)
 KEPT_FOR = timedelta(days=730)
-TROUBLE = (Verdict.MISSING, Verdict.DIFFERS)
+TROUBLE = (Verdict.MISSING, Verdict.DIFFERS, Verdict.FAILS)
 
 
 def keep(domain_id: int, report: Report, now: datetime) -> None:
@@ -58,7 +58,7 @@ def _rows(domain_id: int, findings: Iterable[Finding], now: datetime) -> Iterato
     order = list(Verdict)
     found: dict[tuple[str, str, str], Observation] = {}
     for finding in findings:
-        for source, seen in (("own", finding.own), ("public", finding.public)):
+        for source, seen in finding.sides:
             if seen.status == "temperror" or _verdict(finding, seen) is Verdict.UNKNOWN:
                 continue
             key, verdict = (finding.record.name, finding.record.type, source), _verdict(finding, seen)
@@ -90,7 +90,7 @@ def _worse(findings: Iterable[Finding], latest: dict[tuple[str, str, str], Obser
     changed (a stage, a new key), nothing drifted."""
     found = []
     for one in findings:
-        for source, seen in (("own", one.own), ("public", one.public)):
+        for source, seen in one.sides:
             before = latest.get((one.record.name, one.record.type, source))
             if before is None or before.verdict not in (Verdict.OK, Verdict.WARN):
                 continue

@@ -15,10 +15,18 @@ from mailsuite.records.seen import Finding, Side, Verdict
 from mailsuite.records.setup import read_setup
 from mailsuite.records.stages import Advice, advise, policy_of
 
-TONES = {"ok": "good", "warn": "waiting", "missing": "bad", "differs": "bad", "unknown": "plain", "": "plain"}
+TONES = {
+    "ok": "good",
+    "warn": "waiting",
+    "missing": "bad",
+    "differs": "bad",
+    "fails": "bad",
+    "unknown": "plain",
+    "": "plain",
+}
 WORDS = {
-    "ok": "good", "warn": "works, but", "missing": "missing", "differs": "differs", "unknown": "not known",
-    "": "not looked yet",
+    "ok": "good", "warn": "works, but", "missing": "missing", "differs": "differs", "fails": "fails",
+    "unknown": "not known", "": "not looked yet",
 }  # fmt: skip
 TITLES = (
     ("v=spf1", "SPF"),
@@ -31,6 +39,7 @@ TYPES = {
     "MX": "Mail host", "A": "Address", "AAAA": "Address", "PTR": "Reverse DNS", "TLSA": "DANE", "CAA": "Certificates",
     "SRV": "Service", "CNAME": "Setup", "NS": "Name servers",
 }  # fmt: skip
+SIDES = {"own": "At its name servers", "public": "Seen publicly", "live": "Where it leads"}
 SCHEDULES = ((0, "only by the button"), (3, "every 3 months"), (6, "every 6 months"), (12, "every 12 months"))
 RING = 2 * 3.14159 * 42
 
@@ -67,8 +76,7 @@ class Row:
     def sides(self) -> list[tuple[str, Side, str]]:
         if not self.finding or self.record.type == "NS":
             return []
-        pairs = (("At its name servers", self.finding.own), ("Seen publicly", self.finding.public))
-        return [(label, side, TONES[side.verdict.value]) for label, side in pairs]
+        return [(SIDES[source], side, TONES[side.verdict.value]) for source, side in self.finding.sides]
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -144,7 +152,7 @@ def groups_of(records: list[Record], report: Report) -> list[Group]:
     for finding in report.findings:
         record = finding.record
         # What a look found besides; records that were to be published then, and are not now, are left out.
-        if not record.value and (record.type, record.name, record.value) not in planned:
+        if (record.asked_for or not record.value) and (record.type, record.name, record.value) not in planned:
             rows.append(Row(record, finding, title_of(record)))
     order = list(Purpose)
     rows.sort(key=lambda row: (order.index(row.record.purpose), not row.record.needed))
@@ -153,6 +161,8 @@ def groups_of(records: list[Record], report: Report) -> list[Group]:
 
 def title_of(record: Record) -> str:
     """What people call the record."""
+    if "._report._dmarc." in record.name:
+        return "DMARC reports"
     for start, title in TITLES:
         if record.value.startswith(start):
             selector = record.name.partition("._domainkey.")[0] if title == "DKIM key" else ""

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
+from mailsuite.mailauth.mtasts import Policy
+from mailsuite.mailauth.report_destinations import consent_name
 from mailsuite.records.publishing import Purpose, Record
 
 SERVICES = (
@@ -19,6 +21,7 @@ SERVICES = (
     ("_pop3._tcp", 10, "POP3"),
 )
 PUBLIC_PORTS = {"SUBMISSIONS": 465, "SUBMISSION": 587, "IMAPS": 993, "IMAP": 143, "POP3S": 995, "POP3": 110}
+CONSENT = "v=DMARC1"
 NO_SENDER, NO_MAIL = "v=spf1 -all", "0 ."
 POLICIES = {
     "none": "p=none",
@@ -43,7 +46,8 @@ class Key:
 class Setup:
     """All that the records follow from. `addresses` are those that this host sends from, as text; `offered` names the
     listeners that are on; `ca` is who issues our certificates as CAA names it, "" when that is not known; `transport`
-    are the records of MTA-STS and TLSRPT, `tlsa` those of the host."""
+    are the records of MTA-STS and TLSRPT, `tlsa` those of the host; `policy` is the MTA-STS policy that we serve.
+    `reporting` are the hosted domains whose DMARC record has reports sent to this one, `hosted` all of them."""
 
     domain: str
     host: str
@@ -55,6 +59,9 @@ class Setup:
     ca: str = ""
     transport: tuple[Record, ...] = ()
     tlsa: tuple[Record, ...] = ()
+    policy: Policy | None = None
+    reporting: tuple[str, ...] = ()
+    hosted: frozenset[str] = frozenset()
 
     @property
     def sends(self) -> bool:
@@ -131,6 +138,9 @@ def _dmarc(setup: Setup) -> Iterator[Record]:
     else:
         value = f"v=DMARC1; {POLICIES[setup.dmarc_stage]}{rua}"
     yield Record("TXT", f"_dmarc.{setup.domain}", value, why)
+    for other in setup.reporting if setup.receives else ():
+        why = f"DMARC: says that reports about {other}, whose record sends them here, are welcome."
+        yield Record("TXT", consent_name(other, setup.domain), CONSENT, why, needed=False)
 
 
 def _host(setup: Setup) -> Iterator[Record]:

@@ -24,7 +24,8 @@ class Record:
     """One record to publish. `name` is whole, without the last dot; a TXT `value` is one string, without quotes; an
     empty one means that we can't know it, or that there is nothing to publish.
 
-    `needed` says that mail fails or is doubted without it; `why` is one sentence for people.
+    `needed` says that mail fails or is doubted without it; `why` is one sentence for people; `asked_for` that what is
+    in DNS asks for it, not what is set up here.
     """
 
     type: str
@@ -33,6 +34,7 @@ class Record:
     why: str
     needed: bool = True
     purpose: Purpose = Purpose.SENDING
+    asked_for: bool = False
 
     @property
     def zone_value(self) -> str:

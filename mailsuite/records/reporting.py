@@ -52,6 +52,7 @@ def next_step(findings: Sequence[Finding]) -> str:
     order = (
         [one for one in findings if one.is_wrong and one.record.needed],
         [one for one in findings if one.verdict is Verdict.UNKNOWN and one.record.needed],
+        [one for one in findings if one.verdict is Verdict.FAILS],
         [one for one in findings if one.verdict is Verdict.WARN],
         [one for one in findings if one.is_wrong and one.record.value and kind(one.record) == "transport"],
     )
@@ -68,6 +69,8 @@ def exit_status(findings: Iterable[Finding]) -> int:
 
 def kind(record: Record) -> str:
     """The key of WEIGHTS that a record belongs to."""
+    if "._report._dmarc." in record.name:
+        return "transport"
     for name, mark in (("SPF", "v=spf1"), ("DKIM", "._domainkey."), ("DMARC", "_dmarc.")):
         if (record.value.startswith(mark) or mark in record.name) and record.purpose is Purpose.SENDING:
             return name

@@ -19,11 +19,13 @@ HOST_TYPES = ("CNAME", "NS", "PTR")
 
 
 class Verdict(StrEnum):
-    """`unknown` says that DNS did not answer, never that something is missing; `warn` that it works, though."""
+    """`unknown` says that DNS did not answer, never that something is missing; `warn` that it works, though; `fails`
+    that the record is there, and what it leads to does not work."""
 
     OK = "ok"
     MISSING = "missing"
     DIFFERS = "differs"
+    FAILS = "fails"
     WARN = "warn"
     UNKNOWN = "unknown"
 
@@ -48,17 +50,25 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A record beside what the domain's own name servers and the public resolver have in its place."""
+    """A record beside what the domain's own name servers and the public resolver have in its place; `live` is what was
+    met where it leads, where that was looked at."""
 
     record: Record
     verdict: Verdict
     sentence: str = ""
     own: Side = Side()
     public: Side = Side()
+    live: Side | None = None
 
     @property
     def is_wrong(self) -> bool:
-        return self.verdict in (Verdict.MISSING, Verdict.DIFFERS)
+        return self.verdict in (Verdict.MISSING, Verdict.DIFFERS, Verdict.FAILS)
+
+    @property
+    def sides(self) -> tuple[tuple[str, Side], ...]:
+        """Each by the name of its Observation.Source."""
+        found = (("own", self.own), ("public", self.public))
+        return (*found, ("live", self.live)) if self.live else found
 
 
 OK = Judgement(Verdict.OK)

@@ -1,19 +1,23 @@
 """What is set up for a domain, read into the plain value that its records follow from."""
 
 import socket
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from django.conf import settings
 
+from mailsuite.directory import lookup
 from mailsuite.directory.models import Domain
+from mailsuite.mailauth import dmarc
+from mailsuite.mailauth.report_destinations import read_uri
 from mailsuite.records.models import DkimKey, DomainPolicy, Observation
 from mailsuite.records.planning import Key, Setup, records_of
 from mailsuite.records.publishing import Record, zone_text
 from mailsuite.records.seen import values_of
 from mailsuite.transport_security.keys import KeyProblem, read_certificate
-from mailsuite.transport_security.publishing import mta_sts_records, tlsa_records, tlsrpt_records
+from mailsuite.transport_security.publishing import mta_sts_records, own_policy, tlsa_records, tlsrpt_records
 
 # Addresses of these networks stand for "the way out"; nothing is sent to them.
 ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
@@ -36,6 +40,9 @@ def read_setup(domain: Domain, using: str = "default") -> Setup:
         ca=certificate_issuer(),
         transport=(*mta_sts_records(domain), *tlsrpt_records(domain)),
         tlsa=tuple(tlsa_records()),
+        policy=own_policy(domain),
+        reporting=reporting_domains(domain, using),
+        hosted=frozenset(lookup.hosted_names()),
     )
 
 
@@ -55,6 +62,19 @@ def host_addresses(domain: Domain, using: str = "default") -> tuple[str, ...]:
     if settings.MAILSUITE.public_addresses:
         return tuple(str(address) for address in settings.MAILSUITE.public_addresses)
     return _outgoing_addresses() or _seen_addresses(domain, using)
+
+
+def reporting_domains(domain: Domain, using: str = "default") -> tuple[str, ...]:
+    """The other hosted domains whose DMARC record, as it was seen last, has reports sent to the domain."""
+    seen = Observation.objects.using(using).filter(type="TXT", name__startswith="_dmarc.")
+    seen = seen.filter(domain__state=Domain.State.ACTIVE).exclude(domain=domain)
+    # Cheap first: who ever named the domain there; then only what was seen last counts.
+    found = []
+    for name in sorted(set(seen.filter(values__contains=f"@{domain.name}").values_list("domain__name", flat=True))):
+        row = seen.filter(domain__name=name, name=f"_dmarc.{name}").order_by("-at", "-pk").first()
+        if row and _sends_reports(values_of(row), domain.name) and not _is_family(name, domain.name):
+            found.append(name)
+    return tuple(found)
 
 
 def certificate_issuer() -> str:
@@ -90,6 +110,17 @@ def _seen_addresses(domain: Domain, using: str) -> tuple[str, ...]:
         if row := rows.order_by("-at", "-pk").first():
             found += values_of(row)
     return tuple(found)
+
+
+def _sends_reports(texts: Sequence[str], domain: str) -> bool:
+    records = [record for text in texts if (record := dmarc.parse_record(text.encode()))]
+    found = [read_uri(uri) for record in records for uri in record.rua]
+    return any(one.address.domain == domain for one in found if one)
+
+
+def _is_family(one: str, other: str) -> bool:
+    """Whether one name is below the other, so that nobody's consent is needed."""
+    return one.endswith(f".{other}") or other.endswith(f".{one}")
 
 
 def _text(name: "x509.NameAttribute[str | bytes]") -> str:

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from mailsuite.directory import services
-from mailsuite.directory.models import User
+from mailsuite.directory.models import Domain, User
 from mailsuite.records import alarms, checking
 from mailsuite.records.checking import begin_check, check_domain, check_due
 from mailsuite.records.models import DkimKey, DnsCheck, Observation
@@ -173,3 +173,26 @@ def test_a_domain_that_sends_nothing_or_is_parked_is_well_too(publish, domain, m
     assert exit_status(check_domain(domain).findings) == 1
     publish()
     assert wrong(check_domain(domain)) == {}
+
+
+def test_reports_that_go_to_another_hosted_domain_have_their_record_on_its_page(server, publish, domain):
+    services.add_domain("sister.test", postmaster="me@remote.example", key_pairs=[])
+    sister = Domain.objects.get(name="sister.test")
+    server.serve("sister.test")
+    publish()
+    server.records["_dmarc.example.org", "TXT"] = ['"v=DMARC1; p=none; rua=mailto:dmarc-reports@sister.test"']
+    consent = ("TXT", "example.org._report._dmarc.sister.test")
+    assert consent not in {(one.type, one.name) for one in records_for(sister)}
+
+    report = check_domain(domain)
+    assert "Publish TXT" in wrong(report)[" ".join(consent)] and exit_status(report.findings) == 0
+    [wanted] = [one for one in records_for(sister) if (one.type, one.name) == consent]
+    assert wanted.value == "v=DMARC1"
+    server.records[wanted.name, "TXT"] = [wanted.zone_value]
+    assert verdicts(check_domain(domain))[consent] is Verdict.OK
+    assert verdicts(check_domain(sister))[consent] is Verdict.OK
+
+    # Once the reports go elsewhere, nothing is left to publish.
+    server.records["_dmarc.example.org", "TXT"] = ['"v=DMARC1; p=none; rua=mailto:dmarc-reports@example.org"']
+    check_domain(domain)
+    assert consent not in {(one.type, one.name) for one in records_for(sister)}

@@ -8,12 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from zone import quoted, zone_resolver
 
+from mailsuite.mailauth.mtasts import Mode, Policy
 from mailsuite.records.authority import Server, Zone
 from mailsuite.records.judging import judge_all
 from mailsuite.records.planning import Key, Setup, records_of
 from mailsuite.records.publishing import Purpose, Record
 from mailsuite.records.seen import View
-from mailsuite.resolver.answers import Answer, Status
+from mailsuite.resolver.answers import Answer, Mx, Status
 
 pytestmark = pytest.mark.sqlite_only
 
@@ -37,6 +38,7 @@ TRANSPORT = tuple(
         (f"_smtp._tls.{D}", f"v=TLSRPTv1; rua=mailto:tls-reports@{D}"),
     )
 )
+TRANSPORT = (Record("CNAME", f"mta-sts.{D}", f"{H}.", "", False, Purpose.TRANSPORT), *TRANSPORT)
 TLSA = (Record("TLSA", f"_25._tcp.{H}", f"3 1 1 {'ab' * 32}", "", False, Purpose.TRANSPORT),)
 SETUP = Setup(
     domain=D,
@@ -47,6 +49,9 @@ SETUP = Setup(
     ca="letsencrypt.org",
     transport=TRANSPORT,
     tlsa=TLSA,
+    policy=Policy(Mode.TESTING, (H, "named.test"), 604800),
+    reporting=("sister.test",),
+    hosted=frozenset({D, "sister.test", "reader-here.test"}),
 )
 DKIM, DMARC = f"r1._domainkey.{D}", f"_dmarc.{D}"
 PTR4, PTR6 = "4.0.41.198.in-addr.arpa", next(r.name for r in records_of(SETUP) if r.name.endswith("ip6.arpa"))
@@ -157,6 +162,16 @@ MISTAKES = [
     (dmarc(f"v=DMARC1; p=none; {GOOD_DMARC},mailto:x@reader.test"), ("TXT", DMARC), "warn", "does not take reports"),
     (dmarc(f"v=DMARC1; p=none; rua=mailto:x@{D}"), ("TXT", DMARC), "warn", "read here"),
     (dmarc(f"v=DMARC1; p=reject; {GOOD_DMARC}") | dkim(), ("TXT", DMARC), "warn", "on SPF alone"),
+    (dmarc("“v=DMARC1; p=none”"), ("TXT", DMARC), "differs", "v=DMARC1;"),
+    # reports that leave the domain, or come to it
+    (dmarc(f"v=DMARC1; p=none; {GOOD_DMARC},mailto:x@reader.test"),
+     ("TXT", f"{D}._report._dmarc.reader.test"), "missing", "Ask whoever runs reader.test"),
+    (dmarc(f"v=DMARC1; p=none; {GOOD_DMARC},mailto:x@reader-here.test"),
+     ("TXT", f"{D}._report._dmarc.reader-here.test"), "missing", "Publish TXT"),
+    ({(f"sister.test._report._dmarc.{D}", "TXT"): []},
+     ("TXT", f"sister.test._report._dmarc.{D}"), "missing", "Publish TXT"),
+    ({(f"sister.test._report._dmarc.{D}", "TXT"): txt("v=spf1 -all")},
+     ("TXT", f"sister.test._report._dmarc.{D}"), "missing", "Publish TXT"),
     # MX
     ({MX[::-1]: []}, MX, "missing", "Publish MX"),
     ({MX[::-1]: ["0 ."]}, MX, "differs", "null MX"),
@@ -166,6 +181,8 @@ MISTAKES = [
     ({MX[::-1]: [f"10 {H}.", "20 gone.test."]}, MX, "differs", "has no address"),
     ({MX[::-1]: [f"10 {H}.", "20 back.test."], ("back.test", "A"): ["198.41.0.9"]}, MX, "warn", "MTA-STS"),
     ({MX[::-1]: [f"20 {H}.", "10 back.test."], ("back.test", "A"): ["198.41.0.9"]}, MX, "warn", "lowest number"),
+    ({MX[::-1]: [f"10 {H}.", "20 back.test."], ("back.test", "A"): ["10.0.0.9"]}, MX, "differs", "private address"),
+    ({MX[::-1]: Answer(Status.OK, (Mx(10, H),), 8 * 86_400)}, MX, "warn", "lower its TTL"),
     # the host
     ({(H, "A"): []}, ("A", H), "missing", "Publish A"),
     ({(H, "A"): ["10.0.0.4"]}, ("A", H), "differs", "private address"),
@@ -179,10 +196,16 @@ MISTAKES = [
     # TLS on the way
     ({(f"_mta-sts.{D}", "TXT"): txt("v=STSv1; id=old")}, ("TXT", f"_mta-sts.{D}"), "differs", "policy has changed"),
     ({(f"_mta-sts.{D}", "TXT"): txt("v=STSv1; id=")}, ("TXT", f"_mta-sts.{D}"), "differs", "mistake"),
+    ({(f"mta-sts.{D}", "CNAME"): []}, ("TXT", f"_mta-sts.{D}"), "fails", "which is not there"),
+    ({(f"_mta-sts.{D}", "TXT"): txt("v=STSv1; id=a", "v=STSv1; id=b")},
+     ("TXT", f"_mta-sts.{D}"), "differs", "2 records"),
     ({(f"_smtp._tls.{D}", "TXT"): txt(f"v=TLSRPTv1; rua=tls-reports@{D}")},
      ("TXT", f"_smtp._tls.{D}"), "differs", "mailto:"),
     ({(f"_25._tcp.{H}", "TLSA"): [f"3 1 1 {'cd' * 32}"]}, ("TLSA", f"_25._tcp.{H}"), "differs", "another key"),
     ({(D, "CAA"): ['0 issue "ca.test"']}, ("CAA", D), "differs", "forbids letsencrypt.org"),
+    ({(D, "CAA"): ['0 issue ";"']}, ("CAA", D), "differs", "forbids letsencrypt.org"),
+    ({("host.test", "CAA"): ['0 issue "ca.test"']}, ("CAA", D), "differs", "CAA at host.test forbids"),
+    ({(f"autoconfig.{D}", "CAA"): ['0 issue "ca.test"']}, ("CAA", D), "differs", f"one for autoconfig.{D}"),
     # clients
     ({(f"_imaps._tcp.{D}", "SRV"): ["0 1 993 old.test."]}, ("SRV", f"_imaps._tcp.{D}"), "differs", "old.test"),
     ({(f"autoconfig.{D}", "CNAME"): ["old.test."]}, ("CNAME", f"autoconfig.{D}"), "differs", "old.test"),
@@ -219,6 +242,9 @@ HARMLESS = [
         | {(f"{D}._report._dmarc.reader.test", "TXT"): txt("v=DMARC1")},
         ("TXT", DMARC),
     ),
+    (dmarc(f"v=DMARC1; p=none; {GOOD_DMARC},mailto:x@mail.{D}"), ("TXT", DMARC)),
+    ({MX[::-1]: [f"10 {H}.", "20 named.test."], ("named.test", "A"): ["198.41.0.9"]}, MX),
+    ({("host.test", "CAA"): ['0 issue "letsencrypt.org"'], ("test", "CAA"): ['0 issue "ca.test"']}, ("CAA", D)),
     ({(f"autoconfig.{D}", "CNAME"): [], (f"autoconfig.{D}", "A"): [A4]}, ("CNAME", f"autoconfig.{D}")),
     ({(f"_imaps._tcp.{D}", "SRV"): [f"5 9 993 {H}."]}, ("SRV", f"_imaps._tcp.{D}")),
     ({(D, "CAA"): ['0 issue "letsencrypt.org; validationmethods=http-01"', '0 iodef "mailto:a@b.test"']}, ("CAA", D)),

@@ -8,7 +8,8 @@ import dns.rdataclass
 from mailsuite.resolver.answers import Answer, Rdata, Status, ZoneResolver
 from mailsuite.resolver.dns_resolver import _value
 
-Records = Mapping[tuple[str, str], Sequence[str] | str]
+# An Answer stands for itself, such as one with a TTL of its own.
+Records = Mapping[tuple[str, str], Sequence[str] | str | Answer]
 
 
 def zone_resolver(records: Records) -> ZoneResolver:
@@ -27,7 +28,9 @@ def quoted(text: str) -> str:
     return " ".join(f'"{"".join(escaped[at : at + 255])}"' for at in range(0, max(len(escaped), 1), 255))
 
 
-def _values(rdtype: str, texts: Sequence[str] | str) -> list[Rdata] | Answer:
+def _values(rdtype: str, texts: Sequence[str] | str | Answer) -> list[Rdata] | Answer:
+    if isinstance(texts, Answer):
+        return texts
     if isinstance(texts, str):
         return Answer(Status.NXDOMAIN if texts == "nxdomain" else Status.TEMPERROR, (), 5)
     return [_value(dns.rdata.from_text("IN", rdtype, text)) for text in texts]

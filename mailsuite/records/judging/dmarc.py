@@ -1,17 +1,15 @@
 """DMARC (RFC 9989): one record at the right place, at least as strict as the domain's stage, with reports to us."""
 
-import re
-
 from mailsuite.mailauth import dmarc
+from mailsuite.mailauth.report_destinations import consent_name, outsiders
 from mailsuite.records.judging.sides import Judge, change, publish
-from mailsuite.records.planning import Setup
+from mailsuite.records.planning import CONSENT, Setup
 from mailsuite.records.publishing import Record
 from mailsuite.records.seen import OK, Judgement, Verdict, octets
 from mailsuite.resolver.answers import Answer, Resolver, Status
 
 # Of RFC 7489; RFC 9989 §C.7 took them away.
 OBSOLETE = ("pct", "ri", "rf")
-MAILTO = re.compile(r"mailto:[^@!]+@([^!?,;\s]+)", re.IGNORECASE)
 
 
 def judge(record: Record, setup: Setup) -> Judge:
@@ -55,27 +53,62 @@ async def _wrong(found: dmarc.Record, record: Record, setup: Setup, resolver: Re
                 return change(record, f"{name} has {address[:60]} without mailto: in front, so that no report comes.")
     if wanted and _strength(found) < _strength(wanted):
         return change(record, f"The record asks for less than the stage chosen here ({_said(found)}).")
-    for uri in found.rua:
-        if refusal := await _unauthorised(uri, setup.domain, resolver):
-            return refusal
+    if refusal := await _unauthorised(found, setup.domain, resolver):
+        return refusal
     if found.p == "reject" and setup.sends and not await _signs(setup, resolver):
         return _warn("p=reject stands on SPF alone, which forwarding breaks: publish the DKIM record first.")
     return None
 
 
-async def _unauthorised(uri: str, domain: str, resolver: Resolver) -> Judgement | None:
-    """RFC 9990 §4: whoever gets the reports of another organisation says so in DNS."""
-    match = MAILTO.match(uri)
-    if match is None:
-        return None
-    receiver = match[1].lower().rstrip(".")
-    if receiver == domain or receiver.endswith(f".{domain}") or domain.endswith(f".{receiver}"):
-        return None
-    name = f"{domain}._report._dmarc.{receiver}"
-    answer = await resolver.query(name, "TXT")
-    if answer.status is Status.TEMPERROR or any(text.startswith(b"v=DMARC1") for text in octets(answer)):
-        return None
-    return _warn(f"{receiver} does not take reports about {domain}: have TXT v=DMARC1 published at {name}")
+async def consents(setup: Setup, resolver: Resolver) -> list[Record]:
+    """The records by which others take the reports that the domain's own record sends them (RFC 9990 §4)."""
+    texts = octets(await resolver.query(f"_dmarc.{setup.domain}", "TXT"))
+    found = [one for text in texts if (one := dmarc.parse_record(text))]
+    if len(found) != 1:
+        return []
+    return [
+        Record(
+            "TXT",
+            consent_name(setup.domain, receiver),
+            CONSENT,
+            f"DMARC: by this record {receiver} takes the reports about {setup.domain}.",
+            needed=False,
+            asked_for=True,
+        )
+        for receiver in await _outsiders(found[0], setup.domain, resolver)
+    ]
+
+
+def judge_consent(record: Record, setup: Setup) -> Judge:
+    async def judged(answer: Answer, resolver: Resolver) -> Judgement:
+        if any(dmarc.parse_record(text) for text in octets(answer)):
+            return OK
+        domain, _, receiver = record.name.partition("._report._dmarc.")
+        if receiver == setup.domain or receiver in setup.hosted:
+            return publish(record)
+        return Judgement(
+            Verdict.MISSING,
+            f"Ask whoever runs {receiver} to publish TXT at {record.name}: {CONSENT} (or take {receiver} out of rua: "
+            f"without it, it gets no reports about {domain}).",
+        )
+
+    return judged
+
+
+async def _unauthorised(found: dmarc.Record, domain: str, resolver: Resolver) -> Judgement | None:
+    for receiver in await _outsiders(found, domain, resolver):
+        name = consent_name(domain, receiver)
+        answer = await resolver.query(name, "TXT")
+        if answer.status is not Status.TEMPERROR and not any(dmarc.parse_record(text) for text in octets(answer)):
+            return _warn(f"{receiver} does not take reports about {domain}: have TXT {CONSENT} published at {name}")
+    return None
+
+
+async def _outsiders(found: dmarc.Record, domain: str, resolver: Resolver) -> tuple[str, ...]:
+    try:
+        return await outsiders(resolver, domain, found.rua)
+    except dmarc.TemporaryError:
+        return ()
 
 
 async def _absent(record: Record, domain: str, texts: tuple[bytes, ...], resolver: Resolver) -> Judgement:

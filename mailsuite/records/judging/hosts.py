@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 
 from mailsuite.records.judging.sides import Judge, change, publish
-from mailsuite.records.planning import NO_MAIL
+from mailsuite.records.planning import NO_MAIL, Setup
 from mailsuite.records.publishing import Record
 from mailsuite.records.seen import LONG_TTL, OK, Judgement, Verdict, hosts
 from mailsuite.resolver.answers import Answer, Mx, Resolver, Status
 
 
-def judge_mx(record: Record, host: str) -> Judge:
+def judge_mx(record: Record, setup: Setup) -> Judge:
+    host = setup.host
+
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
         found = sorted((one for one in answer.rdata if isinstance(one, Mx)), key=lambda one: one.preference)
         if record.value == NO_MAIL:
@@ -25,7 +27,7 @@ def judge_mx(record: Record, host: str) -> Judge:
             return change(record, f"MX names the address {wrong}, where a host's name must stand.")
         if host not in names:
             return change(record, f"Mail goes to {', '.join(names[:3])}, not to this host.")
-        return await _targets(record, found, host, resolver) or _slow(record, answer)
+        return await _targets(record, found, setup, resolver) or _slow(record, answer)
 
     return judged
 
@@ -77,21 +79,26 @@ def is_generic(name: str, address: str) -> bool:
     return sum(part in numbers or part.zfill(3) in numbers for part in parts) >= 3
 
 
-async def _targets(record: Record, found: Sequence[Mx], host: str, resolver: Resolver) -> Judgement | None:
+async def _targets(record: Record, found: Sequence[Mx], setup: Setup, resolver: Resolver) -> Judgement | None:
+    host, policy = setup.host, setup.policy
     for name in [one.exchange for one in found][:10]:
         alias = await resolver.query(name, "CNAME")
         if alias.status is Status.OK:
             return change(record, f"MX leads to {name}, which is only another name (CNAME) of {hosts(alias)[0]}.")
         a, aaaa = await resolver.query(name, "A"), await resolver.query(name, "AAAA")
         addresses = (*hosts(a), *hosts(aaaa))
+        if name != host and addresses and not any(ip_address(address).is_global for address in addresses):
+            return change(record, f"MX leads to {name} at the private address {addresses[0]}, which nobody can reach.")
         if not addresses and Status.TEMPERROR not in (a.status, aaaa.status):
             return change(record, f"MX leads to {name}, which has no address.") if name != host else None
     others = [one.exchange for one in found if one.exchange != host]
     if others and found[0].exchange != host:
         return Judgement(Verdict.WARN, f"Mail goes to {others[0]} first: give this host the lowest number.")
-    if others:
+    if unnamed := [name for name in others if policy is None or not policy.allows(name)]:
         return Judgement(
-            Verdict.WARN, f"{others[0]} takes mail too, which the MTA-STS policy does not name: does it still?"
+            Verdict.WARN,
+            f"{unnamed[0]} takes mail too, which the MTA-STS policy does not name: take it out of MX, or name it "
+            "in the policy (MTA-STS policies, Further mail hosts).",
         )
     return None
 

@@ -17,7 +17,7 @@ async def judge_all(setup: Setup, view: View) -> list[Finding]:
     records = records_of(setup)
     secure = await _security(view, setup.host) if setup.tlsa else None
     findings = await asyncio.gather(*(find(view, one, _judge(one, setup, secure)) for one in records))
-    extra = await asyncio.gather(zone_findings(setup, view), _logo(setup, view))
+    extra = await asyncio.gather(zone_findings(setup, view), _logo(setup, view), _consents(setup, view))
     return [*findings, *(finding for group in extra for finding in group)]
 
 
@@ -26,17 +26,19 @@ def _judge(record: Record, setup: Setup, secure: bool | None) -> Judge:
     ours = setup.addresses
     match record.type, record.value[:8].lower():
         case "MX", _:
-            return hosts.judge_mx(record, setup.host)
+            return hosts.judge_mx(record, setup)
         case "TXT", "v=spf1 m" | "v=spf1 a":
             return spf.judge(record, ours)
         case "TXT", "v=spf1 -":
             return spf.judge(record, ())
         case "TXT", "v=dkim1;":
             return dkim.judge(record, tuple(key.selector for key in setup.keys))
+        case "TXT", "v=dmarc1" if "._report._dmarc." in record.name:
+            return dmarc.judge_consent(record, setup)
         case "TXT", "v=dmarc1":
             return dmarc.judge(record, setup)
         case "TXT", "v=stsv1;":
-            return others.judge_mta_sts(record)
+            return others.judge_mta_sts(record, setup.domain)
         case "TXT", "v=tlsrpt":
             return others.judge_tls_reports(record)
         case (("A" | "AAAA"), _):
@@ -50,7 +52,7 @@ def _judge(record: Record, setup: Setup, secure: bool | None) -> Judge:
         case "TLSA", _:
             return others.judge_tlsa(record, lambda: secure)
         case "CAA", _:
-            return others.judge_ca(record, setup.ca)
+            return others.judge_ca(record, setup.ca, (setup.host, *_web_names(setup)))
     return _judge_plainly(record)
 
 
@@ -69,6 +71,12 @@ async def _security(view: View, host: str) -> bool | None:
     return answer.secure
 
 
+async def _consents(setup: Setup, view: View) -> list[Finding]:
+    """What other domains have to publish, so that reports about this one reach them."""
+    records = await dmarc.consents(setup, view.own)
+    return [await find(view, record, dmarc.judge_consent(record, setup)) for record in records]
+
+
 async def _logo(setup: Setup, view: View) -> list[Finding]:
     record = Record(
         "TXT", f"default._bimi.{setup.domain}", "", "BIMI: the logo that some programs show.", False, Purpose.SENDING
@@ -77,6 +85,11 @@ async def _logo(setup: Setup, view: View) -> list[Finding]:
         return []
     is_strict = setup.dmarc_stage in ("quarantine", "reject-trial", "reject")
     return [await find(view, record, others.judge_logo(record, is_strict))]
+
+
+def _web_names(setup: Setup) -> list[str]:
+    """The names that need certificates beside the host's own."""
+    return [record.name for record in records_of(setup) if record.type == "CNAME"]
 
 
 def _reverse(address: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from mailsuite.mailauth.mtasts import PolicyError, find_id
+from mailsuite.mailauth.mtasts import PolicyError, find_id, policy_host
 from mailsuite.records.judging.sides import Judge, change, publish
 from mailsuite.records.publishing import Record
 from mailsuite.records.seen import OK, Judgement, Verdict, hosts, octets, texts
@@ -43,7 +43,7 @@ def judge_service(record: Record) -> Judge:
     return judged
 
 
-def judge_mta_sts(record: Record) -> Judge:
+def judge_mta_sts(record: Record, domain: str) -> Judge:
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
         try:
             found = find_id(octets(answer))
@@ -53,6 +53,10 @@ def judge_mta_sts(record: Record) -> Judge:
             return publish(record)
         if f"id={found}" not in record.value:
             return change(record, "The policy has changed since this id was published: others keep the old policy.")
+        host = policy_host(domain)
+        addresses = [await resolver.query(host, kind) for kind in ("A", "AAAA")]
+        if not any(one.status in (Status.OK, Status.TEMPERROR) for one in addresses):
+            return Judgement(Verdict.FAILS, f"Senders look for the policy at {host}, which is not there: publish it.")
         return OK
 
     return judged
@@ -93,19 +97,40 @@ def judge_tlsa(record: Record, is_secure: Callable[[], bool | None]) -> Judge:
     return judged
 
 
-def judge_ca(record: Record, ca: str) -> Judge:
-    """`ca` issues this host's certificates; "" when that is not known."""
+def judge_ca(record: Record, ca: str, names: Sequence[str]) -> Judge:
+    """`ca` issues this host's certificates, "" when that is not known; `names` are those that need to be in them."""
 
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
-        found = [text.lower() for text in texts(answer, "CAA")]
-        issuers = [text.partition('"')[2].split('"')[0].split(";")[0].strip() for text in found if " issue " in text]
-        if not issuers:
-            return publish(record)
-        if ca and ca not in issuers:
+        issuers = _issuers(answer)
+        if issuers and ca and ca not in issuers:
             return change(record, f"CAA forbids {ca}, where this host's certificates come from, to issue the next one.")
-        return OK
+        for name in names if ca else ():
+            if where := await _forbidden_at(resolver, name, ca):
+                text = (
+                    f"CAA at {where} forbids {ca}, where this host's certificates come from, to issue one for {name}: "
+                )
+                return Judgement(Verdict.DIFFERS, f'{text}add CAA 0 issue "{ca}" at {where}')
+        return OK if issuers else publish(record)
 
     return judged
+
+
+async def _forbidden_at(resolver: Resolver, name: str, ca: str) -> str:
+    """Where the CAA records that count for the name, the nearest ones above it (RFC 8659 §3), leave the authority out;
+    "" where they do not."""
+    at = name
+    while "." in at:
+        answer = await resolver.query(at, "CAA")
+        if answer.rdata:
+            issuers = _issuers(answer)
+            return at if issuers and ca not in issuers else ""
+        at = at.partition(".")[2]
+    return ""
+
+
+def _issuers(answer: Answer) -> list[str]:
+    found = [text.lower() for text in texts(answer, "CAA")]
+    return [text.partition('"')[2].split('"')[0].split(";")[0].strip() for text in found if " issue " in text]
 
 
 def judge_logo(record: Record, is_strict: bool) -> Judge:
