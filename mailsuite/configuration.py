@@ -77,6 +77,8 @@ class Configuration:
     # The port of the domains' own name servers: another than 53 in tests.
     name_server_port: int = 53
     dkim_rotation_months: int = 0
+    # Whether a look at a domain's records also connects to what they lead to.
+    check_services: bool = True
 
     @property
     def blobs(self) -> Path:
@@ -134,6 +136,7 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         trusted_sealers=env.host_names("MAILSUITE_TRUSTED_SEALERS"),
         public_addresses=env.addresses("MAILSUITE_PUBLIC_ADDRESSES"),
         name_server_port=env.integer("MAILSUITE_NAME_SERVER_PORT", 53, 1, 65535),
+        check_services=env.boolean("MAILSUITE_CHECK_SERVICES", True),
         dkim_rotation_months=env.integer("MAILSUITE_DKIM_ROTATION", 0, 0, 60),
     )
 

@@ -1,6 +1,7 @@
 """Looks at a domain's records: what DNS says now, judged, kept, and told when it got worse."""
 
 import asyncio
+import ssl
 from datetime import datetime, timedelta
 from time import monotonic
 
@@ -11,6 +12,7 @@ from django.utils import timezone
 from mailsuite.directory.models import Domain
 from mailsuite.records.authority import Authority
 from mailsuite.records.judging import judge_all
+from mailsuite.records.live import Memory, Reach, look_live
 from mailsuite.records.models import DkimKey, DnsCheck
 from mailsuite.records.observing import keep
 from mailsuite.records.planning import Setup, records_of
@@ -24,10 +26,13 @@ SECONDS = 25.0
 # A look that takes longer than this has died with its process.
 DEAD_AFTER = timedelta(minutes=2)
 RUN_SECONDS = 60.0
+# Whom to trust and where to connect, in place of the system's authorities and the ports that everybody knows.
+TRUST: ssl.SSLContext | None = None
+PORTS: dict[int, int] = {}
 
 
 def check_domain(domain: Domain) -> Report:
-    """Looks now, keeps what it saw, and returns it; takes SECONDS at most."""
+    """Looks now, keeps what it saw, and returns it; takes SECONDS at most, and ten more for what records lead to."""
     begin_check(domain.pk, timezone.now())
     return finish_check(domain)
 
@@ -36,10 +41,10 @@ def check_due(now: datetime) -> int:
     """Looks at the domains whose turn it is; returns how many. Other jobs wait meanwhile, so it stops after a while and
     goes on the next time."""
     due = Domain.objects.filter(state=Domain.State.ACTIVE).exclude(dns_check__due_at__gt=now)
-    started, checked = monotonic(), 0
+    started, checked, memory = monotonic(), 0, Memory()
     for domain in due.order_by("dns_check__due_at", "pk"):
         if begin_check(domain.pk, now):
-            finish_check(domain)
+            finish_check(domain, memory)
             checked += 1
         if monotonic() - started > RUN_SECONDS:
             break
@@ -56,21 +61,21 @@ def begin_check(domain_id: int, now: datetime) -> bool:
     return True
 
 
-def finish_check(domain: Domain) -> Report:
-    """The look itself, after begin_check."""
-    report = Report(tuple(look(read_setup(domain))))
+def finish_check(domain: Domain, memory: Memory | None = None) -> Report:
+    """The look itself, after begin_check; `memory` is shared by the looks of one run."""
+    report = Report(tuple(look(read_setup(domain), memory or Memory())))
     with transaction.atomic():
         _note_keys(domain, report)
         keep(domain.pk, report, timezone.now())
     return report
 
 
-def look(setup: Setup) -> list[Finding]:
+def look(setup: Setup, memory: Memory) -> list[Finding]:
     """The findings, without a database."""
-    return asyncio.run(_look(setup))
+    return asyncio.run(_look(setup, memory))
 
 
-async def _look(setup: Setup) -> list[Finding]:
+async def _look(setup: Setup, memory: Memory) -> list[Finding]:
     configuration = settings.MAILSUITE
     public = DnsResolver(configuration.resolver)
     own = Authority(
@@ -79,10 +84,14 @@ async def _look(setup: Setup) -> list[Finding]:
     view = View(own, public, DnsResolver(configuration.resolver, checking_disabled=True))
     try:
         async with asyncio.timeout(SECONDS):
-            return await judge_all(setup, view)
+            findings = await judge_all(setup, view)
     except TimeoutError:
         text = "DNS took too long to answer; try again."
         return [Finding(record, Verdict.UNKNOWN, text) for record in records_of(setup)]
+    if not configuration.check_services:
+        return findings
+    reach = Reach(public, configuration.allow_private_hosts, TRUST, PORTS, memory)
+    return await look_live(setup, findings, reach)
 
 
 def _note_keys(domain: Domain, report: Report) -> None:

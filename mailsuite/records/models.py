@@ -103,6 +103,7 @@ class Observation(models.Model):
     class Source(models.TextChoices):
         OWN = "own", "its own name servers"
         PUBLIC = "public", "the public"
+        LIVE = "live", "those who connect"
 
     domain = models.ForeignKey(Domain, models.CASCADE, related_name="dns_observations")
     name = models.CharField(max_length=255)
