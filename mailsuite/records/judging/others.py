@@ -54,8 +54,8 @@ def judge_mta_sts(record: Record, domain: str) -> Judge:
         if f"id={found}" not in record.value:
             return change(record, "The policy has changed since this id was published: others keep the old policy.")
         host = policy_host(domain)
-        addresses = [await resolver.query(host, kind) for kind in ("A", "AAAA")]
-        if not any(one.status in (Status.OK, Status.TEMPERROR) for one in addresses):
+        found_there = [await resolver.query(host, kind) for kind in ("CNAME", "A", "AAAA")]
+        if not any(one.status in (Status.OK, Status.TEMPERROR) for one in found_there):
             return Judgement(Verdict.FAILS, f"Senders look for the policy at {host}, which is not there: publish it.")
         return OK
 
