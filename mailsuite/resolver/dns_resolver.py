@@ -17,6 +17,7 @@ import dns.resolver
 from mailsuite.resolver.answers import Answer, Mx, Rdata, Status, Tlsa
 from mailsuite.resolver.breaker import Breaker
 from mailsuite.resolver.cache import AnswerCache, Key
+from mailsuite.resolver.nameserver import BoundedNameserver
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ class DnsResolver:
     def __init__(
         self, server: str = "", *, deadline_seconds: float = DEADLINE_SECONDS, checking_disabled: bool = False
     ) -> None:
-        self._dns = _make(server)
+        addresses, port = _servers(server)
+        self._dns = _make(addresses, port)
         if checking_disabled:
             # The answer even where its signature does not fit (RFC 4035 §3.2.2).
             self._dns.flags = dns.flags.RD | dns.flags.CD
@@ -48,7 +50,7 @@ class DnsResolver:
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
         self._breaker = Breaker(self._probe)
         # Anybody on the way could set the bit: only a resolver on this machine is believed.
-        self._is_trusted = all(ip_address(str(address)).is_loopback for address in self._dns.nameservers)
+        self._is_trusted = all(ip_address(address).is_loopback for address in addresses)
 
     async def query(self, name: str, rdtype: str) -> Answer:
         key = (name.rstrip(".").lower(), rdtype.upper())
@@ -126,13 +128,19 @@ class DnsResolver:
         return self._is_trusted and bool(response.flags & dns.flags.AD)
 
 
-def _make(server: str) -> dns.asyncresolver.Resolver:
-    made = dns.asyncresolver.Resolver(configure=not server)
-    if server:
-        host, port = split_server(server)
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        made.nameservers = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        made.port = port
+def _servers(server: str) -> tuple[list[str], int]:
+    """The addresses of the server, or of the system's, and the port."""
+    if not server:
+        system = dns.asyncresolver.Resolver()
+        return [str(address) for address in system.nameservers], system.port
+    host, port = split_server(server)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found)), port
+
+
+def _make(addresses: list[str], port: int) -> dns.asyncresolver.Resolver:
+    made = dns.asyncresolver.Resolver(configure=False)
+    made.nameservers = [BoundedNameserver(address, port) for address in addresses]
     made.timeout = TRY_SECONDS
     made.flags = dns.flags.RD | dns.flags.AD
     made.use_edns(0, dns.flags.DO, EDNS_OCTETS)

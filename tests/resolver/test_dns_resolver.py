@@ -74,6 +74,20 @@ def test_a_large_answer_comes_by_tcp():
     assert [transport for *_, transport in server.questions] == ["udp", "tcp"]
 
 
+@pytest.mark.parametrize("count, status", [(500, Status.OK), (501, Status.TEMPERROR)])
+def test_an_answer_of_very_many_records_is_not_read(count, status):
+    """dnspython's time for one grows with the square of their number."""
+    records = {("crowd.test", "A"): [f"10.0.{number >> 8}.{number & 255}" for number in range(count - 1)]}
+
+    async def run(server: DnsServer) -> Answer:
+        return await DnsResolver(server.address).query("crowd.test", "A")
+
+    with DnsServer(records) as server:
+        answer = asyncio.run(run(server))
+    # The answer's OPT record (RFC 6891) is one too.
+    assert (answer.status, len(answer.rdata)) == (status, count - 1 if status is Status.OK else 0)
+
+
 def test_equal_questions_are_asked_once():
     answers, server = ask(*[("mx.example.org", "A")] * 20)
     assert len(set(answers)) == 1
