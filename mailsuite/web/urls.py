@@ -1,5 +1,6 @@
 from django.contrib import admin
 from django.urls import path, re_path
+from django.views.generic import RedirectView
 
 from mailsuite.web import autoconfig, delivery_test
 from mailsuite.web.acme import challenge
@@ -31,6 +32,8 @@ urlpatterns = [
     path("admin/delivery-test/", admin.site.admin_view(delivery_test.start), name="delivery-test"),
     path("admin/delivery-test/<str:run_id>/", admin.site.admin_view(delivery_test.show), name="delivery-test-run"),
     path("admin/delivery-test/<str:run_id>/more", admin.site.admin_view(delivery_test.more), name="delivery-test-more"),
+    # Django's own form would let whoever finds a browser open guess the old password without end.
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
     path("admin/", admin.site.urls),
     path("health", health),
     path(".well-known/mta-sts.txt", policy),

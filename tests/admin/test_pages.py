@@ -11,6 +11,7 @@ from mailsuite.directory import lookup, services
 from mailsuite.directory.models import Alias, Credential, Domain, Login, LoginThrottle, Mailbox, SendAs, User
 from mailsuite.directory.resolution import Kind
 from mailsuite.directory.throttle import NETWORK
+from mailsuite.directory.version import directory_version
 from mailsuite.queue.models import Route
 from mailsuite.queue.routes import route_password
 from mailsuite.records.models import DkimKey
@@ -233,13 +234,15 @@ def story_url(story):
     return reverse("admin:trace_story_change", args=[story.pk])
 
 
-def test_passwords_changed_by_djangos_own_forms_count(as_superuser, superuser):
-    form = {
-        "old_password": PASSWORD,
-        "new_password1": "another long password",
-        "new_password2": "another long password",
-    }
-    post(as_superuser, "password_change", form)
-    changed = User.objects.get(pk=superuser.pk)
-    assert changed.check_password("another long password")
-    assert changed.credential_version > superuser.credential_version
+def test_passwords_changed_past_our_services_count(superuser):
+    """As manage.py changepassword does."""
+    before, version = superuser.credential_version, directory_version()
+    superuser.set_password("another long password")
+    superuser.save()
+    assert User.objects.get(pk=superuser.pk).credential_version > before
+    assert directory_version() != version
+
+
+def test_an_administrators_own_password_is_changed_where_guesses_are_slowed(as_superuser):
+    for answer in (as_superuser.get("/admin/password_change/"), as_superuser.post("/admin/password_change/", {})):
+        assert (answer.status_code, answer["Location"]) == (302, "/password")
