@@ -16,7 +16,9 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import RelatedOnlyFieldListFilter
 from django.contrib.admin.utils import get_model_from_relation
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import DataError
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -148,6 +150,14 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
             # Rolled back. Once more, with the refusal as a mistake in the form, so that nothing typed is lost.
             request.refusal = str(error)  # type: ignore[attr-defined]
             return super().changeform_view(request, object_id, *args, **kwargs)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        try:
+            return super().changelist_view(request, extra_context)
+        except (OverflowError, DataError):
+            # A filter's number that SQLite can't hold, a NUL that PostgreSQL can't: answered as Django answers other
+            # filters that make no sense.
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
