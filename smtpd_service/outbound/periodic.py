@@ -11,7 +11,7 @@ from django.db import connections
 
 from mailsuite.abuse import alarms, sending, sending_alarms
 from mailsuite.abuse.services import forget_old as forget_old_bans
-from mailsuite.directory import login_log, throttle
+from mailsuite.directory import login_log, sessions, throttle
 from mailsuite.junk import contacts, kept, training
 from mailsuite.queue.retention import forget_settled, forget_stories
 from mailsuite.records.alarms import tell_of_drift
@@ -57,6 +57,7 @@ JOBS = (
     PeriodicJob("old alarms forgotten", timedelta(hours=6), alarms.forget_old),
     PeriodicJob("old counts of what was sent forgotten", timedelta(hours=6), sending.forget_old),
     PeriodicJob("old logins forgotten", timedelta(hours=6), login_log.forget_old),
+    PeriodicJob("ended sessions of the web forgotten", timedelta(hours=6), sessions.forget_ended),
     PeriodicJob("domains whose DNS records were looked at", timedelta(minutes=1), check_due),
     PeriodicJob("DKIM keys moved on", timedelta(minutes=2), advance_keys),
     PeriodicJob("mails about DNS records that got worse", timedelta(minutes=5), tell_of_drift),
