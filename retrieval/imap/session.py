@@ -174,6 +174,8 @@ class ImapSession:
         return None if ready is None else self._command(ready)
 
     def _line(self, line: bytes) -> AsyncIterator[bytes]:
+        if line.endswith(b"+}"):  # what nobody asked for is on its way, and must not be run as commands (RFC 7888 §4)
+            self._context.closing_text = "A literal can't stand here"
         if self._appending is not None:
             return self._end_append(self._appending, line)
         if self._exchange is not None:

@@ -118,6 +118,12 @@ def test_what_is_no_append(client, mailbox, command):
     assert not mailbox.spools and not mailbox.folders["INBOX"].messages
 
 
+def test_a_second_message_behind_the_first_is_not_run_as_commands(client, mailbox):
+    client.send(b"a APPEND INBOX {4+}\r\ntext {18+}\r\nb DELETE Archive\r\n\r\n")
+    client.dialog("S: a BAD Unexpected argument after the message", "S: * BYE A literal can't stand here")
+    assert client.session.closed and "Archive" in mailbox.folders
+
+
 def test_a_large_literal_of_a_broken_append_is_dropped(client):
     client.dialog(
         "C: a APPEND INBOX (\\Nothing) {100000}",
