@@ -352,4 +352,5 @@ def _split(line: bytes) -> tuple[str, str]:
 
 
 def _is_number(text: str) -> bool:
-    return 0 < len(text) <= 9 and text.isascii() and text.isdigit()
+    """Of 32 bits or so: some clients ask for TOP with the largest number of lines that they know."""
+    return 0 < len(text) <= 10 and text.isascii() and text.isdigit()

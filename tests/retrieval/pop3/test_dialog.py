@@ -33,7 +33,13 @@ def test_reset_takes_marks_back(opened, store):
 
 @pytest.mark.parametrize(
     ("lines", "body"),
-    [(0, []), (1, ["first line"]), (2, ["first line", "..dot"]), (99, ["first line", "..dot", "...two dots", "last"])],
+    [
+        (0, []),
+        (1, ["first line"]),
+        (2, ["first line", "..dot"]),
+        (99, ["first line", "..dot", "...two dots", "last"]),
+        (2**31 - 1, ["first line", "..dot", "...two dots", "last"]),
+    ],
 )
 def test_top(opened, lines, body):
     opened(f"C: TOP 1 {lines}", "S: +OK 52 octets", "S: Subject: one", "S: ", *(f"S: {line}" for line in body), "S: .")
