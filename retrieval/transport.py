@@ -68,22 +68,25 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """Counts are of this process; loopback is spared. `end_seconds`: what a session has to come to its end."""
+    """Counts are of this process; loopback is spared. `login_seconds`: what a client has to log in, however busy it is.
+    `end_seconds`: what a session has to come to its end."""
 
     connections: int = 2000
     connections_per_address: int = 100
+    login_seconds: float = 300.0
     end_seconds: float = 5.0
     stream: StreamLimits = field(default_factory=StreamLimits)
 
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One client's. `ending` says why the server wants it to end."""
+    """One client's. `login_by` is by the event loop's clock; `ending` says why the server wants it to end."""
 
     id: str
     client_address: str
     network: str
     stream: Stream
+    login_by: float
     session: Session | None = None
     task: asyncio.Task[None] | None = None
     ending: str = ""
@@ -127,13 +130,23 @@ async def _more(connection: Connection, session: Session) -> bool:
     """Waits for something to do; False when the session was ended instead, because of the time or the server."""
     try:
         if not connection.ending:
-            await connection.stream.wait(session.timeout_seconds)
+            await connection.stream.wait(_patience(connection, session))
         text = connection.ending
     except TimeoutError:
-        text = "Closed after long silence"
+        text = "Closed after long silence" if session.mail_store else "Closed without a login"
     if text:
         await connection.stream.send(session.end(text))
     return not text
+
+
+def _patience(connection: Connection, session: Session) -> float:
+    """How many seconds there are to wait for the client. Raises TimeoutError when there are none."""
+    if session.mail_store is not None:
+        return session.timeout_seconds
+    left = connection.login_by - asyncio.get_running_loop().time()
+    if left <= 0:
+        raise TimeoutError
+    return min(session.timeout_seconds, left)
 
 
 def _awaiting_changes(
@@ -236,10 +249,12 @@ class Server:
             logger.warning("%s refused for %s: too many connections", kind.name, client_address)
             _refuse(sock, b"" if kind.implicit_tls else kind.refusal)
             return
-        connection = Connection(reference(new_id()), client_address, network, Stream(self._limits.stream))
+        loop, limits = asyncio.get_running_loop(), self._limits
+        stream, login_by = Stream(limits.stream), loop.time() + limits.login_seconds
+        connection = Connection(reference(new_id()), client_address, network, stream, login_by)
         self._connections.add(connection)
         self._by_network[network] += 1
-        connection.task = asyncio.get_running_loop().create_task(self._serve(connection, sock, kind))
+        connection.task = loop.create_task(self._serve(connection, sock, kind))
 
     def _is_full(self, network: str) -> bool:
         limits = self._limits

@@ -164,6 +164,26 @@ def test_commands_cut_anywhere(serve):
     run(scene())
 
 
+def test_a_busy_client_that_does_not_log_in(serve):
+    async def scene():
+        async with serve(login_seconds=0.2) as running:
+            reader, writer = await running.connect()
+            running.sessions[0].mail_store = None
+            said = b""
+            while not said.startswith(b"end: "):
+                writer.write(b"ECHO still here\r\n")
+                said = await reader.readline()
+            assert said == b"end: Closed without a login\r\n"
+
+            reader, writer = await running.connect()
+            deadline = asyncio.get_running_loop().time() + 0.3
+            while asyncio.get_running_loop().time() < deadline:
+                writer.write(b"ECHO at home\r\n")
+                assert await reader.readline() == b"ECHO at home\r\n"
+
+    run(scene())
+
+
 def test_starttls_throws_away_what_came_in_clear_text_behind_it(serve):
     def client(running):
         with socket.create_connection(("127.0.0.1", running.port), 10) as plain:
