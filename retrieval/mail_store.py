@@ -112,6 +112,7 @@ class MessageRow(NamedTuple):
     parts: bytes | None = None
 
 
+FlagMode = Literal["add", "remove", "replace"]
 RowField = Literal["envelope", "body_structure", "body", "header", "parts"]
 
 
@@ -158,7 +159,7 @@ class MailStore(Protocol):
         self,
         folder_id: int,
         uids: Sequence[int],
-        mode: Literal["add", "remove", "replace"],
+        mode: FlagMode,
         flags: int,
         keywords: Sequence[str],
         unchanged_since: int | None,
@@ -166,7 +167,9 @@ class MailStore(Protocol):
         """(states after the change, uids that UNCHANGEDSINCE spared)."""
         ...
 
-    async def expunge(self, folder_id: int, uids: Sequence[int] | None) -> Sequence[int]: ...
+    async def expunge(self, folder_id: int, uids: Sequence[int]) -> Sequence[int]:
+        r"""Removes those of the messages that are \Deleted; returns their uids."""
+        ...
 
     async def copy(
         self, folder_id: int, uids: Sequence[int], target_id: int, *, move: bool

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
 from mailsuite.store import operations
 from retrieval.mail_store import (
+    FlagMode,
     FolderChanges,
     FolderInfo,
     FolderStatus,
@@ -163,7 +164,7 @@ class OrmStore:
         self,
         folder_id: int,
         uids: Sequence[int],
-        mode: Literal["add", "remove", "replace"],
+        mode: FlagMode,
         flags: int,
         keywords: Sequence[str],
         unchanged_since: int | None,
@@ -174,9 +175,8 @@ class OrmStore:
         states = [MessageState(state.uid, state.flags, state.keywords, state.modseq) for state in answer.changed]
         return states, answer.modified
 
-    async def expunge(self, folder_id: int, uids: Sequence[int] | None) -> Sequence[int]:
-        chosen = None if uids is None else list(uids)
-        answer = await self._run(operations.Expunge(self._mailbox_id, folder_id, chosen))
+    async def expunge(self, folder_id: int, uids: Sequence[int]) -> Sequence[int]:
+        answer = await self._run(operations.Expunge(self._mailbox_id, folder_id, list(uids)))
         removed: list[int] = answer.uids
         return removed
 

@@ -206,6 +206,14 @@ class Batch:
         if row.role:
             self._by_role.pop((row.mailbox_id, row.role), None)
 
+    def give_back(self, folder: FolderRow) -> None:
+        """Takes what the folder holds from its mailbox's usage, as all of it is about to go."""
+        usage = self.usage[folder.mailbox_id]
+        usage.used_octets -= folder.size_octets
+        usage.message_count -= folder.message_count
+        self.hints.add(folder.id)
+        self._mailboxes.add(folder.mailbox_id)
+
     def modseq(self, folder: FolderRow) -> int:
         """The one modseq that everything this batch does in the folder carries."""
         modseq = self._modseqs.get(folder.id)

@@ -66,16 +66,15 @@ def delete_folder(batch: Batch, op: DeleteFolder) -> None:
     children = _below(batch, op.mailbox_id, folder.name)
     if not folder.is_selectable and children:
         raise Refused("cannot", "delete the folders below it first")
-    rows = batch.messages(folder.id, None, "id, uid, flags, size_octets")
-    messages.remove(batch, folder, rows)
-    batch.flush()
     if children:
+        messages.remove(batch, folder, batch.messages(folder.id, None, "id, uid, flags, size_octets"))
         Folder.objects.filter(pk=folder.id).update(is_selectable=False, role="")
         folder.is_selectable = False
         return
-    batch.hints.add(folder.id)
-    Tombstone.objects.filter(folder_id=folder.id).delete()
-    Message.objects.filter(folder_id=folder.id).delete()
+    batch.give_back(folder)
+    batch.flush()
+    for model in (Tombstone, Message):
+        model._default_manager.filter(folder_id=folder.id).delete()
     Folder.objects.filter(pk=folder.id).delete()
     batch.forget_folder(folder)
 
@@ -109,8 +108,7 @@ def subscribe(batch: Batch, op: Subscribe) -> None:
 
 def _empty_into(batch: Batch, inbox: FolderRow, target: FolderRow) -> None:
     """RENAME INBOX leaves an empty inbox and its children where they are (RFC 3501 §6.3.5)."""
-    for row in batch.messages(inbox.id, None, f"id, {messages.COPIED}"):
-        messages.move_one(batch, inbox, target, row)
+    messages.move(batch, inbox, target, batch.messages(inbox.id, None, f"id, {messages.COPIED}"))
 
 
 def _existing(batch: Batch, mailbox_id: int, name: str) -> FolderRow:

@@ -76,9 +76,6 @@ def _join(words: dict[str, str]) -> str:
 
 def expunge(batch: Batch, op: Expunge) -> ExpungeAnswer:
     folder = batch.folder(op.mailbox_id, op.folder_id)
-    # A folder without deleted messages is not walked through: clients expunge on every CLOSE.
-    if not folder.deleted_count:
-        return ExpungeAnswer([], folder.highest_modseq)
     rows = batch.messages(folder.id, op.uids, "id, uid, flags, size_octets", f" AND (flags & {flags.DELETED}) <> 0")
     return remove(batch, folder, rows)
 
@@ -104,7 +101,7 @@ def copy(batch: Batch, op: Copy) -> CopyAnswer:
     word = said_by_move(source.role, target.role)
     if op.move:
         _judge_all(batch, op.mailbox_id, rows, word)
-        return CopyAnswer(target.uid_validity, [move_one(batch, source, target, row) for row in rows])
+        return CopyAnswer(target.uid_validity, move(batch, source, target, rows))
     usage = batch.usage[op.mailbox_id]
     if op.quota_octets and usage.used_octets + sum(row[6] for row in rows) > op.quota_octets:
         raise Refused("over-quota", "the mailbox is full")
@@ -138,18 +135,22 @@ def _copy_one(batch: Batch, target: FolderRow, row: tuple[Any, ...]) -> tuple[in
     return old_uid, uid
 
 
-def move_one(batch: Batch, source: FolderRow, target: FolderRow, row: tuple[Any, ...]) -> tuple[int, int]:
-    """The row goes over as it is, so that its unique_id stays; the place that it leaves becomes a tombstone."""
-    row_id, _, bits, _, _, _, size, _, old_uid = row
-    uid = target.draw_uid()
-    source.count(bits, size, -1)
-    target.count(bits, size)
-    batch.insert(tables.TOMBSTONE, (new_id(), source.id, old_uid, batch.modseq(source)))
-    batch.cursor.execute(
-        "UPDATE store_message SET folder_id = %s, uid = %s, modseq = %s, save_date = %s WHERE id = %s",
-        [target.id, uid, batch.modseq(target), batch.now_value, row_id],
-    )
-    return old_uid, uid
+def move(batch: Batch, source: FolderRow, target: FolderRow, rows: Sequence[tuple[Any, ...]]) -> list[tuple[int, int]]:
+    """Rows go over as they are, so that their unique_ids stay; the places that they leave become tombstones. Answers
+    pairs of uid here and there."""
+    pairs, updates = [], []
+    for row_id, _, bits, _, _, _, size, _, old_uid in rows:
+        uid = target.draw_uid()
+        source.count(bits, size, -1)
+        target.count(bits, size)
+        batch.insert(tables.TOMBSTONE, (new_id(), source.id, old_uid, batch.modseq(source)))
+        updates.append((target.id, uid, batch.modseq(target), batch.now_value, row_id))
+        pairs.append((old_uid, uid))
+    if updates:
+        batch.cursor.executemany(
+            "UPDATE store_message SET folder_id = %s, uid = %s, modseq = %s, save_date = %s WHERE id = %s", updates
+        )
+    return pairs
 
 
 def claim_recent(batch: Batch, op: ClaimRecent) -> int:

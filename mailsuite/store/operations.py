@@ -187,12 +187,12 @@ class ExpungeAnswer(Struct, frozen=True):
 
 
 class Expunge(Operation[ExpungeAnswer], frozen=True, tag=True):
-    r"""Removes what is \Deleted; with `uids`, only of those (RFC 4315 §2.1)."""
+    r"""Removes those of the messages that are \Deleted (RFC 4315 §2.1)."""
 
     Answer: ClassVar[Any] = ExpungeAnswer
     mailbox_id: int
     folder_id: int
-    uids: list[int] | None = None
+    uids: list[int]
 
 
 class CopyAnswer(Struct, frozen=True):

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from retrieval.imap.fetch_items import FetchItem
 from retrieval.imap.search_keys import SearchKey
 from retrieval.imap.sequence_set import SequenceSet
+from retrieval.mail_store import FlagMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Fetch:
 @dataclass(frozen=True, slots=True)
 class Store:
     messages: SequenceSet
-    mode: Literal["add", "remove", "replace"]
+    mode: FlagMode
     silent: bool
     flags: int
     keywords: tuple[str, ...]

@@ -15,7 +15,7 @@ from retrieval.imap.context import Context, Output
 from retrieval.imap.errors import BrokenAnswer
 from retrieval.imap.fetch_items import Item, Section
 from retrieval.imap.grammar import MONTHS
-from retrieval.imap.message_commands import EXPUNGE_ISSUED, chosen, uids_of
+from retrieval.imap.message_commands import EXPUNGE_ISSUED, chosen, set_flags, uids_of
 from retrieval.imap.sections import CHUNK_OCTETS, Slice, find_section, header_reader, section_fields
 from retrieval.imap.view import FolderView
 from retrieval.mail_store import MessageRow, Refused, RowField, StoreUnavailable
@@ -152,13 +152,13 @@ async def _see(context: Context, items: Iterable[Item | Section], uids: Sequence
     if view.read_only or not any(isinstance(item, Section) and not item.peek for item in items):
         return set()
     unseen = [uid for uid in uids if not view.look_at(bisect_left(view.uids, uid)).bits & SEEN]
-    if not unseen:
-        return set()
+    seen: set[int] = set()
     try:
-        states, _ = await context.store.store_flags(view.folder_id, unseen, "add", SEEN, (), None)
+        async for states in set_flags(context.store, view.folder_id, unseen, "add", SEEN):
+            seen.update(state.uid for state in states if view.show(state))
     except (StoreUnavailable, Refused):
-        return set()  # reading goes on while the writer is away
-    return {state.uid for state in states if view.show(state)}
+        pass  # reading goes on while the writer is away
+    return seen
 
 
 async def _with_sections(

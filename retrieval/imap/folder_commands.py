@@ -7,7 +7,9 @@ from retrieval.imap.commands import Create, Delete, Plain, Rename, Select, Statu
 from retrieval.imap.context import Completion, Context, Output, State
 from retrieval.imap.errors import CommandRefused
 from retrieval.imap.grammar import DELIMITER
+from retrieval.imap.message_commands import remove_deleted
 from retrieval.imap.modified_utf7 import encode_name
+from retrieval.imap.updates import refresh
 from retrieval.imap.view import FolderView
 from retrieval.mail_store import FolderStatus, Refused, StoreUnavailable
 
@@ -105,9 +107,9 @@ async def namespace(context: Context, command: Plain) -> Output:
 
 async def close(context: Context, command: Plain) -> Output:
     r"""RFC 3501 §6.4.2: removes what is \Deleted, telling nothing; UNSELECT (RFC 3691) removes nothing."""
-    view = context.view
-    if command.verb == "CLOSE" and not view.read_only:
-        await context.store.expunge(view.folder_id, None)
+    if command.verb == "CLOSE" and not context.view.read_only:
+        await refresh(context)
+        await remove_deleted(context)
     await unselect(context)
     yield Completion("OK", f"{command.verb} completed")
 

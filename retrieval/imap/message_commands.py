@@ -1,15 +1,21 @@
-"""STORE, COPY, MOVE and EXPUNGE of messages of the selected folder (RFC 3501 §6.4, RFC 4315, RFC 6851)."""
+"""STORE, COPY, MOVE and EXPUNGE of messages of the selected folder (RFC 3501 §6.4, RFC 4315, RFC 6851).
 
-from collections.abc import Sequence
+All but COPY, which succeeds or fails as one (RFC 3501 §6.4.7), change some messages at a time, each durably: a client
+that marks its whole folder as read keeps nobody else waiting for the store.
+"""
 
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from mailsuite.store.flags import DELETED
 from retrieval.imap.commands import Copy, Expunge, Store
 from retrieval.imap.context import Completion, Context, Output
 from retrieval.imap.errors import CommandRefused
 from retrieval.imap.sequence_set import SequenceSet, format_uid_set
 from retrieval.imap.updates import untagged_updates
 from retrieval.imap.view import RECENT, FolderView
-from retrieval.mail_store import MessageState
+from retrieval.mail_store import FlagMode, MailStore, MessageState
 
+AT_ONCE = 1_000
 EXPUNGE_ISSUED = Completion("NO", "Some of these messages were expunged by another session", "EXPUNGEISSUED")
 
 
@@ -26,21 +32,32 @@ def uids_of(view: FolderView, spans: Sequence[range]) -> list[int]:
     return [uid for uid in uids if not view.is_gone(uid)] if view.has_expunges else uids
 
 
+def slices(uids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Return the uids in portions that one operation changes."""
+    return (uids[start : start + AT_ONCE] for start in range(0, len(uids), AT_ONCE))
+
+
+async def set_flags(
+    store: MailStore, folder_id: int, uids: Sequence[int], mode: FlagMode, flags: int, keywords: Sequence[str] = ()
+) -> AsyncIterator[Sequence[MessageState]]:
+    """Change flags; yields the messages as they are then, those that are gone missing."""
+    for some in slices(uids):
+        states, _ = await store.store_flags(folder_id, some, mode, flags, keywords, None)
+        yield states
+
+
 async def store(context: Context, command: Store) -> Output:
     """RFC 3501 §6.4.6. With .SILENT, only what is not as the client must think is told."""
     view = _writable(context)
     spans = chosen(view, command.messages, by_uid=command.by_uid)
     uids = uids_of(view, spans)
     keywords = view.spelled(command.keywords)
-    if uids:
-        states, _ = await context.store.store_flags(view.folder_id, uids, command.mode, command.flags, keywords, None)
+    changed = 0
+    async for states in set_flags(context.store, view.folder_id, uids, command.mode, command.flags, keywords):
         yield _stored(view, command, states)
-        if len(states) < len(uids):
-            view.stale = True
-            if not command.by_uid:
-                yield EXPUNGE_ISSUED
-                return
-    if not command.by_uid and sum(map(len, spans)) > len(uids):
+        changed += len(states)
+    view.stale = view.stale or changed < len(uids)
+    if not command.by_uid and changed < sum(map(len, spans)):
         yield EXPUNGE_ISSUED
 
 
@@ -53,8 +70,11 @@ async def copy(context: Context, command: Copy) -> Output:
         raise CommandRefused("TRYCREATE", "There is no such folder")
     if not uids:
         return
-    uid_validity, pairs = await context.store.copy(view.folder_id, uids, target.folder_id, move=command.move)
     view.stale = view.stale or command.move or target.folder_id == view.folder_id
+    pairs: list[tuple[int, int]] = []
+    for some in slices(uids) if command.move else [uids]:
+        uid_validity, copied = await context.store.copy(view.folder_id, some, target.folder_id, move=command.move)
+        pairs += copied
     if not pairs:
         yield EXPUNGE_ISSUED
         return
@@ -70,14 +90,20 @@ async def copy(context: Context, command: Copy) -> Output:
 
 async def expunge(context: Context, command: Expunge) -> Output:
     """RFC 3501 §6.4.3; of some messages only, RFC 4315 §2.1."""
-    view = _writable(context)
-    uids = None
-    if command.messages is not None:
-        uids = uids_of(view, command.messages.of_uids(view.uids))
-    if uids is None or uids:
-        view.mark_gone(await context.store.expunge(view.folder_id, uids))
-        view.stale = True
+    _writable(context)
+    # Told before anything goes: no EXPUNGE names a message that no EXISTS has counted.
+    yield await untagged_updates(context, expunges=True, look=True)
+    await remove_deleted(context, command.messages)
     yield Completion("OK", "EXPUNGE completed")
+
+
+async def remove_deleted(context: Context, among: SequenceSet | None = None) -> None:
+    r"""Remove what the view, which is to be fresh, shows as \Deleted; of these uids or of all."""
+    view = context.view
+    spans = [range(len(view.uids))] if among is None else among.of_uids(view.uids)
+    for some in slices(view.flagged(DELETED, spans)):
+        view.stale = True
+        view.mark_gone(await context.store.expunge(view.folder_id, some))
 
 
 def _stored(view: FolderView, command: Store, states: Sequence[MessageState]) -> bytes:

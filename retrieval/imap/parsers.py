@@ -4,7 +4,6 @@ APPEND is read up to its literal only: the message itself never passes through h
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 from mailsuite.store.flags import BITS
 from retrieval.imap.commands import (
@@ -33,6 +32,7 @@ from retrieval.imap.fetch_items import parse_fetch_items
 from retrieval.imap.grammar import DELIMITER, Scanner
 from retrieval.imap.search_keys import parse_search
 from retrieval.imap.sequence_set import SequenceSet
+from retrieval.mail_store import FlagMode
 
 MAX_KEYWORDS = 64
 MAX_KEYWORD_OCTETS = 255
@@ -166,7 +166,7 @@ def _fetch(scanner: Scanner, *, by_uid: bool) -> Fetch:
 def _store(scanner: Scanner, *, by_uid: bool) -> Store:
     messages = _messages(scanner)
     scanner.space()
-    mode: Literal["add", "remove", "replace"] = "replace"
+    mode: FlagMode = "replace"
     if scanner.accept(b"+"):
         mode = "add"
     elif scanner.accept(b"-"):

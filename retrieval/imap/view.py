@@ -152,6 +152,11 @@ class FolderView:
         unseen = {index for index, look in enumerate(self.table) if not look.bits & SEEN}
         return next((at for at, look in enumerate(self.looks) if look in unseen), None)
 
+    def flagged(self, bit: int, spans: Iterable[range]) -> list[int]:
+        """Return the uids at these positions whose messages have the flag."""
+        looks = {index for index, look in enumerate(self.table) if look.bits & bit}
+        return [self.uids[at] for span in spans for at in span if self.looks[at] in looks] if looks else []
+
     def _expunges(self) -> Iterator[bytes]:
         """Drop what is gone, last first, so that no number told before is moved by the next."""
         gone = sorted(position for uid in self._gone if (position := self.position(uid)) is not None)

@@ -162,7 +162,7 @@ def test_rows_in_slices_pass_over_what_is_gone(inside, monkeypatch):
         folder_id, uids = await append(store, *[b"Subject: %d\r\n\r\n" % number for number in range(10)])
         assert uids == list(range(1, 11))
         await store.store_flags(folder_id, [2, 9], "add", flags.DELETED, (), None)
-        assert await store.expunge(folder_id, None) == [2, 9]
+        assert await store.expunge(folder_id, uids) == [2, 9]
         for wanted in (uids, [1, 2, 3, 9, 10], [2, 9], [10], [1, 5, 10], [99]):
             rows = await rows_of(store, folder_id, wanted)
             assert [row.uid for row in rows] == [uid for uid in wanted if uid not in (2, 9, 99)]
@@ -183,7 +183,7 @@ def test_states_of_a_large_folder_and_what_is_newer(inside, monkeypatch):
         assert (list(nothing.changed), list(nothing.expunged)) == ([], [])
         await store.store_flags(folder_id, [7, 2], "add", flags.FLAGGED, (), None)
         await store.store_flags(folder_id, [4], "add", flags.DELETED, (), None)
-        await store.expunge(folder_id, None)
+        await store.expunge(folder_id, uids)
         newer = await store.states(folder_id, since_modseq=all_of_it.highest_modseq)
         assert [state.uid for state in newer.changed] == [2, 7] and list(newer.expunged) == [4]
         await store.store_flags(folder_id, uids, "add", flags.SEEN, (), None)
@@ -257,7 +257,7 @@ def test_expunged_message_is_refused(inside):
         folder_id, uids = await append(store, MAIL)
         (row,) = await rows_of(store, folder_id, uids)
         await store.store_flags(folder_id, uids, "add", flags.DELETED, (), None)
-        await store.expunge(folder_id, None)
+        await store.expunge(folder_id, uids)
         with pytest.raises(Refused):
             await store.octets(row, 0, 10)
 

@@ -110,7 +110,7 @@ def test_uids_that_are_gone_are_passed_over(fill):
 
 def test_expunge_removes_what_is_deleted_and_leaves_tombstones(fill):
     inbox = fill(flags.DELETED, 0, flags.DELETED)
-    answer = execute(Expunge(inbox.mailbox_id, inbox.pk))
+    answer = execute(Expunge(inbox.mailbox_id, inbox.pk, [1, 2, 3]))
     assert answer.uids == [1, 3]
     assert list(Tombstone.objects.order_by("uid").values_list("uid", "modseq")) == [
         (1, answer.modseq),
@@ -126,7 +126,7 @@ def test_expunge_of_given_uids_spares_the_other_deleted(fill):
 def test_uids_are_never_given_twice(fill):
     fill(flags.DELETED)
     inbox = Folder.objects.get(role="inbox")
-    execute(Expunge(inbox.mailbox_id, inbox.pk))
+    execute(Expunge(inbox.mailbox_id, inbox.pk, [1]))
     fill(0)
     assert Message.objects.get().uid == 2
 

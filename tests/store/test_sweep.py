@@ -65,7 +65,7 @@ def test_what_the_report_reader_has_not_read_stays(kept, spooled):
 
 
 def test_what_was_expunged_goes_after_days_not_at_once(kept):
-    execute(Expunge(kept.mailbox_id, kept.pk))
+    execute(Expunge(kept.mailbox_id, kept.pk, [1]))
     now = age(2)
     assert sweep(now) == 0
     assert not Content.objects.exists()
@@ -79,7 +79,7 @@ def test_what_was_expunged_goes_after_days_not_at_once(kept):
 def test_what_is_copied_before_it_goes_stays(kept):
     archive = Folder.objects.get(role="archive")
     execute(Copy(kept.mailbox_id, kept.pk, archive.pk, [1]))
-    execute(Expunge(kept.mailbox_id, kept.pk))
+    execute(Expunge(kept.mailbox_id, kept.pk, [1]))
     now = age(2)
     for day in range(4):
         sweep(now + day * DAY)
@@ -96,7 +96,7 @@ def test_a_young_blob_without_a_row_is_left_alone(kept):
 
 def test_a_marked_blob_that_a_restored_row_names_again_stays(kept):
     content, message = Content.objects.values().get(), Message.objects.values().get()
-    execute(Expunge(kept.mailbox_id, kept.pk))
+    execute(Expunge(kept.mailbox_id, kept.pk, [1]))
     now = age(2)
     sweep(now)
     Content.objects.create(**content)

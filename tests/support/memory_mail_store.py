@@ -252,13 +252,9 @@ class MemoryStore:
         self.mailbox.touched(folder)
         return [message.state for message in messages], []
 
-    async def expunge(self, folder_id: int, uids: Sequence[int] | None) -> Sequence[int]:
+    async def expunge(self, folder_id: int, uids: Sequence[int]) -> Sequence[int]:
         folder = self._up().folder(folder_id)
-        gone = [
-            uid
-            for uid, message in folder.messages.items()
-            if message.flags & DELETED and (uids is None or uid in set(uids))
-        ]
+        gone = [uid for uid, message in folder.messages.items() if message.flags & DELETED and uid in set(uids)]
         self._remove(folder, gone)
         return gone
 

@@ -1,8 +1,10 @@
 """STORE, COPY, MOVE, EXPUNGE, and what two sessions on one folder tell their clients of each other."""
 
 import pytest
+from memory_mail_store import MemoryStore
 
 from mailsuite.store.flags import ANSWERED, DELETED, FLAGGED, SEEN
+from retrieval.imap import message_commands
 
 MESSAGE = b"Subject: x\r\n\r\ntext\r\n"
 
@@ -303,7 +305,7 @@ def test_reading_goes_on_while_the_writer_is_away(three, mailbox, monkeypatch):
 
     for name in ("store_flags", "claim_recent", "append", "copy", "expunge"):
         monkeypatch.setattr(three.session.mail_store, name, away)
-    mailbox.deliver(MESSAGE)
+    mailbox.deliver(MESSAGE, flags=DELETED)
     assert three.command("NOOP") == ["* 4 EXISTS", "* 0 RECENT", "OK NOOP completed"]
     assert three.command("FETCH 4 BODY[TEXT]")[-1] == "OK Completed"
     assert three.command("STORE 4 +FLAGS (\\Seen)")[-1].startswith("NO [UNAVAILABLE]")
@@ -342,3 +344,53 @@ def test_ever_new_keywords_do_not_grow_the_view(three):
         three.command(f"STORE 1 FLAGS.SILENT (k{number})")
     assert len(three.session._context.view.table) < 1_100
     assert three.command("FETCH 1:2 FLAGS")[:2] == ["* 1 FETCH (FLAGS (k2499))", "* 2 FETCH (FLAGS ())"]
+
+
+@pytest.fixture
+def portions(monkeypatch):
+    """Two messages an operation; what each operation was asked to change."""
+    asked = []
+
+    def watched(name):
+        operation = getattr(MemoryStore, name)
+
+        async def run(store, folder_id, uids, *rest, **options):
+            asked.append(list(uids))
+            return await operation(store, folder_id, uids, *rest, **options)
+
+        monkeypatch.setattr(MemoryStore, name, run)
+
+    for name in ("store_flags", "expunge", "copy"):
+        watched(name)
+    monkeypatch.setattr(message_commands, "AT_ONCE", 2)
+    return asked
+
+
+def test_many_messages_are_changed_in_portions(three, other, mailbox, portions):
+    three.dialog(
+        "C: a STORE 1:3 +FLAGS (\\Deleted)",
+        *(f"S: * {number} FETCH (FLAGS (\\Deleted))" for number in (1, 2, 3)),
+        "S: a OK Completed",
+        "C: b UID MOVE 1:3 Archive",
+        "S: * OK [COPYUID * 1:3 1:3] Moved",
+        "S: * 3 EXPUNGE",
+        "S: * 2 EXPUNGE",
+        "S: * 1 EXPUNGE",
+        "S: b OK Completed",
+    )
+    other.select("Archive")
+    assert other.command("EXPUNGE") == ["* 3 EXPUNGE", "* 2 EXPUNGE", "* 1 EXPUNGE", "OK EXPUNGE completed"]
+    assert portions == [[1, 2], [3]] * 3 and not mailbox.folders["Archive"].messages
+
+
+def test_copy_is_all_or_nothing_and_so_one_operation(three, portions):
+    three.command("COPY 1:3 Archive")
+    assert portions == [[1, 2, 3]]
+
+
+def test_expunge_and_close_take_what_another_has_just_marked(three, other, mailbox):
+    other.command("STORE 2 +FLAGS.SILENT (\\Deleted)")
+    assert "* 2 EXPUNGE" in three.command("EXPUNGE")
+    other.command("STORE 1 +FLAGS.SILENT (\\Deleted)")
+    assert three.command("CLOSE") == ["OK CLOSE completed"]
+    assert list(inbox(mailbox)) == [3]
