@@ -10,6 +10,7 @@ from mailsuite.store import batch as tables
 from mailsuite.store import flags
 from mailsuite.store.batch import Batch, FolderRow
 from mailsuite.store.filing import insert_event
+from mailsuite.store.flags import MAX_KEYWORDS_OCTETS
 from mailsuite.store.models import MaildropLease, Message
 from mailsuite.store.operations import (
     ClaimRecent,
@@ -34,14 +35,17 @@ COPIED = "content_id, flags, keywords, internal_date, prefix, size_octets, story
 
 def store_flags(batch: Batch, op: StoreFlags) -> StoreFlagsAnswer:
     folder = batch.folder(op.mailbox_id, op.folder_id)
+    rows = batch.messages(folder.id, op.uids, "id, uid, flags, keywords, modseq, content_id, story_id")
+    combined = [_combine(op, row[2], row[3]) for row in rows]
+    # Before anything is changed: refusals share a transaction with what others asked for.
+    if any(len(words) > max(MAX_KEYWORDS_OCTETS, len(row[3])) for row, (_, words) in zip(rows, combined, strict=True)):
+        raise Refused("limit", f"the keywords of a message take at most {MAX_KEYWORDS_OCTETS} octets")
     changed, spared, updates = [], [], []
-    for row_id, uid, bits, keywords, modseq, content_id, story_id in batch.messages(
-        folder.id, op.uids, "id, uid, flags, keywords, modseq, content_id, story_id"
-    ):
+    for row, (new_bits, new_keywords) in zip(rows, combined, strict=True):
+        row_id, uid, bits, keywords, modseq, content_id, story_id = row
         if op.unchanged_since is not None and modseq > op.unchanged_since:
             spared.append(uid)
             continue
-        new_bits, new_keywords = _combine(op, bits, keywords)
         if (new_bits, new_keywords) != (bits, keywords):
             modseq = batch.modseq(folder)
             updates.append((new_bits, new_keywords, modseq, row_id))

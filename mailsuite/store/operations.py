@@ -16,7 +16,7 @@ A = TypeVar("A")
 class Refused(Exception):
     """The operation can't be done and nothing was changed. `code` is one of the words below; text is for people.
 
-    nonexistent, exists, cannot, over-quota, locked, lease-lost, invalid
+    nonexistent, exists, cannot, limit, over-quota, locked, lease-lost, invalid
     """
 
     def __init__(self, code: str, text: str) -> None:
@@ -169,7 +169,7 @@ class StoreFlagsAnswer(Struct, frozen=True):
 
 
 class StoreFlags(Operation[StoreFlagsAnswer], frozen=True, tag=True):
-    """IMAP STORE (RFC 3501 §6.4.6). Uids that are gone are passed over."""
+    """IMAP STORE (RFC 3501 §6.4.6). Uids that are gone are passed over. Refused: nonexistent, limit."""
 
     Answer: ClassVar[Any] = StoreFlagsAnswer
     mailbox_id: int

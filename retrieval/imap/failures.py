@@ -9,6 +9,7 @@ _CODES = {
     "nonexistent": "NONEXISTENT",
     "exists": "ALREADYEXISTS",
     "cannot": "CANNOT",
+    "limit": "LIMIT",
     "over-quota": "OVERQUOTA",
     "locked": "INUSE",
     "invalid": "CANNOT",

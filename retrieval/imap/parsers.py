@@ -5,7 +5,7 @@ APPEND is read up to its literal only: the message itself never passes through h
 
 from collections.abc import Callable
 
-from mailsuite.store.flags import BITS
+from mailsuite.store.flags import BITS, MAX_KEYWORDS_OCTETS
 from retrieval.imap.commands import (
     Append,
     Authenticate,
@@ -33,9 +33,6 @@ from retrieval.imap.grammar import DELIMITER, Scanner
 from retrieval.imap.search_keys import parse_search
 from retrieval.imap.sequence_set import SequenceSet
 from retrieval.mail_store import FlagMode
-
-MAX_KEYWORDS = 64
-MAX_KEYWORD_OCTETS = 255
 
 
 def parse_arguments(verb: str, scanner: Scanner) -> Command:
@@ -76,8 +73,8 @@ def split_flags(names: list[str]) -> tuple[int, tuple[str, ...]]:
             keywords.setdefault(lower, name)
         elif lower != "\\recent":
             raise BadCommand("No such system flag")
-    if len(keywords) > MAX_KEYWORDS or any(len(keyword) > MAX_KEYWORD_OCTETS for keyword in keywords):
-        raise CommandRefused("LIMIT", "Too many keywords, or too long a one")
+    if len(" ".join(keywords)) > MAX_KEYWORDS_OCTETS:
+        raise CommandRefused("LIMIT", f"The keywords of a message take at most {MAX_KEYWORDS_OCTETS} octets")
     return bits, tuple(keywords.values())
 
 

@@ -16,6 +16,7 @@ from retrieval.mail_store import FolderChanges, FolderStatus, MessageState
 RECENT = 32  # beside the bits of mailsuite.store.flags; a session's own, never stored
 _ALL_NAMES = {**NAMES, RECENT: "\\Recent"}
 _SPARE_LOOKS = 1_000
+MAX_KEYWORDS = 1_000  # of a folder, that FLAGS tells and that keep their first spelling
 
 
 class Look(NamedTuple):
@@ -192,7 +193,7 @@ class FolderView:
 
     def _render(self, bits: int, keywords: str) -> Look:
         words = keywords.split()
-        for word in words:
+        for word in words[: MAX_KEYWORDS - len(self.keywords)]:
             self.keywords.setdefault(word.lower(), word)
         names = [name for bit, name in _ALL_NAMES.items() if bits & bit]
         return Look(bits, keywords, frozenset(map(str.lower, words)), " ".join(names + words).encode())

@@ -97,6 +97,16 @@ def test_keywords_are_equal_whatever_their_case(fill):
     assert change(inbox, [1], "replace", 0, ["b", "a"]).changed[0].keywords == "a b"
 
 
+def test_keywords_of_a_message_are_bounded_however_they_add_up(fill):
+    inbox = fill(0, 0)
+    change(inbox, [1], "add", 0, ["k" * (flags.MAX_KEYWORDS_OCTETS - 1)])
+    with pytest.raises(Refused) as refused:
+        change(inbox, [1, 2], "add", flags.SEEN, ["x"])
+    assert refused.value.code == "limit"
+    assert not Message.objects.filter(uid__in=[1, 2]).exclude(flags=0).exists()
+    assert change(inbox, [1], "remove", 0, ["none"]).changed and change(inbox, [2], "add", 0, ["x"]).changed
+
+
 def test_unchanged_since_spares_what_was_changed(fill):
     inbox = fill(0, 0)
     change(inbox, [2], "add", flags.SEEN)

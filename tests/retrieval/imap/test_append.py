@@ -66,7 +66,7 @@ def test_a_large_message_is_never_held(client, mailbox):
     [
         ("APPEND Nowhere {%d%s}", "NO [TRYCREATE] There is no such folder"),
         ("APPEND a&b {%d%s}", "NO [CANNOT] Folder name is not valid modified UTF-7: *"),
-        ("APPEND INBOX (%s) {%%d%%s}" % ("k" * 300), "NO [LIMIT] *"),
+        ("APPEND INBOX (%s) {%%d%%s}" % ("k" * 2001), "NO [LIMIT] *"),
     ],
 )
 def test_a_refused_message_is_not_asked_for_or_dropped(client, mailbox, command, answer):

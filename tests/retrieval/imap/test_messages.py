@@ -81,8 +81,8 @@ def test_store_that_is_wrong(three, mailbox, arguments):
 
 def test_recent_can_not_be_stored_and_keywords_have_bounds(three):
     assert three.command("STORE 1 +FLAGS (\\Recent)") == ["* 1 FETCH (FLAGS ())", "OK Completed"]
-    assert three.command(f"STORE 1 +FLAGS ({'k' * 256})")[0].startswith("NO [LIMIT]")
-    assert three.command(f"STORE 1 +FLAGS ({' '.join(f'k{n}' for n in range(65))})")[0].startswith("NO [LIMIT]")
+    assert three.command(f"STORE 1 +FLAGS ({'k' * 2001})")[0].startswith("NO [LIMIT]")
+    assert three.command(f"STORE 1 +FLAGS ({' '.join(f'k{n}' for n in range(600))})")[0].startswith("NO [LIMIT]")
 
 
 def test_silent_tells_only_what_the_client_can_not_know(three, other):
