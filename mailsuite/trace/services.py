@@ -7,12 +7,12 @@ a recipient's domain hears nothing of the other recipients, who may have been bl
 import json
 import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from mailsuite.directory.models import Domain
 from mailsuite.ids import COUNTER_BITS, EPOCH_MS, from_reference
@@ -25,6 +25,8 @@ Scope = Collection[int] | None
 
 # Words that no index answers are looked for in this much of the past.
 LOOK_BACK = timedelta(days=30)
+# Up to so many stories and events of a domain are listed before stories are looked at.
+FEW = 5000
 FILED_WITHIN = timedelta(minutes=30)
 GOOD, WAITING, BAD, PLAIN = "good", "waiting", "bad", "plain"
 TONES = {
@@ -73,10 +75,7 @@ def matching(stories: QuerySet[Story], words: str, scope: Scope = None) -> Query
 
 def visible(stories: QuerySet[Story], scope: Scope) -> QuerySet[Story]:
     """The stories that one of the scope's domains sent, or has an event in."""
-    if scope is None:
-        return stories
-    ids = Event.objects.filter(domain__in=scope).values("story_id")
-    return stories.filter(Q(sender_domain__in=scope) | Q(pk__in=ids))
+    return stories if scope is None else stories.filter(_touching(scope, Event.objects.filter(domain__in=scope)))
 
 
 def tell(story: Story, scope: Scope = None) -> list[Line]:
@@ -183,8 +182,8 @@ def _split(words: str) -> list[str]:
 def _condition(word: str, scope: Scope) -> Q:
     """What a word asks for."""
     if (number := from_reference(word)) is not None:
-        queued = QueuedMessage.objects.filter(pk=number).values("story_id")
-        return Q(pk=number) | Q(pk__in=queued)
+        queued = QueuedMessage.objects.using("reader").filter(pk=number).values_list("story_id", flat=True)
+        return Q(pk__in=[number, *(story_id for story_id in queued if story_id)])
     if day := _day(word):
         first = datetime.combine(day, time(), UTC)
         return Q(pk__gte=_first_id(first), pk__lt=_first_id(first + timedelta(days=1)))
@@ -195,8 +194,7 @@ def _condition(word: str, scope: Scope) -> Q:
     if "@" in word.strip("<>") and not word.startswith("@"):
         return _address_condition(word, scope)
     if domain := _domain(word.removeprefix("@")):
-        events = Event.objects.filter(domain=domain).values("story_id")
-        return Q(sender_domain=domain) | Q(pk__in=_own(events, scope))
+        return _touching([domain.pk], _own(Event.objects.filter(domain=domain), scope))
     condition = Q(subject__icontains=word) | Q(reverse_path__icontains=word) | _client_condition(word, scope)
     if name := _domain_name(word.removeprefix("@")):
         lately = Event.objects.filter(pk__gte=_first_id(datetime.now(UTC) - LOOK_BACK))
@@ -213,13 +211,33 @@ def _client_condition(word: str, scope: Scope) -> Q:
 def _address_condition(word: str, scope: Scope) -> Q:
     """An address that sent or was sent to, or a Message-ID, which has the same shape."""
     bare = word.strip("<>")
-    condition = Q(message_id__in=[bare, f"<{bare}>"])
+    ids = [_ids(Story.objects.filter(message_id__in=[bare, f"<{bare}>"]).exclude(message_id=""), "pk")]
     try:
         key = address_key(bare)
     except AddressError:
-        return condition
-    events = Event.objects.filter(address_key=key).values("story_id")
-    return condition | Q(sender_key=key) | Q(pk__in=_own(events, scope))
+        return _any_of(ids)
+    events = _own(Event.objects.filter(address_key=key), scope)
+    return _any_of([*ids, _ids(Story.objects.filter(sender_key=key), "pk"), _ids(events, "story_id")])
+
+
+def _touching(domains: Collection[int], events: QuerySet[Event]) -> Q:
+    """Stories that one of the domains sent, or that have one of these events of theirs. A few are listed; where there
+    are many, each story that is looked at is asked, newest first, so that a page of them is full soon."""
+    sent = Story.objects.filter(sender_domain__in=domains)
+    if all(rows.using("reader").order_by()[:FEW].count() < FEW for rows in (sent, events)):
+        return _any_of([_ids(sent, "pk"), _ids(events, "story_id")])
+    return Q(sender_domain__in=domains) | Q(Exists(events.filter(story=OuterRef("pk"))))
+
+
+def _ids(rows: QuerySet[Any], name: str) -> Any:
+    return rows.order_by().values(name)
+
+
+def _any_of(ids: Sequence[Any]) -> Q:
+    """The stories that one of the queries names: a union, since neither database uses indexes on both sides of an OR
+    with a subquery."""
+    first, *others = ids
+    return Q(pk__in=first.union(*others, all=True) if others else first)
 
 
 def _own(events: Any, scope: Scope) -> Any:

@@ -14,6 +14,7 @@ from mailsuite.ids import COUNTER_BITS, EPOCH_MS
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.store.models import Content
 from mailsuite.trace import services
+from mailsuite.trace.admin import NewestPaginator
 from mailsuite.trace.models import Event, Story
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -112,8 +113,31 @@ def several(domains, relayed):
         ("'", []),
     ],
 )
-def test_what_leads_to_a_story(several, words, subjects):
+@pytest.mark.parametrize("few", [0, services.FEW])
+def test_what_leads_to_a_story(several, words, subjects, few, monkeypatch):
+    """The same where a domain has few events and where it has many."""
+    monkeypatch.setattr(services, "FEW", few)
     assert sorted(story.subject for story in services.find(words)) == subjects
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize(
+    "words", ["ann@example.org", "<offer@example.org>", "0s9dt2gem0000", "refused ann@example.org"]
+)
+@pytest.mark.parametrize("scoped", [False, True])
+def test_no_search_for_an_address_or_id_looks_through_all_stories(several, domains, words, scoped, monkeypatch):
+    """PostgreSQL plans by its tables' sizes; the statements are the same."""
+    monkeypatch.setattr(services, "FEW", 0)
+    scope = [domains["example.org"].pk] if scoped else None
+    plan = services.matching(Story.objects.all(), words, scope).explain()
+    assert "SCAN" not in plan
+
+
+def test_a_list_of_stories_is_counted_no_further_than_anybody_turns_its_pages(several, monkeypatch):
+    monkeypatch.setattr(NewestPaginator, "MOST", 2)
+    paginator = NewestPaginator(services.visible(Story.objects.order_by("-pk"), None), 1)
+    assert (paginator.count, paginator.num_pages) == (2, 2)
+    assert list(paginator.page(1)) == list(Story.objects.order_by("-pk")[:1])
 
 
 def test_queue_ids_lead_to_it_both_of_the_story_and_of_the_queue(relayed):
@@ -162,7 +186,9 @@ def test_the_header_and_nothing_of_the_body(relayed):
     assert services.header(relayed) == ""
 
 
-def test_each_side_hears_its_own_part(relayed, domains):
+@pytest.mark.parametrize("few", [0, services.FEW])
+def test_each_side_hears_its_own_part(relayed, domains, few, monkeypatch):
+    monkeypatch.setattr(services, "FEW", few)
     sender, recipient = ({domains[name].pk} for name in ("example.org", "example.net"))
     assert [line.kind for line in services.tell(relayed, sender)] == ["accepted", "queued", "attempt", "attempt"]
     assert [line.kind for line in services.tell(relayed, recipient)] == ["accepted", "filed"]
