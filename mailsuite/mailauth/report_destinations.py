@@ -100,7 +100,7 @@ async def _organization(resolver: Resolver, domain: str) -> str:
 
 async def _external(resolver: Resolver, policy_domain: str, host: str) -> Destination | bool | None:
     """Whether the host takes reports about the domain (§4): True, or the address there that it would rather have them
-    at; None when it does not say so."""
+    at; None when it does not say so, or names only addresses elsewhere."""
     name = consent_name(policy_domain, host)
     if len(name) > MAX_NAME_OCTETS:
         return None
@@ -110,6 +110,8 @@ async def _external(resolver: Resolver, policy_domain: str, host: str) -> Destin
     records = [record for text in answer.rdata if isinstance(text, bytes) and (record := parse_record(text))]
     if not records:
         return None
-    overriding = (read_uri(uri) for record in records for uri in record.rua)
-    # Anywhere else would be a way to have a third party flooded.
-    return next((found for found in overriding if found and found.address.domain == host), True)
+    overriding = [found for record in records for uri in record.rua if (found := read_uri(uri))]
+    if not overriding:
+        return True
+    # Anywhere else would be a way to have a third party flooded: then neither gets any.
+    return next((found for found in overriding if found.address.domain == host), None)
