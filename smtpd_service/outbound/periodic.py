@@ -91,13 +91,14 @@ class Periodic:
     async def run(self, ended: asyncio.Event) -> None:
         """Until `ended` is set; a job under way is finished."""
         thread = ThreadPoolExecutor(1, "periodic")
-        due = {job.name: datetime.now(UTC) + job.every for job in self._jobs}
         loop = asyncio.get_running_loop()
+        # By a clock that nobody sets.
+        due = {job.name: loop.time() + job.every.total_seconds() for job in self._jobs}
         try:
             while not ended.is_set():
                 for job in self._jobs:
-                    if due[job.name] <= datetime.now(UTC) and not ended.is_set():
-                        due[job.name] = datetime.now(UTC) + job.every
+                    if due[job.name] <= loop.time() and not ended.is_set():
+                        due[job.name] = loop.time() + job.every.total_seconds()
                         await loop.run_in_executor(thread, run_job, job)
                 try:
                     async with asyncio.timeout(LOOK_SECONDS):

@@ -1,5 +1,5 @@
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from smtpd_service.outbound import periodic
 from smtpd_service.outbound.periodic import JOBS, Periodic, PeriodicJob, run_job
@@ -45,6 +45,31 @@ def test_nothing_is_due_before_its_time(monkeypatch):
 
     asyncio.run(run())
     assert ran == []
+
+
+def test_a_clock_that_is_put_back_puts_no_work_off(monkeypatch):
+    monkeypatch.setattr(periodic, "LOOK_SECONDS", 0.001)
+    ran = []
+
+    class PutBack(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(days=len(ran))
+
+    monkeypatch.setattr(periodic, "datetime", PutBack)
+
+    async def run():
+        ended = asyncio.Event()
+        job = PeriodicJob("often", timedelta(milliseconds=1), lambda now: ran.append(now) or 0)
+        work = asyncio.create_task(Periodic([job]).run(ended))
+        async with asyncio.timeout(10):
+            while len(ran) < 3:  # noqa: ASYNC110 - a job sets no event of this loop
+                await asyncio.sleep(0.001)
+        ended.set()
+        await work
+
+    asyncio.run(run())
+    assert len(ran) >= 3
 
 
 def test_every_job_of_the_table_runs(transactional_db):
