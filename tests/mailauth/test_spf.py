@@ -1,6 +1,7 @@
 """SPF as RFC 7208 has it: a row per rule and limit, over a zone in memory, over a real DNS server, and beside pyspf."""
 
 import asyncio
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +10,7 @@ from dns_server import DnsServer
 from zone import quoted, zone_resolver
 
 from mailsuite.mailauth.spf import SpfOutcome, check_host
-from mailsuite.resolver.answers import Status, ZoneResolver
+from mailsuite.resolver.answers import Mx, Status, ZoneResolver
 from mailsuite.resolver.dns_resolver import DnsResolver
 
 pytestmark = pytest.mark.sqlite_only
@@ -385,3 +386,25 @@ def test_hostile_records_cost_little():
     ):
         outcome = asyncio.run(judge(zone_resolver(zone_of(Case("", f"v=spf1 {odd} -all", ""))), Case("", "", "")))
         assert outcome.result in ("permerror", "fail", "neutral")
+
+
+def test_a_crowd_of_addresses_costs_little():
+    """RFC 7208 §4.6.4 bounds the names, not how many addresses each has."""
+    zone = {
+        ("from.test", "TXT"): [b"v=spf1 " + b"mx:many.test " * 5 + b"-all"],
+        ("many.test", "MX"): [Mx(number, "crowd.test") for number in range(10)],
+        ("crowd.test", "A"): [f"198.51.{number >> 8}.{number & 255}" for number in range(500)],
+    }
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        outcome = asyncio.run(judge(ZoneResolver(zone), Case("", "", "")))
+    finally:
+        sys.setprofile(None)
+    assert outcome.result == "fail"
+    assert calls < 2 * 5 * 10 * 500
