@@ -35,6 +35,7 @@ UNFOLD: dict[str, Any] = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("mailsuite/icon.svg")},
     ],
     "SITE_URL": "/",
+    "LOGIN": {"form": "mailsuite.web.admin_sign_in.AdminSignInForm"},
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "mailsuite.web.dashboard.callback",

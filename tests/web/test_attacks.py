@@ -128,6 +128,16 @@ def test_guesses_are_counted_whatever_address_they_claim_to_come_from(client, an
     assert answer.status_code == 200 and b"pauses for some minutes" in answer.content
 
 
+def test_the_admin_tells_nobody_why_it_does_not_let_them_in(client, ann):
+    """Nobody's address, a wrong password, and an owner's right one; and that guessing makes everybody wait."""
+    tries = [("nobody@example.org", WRONG), ("admin@localhost", WRONG), ("ann@example.org", PASSWORD)]
+    pages = [sign_in(client, "/admin/login/", password, name).content.decode() for name, password in tries]
+    assert all("signing in pauses for some minutes" in page for page in pages)
+    assert client.get("/").status_code == 302
+    token = re.compile(r'name="csrfmiddlewaretoken" value="[^"]*"|value="[^"]*@[^"]*"')
+    assert len({token.sub("", page) for page in pages}) == 1
+
+
 @pytest.mark.parametrize("path", ["/sign-in", "/admin/login/"])
 def test_no_password_stands_in_the_log_or_in_the_page(client, ann, caplog, path):
     caplog.set_level(logging.DEBUG)
