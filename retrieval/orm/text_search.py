@@ -16,7 +16,7 @@ from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, unfold
 from mailsuite.mail.mime_fields import TEXT_PLAIN, parse_content_type
 from mailsuite.mail.structure import Part, PartKind, decode_parts
-from retrieval.mail_store import StoreUnavailable
+from retrieval.mail_store import Refused
 
 PIECE_OCTETS = 128 * 1024
 HEADER_OCTETS = 256 * 1024
@@ -37,14 +37,14 @@ class Searched(NamedTuple):
 class Patience:
     """When a search must end: after its time, or when nobody waits for it any more."""
 
-    def __init__(self, seconds: float = MAX_SECONDS) -> None:
-        self._until = time.monotonic() + seconds
+    def __init__(self) -> None:
+        self._until = time.monotonic() + MAX_SECONDS
         self.given_up = threading.Event()
 
     def check(self) -> None:
-        """Raises StoreUnavailable when it is time."""
+        """Raises Refused when it is time."""
         if self.given_up.is_set() or time.monotonic() > self._until:
-            raise StoreUnavailable("the search took too long")
+            raise Refused("limit", "The search took too long; search fewer messages, or their subjects and senders")
 
 
 def matching_uids(messages: Sequence[Searched], needle: str, *, headers: bool, patience: Patience) -> set[int]:

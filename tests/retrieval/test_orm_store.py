@@ -18,7 +18,7 @@ from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder, MaildropLease, Message
 from mailsuite.store.operations import Hint, MarkFetched
 from retrieval.mail_store import Refused, StoreUnavailable
-from retrieval.orm import changes, reads
+from retrieval.orm import changes, reads, text_search
 from retrieval.orm.backend import Backend
 from retrieval.orm_store import OrmDirectory
 
@@ -442,5 +442,17 @@ def test_folder_that_is_gone(inside):
         assert not Folder.objects.filter(pk=status.folder_id).exists()
         with pytest.raises(Refused):
             await store.states(status.folder_id)
+
+    inside(scene)
+
+
+def test_a_search_that_takes_too_long_says_so(inside, monkeypatch):
+    monkeypatch.setattr(text_search, "MAX_SECONDS", 0.0)
+
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL)
+        with pytest.raises(Refused) as refused:
+            await store.search_text(folder_id, uids, "anything", where="text")
+        assert refused.value.code == "limit"
 
     inside(scene)
