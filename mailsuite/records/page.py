@@ -32,9 +32,20 @@ TITLES = (
     ("v=spf1", "SPF"),
     ("v=DKIM1", "DKIM key"),
     ("v=DMARC1", "DMARC"),
-    ("v=STSv1", "MTA-STS"),
+    ("v=STSv1", "MTA-STS id"),
     ("v=TLSRPTv1", "TLS reports"),
 )
+LABELS = {
+    "mta-sts": "MTA-STS policy",
+    "autoconfig": "Thunderbird's setup",
+    "autodiscover": "Outlook's setup",
+    "_submissions": "Sending by TLS",
+    "_submission": "Sending by STARTTLS",
+    "_imaps": "IMAP by TLS",
+    "_imap": "IMAP by STARTTLS",
+    "_pop3s": "POP3 by TLS",
+    "_pop3": "POP3 by STARTTLS",
+}
 TYPES = {
     "MX": "Mail host", "A": "Address", "AAAA": "Address", "PTR": "Reverse DNS", "TLSA": "DANE", "CAA": "Certificates",
     "SRV": "Service", "CNAME": "Setup", "NS": "Name servers",
@@ -46,15 +57,23 @@ RING = 2 * 3.14159 * 42
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as the page has it. `optional` ones that are missing are no fault."""
+    """One record as the page has it, for a domain of that name. `optional` ones that are missing are no fault."""
 
     record: Record
     finding: Finding | None
     title: str
+    domain: str
 
     @property
     def verdict(self) -> str:
         return self.finding.verdict.value if self.finding else ""
+
+    @property
+    def short_name(self) -> str:
+        """The name as those panels want it that put the domain behind it; "" where it is not in the domain."""
+        if self.record.name == self.domain:
+            return "@"
+        return self.record.name.removesuffix(f".{self.domain}") if self.record.name.endswith(f".{self.domain}") else ""
 
     @property
     def is_optional(self) -> bool:
@@ -70,7 +89,8 @@ class Row:
 
     @property
     def is_open(self) -> bool:
-        return self.verdict not in ("ok", "unknown") and not self.is_optional and self.record.needed
+        """Whether there is something to do that the row itself tells."""
+        return self.verdict == Verdict.FAILS or (self.verdict not in ("ok", "unknown") and self.record.needed)
 
     @property
     def sides(self) -> list[tuple[str, Side, str]]:
@@ -129,7 +149,7 @@ def context_of(domain: Domain, tab: str) -> dict[str, object]:
         "tab": tab,
         "check": check,
         "is_running": check.started_at is not None,
-        "groups": groups_of(records_of(setup), decode(check.report)),
+        "groups": groups_of(records_of(setup), decode(check.report), domain.name),
         "score": check.score,
         "ring": f"{RING * (check.score or 0) / 100:.1f} {RING:.1f}",
         "ring_tone": _ring_tone(check),
@@ -145,15 +165,15 @@ def context_of(domain: Domain, tab: str) -> dict[str, object]:
     }
 
 
-def groups_of(records: list[Record], report: Report) -> list[Group]:
+def groups_of(records: list[Record], report: Report, domain: str) -> list[Group]:
     """The records by purpose, in the order of the purposes, with what only the look has found."""
-    rows = [Row(record, report.of(record), title_of(record)) for record in records]
+    rows = [Row(record, report.of(record), title_of(record), domain) for record in records]
     planned = {(row.record.type, row.record.name, row.record.value) for row in rows}
     for finding in report.findings:
         record = finding.record
         # What a look found besides; records that were to be published then, and are not now, are left out.
         if (record.asked_for or not record.value) and (record.type, record.name, record.value) not in planned:
-            rows.append(Row(record, finding, title_of(record)))
+            rows.append(Row(record, finding, title_of(record), domain))
     order = list(Purpose)
     rows.sort(key=lambda row: (order.index(row.record.purpose), not row.record.needed))
     return [Group(str(purpose), tuple(found)) for purpose, found in groupby(rows, key=lambda row: row.record.purpose)]
@@ -167,10 +187,9 @@ def title_of(record: Record) -> str:
         if record.value.startswith(start):
             selector = record.name.partition("._domainkey.")[0] if title == "DKIM key" else ""
             return f"{title} {selector}".strip()
-    if record.type == "SRV":
-        return record.name.split(".")[0].strip("_").upper()
-    if record.type == "CNAME":
-        return f"{record.name.split('.')[0]}"
+    label = record.name.partition(".")[0]
+    if label in LABELS:
+        return LABELS[label]
     return TYPES.get(record.type, record.type)
 
 
@@ -202,7 +221,10 @@ def _waiting_ed25519(domain: Domain) -> DkimKey | None:
 
 
 def _changes(rows: Sequence[Observation]) -> list[Change]:
-    """What changed, both sides as one where they changed alike at the same look."""
+    """What changed, both sides as one where they changed alike at the same look; that a record was not there at the
+    first look is no change."""
+    first = {(row.name, row.type, row.source): row.pk for row in rows}
+    rows = [row for row in rows if row.values != "[]" or row.pk != first[row.name, row.type, row.source]]
     found: dict[tuple[object, ...], list[Observation]] = {}
     for row in rows:
         found.setdefault((row.at, row.type, row.name, row.values, row.verdict), []).append(row)

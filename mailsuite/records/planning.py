@@ -186,8 +186,10 @@ def _clients(setup: Setup) -> Iterator[Record]:
     for service, priority, listener in SERVICES:
         offered = listener in setup.offered
         value = f"{priority} 1 {PUBLIC_PORTS[listener]} {setup.host}." if offered else "0 0 0 ."
-        what = f"{listener} is" if offered else f"{listener} is not offered"
-        why = f"Tells mail programs where {what} (RFC 6186)." if offered else f"Tells mail programs that {what}."
+        what = "mail is sent" if listener.startswith("SUBMISSION") else "mail is read"
+        way = f"port {PUBLIC_PORTS[listener]}, {'TLS' if listener.endswith('S') else 'STARTTLS'}"
+        where = f"where {what}: {way}" if offered else "that this is not offered"
+        why = f"Tells mail programs {where}."
         yield Record("SRV", f"{service}.{setup.domain}", value, why, needed=False, purpose=Purpose.CLIENTS)
 
 

@@ -52,6 +52,8 @@ def next_step(findings: Sequence[Finding]) -> str:
     order = (
         [one for one in findings if one.is_wrong and one.record.needed],
         [one for one in findings if one.verdict is Verdict.UNKNOWN and one.record.needed],
+        # Where TLS is asked for by what does not fit, mail of those who heed it does not come.
+        [one for one in findings if one.verdict is Verdict.DIFFERS and kind(one.record) == "transport"],
         [one for one in findings if one.verdict is Verdict.FAILS],
         [one for one in findings if one.verdict is Verdict.WARN],
         [one for one in findings if one.is_wrong and one.record.value and kind(one.record) == "transport"],

@@ -181,8 +181,8 @@ def test_services_that_answer_are_well(serve, listener):
         ("POP3S", {"first": None, "says": [b"+OK no TLS\r\n"]}, "speaks no TLS"),
         ("IMAP", {"first": None, "says": [b"* OK ready\r\n", b"a NO not today\r\n"]}, "offers no STARTTLS"),
         ("SUBMISSION", {"first": None, "says": [*SMTP_HELLO, b"502 what?\r\n"]}, "offers no STARTTLS"),
-        ("IMAPS", {"names": ["else.test"]}, f"does not name {H}"),
-        ("IMAP", {"first": None, "says": DIALOGS["IMAP"][1], "names": [f"autoconfig.{D}"]}, f"does not name {H}"),
+        ("IMAPS", {"names": ["else.test"]}, f"of {H} does not name it"),
+        ("IMAP", {"first": None, "says": DIALOGS["IMAP"][1], "names": [f"autoconfig.{D}"]}, f"of {H} does not name"),
         ("IMAPS", {"days": (-9, -1)}, "has run out"),
         ("IMAPS", {"issuer": None}, "signed itself"),
         ("IMAPS", {"issuer": make(common_name="between", ca=True, issuer=AUTHORITY), "chain": ()}, "whole chain"),
@@ -337,7 +337,7 @@ def test_files_of_mail_programs(serve, label, answer, verdict, words):
 @pytest.mark.parametrize(("label", "verdict"), [("autoconfig", "warn"), ("autodiscover", "fails")])
 def test_thunderbird_does_without_the_certificate_and_outlook_does_not(serve, label, verdict):
     found = met(record("CNAME", f"{label}.{D}", f"{H}."), {443: serve(H).port})
-    assert found.verdict == verdict and f"does not name {label}.{D}" in found.sentence
+    assert found.verdict == verdict and f"of {label}.{D} does not name it" in found.sentence
 
 
 @pytest.mark.parametrize(("own", "verdict"), [(True, "ok"), (False, "fails")])

@@ -55,6 +55,29 @@ def test_history_tells_what_was_there(server, publish, domain, page):
     assert ">changed<" in text
 
 
+def test_history_begins_with_what_is_there(server, publish, domain, page):
+    publish(lambda record: record.type == "MX")
+    check_domain(domain)
+    text = page("?tab=history")
+    assert "10 mx.host.test." in text and "nothing there" not in text
+    del server.records["example.org", "MX"]
+    check_domain(domain)
+    assert "nothing there" in page("?tab=history")
+
+
+def test_names_for_panels_that_add_the_domain_themselves(domain, page):
+    text = page()
+    assert ">@</code>" in text and ">_dmarc</code>" in text and "where the form adds example.org itself" in text
+    # MX, SPF and CAA stand at the domain; what belongs to another zone has no such name.
+    assert ">mx.host.test</code>" in text and text.count(">@</code>") == 3
+
+
+def test_what_fails_is_open(publish, page):
+    publish(lambda record: not record.name.startswith("mta-sts."))
+    text = page(do="check")
+    assert ">fails<" in text and "Senders look for the policy at mta-sts.example.org" in text
+
+
 def test_whether_a_look_is_under_way(domain, page):
     assert page("?state=1") == '{"running": false}'
     DnsCheck.objects.create(domain=domain, started_at="2026-11-24T12:00:00Z")

@@ -108,7 +108,7 @@ def certificate_sentence(host: str, detail: str) -> str:
     """What is wrong with the certificate that `host` shows, and what to do; `detail` as OpenSSL has it."""
     text = detail.lower()
     if "mismatch" in text:
-        return f"The certificate there does not name {host}: have it issued with that name too (certbot: -d {host})."
+        return f"The certificate of {host} does not name it: have it issued with that name too (certbot: -d {host})."
     if "expired" in text:
         return f"The certificate that {host} shows has run out: renew it."
     if "local issuer" in text:
