@@ -90,7 +90,8 @@ class Row:
     @property
     def is_open(self) -> bool:
         """Whether there is something to do that the row itself tells."""
-        return self.verdict == Verdict.FAILS or (self.verdict not in ("ok", "unknown") and self.record.needed)
+        doubtful = self.verdict not in ("ok", "unknown")
+        return self.verdict in (Verdict.DIFFERS, Verdict.FAILS) or (doubtful and self.record.needed)
 
     @property
     def sides(self) -> list[tuple[str, Side, str]]:
