@@ -101,7 +101,7 @@ def domain_page(domain: Domain, days: int) -> dict[str, Any]:
         "more_sources": max(0, len(found) - ROWS),
         "reports": DmarcReport.objects.using("reader").filter(domain=domain)[:8],
         "failure_reports": FailureReport.objects.using("reader").filter(domain=domain)[:8],
-        "unread": _unread(domain, days),
+        "uncounted": _uncounted(domain, days),
         **_tls(domain, days),
     }
 
@@ -207,12 +207,17 @@ def _meaning(result_type: str) -> str:
         return "TLS failed."
 
 
-def _unread(domain: Domain, days: int) -> dict[str, int]:
-    """Mail to the report addresses that did not count, by what came of it."""
+def _uncounted(domain: Domain, days: int) -> str:
+    """How much mail to the report addresses did not count, by what came of it; "" when all did."""
     rows = IncomingReport.objects.using("reader").filter(domain=domain, received_at__gte=_first(days))
     counts = dict(rows.order_by().values_list("state").annotate(n=Count("pk")))
     unverified = rows.filter(state=IncomingReport.State.READ, is_verified=False).count()
-    return {"waiting": counts.get("waiting", 0), "failed": counts.get("failed", 0), "unverified": unverified}
+    found = (
+        (counts.get("waiting", 0), "waiting to be read"),
+        (counts.get("failed", 0), "that could not be read"),
+        (unverified, "whose sender was not proved"),
+    )
+    return ", ".join(f"{count:,} {words}" for count, words in found if count)
 
 
 def _first(days: int) -> datetime:
