@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
+from django.utils import timezone
 
 from mailsuite.abuse import notices
-from mailsuite.abuse.models import Alarm, SendingDay
-from mailsuite.abuse.sending import caps_of
+from mailsuite.abuse.models import Alarm, SendingDay, SendingSettings
+from mailsuite.abuse.sending import Caps, caps_of
 from mailsuite.directory.models import Login, Mailbox
 from mailsuite.ids import COUNTER_BITS, EPOCH_MS
 from mailsuite.records.alarms import administrators_mailboxes
@@ -20,8 +21,13 @@ LATELY = timedelta(hours=1)
 # So many networks within an hour are no traveller's.
 MANY_NETWORKS = 8
 MANY_BOUNCES = 20
-# Volume is sudden when it is so much, and so many times the busiest of the days before.
-MUCH, TIMES, DAYS_BEFORE = 100, 5, timedelta(days=28)
+# What is sent is sudden when it is so much, and more than so many times what went on the busiest day that is known
+# (90 are kept, so that a newsletter that goes out each month is no news).
+MUCH, TIMES = 100, 5
+WHAT = ("messages", "recipients new to it")
+# Of a mailbox made lately nobody knows what is usual: its first newsletter goes to the whole club, and everybody is
+# new to it. There much is this share of its caps; an old mailbox that wakes up gets no such credit.
+NEW_FOR, NEW_SHARE = timedelta(days=28), 0.5
 SHOWN_FOR = timedelta(days=7)
 KEPT = timedelta(days=90)
 
@@ -31,9 +37,9 @@ TEXT = """\
     {text}
 
 If you know why, all is well: dismiss the alarm in the admin (Alarms). If not,
-somebody else may know its password: the same page has a button that suspends
-the mailbox and holds its mail; in the shell that is
-manage.py mailbox suspend {address}
+somebody else may know its password: the admin's first page and the alarm's
+have a button that suspends the mailbox and holds its mail; in the shell that
+is manage.py mailbox suspend {address}
 """
 
 Finding = tuple[int, Alarm.Kind, str]
@@ -50,6 +56,11 @@ def open_alarms(now: datetime, domain_ids: Collection[int] | None) -> QuerySet[A
     rows = Alarm.objects.using("reader").filter(dismissed_at=None, raised_at__gt=now - SHOWN_FOR)
     rows = rows.filter(mailbox__state=Mailbox.State.ACTIVE).select_related("mailbox").order_by("-raised_at")
     return rows if domain_ids is None else rows.filter(mailbox__domain__in=domain_ids)
+
+
+def dismiss(alarm_ids: Collection[int]) -> int:
+    """Has people look at these no longer; returns how many were open."""
+    return Alarm.objects.filter(pk__in=alarm_ids, dismissed_at=None).update(dismissed_at=timezone.now())
 
 
 def forget_old(now: datetime) -> int:
@@ -92,7 +103,7 @@ def _many_networks(now: datetime) -> Iterator[Finding]:
             mailboxes = Mailbox.objects.using("reader").filter(user=user_id, state=Mailbox.State.ACTIVE).order_by("pk")
             mailbox = mailboxes.filter(address_key__in=used).first() or mailboxes.first()
             if mailbox:
-                yield mailbox.pk, Alarm.Kind.MANY_NETWORKS, f"from {len(names)} networks within an hour"
+                yield mailbox.pk, Alarm.Kind.MANY_NETWORKS, f"{len(names)} networks within an hour"
 
 
 def _surroundings(client_address: str) -> str:
@@ -115,15 +126,39 @@ def _bounces(now: datetime) -> Iterator[Finding]:
 
 
 def _volume(now: datetime) -> Iterator[Finding]:
-    much = {row.mailbox_id: row.messages for row in _today(now).filter(messages__gte=MUCH)}
-    before = SendingDay.objects.using("reader").filter(
-        mailbox__in=much, day__lt=now.date(), day__gte=(now - DAYS_BEFORE).date()
+    rows = list(_today(now).filter(Q(messages__gte=MUCH) | Q(new_recipients__gte=MUCH)).select_related("mailbox"))
+    ids = [row.mailbox_id for row in rows]
+    busiest, caps = _busiest(ids, now), caps_of(ids)
+    for row in rows:
+        much = _much(row.mailbox, caps[row.mailbox_id], now)
+        most = busiest.get(row.mailbox_id, (0, 0))
+        counts = zip((row.messages, row.new_recipients), most, much, WHAT, strict=True)
+        sudden = [
+            f"{count} {what} today, {before} on its busiest day before"
+            for count, before, enough, what in counts
+            if count >= enough and count > before * TIMES
+        ]
+        if sudden:
+            yield row.mailbox_id, Alarm.Kind.VOLUME, "; ".join(sudden)
+
+
+def _much(mailbox: Mailbox, caps: Caps, now: datetime) -> tuple[float, float]:
+    """From how many messages and new recipients on a day may be sudden."""
+    if mailbox.created_at <= now - NEW_FOR:
+        return MUCH, MUCH
+    return (
+        max(MUCH, NEW_SHARE * (caps.messages or SendingSettings.MESSAGES)),
+        max(MUCH, NEW_SHARE * (caps.new_recipients or SendingSettings.NEW_RECIPIENTS)),
     )
-    busiest = dict(before.order_by().values_list("mailbox").annotate(n=Max("messages")))
-    for mailbox_id, messages in much.items():
-        most = busiest.get(mailbox_id, 0)
-        if messages > most * TIMES:
-            yield mailbox_id, Alarm.Kind.VOLUME, f"{messages} messages today; {most} on the busiest of the days before"
+
+
+def _busiest(mailbox_ids: Collection[int], now: datetime) -> dict[int, tuple[int, int]]:
+    """The most messages and the most new recipients on any day before. A day with an alarm is no measure of what is
+    usual, until somebody has dismissed it."""
+    before = SendingDay.objects.using("reader").filter(mailbox__in=mailbox_ids, day__lt=now.date())
+    doubtful = Alarm.objects.filter(mailbox=OuterRef("mailbox"), day=OuterRef("day"), dismissed_at=None)
+    rows = before.exclude(Exists(doubtful)).order_by().values_list("mailbox")
+    return {pk: (messages, new) for pk, messages, new in rows.annotate(a=Max("messages"), b=Max("new_recipients"))}
 
 
 def _today(now: datetime) -> QuerySet[SendingDay]:

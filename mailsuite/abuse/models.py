@@ -35,7 +35,8 @@ class Ban(models.Model):
         indexes = [models.Index(fields=["ends_at"], name="ban_end")]
 
     def __str__(self) -> str:
-        return self.subject
+        """Without the prefix length of a single address, as people write it."""
+        return self.subject.removesuffix("/32" if "." in self.subject else "/128")
 
 
 class Offence(models.Model):
@@ -136,7 +137,7 @@ class SendingDay(models.Model):
 
     class Meta:
         verbose_name = "mailbox's day"
-        verbose_name_plural = "sent a day"
+        verbose_name_plural = "mailboxes' days"
         constraints = [models.UniqueConstraint(fields=["mailbox", "day"], name="sending_day_once")]
 
     def __str__(self) -> str:
@@ -161,9 +162,9 @@ class Alarm(models.Model):
     """Something that a stolen password would look like; of each kind one a day (UTC) for each mailbox."""
 
     class Kind(models.TextChoices):
-        OVER_CAP = "over-cap", "over its cap"
-        MANY_NETWORKS = "many-networks", "signed in to from many networks"
-        BOUNCES = "bounces", "much of its mail is refused"
+        OVER_CAP = "over-cap", "is over its cap"
+        MANY_NETWORKS = "many-networks", "was signed in to from many networks"
+        BOUNCES = "bounces", "has much of its mail refused"
         VOLUME = "volume", "sends much more than before"
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="alarms", db_index=False)

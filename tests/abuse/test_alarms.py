@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailsuite.abuse import alarms, suspension
-from mailsuite.abuse.models import Alarm, SendingDay
+from mailsuite.abuse.models import Alarm, SendingCap, SendingDay
 from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Login, Mailbox, User
 from mailsuite.ids import new_id
@@ -27,6 +27,7 @@ def ann(quick_hashes):
     for name in ("ann", "bob"):
         services.add_mailbox(f"{name}@example.org", PASSWORD)
     User.objects.get(email="bob@example.org").administered_domains.add(Domain.objects.get())
+    Mailbox.objects.update(created_at=NOW - timedelta(days=100))
     return Mailbox.objects.get(address="ann@example.org")
 
 
@@ -51,8 +52,22 @@ def fail(mailbox, count, reason=""):
         Event.objects.create(id=new_id(), story=story, at=NOW, kind="failed", address="x@far.test", reason=reason)
 
 
-def send(mailbox, messages, days_ago=0):
-    SendingDay.objects.create(mailbox=mailbox, day=NOW.date() - timedelta(days=days_ago), messages=messages)
+def send(mailbox, messages, days_ago=0, strangers=0):
+    day = NOW.date() - timedelta(days=days_ago)
+    SendingDay.objects.create(mailbox=mailbox, day=day, messages=messages, new_recipients=strangers)
+
+
+def new(mailbox, **caps):
+    """Makes it one of today."""
+    Mailbox.objects.filter(pk=mailbox.pk).update(created_at=NOW)
+    if caps:
+        SendingCap.objects.create(mailbox=mailbox, **caps)
+
+
+def alarmed(mailbox, days_ago, dismissed=False):
+    day = NOW - timedelta(days=days_ago)
+    at = {"raised_at": day, "day": day.date(), "dismissed_at": NOW if dismissed else None}
+    Alarm.objects.create(mailbox=mailbox, kind="volume", text="then", **at)
 
 
 CASES = [
@@ -69,7 +84,17 @@ CASES = [
     (lambda ann: send(ann, 99), []),
     (lambda ann: (send(ann, 100), send(ann, 20, 3)), []),
     (lambda ann: (send(ann, 100), send(ann, 19, 3)), ["volume"]),
-    (lambda ann: (send(ann, 100), send(ann, 100, 40)), ["volume"]),
+    (lambda ann: (send(ann, 100), send(ann, 20, 31)), []),
+    (lambda ann: send(ann, 3, strangers=100), ["volume"]),
+    (lambda ann: (send(ann, 3, strangers=100), send(ann, 99, 3, strangers=20)), []),
+    (lambda ann: (send(ann, 100), send(ann, 900, 3), alarmed(ann, 3)), ["volume", "volume"]),
+    (lambda ann: (send(ann, 100), send(ann, 900, 3), alarmed(ann, 3, dismissed=True)), ["volume"]),
+    (lambda ann: (new(ann), send(ann, 499, strangers=249)), []),
+    (lambda ann: (new(ann), send(ann, 500)), ["volume"]),
+    (lambda ann: (new(ann), send(ann, 3, strangers=250)), ["volume"]),
+    (lambda ann: (new(ann, messages_a_day=100), send(ann, 99)), []),
+    (lambda ann: (new(ann, messages_a_day=2000), send(ann, 999)), []),
+    (lambda ann: (new(ann, messages_a_day=0, new_recipients_a_day=0), send(ann, 500)), ["volume"]),
     (lambda ann: (send(ann, 1001), send(ann, 900, 3)), ["over-cap"]),
 ]
 
@@ -84,7 +109,7 @@ def test_the_administrators_are_told_once(ann):
     log_in(ann, 8)
     assert alarms.watch(NOW) == 1 and alarms.watch(NOW) == 0
     [(to, subject)] = Message.objects.values_list("mailbox__address", "content__subject")
-    assert (to, subject) == ("bob@example.org", "ann@example.org signed in to from many networks")
+    assert (to, subject) == ("bob@example.org", "ann@example.org was signed in to from many networks")
 
 
 def test_alarms_are_open_until_dismissed_suspended_or_old(ann):
