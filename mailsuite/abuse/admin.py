@@ -5,9 +5,10 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from mailsuite.abuse import sending, services, suspension
+from mailsuite.abuse import alarms, sending, services, suspension
 from mailsuite.abuse.models import Alarm, AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
 from mailsuite.directory.admin.fields import badge
 from mailsuite.directory.models import Mailbox
@@ -58,7 +59,7 @@ class BanAdmin(ScopedAdmin):
 
     form = BanForm
     superusers_may = frozenset({VIEW, ADD, ACT})
-    list_display = ("subject", "why", "state_badge", "started_at", "ends", "count", "refused_count")
+    list_display = ("who", "why", "state_badge", "started_at", "ends", "count", "refused_count")
     list_filter = (StateFilter, "reason", "kind")
     search_fields = ("subject", "note")
     ordering = ("-started_at",)
@@ -68,7 +69,7 @@ class BanAdmin(ScopedAdmin):
     def get_fields(self, request: HttpRequest, obj: Ban | None = None) -> list[str]:
         if obj is None:
             return ["subject", "ends_at", "note"]
-        return ["subject", "state_badge", "reason", "note", "started_at", "ends", "count", "refused_count"]
+        return ["who", "state_badge", "reason", "note", "started_at", "ends", "count", "refused_count"]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(request, obj, change=change, **kwargs | {"fields": ["subject", "ends_at", "note"]})
@@ -86,7 +87,11 @@ class BanAdmin(ScopedAdmin):
 
     def do_lift(self, request: HttpRequest, ban: Ban) -> str:
         services.lift(ban.subject)
-        return f"{ban.subject} may come in again."
+        return f"{ban} may come in again."
+
+    @admin.display(description="Network or account", ordering="subject")
+    def who(self, ban: Ban) -> str:
+        return str(ban)
 
     @admin.display(description="Why", ordering="reason")
     def why(self, ban: Ban) -> str:
@@ -149,7 +154,7 @@ class SendingCapAdmin(ScopedAdmin):
     scope = ("mailbox__domain",)
     superusers_may = frozenset({VIEW, ADD, CHANGE, DELETE})
     domain_administrators_may = frozenset({VIEW})
-    list_display = ("mailbox", "messages_a_day", "new_recipients_a_day")
+    list_display = ("mailbox", "messages", "new_recipients")
     search_fields = ("mailbox__address",)
     autocomplete_fields = ("mailbox",)
     fields = ("mailbox", "messages_a_day", "new_recipients_a_day")
@@ -159,6 +164,14 @@ class SendingCapAdmin(ScopedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("mailbox",) if obj else ()
+
+    @admin.display(description="Messages a day", ordering="messages_a_day")
+    def messages(self, row: SendingCap) -> Any:
+        return row.messages_a_day or "no cap"
+
+    @admin.display(description="New recipients a day", ordering="new_recipients_a_day")
+    def new_recipients(self, row: SendingCap) -> Any:
+        return row.new_recipients_a_day or "no cap"
 
 
 class AlarmFilter(admin.SimpleListFilter):
@@ -178,7 +191,13 @@ class AlarmFilter(admin.SimpleListFilter):
 
 def _suspend(mailbox: Mailbox) -> str:
     count = suspension.suspend(mailbox.address)
-    return f"{mailbox} is suspended; messages held in the queue: {count}. Mail to it is still taken."
+    return format_html(
+        "{} is suspended; messages held in the queue: {}. Mail to it is still taken. "
+        '<a class="ms-link" href="{}">Its page</a> has buttons that send or drop what is held.',
+        mailbox,
+        count,
+        reverse("admin:directory_mailbox_change", args=[mailbox.pk]),
+    )
 
 
 SUSPEND = Verb(
@@ -200,6 +219,7 @@ class AlarmAdmin(ScopedAdmin):
     list_filter = (AlarmFilter, "kind")
     search_fields = ("mailbox__address",)
     ordering = ("-raised_at",)
+    actions = ("dismiss",)
     fields = ("mailbox", "kind", "text", "raised_at", "state_badge")
     verbs = (SUSPEND, Verb("dismiss", "Dismiss", "check", "", lambda row: row.dismissed_at is None))
 
@@ -210,8 +230,13 @@ class AlarmAdmin(ScopedAdmin):
         return _suspend(alarm.mailbox)
 
     def do_dismiss(self, request: HttpRequest, alarm: Alarm) -> str:
-        Alarm.objects.filter(pk=alarm.pk, dismissed_at=None).update(dismissed_at=timezone.now())
-        return "The alarm is dismissed."
+        alarms.dismiss([alarm.pk])
+        return "The alarm is dismissed. What the mailbox did that day counts as usual from now on."
+
+    @admin.action(description="Dismiss: all is well")
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[Alarm]) -> None:
+        count = alarms.dismiss(list(queryset.values_list("pk", flat=True)))
+        self.message_user(request, f"Alarms dismissed: {count}.")
 
     @admin.display(description="State")
     def state_badge(self, alarm: Alarm) -> SafeString:
@@ -228,21 +253,35 @@ class SendingDayAdmin(ScopedAdmin):
 
     scope = ("mailbox__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
-    list_display = ("mailbox", "day", "messages", "new_recipients", "state_badge")
+    list_display = ("mailbox", "day", "sent", "sent_to", "state_badge")
     search_fields = ("mailbox__address",)
     ordering = ("-day", "-messages")
-    fields = ("mailbox", "day", "messages", "new_recipients", "state_badge")
+    fields = ("mailbox", "day", "sent", "sent_to", "state_badge")
     verbs = (SUSPEND,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SendingDay]:
-        return super().get_queryset(request).select_related("mailbox")
+        return sending.with_caps(super().get_queryset(request).select_related("mailbox"))
 
     def do_suspend(self, request: HttpRequest, row: SendingDay) -> str:
         return _suspend(row.mailbox)
 
+    @admin.display(description="Messages", ordering="messages")
+    def sent(self, row: Any) -> str:
+        return _of(row.messages, row.message_cap)
+
+    @admin.display(description="New recipients", ordering="new_recipients")
+    def sent_to(self, row: Any) -> str:
+        return _of(row.new_recipients, row.recipient_cap)
+
     @admin.display(description="State")
-    def state_badge(self, row: SendingDay) -> SafeString:
-        share = sending.caps_of([row.mailbox_id])[row.mailbox_id].share(row.messages, row.new_recipients)
+    def state_badge(self, row: Any) -> SafeString:
+        if row.mailbox.state != Mailbox.State.ACTIVE:
+            return badge(f"mailbox {row.mailbox.state}", "waiting")
+        share = sending.Caps(row.message_cap, row.recipient_cap).share(row.messages, row.new_recipients)
         if share > 1:
             return badge("over its cap", "bad")
         return badge("near its cap", "waiting") if share >= sending.NEARLY else badge("within its caps", "good")
+
+
+def _of(used: int, cap: int) -> str:
+    return f"{used} of {cap}" if cap else str(used)

@@ -10,6 +10,8 @@ from hashlib import blake2b
 from typing import Any
 
 from django.db import connection
+from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
 
 from mailsuite.abuse.models import SendingCap, SendingDay, SendingSettings, SentRecipient
 from mailsuite.directory.models import Mailbox
@@ -132,6 +134,18 @@ def caps_of(mailbox_ids: Collection[int]) -> dict[int, Caps]:
     own = SendingCap.objects.using("reader").filter(mailbox__in=mailbox_ids)
     found = dict.fromkeys(mailbox_ids, Caps(site.messages_a_day, site.new_recipients_a_day))
     return found | {row.mailbox_id: Caps(row.messages_a_day, row.new_recipients_a_day) for row in own}
+
+
+def with_caps(days: QuerySet[SendingDay]) -> QuerySet[SendingDay]:
+    """Each day with `message_cap` and `recipient_cap`, those of its mailbox."""
+    site = SendingSettings.objects.filter(pk=1)
+    own, default = "mailbox__sending_cap__", SendingSettings()
+    return days.annotate(
+        message_cap=Coalesce(own + "messages_a_day", site.values("messages_a_day"), default.messages_a_day),
+        recipient_cap=Coalesce(
+            own + "new_recipients_a_day", site.values("new_recipients_a_day"), default.new_recipients_a_day
+        ),
+    )
 
 
 def forget_old(now: datetime) -> int:

@@ -1,6 +1,6 @@
 """The admin's first page: today's traffic, the queue, and what needs attention, for the domains one may see."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from mailsuite.abuse.admin import SUSPEND
 from mailsuite.abuse.alarms import open_alarms
+from mailsuite.abuse.models import Alarm
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.directory.scoping import scope_of
 from mailsuite.ids import COUNTER_BITS, EPOCH_MS
@@ -39,12 +41,14 @@ OUTCOMES = ("accepted", "deferred", "refused")
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that needs attention; `tone` is bad or waiting."""
+    """Something that needs attention; `tone` is bad or waiting. `button` mends it at once: what it says, what it posts
+    to and what is asked first."""
 
     tone: str
     text: str
     url: str
     action: str
+    button: tuple[str, str, str] | None = None
 
 
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -149,13 +153,20 @@ def _screening_notices() -> list[Notice]:
 
 
 def _alarm_notices(scope: Scope, now: datetime) -> list[Notice]:
-    """A stolen password, perhaps."""
-    return [
-        Notice(
-            "bad", f"{alarm}: {alarm.text}.", reverse("admin:abuse_alarm_change", args=[alarm.pk]), "Look, suspend it"
-        )
-        for alarm in open_alarms(now, scope)[:NOTICES]
-    ]
+    """A stolen password, perhaps: one notice for each mailbox, with the button that suspends it."""
+    by_mailbox = defaultdict[Mailbox, list[Alarm]](list)
+    for alarm in open_alarms(now, scope)[: NOTICES * len(Alarm.Kind)]:
+        by_mailbox[alarm.mailbox].append(alarm)
+    return [_alarm_notice(mailbox, some) for mailbox, some in list(by_mailbox.items())[:NOTICES]]
+
+
+def _alarm_notice(mailbox: Mailbox, alarms: list[Alarm]) -> Notice:
+    text = "; ".join(f"{alarm.get_kind_display()} ({alarm.text})" for alarm in alarms)
+    page = reverse("admin:abuse_alarm_change", args=[alarms[0].pk])
+    if len(alarms) > 1:
+        page = reverse("admin:abuse_alarm_changelist", query={"q": mailbox.address})
+    suspend = reverse("admin:abuse_alarm_do", args=[alarms[0].pk, SUSPEND.name])
+    return Notice("bad", f"{mailbox} {text}.", page, "Look", ("Suspend it", suspend, SUSPEND.confirm))
 
 
 def _queue_notices(scope: Scope, now: datetime) -> list[Notice]:

@@ -19,7 +19,8 @@ def day(domains):
 @pytest.fixture
 def alarm(day):
     alarms.watch(datetime.now(UTC))
-    return Alarm.objects.get(kind="over-cap")
+    Alarm.objects.exclude(kind="over-cap").delete()
+    return Alarm.objects.get()
 
 
 def test_the_site_s_caps_and_a_mailbox_s_own_are_set(as_superuser, domains):
@@ -41,31 +42,57 @@ def test_a_domain_administrator_sees_caps_and_changes_none(as_domain_administrat
 
 
 @pytest.mark.parametrize("who", ["as_superuser", "as_domain_administrator"])
-def test_the_alarm_leads_to_the_button_that_ends_it(request, alarm, who):
+def test_the_first_page_suspends_with_one_button(request, alarm, who):
     client = request.getfixturevalue(who)
-    change = reverse("admin:abuse_alarm_change", args=[alarm.pk])
+    suspend = reverse("admin:abuse_alarm_do", args=[alarm.pk, "suspend"])
     first = client.get(reverse("admin:index")).content.decode()
-    assert "ann@mine.example over its cap: 1001 messages" in first and change in first
-    page = client.get(change).content.decode()
-    assert "Suspend the mailbox" in page and "look at it" in page
-    page = client.post(reverse("admin:abuse_alarm_do", args=[alarm.pk, "suspend"]), follow=True).content.decode()
+    assert f"ann@mine.example {alarm.get_kind_display()} (1001 messages" in first
+    assert reverse("admin:abuse_alarm_change", args=[alarm.pk]) in first
+    assert f'<form method="post" action="{suspend}" data-confirm="Refuse its logins' in first
+    page = client.post(suspend, follow=True).content.decode()
     assert "is suspended" in page and "Suspend the mailbox" not in page
-    assert "over its cap" not in client.get(reverse("admin:index")).content.decode()
+    assert reverse("admin:directory_mailbox_change", args=[alarm.mailbox_id]) in page
+    assert "is over its cap" not in client.get(reverse("admin:index")).content.decode()
+
+
+def test_alarms_of_one_mailbox_are_one_notice(as_superuser, alarm):
+    Alarm.objects.create(
+        mailbox=alarm.mailbox, kind="bounces", day=alarm.day, raised_at=alarm.raised_at, text="31 recipients failed"
+    )
+    page = as_superuser.get(reverse("admin:index")).content.decode()
+    assert page.count("Suspend it") == 1 and "31 recipients failed); is over its cap (1001 messages" in page
+    rows = as_superuser.get(reverse("admin:abuse_alarm_changelist"), {"q": "ann@mine.example"}).content.decode()
+    assert "31 recipients failed" in rows and alarm.text in rows
+    both = {"action": "dismiss", "_selected_action": list(Alarm.objects.values_list("pk", flat=True))}
+    as_superuser.post(reverse("admin:abuse_alarm_changelist"), both)
+    assert not Alarm.objects.filter(dismissed_at=None).exists()
 
 
 def test_an_alarm_is_dismissed(as_superuser, alarm):
     as_superuser.post(reverse("admin:abuse_alarm_do", args=[alarm.pk, "dismiss"]))
-    assert "over its cap" not in as_superuser.get(reverse("admin:index")).content.decode()
+    assert "is over its cap" not in as_superuser.get(reverse("admin:index")).content.decode()
     lists = [as_superuser.get(reverse("admin:abuse_alarm_changelist") + query) for query in ("", "?state=all")]
     assert [alarm.text in page.content.decode() for page in lists] == [False, True]
 
 
 def test_the_day_has_the_button_too(as_superuser, day):
-    assert b"over its cap" in as_superuser.get(reverse("admin:abuse_sendingday_changelist")).content
+    page = as_superuser.get(reverse("admin:abuse_sendingday_changelist")).content
+    assert b"over its cap" in page and b"1001 of 1000" in page
     as_superuser.post(reverse("admin:abuse_sendingday_do", args=[day.pk, "suspend"]))
     assert Mailbox.objects.get(pk=day.mailbox_id).state == "suspended"
+    assert b"mailbox suspended" in as_superuser.get(reverse("admin:abuse_sendingday_changelist")).content
+
+
+def test_days_are_listed_with_the_caps_that_hold_for_them(as_superuser, day, django_assert_max_num_queries):
+    SendingSettings.objects.create(pk=1, messages_a_day=300, new_recipients_a_day=0)
+    others = Mailbox.objects.exclude(pk=day.mailbox_id)
+    SendingDay.objects.bulk_create(SendingDay(mailbox=one, day=day.day, messages=7) for one in others)
+    SendingCap.objects.create(mailbox=day.mailbox, messages_a_day=2000, new_recipients_a_day=9)
+    with django_assert_max_num_queries(12):
+        page = as_superuser.get(reverse("admin:abuse_sendingday_changelist")).content
+    assert b"1001 of 2000" in page and b"0 of 9" in page and b"7 of 300" in page
 
 
 def test_nobody_is_alarmed_by_another_domain(as_domain_administrator, alarm):
     Alarm.objects.update(mailbox=Mailbox.objects.get(address="ann@theirs.example"))
-    assert "over its cap" not in as_domain_administrator.get(reverse("admin:index")).content.decode()
+    assert "is over its cap" not in as_domain_administrator.get(reverse("admin:index")).content.decode()
