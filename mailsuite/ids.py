@@ -7,6 +7,7 @@ the same id meet the primary key's uniqueness: that operation is run again and d
 import os
 import secrets
 import time
+from datetime import datetime
 
 EPOCH_MS = 1_577_836_800_000
 COUNTER_BITS = 22
@@ -30,6 +31,11 @@ def new_id() -> int:
     global _counter
     _counter = (_counter + 1) & COUNTER_MASK
     return ((int(time.time() * 1000) - EPOCH_MS) << COUNTER_BITS) | _counter
+
+
+def first_id(moment: datetime) -> int:
+    """No id drawn at the moment or later is less: what happened since is found by the primary key."""
+    return max(0, int(moment.timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS
 
 
 def reference(number: int) -> str:

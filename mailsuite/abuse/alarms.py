@@ -13,7 +13,7 @@ from mailsuite.abuse import notices
 from mailsuite.abuse.models import Alarm, SendingDay, SendingSettings
 from mailsuite.abuse.sending import Caps, caps_of
 from mailsuite.directory.models import Login, Mailbox
-from mailsuite.ids import COUNTER_BITS, EPOCH_MS
+from mailsuite.ids import first_id
 from mailsuite.records.alarms import administrators_mailboxes
 from mailsuite.trace.models import Event
 
@@ -117,7 +117,7 @@ def _surroundings(client_address: str) -> str:
 
 
 def _bounces(now: datetime) -> Iterator[Finding]:
-    first = max(0, int((now - LATELY).timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS
+    first = first_id(now - LATELY)
     failed = Event.objects.using("reader").filter(pk__gte=first, kind="failed").exclude(reason="by-hand")
     failed = failed.exclude(story__sender_mailbox=None).order_by()
     counts = failed.values_list("story__sender_mailbox").annotate(n=Count("pk")).filter(n__gte=MANY_BOUNCES)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 
-from mailsuite.ids import COUNTER_BITS, EPOCH_MS
+from mailsuite.ids import first_id
 from mailsuite.junk.models import Lesson, Progress, Sender
 from mailsuite.junk.training import sender_of
 from mailsuite.store import flags
@@ -26,7 +26,7 @@ def learn_kept(now: datetime) -> int:
     """Note what has been kept since the last time, in short transactions; returns how many messages. For the periodic
     work."""
     Progress.objects.get_or_create(name=PROGRESS)
-    until = (int((now - KEPT_AFTER).timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS
+    until = first_id(now - KEPT_AFTER)
     count = 0
     while (learned := _learn_slice(until, now)) is not None:
         count += learned

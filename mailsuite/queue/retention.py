@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from mailsuite.ids import COUNTER_BITS, EPOCH_MS
+from mailsuite.ids import first_id
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.trace.models import Event, RefusalCount, Story
 
@@ -27,7 +27,7 @@ def forget_settled(now: datetime) -> int:
 def forget_stories(now: datetime) -> int:
     """Deletes stories begun STORY_DAYS ago, except of mail that still waits; returns how many. Ids ascend with time, so
     none but the primary key's index is needed."""
-    last = _first_id(now - timedelta(days=STORY_DAYS))
+    last = first_id(now - timedelta(days=STORY_DAYS))
     waiting = QueuedMessage.objects.filter(settled_at=None).exclude(story_id=None).values("story_id")
     old = Story.objects.filter(pk__lt=last).exclude(pk__in=waiting).order_by("pk")
     forgotten = 0
@@ -38,7 +38,3 @@ def forget_stories(now: datetime) -> int:
         forgotten += len(ids)
     RefusalCount.objects.filter(minute__lt=now - timedelta(days=STORY_DAYS)).delete()
     return forgotten
-
-
-def _first_id(moment: datetime) -> int:
-    return (int(moment.timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 
 from mailsuite.directory.models import Domain
-from mailsuite.ids import COUNTER_BITS, EPOCH_MS, new_id, reference
+from mailsuite.ids import first_id, new_id, reference
 from mailsuite.mailauth.dmarc_report import PolicyPublished, ReportHead, build_report
 from mailsuite.records.models import DkimKey
 from mailsuite.reports.models import OutgoingReport, ReportExclusion, ReportSettings
@@ -75,7 +75,7 @@ def _prepare_day(day: date, sender: Domain, org_name: str) -> int:
 def _stories(day: date) -> Iterator[str]:
     """The `data` of the day's messages from other hosts, in slices: accepted ones and refused ones."""
     begin = datetime.combine(day, time(), UTC)
-    last, end = _first_id(begin) - 1, _first_id(begin + timedelta(days=1))
+    last, end = first_id(begin) - 1, first_id(begin + timedelta(days=1))
     wanted = Story.objects.using("reader").filter(kind=Story.Kind.INBOUND, pk__lt=end)
     wanted = wanted.exclude(outcome=Story.Outcome.DEFERRED).order_by("pk")
     while some := list(wanted.filter(pk__gt=last).values_list("pk", "data")[:SLICE]):
@@ -110,8 +110,3 @@ def head_of(row: OutgoingReport, org_name: str = "", one: Tally | None = None) -
         errors=left_out,
         generator="Mailsuite",
     )
-
-
-def _first_id(moment: datetime) -> int:
-    """The lowest id that can have been drawn at the moment (mailsuite.ids)."""
-    return max(0, int(moment.timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS

@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from mailsuite.directory.models import Domain
-from mailsuite.ids import COUNTER_BITS, EPOCH_MS, from_reference
+from mailsuite.ids import first_id, from_reference
 from mailsuite.mail.address import AddressError, address_key, normalize_domain
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.store.models import Content
@@ -69,7 +69,7 @@ def matching(stories: QuerySet[Story], words: str, scope: Scope = None) -> Query
     for part in parts:
         stories = stories.filter(_condition(part, scope))
     if parts and not any(_is_indexed(part) for part in parts):
-        stories = stories.filter(pk__gte=_first_id(datetime.now(UTC) - LOOK_BACK))
+        stories = stories.filter(pk__gte=first_id(datetime.now(UTC) - LOOK_BACK))
     return stories.order_by("-pk")
 
 
@@ -186,7 +186,7 @@ def _condition(word: str, scope: Scope) -> Q:
         return Q(pk__in=[number, *(story_id for story_id in queued if story_id)])
     if day := _day(word):
         first = datetime.combine(day, time(), UTC)
-        return Q(pk__gte=_first_id(first), pk__lt=_first_id(first + timedelta(days=1)))
+        return Q(pk__gte=first_id(first), pk__lt=first_id(first + timedelta(days=1)))
     if word.lower() in Story.Outcome.values:
         return Q(outcome=word.lower())
     if word.lower() in Story.Kind.values:
@@ -197,7 +197,7 @@ def _condition(word: str, scope: Scope) -> Q:
         return _touching([domain.pk], _own(Event.objects.filter(domain=domain), scope))
     condition = Q(subject__icontains=word) | Q(reverse_path__icontains=word) | _client_condition(word, scope)
     if name := _domain_name(word.removeprefix("@")):
-        lately = Event.objects.filter(pk__gte=_first_id(datetime.now(UTC) - LOOK_BACK))
+        lately = Event.objects.filter(pk__gte=first_id(datetime.now(UTC) - LOOK_BACK))
         events = lately.filter(address_key__endswith=f"@{name}").values("story_id")
         condition |= Q(pk__in=_own(events, scope))
     return condition
@@ -276,12 +276,7 @@ def _domain_name(word: str) -> str:
 
 def _near(story: Story) -> tuple[int, int]:
     """The ids that rows written with the story can have: they ascend with time, and no index leads from it to them."""
-    return _first_id(story.at - FILED_WITHIN), _first_id(story.at + FILED_WITHIN)
-
-
-def _first_id(moment: datetime) -> int:
-    """The lowest id that can have been drawn at the moment (mailsuite.ids)."""
-    return max(0, int(moment.timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS
+    return first_id(story.at - FILED_WITHIN), first_id(story.at + FILED_WITHIN)
 
 
 def _plain(value: Any) -> str:

@@ -17,7 +17,7 @@ from mailsuite.abuse.alarms import open_alarms
 from mailsuite.abuse.models import Alarm
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.directory.scoping import scope_of
-from mailsuite.ids import COUNTER_BITS, EPOCH_MS
+from mailsuite.ids import first_id
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DnsCheck
 from mailsuite.screening.services import lists_out_of_order
@@ -77,7 +77,7 @@ def _hourly(scope: Scope, now: datetime) -> dict[datetime, Counter[str]]:
     this_hour = now.replace(minute=0, second=0, microsecond=0)
     hours = {this_hour - timedelta(hours=back): Counter[str]() for back in range(HOURS - 1, -1, -1)}
     first = next(iter(hours))
-    stories = visible(Story.objects.using("reader"), scope).filter(pk__gte=_first_id(first))
+    stories = visible(Story.objects.using("reader"), scope).filter(pk__gte=first_id(first))
     rows = stories.order_by().annotate(hour=TruncHour("at")).values_list("hour", "outcome").annotate(n=Count("pk"))
     for hour, outcome, count in rows:
         if hour in hours:
@@ -186,7 +186,7 @@ def _queue_notices(scope: Scope, now: datetime) -> list[Notice]:
 
 def _reach_notices(now: datetime) -> list[Notice]:
     """Whether no host at all answers: many providers block connections to port 25."""
-    lately = DeliveryAttempt.objects.using("reader").filter(pk__gte=_first_id(now - REACH))
+    lately = DeliveryAttempt.objects.using("reader").filter(pk__gte=first_id(now - REACH))
     tried = lately.exclude(ended_at=None).values("recipient__destination").distinct()
     if lately.exclude(code=None).exists() or tried.count() < FEW:
         return []
@@ -252,7 +252,3 @@ def _of(rows: QuerySet[Any], path: str, scope: Scope) -> QuerySet[Any]:
 
 def _story_url(outcome: str) -> str:
     return f"{reverse('admin:trace_story_changelist')}?outcome__exact={outcome}"
-
-
-def _first_id(moment: datetime) -> int:
-    return max(0, int(moment.timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS
