@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -42,6 +43,7 @@ class Slot:
     started_at: float = 0.0
     start_at: float = 0.0
     pause: float = field(default_factory=lambda: FIRST_PAUSE)
+    restarts: int = 0
 
     def __str__(self) -> str:
         return self.service.name if self.workers == 1 else f"{self.service.name}/{self.index}"
@@ -134,6 +136,7 @@ class Parent:
         due = [slot for slot in self._slots if not slot.pid and slot.start_at <= time.monotonic()]
         for slot in due:
             self._fork(slot)
+            slot.restarts += 1
             logger.info("%s started again as process %d", slot, slot.pid)
         if due:
             self._write_state()
@@ -165,9 +168,12 @@ class Parent:
 
     def _write_state(self) -> None:
         services: dict[str, list[int]] = {}
+        restarts = Counter[str]()
         for slot in self._slots:
             services.setdefault(slot.service.name, []).append(slot.pid)
-        write_state(self._configuration.data, SuiteState(self._pid, addresses(self._sockets), services))
+            restarts[slot.service.name] += slot.restarts
+        state = SuiteState(self._pid, addresses(self._sockets), services, dict(restarts))
+        write_state(self._configuration.data, state)
 
 
 def _kill(slots: list[Slot], number: signal.Signals) -> None:

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 LEFTOVER_SECONDS = 15.0
@@ -16,11 +16,13 @@ class AlreadyRunning(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SuiteState:
-    """`listeners` by name, each (host, port); `services` the process ids by service, workers in order."""
+    """`listeners` by name, each (host, port); `services` the process ids by service, workers in order; `restarts` how
+    often each service ended unasked and was started again."""
 
     pid: int
     listeners: dict[str, list[tuple[str, int]]]
     services: dict[str, list[int]]
+    restarts: dict[str, int] = field(default_factory=dict)
 
 
 def lock_data_folder(data: Path) -> int:

@@ -1,5 +1,6 @@
 """The parent with services made for the test: one that crashes, one that will not end, one on an event loop."""
 
+import json
 import os
 import re
 import signal
@@ -101,11 +102,12 @@ def run(tmp_path):
         one.process.wait()
 
 
-def test_pauses_grow_to_a_limit(run):
+def test_pauses_grow_to_a_limit_and_restarts_are_counted(run, tmp_path):
     suite = run("crashes")
     said = suite.wait_for("starts again in", times=5)
     assert re.findall(r"starts again in ([\d.]+) s", said)[:5] == ["0.01", "0.02", "0.04", "0.04", "0.04"]
     assert "RuntimeError: a bug" in said
+    assert json.loads((tmp_path / "run" / "suite.json").read_text())["restarts"]["crashes"] >= 4
     suite.end()
 
 
