@@ -79,6 +79,8 @@ class Configuration:
     dkim_rotation_months: int = 0
     # Whether a look at a domain's records also connects to what they lead to.
     check_services: bool = True
+    # Who may read the metrics page, besides this machine.
+    metrics_networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
     @property
     def blobs(self) -> Path:
@@ -138,6 +140,7 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         name_server_port=env.integer("MAILSUITE_NAME_SERVER_PORT", 53, 1, 65535),
         check_services=env.boolean("MAILSUITE_CHECK_SERVICES", True),
         dkim_rotation_months=env.integer("MAILSUITE_DKIM_ROTATION", 0, 0, 60),
+        metrics_networks=env.networks("MAILSUITE_METRICS_NETWORKS"),
     )
 
 

@@ -6,6 +6,7 @@ E002 a database whose secrets can't be opened           W002 production without 
                                                         W004 production under a name that others can't look up
                                                         W005 a listener that asks for passwords without TLS beside it
                                                         W006 outgoing mail to every private host
+                                                        W008 metrics for nearly everybody
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,6 +34,7 @@ def check_configuration(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
     """What the settings alone tell."""
     configuration = settings.MAILSUITE
     found = [*_trusted_proxies(configuration), *_private_hosts(configuration), *_plain_http(configuration)]
+    found += _metrics(configuration)
     return [*found, *(_production(configuration) if configuration.production else ())]
 
 
@@ -83,6 +85,16 @@ def _private_hosts(configuration: Configuration) -> Iterable[CheckMessage]:
             "networks.",
             hint="Name the networks that mail is really delivered to, or use routes.",
             id="mailsuite.W006",
+        )
+
+
+def _metrics(configuration: Configuration) -> Iterable[CheckMessage]:
+    if wide := _too_wide(configuration.metrics_networks):
+        yield Warning(
+            f"MAILSUITE_METRICS_NETWORKS names {wide}: nearly anybody can read how much mail goes where, and who is "
+            "kept out.",
+            hint="Name the addresses of your own monitoring only.",
+            id="mailsuite.W008",
         )
 
 

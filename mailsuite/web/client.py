@@ -1,5 +1,6 @@
 """Who is at the other end of a web request, seen through the proxies that MAILSUITE_TRUSTED_PROXIES names."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from django.conf import settings
@@ -16,9 +17,11 @@ def client_address(request: HttpRequest) -> str:
     return address
 
 
-def is_trusted_proxy(address: str, networks: tuple[IPv4Network | IPv6Network, ...] | None = None) -> bool:
-    if networks is None:
-        networks = settings.MAILSUITE.trusted_proxies
+def is_trusted_proxy(address: str) -> bool:
+    return is_within(address, settings.MAILSUITE.trusted_proxies)
+
+
+def is_within(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
     return _is_address(address) and any(ip_address(address) in network for network in networks)
 
 

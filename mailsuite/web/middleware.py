@@ -112,7 +112,9 @@ def _may_be_plain(request: HttpRequest, *, proxied: bool) -> bool:
     if proxied:
         # A proxy that is trusted and says nothing of the scheme answers for its clients.
         return "HTTP_X_FORWARDED_PROTO" not in request.META
-    return not settings.MAILSUITE.production and hosts.is_loopback(str(request.META.get("REMOTE_ADDR", "")))
+    # Monitoring on this machine asks without TLS in production too.
+    is_ours = not settings.MAILSUITE.production or request.path_info == "/metrics"
+    return is_ours and hosts.is_loopback(str(request.META.get("REMOTE_ADDR", "")))
 
 
 def _secure_url(request: HttpRequest) -> str:

@@ -5,6 +5,7 @@ from django.views.generic import RedirectView
 from mailsuite.web import autoconfig, delivery_test
 from mailsuite.web.acme import challenge
 from mailsuite.web.health import health
+from mailsuite.web.metrics.view import metrics
 from mailsuite.web.mta_sts import policy
 from mailsuite.web.owner import junk, rules, views
 
@@ -36,6 +37,7 @@ urlpatterns = [
     path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
     path("admin/", admin.site.urls),
     path("health", health),
+    path("metrics", metrics),
     path(".well-known/mta-sts.txt", policy),
     path(".well-known/acme-challenge/<str:token>", challenge),
     path("mail/config-v1.1.xml", autoconfig.thunderbird),
