@@ -3,8 +3,8 @@
 A day is UTC's. Recipients are those elsewhere; one is new until the mailbox wrote to it, or long ago.
 """
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -51,11 +51,17 @@ class Sending:
     messages: int
     new_recipients: int
     caps: Caps
+    # By forward-path the hashes of those whom the batch writes to; which of them were written to before; the others.
+    hashes: dict[str, int] = field(default_factory=dict)
+    known: set[int] = field(default_factory=set)
+    new: set[int] = field(default_factory=set)
 
-    def count(self, fresh: int) -> str:
-        """Counts one message with so many new recipients; returns why it is to be held, "" when it may go."""
+    def count(self, forward_paths: Iterable[str]) -> str:
+        """Counts one message to these, elsewhere; returns why it is to be held, "" when it may go."""
+        fresh = {self.hashes[path] for path in forward_paths} - self.known - self.new
+        self.new |= fresh
         self.messages += 1
-        self.new_recipients += fresh
+        self.new_recipients += len(fresh)
         if self.is_suspended:
             return SENDER_SUSPENDED
         if self.caps.messages and self.messages > self.caps.messages:
@@ -64,10 +70,12 @@ class Sending:
         return OVER_CAP if fresh and self.caps.new_recipients and self.new_recipients > self.caps.new_recipients else ""
 
 
-def lock(cursor: Any, mailbox_ids: Collection[int], day: date) -> dict[int, Sending]:
+def lock(cursor: Any, recipients: Mapping[int, Mapping[str, str]], day: date) -> dict[int, Sending]:
     """Locks the day's rows of these mailboxes, in one order for everybody; makes those that are missing. The mailboxes
-    are locked against being suspended meanwhile: who suspends one finds all its mail in the queue."""
-    ids = sorted(mailbox_ids)
+    are locked against being suspended meanwhile: who suspends one finds all its mail in the queue.
+
+    `recipients` are the address keys of those whom each will write to in this transaction, by forward-path."""
+    ids = sorted(recipients)
     if not ids:
         return {}
     rows = _rows(cursor, ids, day)
@@ -81,7 +89,7 @@ def lock(cursor: Any, mailbox_ids: Collection[int], day: date) -> dict[int, Send
     cursor.execute("SELECT messages_a_day, new_recipients_a_day FROM abuse_sendingsettings WHERE id = 1")
     messages, strangers = cursor.fetchone() or (SendingSettings.MESSAGES, SendingSettings.NEW_RECIPIENTS)
     suspended = Mailbox.State.SUSPENDED
-    return {
+    found = {
         row[0]: Sending(
             row[0],
             row[1] == suspended,
@@ -91,33 +99,24 @@ def lock(cursor: Any, mailbox_ids: Collection[int], day: date) -> dict[int, Send
         )
         for row in rows
     }
+    for mailbox_id, sending in found.items():
+        sending.hashes = {path: _hash(key) for path, key in recipients[mailbox_id].items()}
+    _read_known(cursor, found)
+    return found
 
 
-def note_recipients(cursor: Any, mailbox_id: int, keys: Iterable[str], day: date) -> int:
-    """Notes whom the mailbox writes to, by address key; returns how many are new. The day's row must be locked."""
-    hashes, known = sorted({_hash(key) for key in keys}), set[int]()
-    for some in slices(hashes):
-        cursor.execute(
-            f"SELECT recipient FROM abuse_sentrecipient WHERE mailbox_id = %s AND recipient IN ({placeholders(some)})",
-            [mailbox_id, *some],
-        )
-        known.update(row[0] for row in cursor.fetchall())
-    new = [(mailbox_id, one, _date(day)) for one in hashes if one not in known]
-    if new:
-        cursor.executemany(
-            "INSERT INTO abuse_sentrecipient (mailbox_id, recipient, first_on) VALUES (%s, %s, %s)"
-            " ON CONFLICT (mailbox_id, recipient) DO NOTHING",
-            new,
-        )
-    return len(new)
-
-
-def write(cursor: Any, sendings: Iterable[Sending], day: date) -> None:
-    """Writes the counters; the commit follows."""
+def write(cursor: Any, sendings: Collection[Sending], day: date) -> None:
+    """Writes the counters and whom was newly written to; the commit follows."""
     rows = [(one.messages, one.new_recipients, one.mailbox_id, _date(day)) for one in sendings]
     if rows:
         cursor.executemany(
             "UPDATE abuse_sendingday SET messages = %s, new_recipients = %s WHERE mailbox_id = %s AND day = %s", rows
+        )
+    if new := [(one.mailbox_id, recipient, _date(day)) for one in sendings for recipient in sorted(one.new)]:
+        cursor.executemany(
+            "INSERT INTO abuse_sentrecipient (mailbox_id, recipient, first_on) VALUES (%s, %s, %s)"
+            " ON CONFLICT (mailbox_id, recipient) DO NOTHING",
+            new,
         )
 
 
@@ -166,6 +165,19 @@ def _rows(cursor: Any, mailbox_ids: list[int], day: date) -> list[Any]:
         )
         rows.extend(cursor.fetchall())
     return rows
+
+
+def _read_known(cursor: Any, sendings: Mapping[int, Sending]) -> None:
+    """One query for the batch, not one for each message: that was what counting cost."""
+    pairs = sorted((one.mailbox_id, recipient) for one in sendings.values() for recipient in set(one.hashes.values()))
+    for some in slices(pairs):
+        values = ", ".join(["(%s, %s)"] * len(some))
+        cursor.execute(
+            f"SELECT mailbox_id, recipient FROM abuse_sentrecipient WHERE (mailbox_id, recipient) IN (VALUES {values})",
+            [number for pair in some for number in pair],
+        )
+        for mailbox_id, recipient in cursor.fetchall():
+            sendings[mailbox_id].known.add(recipient)
 
 
 def _date(day: date) -> Any:

@@ -6,7 +6,7 @@ for each folder come from the locked row, so commit order is modseq order. Rows 
 `flush` before the commit. Operations are functions (batch, operation) -> answer, found in `handlers.HANDLERS`.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -163,14 +163,9 @@ class Batch:
             for row in self.cursor.fetchall():
                 self.adopt_folder(FolderRow(*row))
 
-    def lock_senders(self, mailbox_ids: Collection[int]) -> None:
-        """Locks what these mailboxes sent today; call once, after `lock`."""
-        self.sendings = sending.lock(self.cursor, mailbox_ids, self.now.date())
-
-    def count_submission(self, mailbox_id: int, recipient_keys: Iterable[str]) -> str:
-        """Counts a message of the mailbox to these, elsewhere; returns why it is to be held, "" when it may go."""
-        fresh = sending.note_recipients(self.cursor, mailbox_id, recipient_keys, self.now.date())
-        return self.sendings[mailbox_id].count(fresh)
+    def lock_senders(self, recipients: Mapping[int, Mapping[str, str]]) -> None:
+        """Locks what these mailboxes sent today (sending.lock); call once, after `lock`."""
+        self.sendings = sending.lock(self.cursor, recipients, self.now.date())
 
     def adopt_folder(self, row: FolderRow) -> None:
         self.folders[row.id] = row

@@ -1,5 +1,6 @@
 """Filing what was received: DELIVER and APPEND, one content for all who get it."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -130,8 +131,16 @@ def _count(batch: Batch, op: Deliver) -> str:
     mailbox_id = op.story.sender_mailbox_id
     if mailbox_id not in batch.sendings or op.story.kind != "submission":
         return ""
-    recipients = (recipient.forward_path for outgoing in op.outgoing for recipient in outgoing.recipients)
-    return batch.count_submission(mailbox_id, (_key(one) for one in recipients))
+    return batch.sendings[mailbox_id].count(_elsewhere(op))
+
+
+def _elsewhere(op: Deliver) -> Iterator[str]:
+    return (recipient.forward_path for outgoing in op.outgoing for recipient in outgoing.recipients)
+
+
+def recipients_elsewhere(op: Deliver) -> dict[str, str]:
+    """The address keys of those on other hosts, by forward-path."""
+    return {path: _key(path) for path in _elsewhere(op)}
 
 
 def _enqueue(

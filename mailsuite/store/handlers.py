@@ -92,12 +92,14 @@ def mailboxes(operation: Any) -> set[int]:
     return set() if mailbox_id is None else {mailbox_id}
 
 
-def senders(operation: Any) -> set[int]:
-    """The mailboxes whose submissions the operation files."""
-    match operation:
-        case ops.Deliver(story=ops.StoryFacts(kind="submission", sender_mailbox_id=int(mailbox_id))):
-            return {mailbox_id}
-    return set()
+def submissions(jobs: Sequence[Job]) -> dict[int, dict[str, str]]:
+    """The mailboxes whose submissions these file, each with the address keys of its recipients elsewhere."""
+    found: dict[int, dict[str, str]] = {}
+    for job in jobs:
+        match job.operation:
+            case ops.Deliver(story=ops.StoryFacts(kind="submission", sender_mailbox_id=int(mailbox_id))):
+                found.setdefault(mailbox_id, {}).update(filing.recipients_elsewhere(job.operation))
+    return found
 
 
 def run_jobs(jobs: Sequence[Job]) -> Batch | None:
@@ -217,7 +219,7 @@ def _transact(jobs: Sequence[Job]) -> Batch:
         wanted = set().union(*(mailboxes(job.operation) for job in jobs))
         if wanted:
             batch.lock(wanted)
-        batch.lock_senders(set().union(*(senders(job.operation) for job in jobs)))
+        batch.lock_senders(submissions(jobs))
         for job in jobs:
             batch.files.update(job.files)
             handler = HANDLERS.get(type(job.operation))
