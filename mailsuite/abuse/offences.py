@@ -1,6 +1,7 @@
 """What counts against a network, how much, and when it is enough. Pure values.
 
-Points are counted for each network (an IPv4 address, an IPv6 /64) and reason within WINDOW. Each ban of the same
+Points are counted for each network (an IPv4 address, an IPv6 /64) and reason within a window. An IPv6 /48, which one
+customer may hold, is counted as well, since it has 65,536 of those: it takes WIDER times as many. Each ban of the same
 network is longer than the one before, until it has behaved for FORGIVEN_AFTER.
 """
 
@@ -9,6 +10,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 WINDOW = timedelta(hours=1)
+WIDE_PREFIX, WIDER = 48, 4
 FORGIVEN_AFTER = timedelta(days=30)
 LONGEST = timedelta(days=7)
 
@@ -18,15 +20,18 @@ _OWN = (IPv4Network("127.0.0.1/32"), IPv6Network("::/64"))
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """`enough` points within WINDOW make a ban of `first`; each further one lasts `growth` times as long."""
+    """`enough` points within `window` make a ban of `first`; each further one lasts `growth` times as long."""
 
     enough: int
     first: timedelta
     growth: int = 4
+    window: timedelta = WINDOW
 
 
 MEASURES = {
-    "password-guessing": Measure(40, timedelta(minutes=15)),
+    # A day, for those who guess slowly: people who forgot a password don't try forty different ones from a network that
+    # nobody signs in from.
+    "password-guessing": Measure(40, timedelta(minutes=15), window=timedelta(days=1)),
     # A host that forwards an old list knocks at some dozens of names that are gone; a dictionary has hundreds.
     "recipient-probing": Measure(100, timedelta(minutes=30)),
     "protocol-abuse": Measure(40, timedelta(minutes=15)),
@@ -55,6 +60,19 @@ def counted_network(client_address: str) -> Network | None:
         return None
     address = getattr(address, "ipv4_mapped", None) or address
     return ip_network((address, 32 if address.version == 4 else 64), strict=False)
+
+
+def counted_with(network: Network) -> tuple[Network, ...]:
+    """The network itself, and the wider one that counts with it."""
+    if network.version == 4:
+        return (network,)
+    return network, network.supernet(new_prefix=WIDE_PREFIX)
+
+
+def enough(network: Network, reason: str) -> int:
+    """How many points make a ban."""
+    is_wide = network.version == 6 and network.prefixlen <= WIDE_PREFIX
+    return MEASURES[reason].enough * (WIDER if is_wide else 1)
 
 
 def is_spared(network: Network, reason: str) -> bool:

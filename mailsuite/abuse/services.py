@@ -1,5 +1,6 @@
 """Counting offences, banning, lifting. What is refused to people is a DirectoryError."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
@@ -8,17 +9,21 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from mailsuite.abuse.models import AllowedNetwork, Ban, BanVersion, Offence
-from mailsuite.abuse.offences import FORGIVEN_AFTER, MEASURES, WINDOW, Network, duration, is_spared
+from mailsuite.abuse.offences import FORGIVEN_AFTER, MEASURES, Network, counted_with, duration, enough, is_spared
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.ids import new_id
 from mailsuite.mail.address import AddressError, address_key
 
 Points = Mapping[tuple[Network, str], int]
+LONGEST_WINDOW = max(measure.window for measure in MEASURES.values())
 
 
 def record(points: Points, now: datetime) -> int:
     """Adds points by (network, reason), and bans those that have enough; returns how many were banned."""
-    counted = {key: count for key, count in points.items() if count > 0 and not is_spared(*key)}
+    counted = Counter[tuple[Network, str]]()
+    for (network, reason), count in points.items():
+        if count > 0 and not is_spared(network, reason):
+            counted.update({(one, reason): count for one in counted_with(network)})
     if not counted:
         return 0
     with transaction.atomic():
@@ -82,7 +87,7 @@ def forget_old(now: datetime) -> int:
     """Deletes bans that ended long ago and points that no longer count; returns how many. For the periodic work."""
     with transaction.atomic():
         forgotten = Ban.objects.filter(ends_at__lt=now - FORGIVEN_AFTER).delete()[0]
-        return forgotten + Offence.objects.filter(window_started_at__lt=now - WINDOW).delete()[0]
+        return forgotten + Offence.objects.filter(window_started_at__lt=now - LONGEST_WINDOW).delete()[0]
 
 
 def touch() -> None:
@@ -114,10 +119,10 @@ def _add(network: Network, reason: str, count: int, now: datetime) -> int:
         [Offence(network=str(network), reason=reason, window_started_at=now)], ignore_conflicts=True
     )
     row = Offence.objects.select_for_update().get(network=str(network), reason=reason)
-    if now - row.window_started_at > WINDOW:
+    if now - row.window_started_at > MEASURES[reason].window:
         row.points, row.window_started_at = 0, now
     row.points += count
-    banned = row.points >= MEASURES[reason].enough and _may_ban(network, reason, now)
+    banned = row.points >= enough(network, reason) and _may_ban(network, reason, now)
     if banned:
         row.points = 0
         times = (Ban.objects.filter(subject=str(network)).values_list("count", flat=True).first() or 0) + 1

@@ -66,6 +66,39 @@ def test_points_of_another_window_or_reason_or_network_do_not_add_up(bans):
     assert not Ban.objects.exists()
 
 
+def test_guessing_slowly_all_day_is_guessing(bans):
+    for hour in range(10):
+        assert not Ban.objects.exists()
+        record(STRANGER, "password-guessing", 4, NOW + timedelta(hours=2 * hour))
+    assert Ban.objects.get().reason == "password-guessing"
+
+
+def test_guessing_slower_than_that_is_not(bans):
+    for day in range(4):
+        record(STRANGER, "password-guessing", 39, NOW + timedelta(days=1, seconds=1) * day)
+    assert not Ban.objects.exists()
+
+
+@pytest.mark.parametrize("reason", MEASURES)
+def test_changing_the_ipv6_network_does_not_help(bans, reason):
+    each, now = MEASURES[reason].enough // 2, datetime.now(UTC)
+    for number in range(7):
+        record(f"2001:db8:7:{number:x}::1", reason, each, now)
+    assert not Ban.objects.exists()
+    record("2001:db8:7:ffff::1", reason, each, now)
+    assert Ban.objects.get().subject == "2001:db8:7::/48"
+    bans.refresh()
+    assert bans.check("2001:db8:7:abcd::1") and not bans.check("2001:db8:8::1")
+
+
+def test_neighbours_in_an_ipv6_network_that_somebody_signs_in_from_are_not_banned(bans, ann):
+    home = "2001:db8:7:1::5"
+    assert authenticate("bob@example.org", PASSWORD, protocol="imap", client_address=home, now=NOW).succeeded
+    for number in range(2, 20):
+        record(f"2001:db8:7:{number:x}::1", "password-guessing", 30)
+    assert not Ban.objects.exists()
+
+
 def test_bans_grow_with_repetition_and_are_forgiven(bans):
     now, lengths = NOW, []
     for _ in range(7):
