@@ -79,7 +79,9 @@ def _tables(ids: Collection[int]) -> dict[int, Words]:
 
 
 def decode(row: WordTable) -> Words:
-    return Words.decode(bytes(row.counts), row.wanted_count, row.junk_count, row.version)
+    words = Words(row.wanted_count, row.junk_count, row.version, row.wanted_halvings, row.junk_halvings)
+    words.load(bytes(row.counts))
+    return words
 
 
 def forget_kept() -> None:

@@ -40,6 +40,9 @@ class Lesson(models.Model):
     content_id = models.BigIntegerField()
     word = models.CharField(max_length=6, choices=Judgement.Word)
     buckets = models.BinaryField(default=b"")
+    # How often the mailbox's and the site's counters of this kind had been halved before.
+    own_halvings = models.PositiveIntegerField(default=0)
+    site_halvings = models.PositiveIntegerField(default=0)
     rungs = models.TextField(default="[]")
     at = models.DateTimeField(db_index=True)
 
@@ -89,6 +92,9 @@ class WordTable(models.Model):
     mailbox = models.OneToOneField(Mailbox, models.CASCADE, null=True, related_name="word_table")
     wanted_count = models.PositiveIntegerField("wanted messages", default=0)
     junk_count = models.PositiveIntegerField("junk messages", default=0)
+    # How often the counters of each kind were halved, messages included.
+    wanted_halvings = models.PositiveIntegerField(default=0)
+    junk_halvings = models.PositiveIntegerField(default=0)
     # Moved on by every change, so that those who keep a copy see that it is old.
     version = models.PositiveBigIntegerField(default=0)
     counts = models.BinaryField(default=b"")

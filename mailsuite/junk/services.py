@@ -1,5 +1,6 @@
 """What people ask of a mailbox's memory of senders and words: how much there is, and to forget it."""
 
+from array import array
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from mailsuite.junk.standing import History, of_rung
 from mailsuite.junk.words import LEAST, Words
 
 SENDERS_SHOWN = 100
+LESSONS_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +77,39 @@ def forget_all_senders(mailbox_id: int) -> int:
 
 @transaction.atomic
 def forget_words(mailbox_id: int) -> bool:
-    """Forget what a mailbox's filter has learned, and take it out of the site's; False when there was nothing.
+    """Forget what a mailbox's filter has learned, and take out of the site's what there are lessons of and was not
+    halved there; False when there was nothing.
 
     What its owner says later of a message that was learned before is learned anew."""
     rows = WordTable.objects.select_for_update().filter(pk__in={WordTable.SITE, mailbox_id}).order_by("pk")
     tables = {row.pk: row for row in rows}
     # What waits was said before: it is forgotten too.
     waiting, _ = Judgement.objects.filter(mailbox_id=mailbox_id).delete()
-    Lesson.objects.filter(mailbox_id=mailbox_id).delete()
+    lessons = Lesson.objects.filter(mailbox_id=mailbox_id)
+    if site := tables.get(WordTable.SITE):
+        words = content_filter.decode(site)
+        for lesson in lessons.iterator(LESSONS_AT_ONCE):
+            take_back(words, lesson, lesson.site_halvings)
+        save(site, words, datetime.now(UTC))
+    lessons.delete()
     own = tables.get(mailbox_id)
     if own is None or mailbox_id == WordTable.SITE:
         return bool(waiting)
-    site = tables.get(WordTable.SITE)
-    if site is not None:
-        words = content_filter.decode(site)
-        words.subtract(content_filter.decode(own))
-        save(site, words, datetime.now(UTC))
     # The row stays, or a version that was seen before would come again.
     save(own, Words(), datetime.now(UTC))
     return True
 
 
+def take_back(words: Words, lesson: Lesson, halvings: int) -> None:
+    """Undo in a filter what the lesson taught it; `halvings` are those that the lesson keeps of this filter."""
+    buckets = array("H", bytes(lesson.buckets))
+    if buckets:
+        words.take_back(buckets, is_junk=lesson.word == Judgement.Word.JUNK, halvings=halvings)
+
+
 def save(table: WordTable, words: Words, at: datetime) -> None:
     """Write a filter's counters into its row, which the caller has locked."""
     table.wanted_count, table.junk_count = words.wanted_count, words.junk_count
+    table.wanted_halvings, table.junk_halvings = words.wanted_halvings, words.junk_halvings
     table.version, table.counts, table.changed_at = table.version + 1, words.encode(), at
     table.save()

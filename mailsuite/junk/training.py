@@ -9,7 +9,7 @@ taken back first, by the Lesson that was kept of it.
 import json
 import logging
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,7 +21,7 @@ from mailsuite.junk import filter as content_filter
 from mailsuite.junk import reputation
 from mailsuite.junk.features import HEADER_OCTETS, extract
 from mailsuite.junk.models import Judgement, Lesson, Sender, WordTable
-from mailsuite.junk.services import save
+from mailsuite.junk.services import save, take_back
 from mailsuite.junk.signs import Rung, sender_rungs, signs_of
 from mailsuite.junk.text import BODY_OCTETS
 from mailsuite.junk.words import Words, buckets_of
@@ -80,11 +80,12 @@ def _learn_one(row: Judgement, material: Material | None, words: dict[int, Words
     lesson = Lesson.objects.filter(mailbox_id=row.mailbox_id, content_id=row.content_id).first()
     if (lesson.word if lesson else Word.NONE) == row.word:
         return False
-    filters = words[row.mailbox_id], words[WordTable.SITE]
+    own, site = words[row.mailbox_id], words[WordTable.SITE]
     if lesson is not None:
         buckets = array("H", bytes(lesson.buckets))
         rungs = _rungs(lesson.rungs)
-        _count(filters, buckets, lesson.word, -1)
+        take_back(own, lesson, lesson.own_halvings)
+        take_back(site, lesson, lesson.site_halvings)
         reputation.note(row.mailbox_id, rungs, lesson.word, row.at, -1)
         lesson.delete()
     elif material is not None:
@@ -92,26 +93,19 @@ def _learn_one(row: Judgement, material: Material | None, words: dict[int, Words
     else:  # the message is gone
         return False
     if row.word != Word.NONE:
-        taught = _count(filters, buckets, row.word, 1)
+        is_junk = row.word == Word.JUNK
+        halvings = [one.learn(buckets, is_junk=is_junk) if buckets else 0 for one in (own, site)]
         reputation.note(row.mailbox_id, rungs, row.word, row.at)
         Lesson.objects.create(
             mailbox_id=row.mailbox_id,
             content_id=row.content_id,
             word=row.word,
-            buckets=buckets.tobytes() if taught else b"",
+            buckets=buckets.tobytes(),
+            own_halvings=halvings[0],
+            site_halvings=halvings[1],
             rungs=json.dumps(rungs),
             at=row.at,
         )
-    return True
-
-
-def _count(filters: Iterable[Words], buckets: "array[int]", word: str, sign: int) -> bool:
-    """Teach both filters or take back; False where there is no room, and then neither has learned."""
-    filters = list(filters)
-    if not buckets or (sign > 0 and any(one.is_full for one in filters)):
-        return False
-    for one in filters:
-        one.count(buckets, is_junk=word == Word.JUNK, sign=sign)
     return True
 
 

@@ -5,8 +5,9 @@ import threading
 import pytest
 from django.db import connections
 
-from mailsuite.junk import training
+from mailsuite.junk import services, training
 from mailsuite.junk.models import Judgement, Lesson, Sender, WordTable
+from mailsuite.junk.words import MOST
 from mailsuite.store.models import Content, Message
 from mailsuite.store.operations import Append, AppendItem
 
@@ -177,6 +178,28 @@ def test_a_crash_while_learning_loses_and_doubles_nothing(post, monkeypatch, pla
     assert Judgement.objects.count() == 2 and counted(post) == (0, 0) and not Lesson.objects.exists()
     assert learn() == 2
     assert counted(post) == (0, 2) and not Judgement.objects.exists()
+
+
+def test_a_change_of_mind_after_a_halving_takes_nothing_from_others(post, other_post):
+    kept, changed = post.deliver(LETTER), post.deliver(LETTER.replace(b"watches", b"boats"))
+    post.say(kept, "add", "$Junk")
+    post.say(changed, "add", "$Junk")
+    learn()
+    # The site's counters are about to be halved, the mailbox's not.
+    WordTable.objects.filter(pk=WordTable.SITE).update(junk_count=MOST - 1)
+    other_post.move(other_post.deliver(LETTER), "junk")
+    learn()
+    before = WordTable.objects.get(pk=WordTable.SITE)
+    assert (before.junk_count, before.junk_halvings) == (MOST // 2, 1)
+    post.say(changed, "add", "$NotJunk")
+    learn()
+    site = WordTable.objects.get(pk=WordTable.SITE)
+    assert (site.wanted_count, site.junk_count, site.wanted_halvings) == (1, MOST // 2, 0)
+    assert counted(post) == (1, 1)
+    lesson = Lesson.objects.get(mailbox=other_post.mailbox)
+    assert (lesson.own_halvings, lesson.site_halvings) == (0, 0)
+    services.forget_words(other_post.mailbox.pk)
+    assert WordTable.objects.get(pk=WordTable.SITE).junk_count == MOST // 2
 
 
 def test_two_workers_learn_each_word_once(post):
