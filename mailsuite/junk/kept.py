@@ -1,16 +1,19 @@
 """Weak evidence: mail that was read and then left where it is for days is hardly junk.
 
 Each message is looked at once, when it has been there for KEPT_AFTER; three that were kept weigh as much as one that
-the owner said is wanted (standing.py). The content filter learns nothing from it: silence must not teach words.
+the owner said is wanted (standing.py). Of words it teaches only what balances the filter: owners say what is junk, and
+hardly ever what is not. It goes through the journal then, so that it is taken back when the owner thinks otherwise.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Count, Exists, OuterRef
 
 from mailsuite.ids import first_id
-from mailsuite.junk.models import Lesson, Progress, Sender
+from mailsuite.junk import reputation
+from mailsuite.junk.models import Judgement, Lesson, Progress, WordTable
 from mailsuite.junk.training import sender_of
 from mailsuite.store import flags
 from mailsuite.store.models import Folder, Message
@@ -18,6 +21,8 @@ from mailsuite.store.models import Folder, Message
 PROGRESS = "kept mail"
 KEPT_AFTER = timedelta(days=3)
 SLICE = 200
+# A filter learns from kept mail until it knows so many wanted messages, and as many as junk.
+ENOUGH = 50
 # Where people leave what they want; "" are the folders that they made themselves.
 ROLES = (Folder.Role.INBOX, Folder.Role.ARCHIVE, Folder.Role.NONE)
 
@@ -47,18 +52,30 @@ def _learn_slice(until: int, now: datetime) -> int | None:
         return None
     judged = Lesson.objects.filter(mailbox_id=OuterRef("mailbox_id"), content_id=OuterRef("content_id"))
     kept = Message.objects.filter(pk__in=ids, folder__role__in=ROLES).exclude(story_id=None).exclude(Exists(judged))
-    count = 0
-    for mailbox_id, story_id, bits in kept.values_list("mailbox_id", "story_id", "flags"):
-        if bits & flags.SEEN and not bits & flags.DELETED:
-            _note(mailbox_id, story_id, now)
-            count += 1
+    rows = [row for row in kept.values_list("mailbox_id", "content_id", "story_id", "flags") if _is_kept(row[3])]
+    wanting = _wanting({row[0] for row in rows})
+    for mailbox_id, content_id, story_id, _ in rows:
+        if wanting[mailbox_id] > 0:
+            wanting[mailbox_id] -= 1
+            word = Judgement.Word.KEPT
+            Judgement.objects.create(mailbox_id=mailbox_id, content_id=content_id, story_id=story_id, word=word, at=now)
+        else:
+            reputation.note(mailbox_id, sender_of(story_id), Judgement.Word.KEPT, now)
     progress.last_id = ids[-1]
     progress.save()
-    return count
+    return len(rows)
 
 
-def _note(mailbox_id: int, story_id: int | None, now: datetime) -> None:
-    for rung, key in sender_of(story_id):
-        Sender.objects.get_or_create(mailbox_id=mailbox_id, rung=rung, key=key, defaults={"changed_at": now})
-        row = Sender.objects.filter(mailbox_id=mailbox_id, rung=rung, key=key)
-        row.update(kept=F("kept") + 1, changed_at=now)
+def _is_kept(bits: int) -> bool:
+    return bool(bits & flags.SEEN and not bits & flags.DELETED)
+
+
+def _wanting(mailbox_ids: Collection[int]) -> dict[int, int]:
+    """How many wanted messages the filter of each mailbox still lacks, beside those that wait to be learned."""
+    lacks = dict.fromkeys(mailbox_ids, ENOUGH)
+    known = WordTable.objects.filter(pk__in=mailbox_ids).values_list("pk", "wanted_count", "junk_count")
+    lacks.update((mailbox_id, max(ENOUGH, junk) - wanted) for mailbox_id, wanted, junk in known)
+    waiting = Judgement.objects.filter(mailbox__in=mailbox_ids, word=Judgement.Word.KEPT).order_by()
+    for mailbox_id, count in waiting.values_list("mailbox_id").annotate(n=Count("pk")):
+        lacks[mailbox_id] -= count
+    return lacks

@@ -16,6 +16,8 @@ class Judgement(models.Model):
     class Word(models.TextChoices):
         JUNK = "junk"
         WANTED = "wanted"
+        # Not said, but shown (kept.py): weighs less, and nothing against what was said.
+        KEPT = "kept"
         # Taken back: a keyword was removed and no other says anything.
         NONE = "none"
 

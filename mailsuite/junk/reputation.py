@@ -14,7 +14,7 @@ from mailsuite.junk.standing import History, decide
 from mailsuite.verdict.facts import StandingFact
 
 Word = Judgement.Word
-_COLUMN = {Word.JUNK.value: "junked", Word.WANTED.value: "wanted"}
+_COLUMN = {Word.JUNK.value: "junked", Word.WANTED.value: "wanted", Word.KEPT.value: "kept"}
 
 
 def standing(mailbox_id: int, signs: SenderSigns) -> StandingFact:
@@ -40,7 +40,7 @@ def standings(mailbox_ids: Collection[int], signs: SenderSigns) -> dict[int, Sta
 
 
 def note(mailbox_id: int, rungs: Iterable[Rung], word: str, at: datetime, sign: int = 1) -> None:
-    """Count what the owner said for each rung (1), or take it back (-1). The caller holds the mailbox's filter row."""
+    """Count what the owner said, or showed, for each rung (1), or take it back (-1)."""
     column = _COLUMN.get(word, "")
     for rung, key in rungs if column else ():
         row = Sender.objects.filter(mailbox_id=mailbox_id, rung=rung, key=key)
@@ -49,4 +49,5 @@ def note(mailbox_id: int, rungs: Iterable[Rung], word: str, at: datetime, sign: 
             row.filter(**{f"{column}__gt": 0}).update(**{column: F(column) - 1, "changed_at": at})
             continue
         Sender.objects.get_or_create(mailbox_id=mailbox_id, rung=rung, key=key, defaults={"changed_at": at})
-        row.update(**{column: F(column) + 1, "changed_at": at, "judged_at": at})
+        judged = {} if word == Word.KEPT else {"judged_at": at}
+        row.update(**{column: F(column) + 1, "changed_at": at, **judged})

@@ -78,7 +78,7 @@ def learn(rows: Sequence[Judgement]) -> int:
 def _learn_one(row: Judgement, material: Material | None, words: dict[int, Words]) -> bool:
     """Whether a filter has changed."""
     lesson = Lesson.objects.filter(mailbox_id=row.mailbox_id, content_id=row.content_id).first()
-    if (lesson.word if lesson else Word.NONE) == row.word:
+    if (lesson.word if lesson else Word.NONE) == row.word or (lesson and row.word == Word.KEPT):
         return False
     own, site = words[row.mailbox_id], words[WordTable.SITE]
     if lesson is not None:
