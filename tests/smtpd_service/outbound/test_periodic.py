@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from datetime import datetime, timedelta
 
 from smtpd_service.outbound import periodic
@@ -45,6 +46,44 @@ def test_nothing_is_due_before_its_time(monkeypatch):
 
     asyncio.run(run())
     assert ran == []
+
+
+def test_a_silent_host_holds_up_no_other_work(monkeypatch):
+    monkeypatch.setattr(periodic, "LOOK_SECONDS", 0.001)
+    asked, answered = threading.Event(), threading.Event()
+
+    async def run():
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def ask(now):
+            asked.set()
+            return int(answered.wait(10))
+
+        def count(now):
+            if asked.is_set():
+                answered.set()
+                loop.call_soon_threadsafe(ended.set)
+            return 0
+
+        jobs = [PeriodicJob("ask", timedelta(0), ask, asks_others=True), PeriodicJob("count", timedelta(0), count)]
+        async with asyncio.timeout(20):
+            await Periodic(jobs).run(ended)
+
+    asyncio.run(run())
+    assert answered.is_set()
+
+
+def test_what_is_rare_is_due_soon_after_a_start(monkeypatch):
+    monkeypatch.setattr(periodic, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(periodic, "FIRST_WITHIN", timedelta(0))
+
+    async def run():
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        job = PeriodicJob("daily", timedelta(days=1), lambda now: loop.call_soon_threadsafe(ended.set) and 0)
+        async with asyncio.timeout(10):
+            await Periodic([job]).run(ended)
+
+    asyncio.run(run())
 
 
 def test_a_clock_that_is_put_back_puts_no_work_off(monkeypatch):
