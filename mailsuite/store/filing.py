@@ -23,6 +23,9 @@ from mailsuite.store.reading import Reading
 from mailsuite.store.sql import timestamp
 from mailsuite.trace.models import Story
 
+# The reason, in one word, why what was queued is not tried; the event's text has the sentence.
+HELD = "held"
+
 
 def deliver(batch: Batch, op: Deliver) -> None:
     """Inserts one reception whole. A mailbox named twice gets it once."""
@@ -167,7 +170,7 @@ def _enqueue(
             ),
         )
     return [
-        EventFacts("queued", recipient.forward_path, hold_reason, "", outgoing.domain_id)
+        EventFacts("queued", recipient.forward_path, HELD if held else "", hold_reason, outgoing.domain_id)
         for recipient in outgoing.recipients
     ]
 

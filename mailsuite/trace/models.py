@@ -106,6 +106,7 @@ class RefusalCount(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["network", "reason", "minute"], name="refusals_once")]
+        indexes = [models.Index(fields=["minute"], name="refusals_by_minute")]
 
     def __str__(self) -> str:
         return f"{self.count} × {self.reason} from {self.network}"
