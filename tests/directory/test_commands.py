@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from mailsuite.directory import lookup
-from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.queue.models import Route
 from mailsuite.queue.routes import route_password
 
@@ -56,6 +56,33 @@ def test_from_nothing_to_a_working_directory(administrator, manage):
     manage("domain", "enable", "example.org")
     manage("domain", "remove", "example.org")
     assert not Domain.objects.exclude(state="removed").exists() and not Route.objects.exists()
+
+
+def test_a_mailbox_of_an_account_that_is_there_joins_it_without_a_password(domain, administrator, manage):
+    """Such as the administrator's own address: nobody is asked, and the account keeps its password."""
+    User.objects.filter(pk=administrator.pk).update(email="boss@example.org", address_key="boss@example.org")
+    said = manage("mailbox", "add", "Boss@example.org")
+    assert "is ready. It belongs to the account Boss@example.org, which keeps its password." in said
+    mailbox = Mailbox.objects.select_related("user").get()
+    assert mailbox.user == administrator and mailbox.user.password == administrator.password
+    with pytest.raises(CommandError, match="already"):
+        manage("mailbox", "add", "boss@example.org")
+
+
+def test_a_password_that_is_given_to_an_account_that_is_there(domain, administrator, manage):
+    """An administrator's is refused, anybody else's is set; without one, who is switched off is not brought back."""
+    User.objects.filter(pk=administrator.pk).update(address_key="boss@example.org")
+    with pytest.raises(CommandError, match="keeps its password: give none"):
+        manage("mailbox", "add", "boss@example.org", "--password-stdin", stdin=PASSWORD)
+    User.objects.filter(pk=administrator.pk).update(is_active=False)
+    with pytest.raises(CommandError, match="--password-stdin"):
+        manage("mailbox", "add", "boss@example.org")
+    with pytest.raises(CommandError, match="make it active again first"):
+        manage("mailbox", "add", "boss@example.org", "--password-stdin", stdin=PASSWORD)
+    User.objects.filter(pk=administrator.pk).update(is_active=True, is_staff=False, is_superuser=False)
+    said = manage("mailbox", "add", "boss@example.org", "--password-stdin", stdin=PASSWORD)
+    assert said == "boss@example.org is ready.\n"
+    assert User.objects.get(pk=administrator.pk).check_password(PASSWORD)
 
 
 @pytest.mark.parametrize(

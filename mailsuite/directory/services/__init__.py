@@ -18,6 +18,7 @@ from mailsuite.directory.services.domains import add_domain, change_domain, remo
 from mailsuite.directory.services.mailboxes import (
     add_mailbox,
     change_mailbox,
+    joins_account,
     remove_mailbox,
     resume_mailbox,
     set_password,
@@ -40,6 +41,7 @@ __all__ = [
     "check_strength",
     "grant_send_as",
     "hash_password",
+    "joins_account",
     "remove_alias",
     "remove_domain",
     "remove_mailbox",

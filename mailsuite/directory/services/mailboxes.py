@@ -61,6 +61,11 @@ def write_mailbox(
     return mailbox
 
 
+def joins_account(address: str) -> bool:
+    """Whether a mailbox of that address would be added to an account in use, which keeps its password."""
+    return User.objects.filter(address_key=parsing.address(address).key, is_active=True).exists()
+
+
 def change_mailbox(address: str, *, name: str | None = None, quota_octets: int | None = None) -> None:
     """Changes what is given; a quota of 0 is none."""
     with transaction.atomic():
@@ -153,6 +158,8 @@ def _account(address: Address, password_hash: str, name: str) -> User:
         if not password_hash:
             raise DirectoryError(f"A new account {address} needs a password.")
         return User.objects.create(email=str(address), address_key=address.key, name=name, password=password_hash)
+    if user.is_staff and not user.is_active:
+        raise DirectoryError(f"The administrator's account {address} is switched off: make it active again first.")
     if user.is_staff and password_hash:
         raise DirectoryError(f"{address} is an administrator's account and keeps its password: give none.")
     if not user.is_active and not password_hash:

@@ -17,7 +17,7 @@ class Command(SubcommandCommand):
     help = "Makes, lists and changes mailboxes."
 
     def add_verbs(self) -> None:
-        add = self.verb("add", self.add, "Make a mailbox, and its account when there is none of that address.")
+        add = self.verb("add", self.add, "Make a mailbox, and its account unless that is there already.")
         add.add_argument("address")
         add.add_argument("--quota", default="", help="such as 1G or none; the domain's when not given")
         add.add_argument("--name", default="", help="the person's name")
@@ -44,15 +44,17 @@ class Command(SubcommandCommand):
 
     def add(self, address: str, quota: str, name: str, owner: str, weak_password_ok: bool, **options: Any) -> None:
         parsing.own_domain(parsing.address(address).domain)
+        account = owner or (address if services.joins_account(address) and not options["password_stdin"] else "")
         services.add_mailbox(
             address,
-            "" if owner else _read_password(**options),
+            "" if account else _read_password(**options),
             name=name,
             quota_octets=parsing.quota(quota) if quota else None,
             owner=owner,
             weak_password_ok=weak_password_ok,
         )
-        self.stdout.write(f"{address} is ready.")
+        kept = f" It belongs to the account {account}, which keeps its password." if account else ""
+        self.stdout.write(f"{address} is ready.{kept}")
 
     def password(self, address: str, weak_password_ok: bool, **options: Any) -> None:
         services.set_password(address, _read_password(**options), weak_password_ok=weak_password_ok)
