@@ -12,6 +12,8 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+_TOO_OLD = frozenset({"UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW", "NO_SHARED_CIPHER", "NO_SHARED_GROUP"})
+
 _Fingerprint = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
@@ -30,6 +32,13 @@ def server_context(certificate: Path, key: Path, *, tickets: bool = True) -> ssl
     # OpenSSL calls this for every ClientHello, with or without a server name (RFC 6066 §3).
     context.sni_callback = watcher.choose
     return context
+
+
+def speaks_no_tls(error: OSError | TimeoutError) -> bool:
+    """Whether a handshake failed because the client sent nonsense. One that distrusts our certificate (it says so by an
+    alert), or is too old for what we offer, is somebody's mail program, and tries again and again."""
+    reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
+    return bool(reason) and "ALERT" not in reason and reason not in _TOO_OLD and "EOF" not in reason
 
 
 class CertificateWatcher:

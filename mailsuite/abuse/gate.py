@@ -18,7 +18,7 @@ from django.db.models import Q
 
 from mailsuite.abuse import services
 from mailsuite.abuse.models import AllowedNetwork, Ban
-from mailsuite.abuse.offences import Network, counted_network
+from mailsuite.abuse.offences import Network, counted_network, offence_of
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +110,11 @@ class Gate:
         with self._lock:
             if network and (len(self._points) < MOST_COUNTED or (network, reason) in self._points):
                 self._points[network, reason] += points
+
+    def note(self, client_address: str, reason: str) -> None:
+        """Counts what a client was refused or ended for, if that is an offence (mailsuite.abuse.offences)."""
+        if offence := offence_of(reason):
+            self.count(client_address, *offence)
 
     def refresh(self) -> None:
         """Writes what gathered, and reads the bans if they have changed."""

@@ -36,7 +36,8 @@ MEASURES = {
     "recipient-probing": Measure(100, timedelta(minutes=30)),
     "protocol-abuse": Measure(40, timedelta(minutes=15)),
 }
-# By the reason word of smtpd's refusals: what it counts as, and how much.
+# By the reason word of a refusal or of a session's end, at any door: what it counts as, and how much. What a mail
+# program with a wrong setting does (TLS on a plain port, the reverse) counts little: it tries again every few minutes.
 REFUSALS = {
     "unknown-recipient": ("recipient-probing", 1),
     "relaying-denied": ("protocol-abuse", 4),
@@ -44,11 +45,12 @@ REFUSALS = {
     "nul-octet": ("protocol-abuse", 4),
     "too-many-errors": ("protocol-abuse", 4),
     "tls-handshake": ("protocol-abuse", 1),
+    "foreign-protocol": ("protocol-abuse", 1),
 }
 
 
 def offence_of(reason: str) -> tuple[str, int] | None:
-    """What a refusal of smtpd's counts as, and how many points."""
+    """What a refusal or a session's end counts as, and how many points."""
     return REFUSALS.get(reason)
 
 

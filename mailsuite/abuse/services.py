@@ -132,14 +132,15 @@ def _add(network: Network, reason: str, count: int, now: datetime) -> int:
 
 
 def _may_ban(network: Network, reason: str, now: datetime) -> bool:
-    """Not what is banned already (longer, perhaps, by hand), nor what is never to be; nor does guessing ban a network
-    from which somebody signs in: a bystander behind the same address must still get in, and the throttle goes on."""
+    """Not what is banned already (longer, perhaps, by hand), nor what is never to be; nor does guessing or a broken
+    program ban a network from which somebody signs in: a bystander behind the same address must still get in, and the
+    throttle and the sessions' limits go on."""
     in_force = Q(ends_at=None) | Q(ends_at__gt=now)
     if Ban.objects.filter(in_force, kind=Ban.Kind.NETWORK, subject=str(network)).exists():
         return False
     if any(_is_within(network, ip_network(one)) for one in AllowedNetwork.objects.values_list("network", flat=True)):
         return False
-    return reason != Ban.Reason.PASSWORD_GUESSING or not _is_somebodys(network, now)
+    return reason == Ban.Reason.RECIPIENT_PROBING or not _is_somebodys(network, now)
 
 
 def _is_somebodys(network: Network, now: datetime) -> bool:

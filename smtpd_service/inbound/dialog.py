@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from mailsuite.mail import reply as replies
 from mailsuite.mail.address import AddressError
+from mailsuite.mail.foreign import foreign_protocol
 from mailsuite.mail.reply import Reply
 from smtpd_service.inbound.commands import ALWAYS, FORBIDDEN, KNOWN, LEGAL, NOT_OFFERED, WHY, State
 from smtpd_service.inbound.lines import Flaw, LineBuffer
@@ -31,11 +32,17 @@ from smtpd_service.inbound.sasl import Credentials, SaslError, SaslExchange
 COMMAND_OCTETS = 4096  # RFC 5321 §4.5.3.1.4 asks for 512, extensions for some 1,000 more
 SASL_OCTETS = 12_288  # RFC 4954 §4
 MAX_ERRORS = 10
+MAX_FAILED_LOGINS = 5
 MAX_REFUSALS = 100
 MAX_IDLE_COMMANDS = 100  # those that bring no message nearer, between two messages
 
 # HELO's argument on the MX: a domain or an address literal, as loosely as real hosts write them.
 _HELLO_NAME = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,255}")
+_OFFENCES = {
+    replies.TOO_MANY_ERRORS: "too-many-errors",
+    replies.BARE_LINE_ENDING: "too-many-errors",
+    replies.NOT_SMTP: "foreign-protocol",
+}
 _VERB = re.compile(rb"[A-Za-z0-9]{1,16}")
 
 
@@ -64,7 +71,8 @@ Event = Mail | Rcpt | Credentials | TlsAsked | DataAsked
 
 
 class Dialog:
-    """One connection. `hello` is what the client called itself, `authenticated` whether it has logged in."""
+    """One connection. `hello` is what the client called itself, `authenticated` whether it has logged in, `offence` for
+    what it was ended that counts against it (mailsuite.abuse.offences): failed logins do so by themselves."""
 
     def __init__(self, terms: Terms, *, tls: bool = False) -> None:
         self.terms = terms
@@ -77,9 +85,10 @@ class Dialog:
         self._out: list[bytes] = []
         self._pending: Event | None = None
         self._sasl: SaslExchange | None = None
-        self._errors = self._refusals = 0
+        self._errors = self._refusals = self._failed_logins = 0
+        self._has_heard = False
         self._recipients = self._refused_recipients = self._too_many_recipients = 0
-        self.last_word: Reply | None = None
+        self.offence = ""
         self._idle_commands = 0
         self._smtputf8 = False
 
@@ -94,7 +103,10 @@ class Dialog:
 
     def receive_data(self, octets: bytes) -> None:
         """Take what the client sent."""
-        if self.state is not State.CLOSED:
+        first, self._has_heard = not self._has_heard, True
+        if first and foreign_protocol(octets):
+            self.end(replies.NOT_SMTP)
+        elif self.state is not State.CLOSED:
             self._lines.feed(octets)
 
     def data_to_send(self) -> bytes:
@@ -118,9 +130,10 @@ class Dialog:
         """Reply to the event that `next_event` returned, and move on as the reply says."""
         event, self._pending = self._pending, None
         if isinstance(event, Credentials) and not reply.is_positive:
-            # Guessing costs more than a slip.
-            self._errors += 2
+            self._failed_logins += 1
         self._say(reply)
+        if self._failed_logins >= MAX_FAILED_LOGINS and self.state is not State.CLOSED:
+            self.end(replies.TOO_MANY_LOGINS)
         if self.state is State.CLOSED:
             return
         match event:
@@ -158,7 +171,7 @@ class Dialog:
 
     def end(self, reply: Reply) -> None:
         """Say the last word (421) and close."""
-        self._pending, self.last_word = None, reply
+        self._pending, self.offence = None, _OFFENCES.get(reply, "")
         self._put(reply)
         self.state = State.CLOSED
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from mailsuite.abuse.gate import GATE
-from mailsuite.abuse.offences import offence_of
+from mailsuite.tls import speaks_no_tls
 from smtpd_service.inbound.admission import Admission
 from smtpd_service.inbound.dialog import Terms
 from smtpd_service.inbound.reception import Surroundings
@@ -120,8 +120,8 @@ class TlsDoor:
             )
         except (OSError, TimeoutError) as error:
             logger.info("%s: TLS handshake failed: %s", address, error)
-            if isinstance(error, ssl.SSLError) and (offence := offence_of("tls-handshake")):
-                GATE.count(address, *offence)
+            if speaks_no_tls(error):
+                GATE.note(address, "tls-handshake")
         finally:
             if not receiver.has_begun:
                 self._listener.admission.leave(receiver, address)

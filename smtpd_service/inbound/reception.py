@@ -12,7 +12,6 @@ from ipaddress import ip_network
 from typing import Any
 
 from mailsuite.abuse.gate import GATE
-from mailsuite.abuse.offences import offence_of
 from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
@@ -158,9 +157,8 @@ class Reception:
 
     def note_offence(self, reason: str) -> None:
         """Count what strangers do wrong against their network (mailsuite.abuse.offences)."""
-        offence = offence_of(reason)
-        if offence and self.client.submitter is None:
-            GATE.count(self.client.address, *offence)
+        if self.client.submitter is None:
+            GATE.note(self.client.address, reason)
 
     def _refuse_judged(self, judged: Judged, refusal: Refusal, file: SpoolFile, story_id: int) -> Reply:
         """The same for what a verdict refuses: its story tells why, to each recipient's domain."""

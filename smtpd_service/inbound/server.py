@@ -125,8 +125,7 @@ class Receiver(SMTP):
             self._has_ended = True
             self._listener.admission.leave(self, self._client.address)
             self._reception.end_trial()
-            if self._dialog.last_word in (replies.TOO_MANY_ERRORS, replies.BARE_LINE_ENDING):
-                self._reception.note_offence("too-many-errors")
+            self._reception.note_offence(self._dialog.offence)
             super().connection_lost(error)
 
     def eof_received(self) -> bool | None:

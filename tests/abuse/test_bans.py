@@ -237,6 +237,42 @@ def test_a_bystander_behind_the_same_address_gets_in(bans, ann):
     assert authenticate("bob@example.org", PASSWORD, protocol="imap", client_address=STRANGER, now=NOW).succeeded
 
 
+def break_rules(gate, address, reason, times):
+    for _ in range(times):
+        gate.note(address, reason)
+    gate.refresh()
+
+
+@pytest.mark.parametrize(
+    ("reason", "times"),
+    [("too-many-errors", 10), ("tls-handshake", 40), ("foreign-protocol", 40), ("unknown-recipient", 100)],
+)
+def test_how_often_a_broken_program_may_come(bans, reason, times):
+    break_rules(bans, STRANGER, reason, times - 1)
+    assert not bans.check(STRANGER)
+    break_rules(bans, STRANGER, reason, 1)
+    assert bans.check(STRANGER)
+
+
+def test_what_is_no_offence_counts_for_nothing(bans):
+    break_rules(bans, STRANGER, "suspended", 1000)
+    assert not Offence.objects.exists()
+
+
+def test_a_broken_program_in_a_household_bans_nobody_of_it(bans, ann):
+    authenticate("bob@example.org", PASSWORD, protocol="imap", client_address=STRANGER)
+    break_rules(bans, STRANGER, "too-many-errors", 200)
+    assert not bans.check(STRANGER)
+    break_rules(bans, "192.0.2.8", "too-many-errors", 200)
+    assert bans.check("192.0.2.8")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_the_host_itself_may_break_rules(bans, address):
+    break_rules(bans, address, "too-many-errors", 200)
+    assert not bans.check(address) and not Offence.objects.exists()
+
+
 def test_failing_for_an_account_of_ones_own_counts_for_nothing(bans, ann):
     authenticate("ann@example.org", PASSWORD, protocol="imap", client_address=STRANGER, now=NOW)
     guess(100, account="ann@example.org")

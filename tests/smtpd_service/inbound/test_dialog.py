@@ -121,8 +121,8 @@ ORDER = [
     (HELLO, "XYZZY", "500 5.5.2 "),
     (HELLO, "", "500 5.5.2 "),
     (HELLO, " MAIL FROM:<>", "500 5.5.2 "),
-    (HELLO, "GET / HTTP/1.1", "421 4.7.0 This is no web server"),
-    ((), "POST / HTTP/1.1", "421 4.7.0 This is no web server"),
+    (HELLO, "GET / HTTP/1.1", "421 4.7.0 This is a mail server"),
+    ((), "POST / HTTP/1.1", "421 4.7.0 This is a mail server"),
     (HELLO, "\x16\x03\x01", "500 5.5.2 "),
     (HELLO, "VRFY", "501 5.5.4 "),
     (HELLO, "STARTTLS now", "501 5.5.4 "),
@@ -286,7 +286,26 @@ def test_second_login_and_tls_after_login():
 def test_guessing_passwords_ends():
     dialog, got = converse(b"EHLO x\r\n" + b"AUTH PLAIN AGFubgB3cm9uZw==\r\n" * 20, SUBMISSION, tls=True)
     assert dialog.closed
-    assert got.count("535 5.7.8 Wrong user name or password") <= 5
+    assert got[1:] == ["535 5.7.8 Wrong user name or password"] * 5 + ["421 4.7.0 Too many failed logins, goodbye"]
+
+
+@pytest.mark.parametrize(
+    ("octets", "offence"),
+    [
+        (b"XYZZY\r\n" * 10, "too-many-errors"),
+        (b"EHLO x\r\n" + b"AUTH PLAIN !!!\r\n" * 10, "too-many-errors"),
+        (b"EHLO x\n", "too-many-errors"),
+        (b"EHLO x\r\n" + b"AUTH PLAIN AGFubgB3cm9uZw==\r\n" * 10, ""),
+        (b"XYZZY\r\n" * 9 + b"QUIT\r\n", ""),
+        (b"GET / HTTP/1.1\r\nHost: mx.example.org\r\n\r\n", "foreign-protocol"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\n\x01\xfc\x03\x03", "foreign-protocol"),
+        (b"SSH-2.0-Go\r\n", "foreign-protocol"),
+    ],
+)
+def test_what_counts_against_the_client(octets, offence):
+    """Failed logins are counted where they are checked, and a mail program with an old password is not banned."""
+    dialog, got = converse(octets, SUBMISSION, tls=True)
+    assert (dialog.closed, dialog.offence) == (True, offence)
 
 
 def test_what_follows_starttls_is_thrown_away():
