@@ -10,6 +10,7 @@ import uvloop
 from mailsuite.abuse.gate import GATE
 from mailsuite.supervisor.services import ServiceContext, watch_for_end
 from mailsuite.tls import server_context
+from retrieval.conversation import Session
 from retrieval.imap.context import ImapLimits
 from retrieval.imap.session import ImapSession
 from retrieval.imap.view_cache import ViewCache
@@ -17,7 +18,7 @@ from retrieval.orm.backend import Backend
 from retrieval.orm_store import OrmDirectory
 from retrieval.pop3.dialog import Pop3Limits
 from retrieval.pop3.session import Pop3Session
-from retrieval.transport import Kind, Server, ServerLimits, Session
+from retrieval.transport import Kind, Server, ServerLimits
 
 MAX_CONNECTIONS = 10_000
 # Households and firms stand behind one address, and each client opens several connections.
@@ -39,7 +40,7 @@ async def _serve(context: ServiceContext) -> None:
     watch_for_end(context, asyncio.get_running_loop(), ended.set)
     backend = Backend(configuration)
     tls = server_context(configuration.certificate, configuration.certificate_key)
-    server = Server(_limits(context.workers), tls, GATE.check)
+    server = Server(_limits(context.workers), tls, GATE.check, GATE.note)
     GATE.start()
     kinds = _kinds(configuration.hostname, configuration.message_size, OrmDirectory(backend))
     for name, kind in kinds.items():

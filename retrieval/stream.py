@@ -10,9 +10,15 @@ import ssl
 from dataclasses import dataclass
 from typing import cast
 
+from mailsuite.tls import speaks_no_tls
+
 
 class ConnectionEnded(Exception):
     """The connection is of no use any more; the text says why, for the log."""
+
+
+class NoTls(ConnectionEnded):
+    """The client sent something else than TLS where TLS begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Stream(asyncio.Protocol):
                 *(lambda: self, sock), ssl=context, ssl_handshake_timeout=seconds[0], ssl_shutdown_timeout=seconds[1]
             )
         except (OSError, TimeoutError) as error:
-            raise ConnectionEnded(f"the connection came to nothing: {error}") from None
+            raise _failed_handshake(error)(f"the connection came to nothing: {error}") from None
 
     async def wait(self, seconds: float) -> None:
         """Returns when there is something to take, the stream has ended, or `wake` was called. Raises TimeoutError."""
@@ -126,7 +132,7 @@ class Stream(asyncio.Protocol):
             )
         except (OSError, TimeoutError) as error:
             self.abort()
-            raise ConnectionEnded(f"TLS came to nothing: {error}") from None
+            raise _failed_handshake(error)(f"TLS came to nothing: {error}") from None
         if upgraded is None:
             raise ConnectionEnded("the client is gone")
         self._transport, self._tls_active = upgraded, True
@@ -185,6 +191,10 @@ class Stream(asyncio.Protocol):
         if not self._reading and not self._lost and self._transport is not None:
             self._reading = True
             self._transport.resume_reading()
+
+
+def _failed_handshake(error: OSError | TimeoutError) -> type[ConnectionEnded]:
+    return NoTls if speaks_no_tls(error) else ConnectionEnded
 
 
 def _settle(waiter: asyncio.Future[None] | None) -> None:

@@ -1,57 +1,24 @@
-"""Sessions over connections: read, feed, write, time out, start TLS. Knows no command of any protocol."""
+"""All connections of a process: who may connect, whose end counts against them, and the end of all."""
 
 import asyncio
 import logging
 import socket
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from typing import Protocol
 
 from mailsuite.ids import new_id, reference
-from retrieval.mail_store import MailStore, StoreUnavailable
-from retrieval.stream import ConnectionEnded, Stream, StreamLimits
+from retrieval.conversation import Connection, Session, converse
+from retrieval.mail_store import StoreUnavailable
+from retrieval.stream import ConnectionEnded, NoTls, Stream, StreamLimits
 
 logger = logging.getLogger(__name__)
 
 VALIDITY_SECONDS = 2.0
 ACCEPTED_AT_ONCE = 50
 PAUSE_SECONDS = 0.2
-
-
-class Session(Protocol):
-    """What IMAP and POP3 sessions have in common; retrieval.imap.session says how it is used."""
-
-    @property
-    def closed(self) -> bool: ...
-
-    @property
-    def wants_starttls(self) -> bool: ...
-
-    @property
-    def mail_store(self) -> MailStore | None: ...
-
-    @property
-    def idle_or_selected(self) -> bool: ...
-
-    @property
-    def timeout_seconds(self) -> float: ...
-
-    def greeting(self) -> bytes: ...
-
-    def receive_data(self, data: bytes, /) -> None: ...
-
-    def tls_started(self) -> None: ...
-
-    def end(self, text: str) -> bytes: ...
-
-    def run_ready(self) -> AsyncIterator[bytes]: ...
-
-    def notify(self) -> AsyncIterator[bytes]: ...
-
-    async def abandon(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,92 +45,6 @@ class ServerLimits:
     stream: StreamLimits = field(default_factory=StreamLimits)
 
 
-@dataclass(slots=True, eq=False)
-class Connection:
-    """One client's. `login_by` is by the event loop's clock; `ending` says why the server wants it to end."""
-
-    id: str
-    client_address: str
-    network: str
-    stream: Stream
-    login_by: float
-    session: Session | None = None
-    task: asyncio.Task[None] | None = None
-    ending: str = ""
-
-    def end(self, text: str) -> None:
-        self.ending = self.ending or text
-        self.stream.wake()
-
-
-async def converse(connection: Connection, session: Session, context: ssl.SSLContext) -> None:
-    """Runs the session until it is closed. Raises ConnectionEnded."""
-    stream = connection.stream
-    changed: asyncio.Task[None] | None = None
-    try:
-        while not session.closed:
-            async for octets in session.run_ready():
-                if session.wants_starttls:
-                    # What the client sends once it has read this belongs to TLS.
-                    stream.stop_reading()
-                await stream.send(octets)
-                # A thousand commands may have come at once: others have their turn between any two.
-                await asyncio.sleep(0)
-            if session.wants_starttls:
-                await stream.start_tls(context)
-                session.tls_started()
-            changed = _awaiting_changes(session, changed, stream)
-            if session.closed or not await _more(connection, session):
-                continue
-            if stream.has_input:
-                session.receive_data(stream.take())
-            if changed is not None and changed.done():
-                changed = None
-                async for octets in session.notify():
-                    await stream.send(octets)
-    finally:
-        if changed is not None:
-            changed.cancel()
-
-
-async def _more(connection: Connection, session: Session) -> bool:
-    """Waits for something to do; False when the session was ended instead, because of the time or the server."""
-    try:
-        if not connection.ending:
-            await connection.stream.wait(_patience(connection, session))
-        text = connection.ending
-    except TimeoutError:
-        text = "Closed after long silence" if session.mail_store else "Closed without a login"
-    if text:
-        await connection.stream.send(session.end(text))
-    return not text
-
-
-def _patience(connection: Connection, session: Session) -> float:
-    """How many seconds there are to wait for the client. Raises TimeoutError when there are none."""
-    if session.mail_store is not None:
-        return session.timeout_seconds
-    left = connection.login_by - asyncio.get_running_loop().time()
-    if left <= 0:
-        raise TimeoutError
-    return min(session.timeout_seconds, left)
-
-
-def _awaiting_changes(
-    session: Session, changed: asyncio.Task[None] | None, stream: Stream
-) -> asyncio.Task[None] | None:
-    """The task that wakes the stream when the selected folder changes, if there is one selected."""
-    store = session.mail_store if session.idle_or_selected and not session.closed else None
-    if store is None:
-        if changed is not None:
-            changed.cancel()
-        return None
-    if changed is None:
-        changed = asyncio.get_running_loop().create_task(store.changed())
-        changed.add_done_callback(lambda _: stream.wake())
-    return changed
-
-
 class Server:
     """All connections of a process."""
 
@@ -172,8 +53,10 @@ class Server:
         limits: ServerLimits,
         context: ssl.SSLContext,
         is_banned: Callable[[str], object] = lambda client_address: False,
+        note_offence: Callable[[str, str], object] = lambda client_address, offence: None,
     ) -> None:
-        self._limits, self._context, self._is_banned = limits, context, is_banned
+        self._limits, self._context = limits, context
+        self._is_banned, self._note_offence = is_banned, note_offence
         self._listeners: list[socket.socket] = []
         self._connections: set[Connection] = set()
         self._by_network: Counter[str] = Counter()
@@ -273,12 +156,15 @@ class Server:
             await converse(connection, session, self._context)
         except ConnectionEnded as ended:
             logger.debug("%s: %s", connection.id, ended)
+            if isinstance(ended, NoTls):
+                connection.offence = "tls-handshake"
         except Exception:
             # What was sent may be half an answer: only an end without a word is honest.
             logger.exception("%s: %s session ended by an error", connection.id, kind.name)
             stream.abort()
         finally:
             self._forget(connection)
+            self._judge(connection, kind)
             await self._abandon(connection)
             stream.close()
 
@@ -287,6 +173,14 @@ class Server:
         self._by_network[connection.network] -= 1
         if not self._by_network[connection.network]:
             del self._by_network[connection.network]
+
+    def _judge(self, connection: Connection, kind: Kind) -> None:
+        """Has it counted against the client how it ended."""
+        if connection.session is not None and connection.session.broke_rules:
+            connection.offence = "too-many-errors"
+        if connection.offence:
+            logger.info("%s: %s from %s: %s", connection.id, kind.name, connection.client_address, connection.offence)
+            self._note_offence(connection.client_address, connection.offence)
 
     async def _abandon(self, connection: Connection) -> None:
         try:

@@ -73,6 +73,7 @@ class ImapSession:
     ) -> None:
         self.closed = False
         self.wants_starttls = False
+        self.broke_rules = False
         self._context = Context(
             *(limits, hostname, directory, client_address, tls_active, starttls_available, version),
             views=views or ViewCache(),
@@ -135,7 +136,8 @@ class ImapSession:
             try:
                 step = self._next_step()
             except LineTooLong:
-                yield self.end("A line is too long")
+                self._give_up("A line is too long")
+                yield self.end(self._context.closing_text)
                 return
             if step is None:
                 break
@@ -175,7 +177,7 @@ class ImapSession:
 
     def _line(self, line: bytes) -> AsyncIterator[bytes]:
         if line.endswith(b"+}"):  # what nobody asked for is on its way, and must not be run as commands (RFC 7888 §4)
-            self._context.closing_text = "A literal can't stand here"
+            self._give_up("A literal can't stand here")
         if self._appending is not None:
             return self._end_append(self._appending, line)
         if self._exchange is not None:
@@ -241,10 +243,15 @@ class ImapSession:
             return Completion("NO", f"An error of ours, logged as {reference}", "SERVERBUG")
         self._bad_commands += completion.status == "BAD"
         if self._bad_commands >= self._context.limits.bad_commands:
-            self._context.closing_text = "Too many bad commands"
+            self._give_up("Too many bad commands")
         if isinstance(problem, FolderVanished):
             self._context.closing_text = completion.text
         return completion
+
+    def _give_up(self, text: str) -> None:
+        """Have the session end with these words, because the client breaks the protocol."""
+        self._context.closing_text = text
+        self.broke_rules = self._context.state is State.NOT_AUTHENTICATED
 
     def _completed(self, tag: bytes, completion: Completion) -> bytes:
         """Return the tagged line, and the session's end where that is due."""
@@ -331,7 +338,7 @@ class ImapSession:
         else:
             self._reader.drop_command()
             if not announcement.synchronizing:  # it is on its way and not worth reading (RFC 7888 §4)
-                self._context.closing_text = "A literal is too large"
+                self._give_up("A literal is too large")
             yield self._completed(tag or b"*", self._failure(BadCommand("A literal is too large here")))
             return
         if announcement.synchronizing:

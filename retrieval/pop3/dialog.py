@@ -88,12 +88,14 @@ LOGIN_FAILURES = {
 
 
 class Dialog:
-    """What the session says and wants; `state`, `closed` and `wants_starttls` tell where it is."""
+    """What the session says and wants; `state`, `closed` and `wants_starttls` tell where it is, `broke_rules` whether
+    it was ended for the errors of a client that had not logged in."""
 
     def __init__(self, hostname: str, limits: Pop3Limits, *, tls_active: bool, starttls_available: bool) -> None:
         self.state = State.AUTHORIZATION
         self.closed = False
         self.wants_starttls = False
+        self.broke_rules = False
         self.maildrop = Maildrop(0)
         self._hostname, self._limits = hostname, limits
         self._tls_active, self._starttls_available = tls_active, starttls_available
@@ -331,6 +333,7 @@ class Dialog:
         self._errors += 1
         if self._errors >= self._limits.errors:
             self.end("too many errors")
+            self.broke_rules = self.state is State.AUTHORIZATION
 
     def _say(self, line: str) -> None:
         self._out.append(f"{line}\r\n".encode())

@@ -51,6 +51,10 @@ class Pop3Session:
         return self._dialog.wants_starttls
 
     @property
+    def broke_rules(self) -> bool:
+        return self._dialog.broke_rules
+
+    @property
     def timeout_seconds(self) -> float:
         return LOGIN_SECONDS if self._dialog.state is State.AUTHORIZATION else IDLE_SECONDS
 

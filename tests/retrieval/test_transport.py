@@ -36,7 +36,7 @@ class WordSession:
     """One line, one answer: ECHO x, TLS, FLOOD (without end), BUG, WATCH, QUIT."""
 
     def __init__(self, tls_active: bool, timeout_seconds: float) -> None:
-        self.closed = self.wants_starttls = self.idle_or_selected = False
+        self.closed = self.wants_starttls = self.idle_or_selected = self.broke_rules = False
         self.mail_store = Store()
         self.timeout_seconds = timeout_seconds
         self.tls_active = tls_active

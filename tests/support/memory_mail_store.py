@@ -348,10 +348,10 @@ class MemoryStore:
         self.has_changed.clear()
 
     async def lease_maildrop(self, token: str) -> None:
-        raise NotImplementedError
+        """Nobody else wants it."""
 
     async def release_maildrop(self, token: str) -> None:
-        raise NotImplementedError
+        """Nobody else wants it."""
 
     async def quit_maildrop(self, folder_id: int, token: str, uids: Sequence[int]) -> None:
         raise NotImplementedError

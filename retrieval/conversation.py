@@ -1,0 +1,150 @@
+"""One session over one connection: read, feed, write, time out, start TLS. Knows no command of any protocol."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from mailsuite.mail.foreign import foreign_protocol
+from retrieval.mail_store import MailStore
+from retrieval.stream import Stream
+
+
+class Session(Protocol):
+    """What IMAP and POP3 sessions have in common; retrieval.imap.session says how it is used."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def wants_starttls(self) -> bool: ...
+
+    @property
+    def mail_store(self) -> MailStore | None: ...
+
+    @property
+    def idle_or_selected(self) -> bool: ...
+
+    @property
+    def timeout_seconds(self) -> float: ...
+
+    @property
+    def broke_rules(self) -> bool:
+        """Whether it was ended for breaking the protocol, by a client that had not logged in."""
+        ...
+
+    def greeting(self) -> bytes: ...
+
+    def receive_data(self, data: bytes, /) -> None: ...
+
+    def tls_started(self) -> None: ...
+
+    def end(self, text: str) -> bytes: ...
+
+    def run_ready(self) -> AsyncIterator[bytes]: ...
+
+    def notify(self) -> AsyncIterator[bytes]: ...
+
+    async def abandon(self) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One client's. `login_by` is by the event loop's clock; `ending` says why the server wants it to end; `offence` is
+    what the client did that counts against it (mailsuite.abuse.offences), "" for nothing."""
+
+    id: str
+    client_address: str
+    network: str
+    stream: Stream
+    login_by: float
+    session: Session | None = None
+    task: asyncio.Task[None] | None = None
+    ending: str = ""
+    has_spoken: bool = False
+    offence: str = ""
+
+    def end(self, text: str) -> None:
+        self.ending = self.ending or text
+        self.stream.wake()
+
+
+async def converse(connection: Connection, session: Session, context: ssl.SSLContext) -> None:
+    """Runs the session until it is closed. Raises ConnectionEnded."""
+    stream = connection.stream
+    changed: asyncio.Task[None] | None = None
+    try:
+        while not session.closed:
+            async for octets in session.run_ready():
+                if session.wants_starttls:
+                    # What the client sends once it has read this belongs to TLS.
+                    stream.stop_reading()
+                await stream.send(octets)
+                # A thousand commands may have come at once: others have their turn between any two.
+                await asyncio.sleep(0)
+            if session.wants_starttls:
+                await stream.start_tls(context)
+                session.tls_started()
+            changed = _awaiting_changes(session, changed, stream)
+            if session.closed or not await _more(connection, session):
+                continue
+            if stream.has_input and not await _heard(connection, session, stream.take()):
+                continue
+            if changed is not None and changed.done():
+                changed = None
+                async for octets in session.notify():
+                    await stream.send(octets)
+    finally:
+        if changed is not None:
+            changed.cancel()
+
+
+async def _more(connection: Connection, session: Session) -> bool:
+    """Waits for something to do; False when the session was ended instead, because of the time or the server."""
+    try:
+        if not connection.ending:
+            await connection.stream.wait(_patience(connection, session))
+        text = connection.ending
+    except TimeoutError:
+        text = "Closed after long silence" if session.mail_store else "Closed without a login"
+    if text:
+        await connection.stream.send(session.end(text))
+    return not text
+
+
+async def _heard(connection: Connection, session: Session, octets: bytes) -> bool:
+    """Hands on what the client said; False when the session was ended instead, because it speaks something else."""
+    foreign = "" if connection.has_spoken else foreign_protocol(octets)
+    connection.has_spoken = True
+    if foreign:
+        connection.offence = "foreign-protocol"
+        await connection.stream.send(session.end(f"{foreign} is not spoken here"))
+    else:
+        session.receive_data(octets)
+    return not foreign
+
+
+def _patience(connection: Connection, session: Session) -> float:
+    """How many seconds there are to wait for the client. Raises TimeoutError when there are none."""
+    if session.mail_store is not None:
+        return session.timeout_seconds
+    left = connection.login_by - asyncio.get_running_loop().time()
+    if left <= 0:
+        raise TimeoutError
+    return min(session.timeout_seconds, left)
+
+
+def _awaiting_changes(
+    session: Session, changed: asyncio.Task[None] | None, stream: Stream
+) -> asyncio.Task[None] | None:
+    """The task that wakes the stream when the selected folder changes, if there is one selected."""
+    store = session.mail_store if session.idle_or_selected and not session.closed else None
+    if store is None:
+        if changed is not None:
+            changed.cancel()
+        return None
+    if changed is None:
+        changed = asyncio.get_running_loop().create_task(store.changed())
+        changed.add_done_callback(lambda _: stream.wake())
+    return changed
