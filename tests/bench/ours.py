@@ -26,11 +26,11 @@ class Ours:
 
     def __init__(self, folder: Path, aliases: int, **environment: str) -> None:
         self.suite = Suite(folder, environment)
-        self._aliases, self._sent = aliases, 0
+        self._aliases = aliases
 
     @property
     def ports(self) -> dict[str, int]:
-        return {name: self.suite.port(name.upper()) for name in ("smtp", "imap", "imaps", "pop3")}
+        return {name: self.suite.port(name.upper()) for name in ("smtp", "submissions", "imap", "imaps", "pop3")}
 
     def start(self) -> None:
         self.suite.start()

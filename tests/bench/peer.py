@@ -17,7 +17,7 @@ MAILBOXES = 100
 PASSWORD = "pass word 42"
 # No pipes: the daemons would inherit them, and whoever reads them would wait for the daemons.
 QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-PORTS = ("smtp", "imap", "imaps", "pop3", "lmtp", "auth")
+PORTS = ("smtp", "submissions", "imap", "imaps", "pop3", "lmtp", "auth")
 
 
 def free_port() -> int:
@@ -29,8 +29,13 @@ def free_port() -> int:
 class Peer:
     name = "Postfix + Dovecot"
 
-    def __init__(self, folder: Path, certificate: Path, key: Path, milters: Sequence[int] = ()) -> None:
+    def __init__(
+        self, folder: Path, certificate: Path, key: Path, milters: Sequence[int] = (), relay: int | None = None
+    ) -> None:
+        """`relay` is a port of loopback: mail for others goes there, and is tried again in a day."""
         self.folder, self.certificate, self.key = folder, certificate, key
+        backoff = "minimal_backoff_time = 1d\nmaximal_backoff_time = 1d"
+        self._relay = f"relayhost = [127.0.0.1]:{relay}\n{backoff}" if relay else ""
         self._milters = ", ".join(f"inet:127.0.0.1:{port}" for port in milters)
         self.ports = {name: free_port() for name in PORTS}
 
@@ -138,6 +143,7 @@ namespace inbox {{
     def _write_postfix(self) -> None:
         folder = self.folder / "postfix"
         (folder / "mailboxes").write_text("".join(f"u{number}@{DOMAIN} x\n" for number in range(MAILBOXES)))
+        (folder / "owners").write_text(f"/^(u[0-9]+@{DOMAIN})$/ ${{1}}\n")
         # NNNu@ goes to one of a hundred mailboxes, by the number's last two digits.
         patterns = [
             rf"/^[0-9]*([1-9][0-9])u@{DOMAIN}$/ u${{1}}@{DOMAIN}",
@@ -162,7 +168,13 @@ virtual_transport = lmtp:inet:127.0.0.1:{self.ports["lmtp"]}
 smtpd_tls_cert_file = {self.certificate}
 smtpd_tls_key_file = {self.key}
 smtpd_tls_security_level = may
-smtpd_recipient_restrictions = reject_unauth_destination
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = inet:127.0.0.1:{self.ports["auth"]}
+smtpd_tls_auth_only = yes
+smtpd_sender_login_maps = regexp:{folder}/owners
+smtpd_sender_restrictions = reject_authenticated_sender_login_mismatch
+smtpd_recipient_restrictions = permit_sasl_authenticated, reject_unauth_destination
+{self._relay}
 smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
 default_process_limit = 200
@@ -178,6 +190,8 @@ maillog_file_prefixes = {self.folder}
         # service, type, private, unprivileged, chroot, wakeup, process limit, command
         services = [
             f"127.0.0.1:{self.ports['smtp']} inet n - n - - smtpd",
+            f"127.0.0.1:{self.ports['submissions']} inet n - n - - smtpd"
+            " -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes",
             "cleanup unix n - n - 0 cleanup",
             "qmgr unix n - n 300 1 qmgr",
             "rewrite unix - - n - - trivial-rewrite",
