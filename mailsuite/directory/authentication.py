@@ -69,6 +69,11 @@ class _Remembered:
             known, until = self._entries.get(fingerprint, (None, 0.0))
         return known == version and time.monotonic() < until
 
+    def has_seen(self, fingerprint: bytes) -> bool:
+        """Whether the password was right once, since when it was not changed."""
+        with self._lock:
+            return fingerprint in self._entries
+
     def add(self, fingerprint: bytes, version: int) -> None:
         with self._lock:
             self._entries[fingerprint] = (version, time.monotonic() + REMEMBER_SECONDS)
@@ -105,19 +110,21 @@ def authenticate(
         return _settle(_admit(account, protocol), attempt, protocol, now)
     with _hashing:
         # Asked while holding a place, so that a burst of connections is counted one after the other.
-        known = False
-        if throttle.verdict(attempt, now) is Verdict.BLOCKED or GATE.is_account_banned(attempt.account):
+        known, verdict = False, throttle.verdict(attempt, now)
+        if verdict is not Verdict.FREE or GATE.is_account_banned(attempt.account):
             known = account is not None and login_log.is_known_good(account.user_id, client_address, now)
             if not known:
                 _count_guess(attempt, password, now)
+            if not known or (verdict is Verdict.EXHAUSTED and not _remembered.has_seen(fingerprint)):
                 return _settle(Authentication(reason="too-many-failures"), attempt, protocol, now)
         right = _check(account, password)
         if not right:
             return _fail(account, attempt, password, protocol, now, slow=known)
     assert account is not None
     _remembered.add(fingerprint, version)
-    with transaction.atomic():
-        throttle.record_success(attempt)
+    if not known:
+        with transaction.atomic():
+            throttle.record_success(attempt)
     return _settle(_admit(account, protocol, delay=throttle.SLOW_SECONDS if known else 0.0), attempt, protocol, now)
 
 
@@ -180,7 +187,9 @@ def _fail(
 ) -> Authentication:
     delay = throttle.DELAY_SECONDS[0]
     with transaction.atomic():
-        if not _repeats.is_repeat(_fingerprint("failure", attempt.pair, password), now):
+        # A known network is not refused, so what a program there repeats for hours must not use up what it may.
+        repeats = 10**9 if slow else throttle.REPEATS
+        if not _repeats.is_repeat(_fingerprint("failure", attempt.pair, password), now, repeats):
             delay = throttle.record_failure(attempt, now)
             if not (account and login_log.is_known_good(account.user_id, attempt.client_address, now)):
                 GATE.count(attempt.client_address, "password-guessing")

@@ -11,8 +11,11 @@ The rules, each of which has a row in the tests:
    connections at once and tries again every few minutes, which is no guessing.
 4. A network from which the account was signed in to within KNOWN_GOOD is *known*: no block refuses it, it is only
    answered SLOW_SECONDS late while one holds. Neither somebody else behind the same address nor an attack from
-   everywhere locks its owner out.
+   everywhere locks its owner out. But after KNOWN_ALLOWED different wrong passwords of the pair (hundreds of sessions
+   wait at once, each its SLOW_SECONDS) its block holds here as well, for all but passwords that the process has seen
+   to be right: those are checked again, and whoever guesses has none of them.
 5. A success clears its pair's counter and no other: signing in to an account of one's own must not buy more guesses.
+   Nor does the owner's, late because of a block, buy more for a neighbour.
 6. App passwords, which nobody can guess, and logins verified minutes ago are not asked about (authentication.py).
 
 7. A network that goes on is banned (mailsuite.abuse): what counts are counted failures, and different passwords that
@@ -20,7 +23,8 @@ The rules, each of which has a row in the tests:
    signed in lately is never banned for guessing.
 
 What an attacker gets: PAIR.allowed guesses at an account from each network per window, ACCOUNT.allowed from all unknown
-ones, NETWORK.allowed at all accounts from one. Accounts that don't exist are counted like those that do.
+ones, NETWORK.allowed at all accounts from one, KNOWN_ALLOWED at an account from a network that it knows. Accounts that
+don't exist are counted like those that do.
 """
 
 import threading
@@ -37,6 +41,7 @@ from mailsuite.directory.models import LoginThrottle
 KNOWN_GOOD = timedelta(days=30)
 DELAY_SECONDS = (0.5, 1.0, 2.0, 4.0)
 SLOW_SECONDS = 5.0
+KNOWN_ALLOWED = 100
 REPEATS = 10
 REMEMBERED_REPEATS = 10_000
 
@@ -59,6 +64,7 @@ NETWORK = Limit(timedelta(hours=1), 40, timedelta(minutes=1), timedelta(hours=1)
 class Verdict(Enum):
     FREE = "free"
     BLOCKED = "blocked"
+    EXHAUSTED = "exhausted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +97,12 @@ def network(client_address: str) -> str:
 
 
 def verdict(attempt: Attempt, now: datetime) -> Verdict:
-    """Whether one of the attempt's counters blocks it now."""
+    """Whether one of the attempt's counters blocks it now; EXHAUSTED when a known network may not guess on either."""
     rows = LoginThrottle.objects.using("reader").filter(key__in=attempt.limits, blocked_until__gt=now)
-    return Verdict.BLOCKED if rows.exists() else Verdict.FREE
+    failures = dict(rows.values_list("key", "failures"))
+    if failures.get(attempt.pair, 0) > KNOWN_ALLOWED:
+        return Verdict.EXHAUSTED
+    return Verdict.BLOCKED if failures else Verdict.FREE
 
 
 def record_failure(attempt: Attempt, now: datetime) -> float:

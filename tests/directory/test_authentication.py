@@ -163,6 +163,47 @@ def test_somebody_with_a_history_is_never_locked_out_by_others(ann, hashed):
     assert (answer.succeeded, answer.delay_seconds) == (True, throttle.SLOW_SECONDS)
 
 
+def test_somebody_else_behind_an_address_that_the_account_knows_can_not_guess_on_for_ever(ann, hashed):
+    assert login().succeeded
+    later = timedelta(minutes=6)
+    reasons = guess(500, after=later)
+    assert reasons.count("wrong-credentials") == len(hashed) - 1 == throttle.KNOWN_ALLOWED + 1
+    # Meanwhile whom this process has seen sign in gets in, again and again, and it buys no more guesses.
+    for number in range(3):
+        services.change_mailbox("ann@example.org", name=f"Ann {number}")
+        assert login(after=later).succeeded
+    assert len(hashed) == throttle.KNOWN_ALLOWED + 1 + 1 + 3
+    assert guess(10, after=later, first=1000) == ["too-many-failures"] * 10
+    assert login(client=CAFE, after=later).succeeded
+
+
+def test_guesses_behind_a_known_address_end_for_everybody_that_this_process_has_not_seen(ann):
+    assert login().succeeded and login(client=CAFE).succeeded
+    authentication.forget_logins()
+    guess(throttle.KNOWN_ALLOWED + 1, after=timedelta(minutes=1))
+    assert login(after=timedelta(minutes=1)).reason == "too-many-failures"
+    assert login(client=CAFE, after=timedelta(minutes=1)).succeeded
+    authentication.forget_logins()
+    assert login(after=timedelta(minutes=1) + throttle.PAIR.longest + timedelta(seconds=1)).succeeded
+
+
+def test_an_old_password_at_home_exhausts_nothing(ann):
+    """The phone goes on with it for hours; the laptop has the new one, which this process has not seen."""
+    assert login().succeeded
+    services.set_password("ann@example.org", "another long password")
+    for minute in range(60):
+        for _ in range(10):
+            assert login(after=timedelta(minutes=minute)).reason == "wrong-credentials"
+    assert login("another long password", after=timedelta(minutes=60)).succeeded
+
+
+def test_a_password_that_was_changed_opens_nothing_when_guesses_are_exhausted(ann):
+    assert login().succeeded
+    services.set_password("ann@example.org", "another long password")
+    guess(throttle.KNOWN_ALLOWED + 1)
+    assert login().reason == login("another long password").reason == "too-many-failures"
+
+
 def test_guessing_from_everywhere_blocks_strangers_but_not_the_owner(ann):
     assert login().succeeded
     authentication.forget_logins()
