@@ -5,8 +5,9 @@ the end of its lease and writes the worker's token: should the worker die, the r
 count only where the token is still the writer's own, so that two workers never settle one recipient.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection
 from django.db.models import F, QuerySet
@@ -23,9 +24,32 @@ from mailsuite.store.operations import (
     RenewClaims,
     Settle,
 )
+from mailsuite.store.sql import Update, timestamp
 
 State = QueuedRecipient.State
 SETTLED = frozenset({State.DELIVERED, State.RELAYED, State.FAILED})
+DELAYED = "delayed"
+# What settling reads of a recipient.
+READ_TO_SETTLE = (
+    *("forward_path", "warned_at", "message_id"),
+    *("message__held_at", "message__story_id", "message__domain_id"),
+)
+RESULT = Update(
+    QueuedRecipient,
+    *("state", "claim_token", "last_reply", "last_host", "settled_at", "warned_at", "next_attempt_at"),
+)
+ATTEMPT = Update(
+    DeliveryAttempt,
+    *("ended_at", "remote_host", "remote_address", "tls", "outcome", "code", "enhanced_code", "reply", "dialog"),
+    condition="recipient_id = %s AND token = %s AND ended_at IS NULL",
+)
+# Those that wait for no recipient any more.
+SETTLED_MESSAGE = Update(
+    QueuedMessage,
+    "settled_at",
+    condition="id = %s AND settled_at IS NULL AND NOT EXISTS (SELECT 1 FROM queue_queuedrecipient r"
+    " WHERE r.message_id = queue_queuedmessage.id AND r.settled_at IS NULL)",
+)
 # What an attempt says whose worker never came back to tell.
 ABANDONED = "abandoned"
 
@@ -92,7 +116,7 @@ def settle(batch: Batch, op: Settle) -> list[int]:
     nonexistent when a mailbox that should get one is gone: nothing was changed then.
     """
     results = {result.recipient_id: result for result in op.results}
-    held = {row.pk: row for row in _held(op.token, list(results)).select_related("message")}
+    held = list(_held(op.token, list(results)).select_related("message").only(*READ_TO_SETTLE))
     if op.notifications and len(held) < len(results):
         raise Refused("lease-lost", "a recipient is no longer this worker's")
     for notification in op.notifications:
@@ -100,19 +124,14 @@ def settle(batch: Batch, op: Settle) -> list[int]:
             batch.folder_for(local.mailbox_id, local.role, local.folder)
     for notification in op.notifications:
         filing.deliver(batch, notification)
-    for row in held.values():
-        _write(batch, op.token, row, results[row.pk])
-    fields = ["state", "next_attempt_at", "claim_token", "last_reply", "last_host", "warned_at", "settled_at"]
-    QueuedRecipient.objects.bulk_update(held.values(), fields, batch_size=50)
-    settle_messages(batch, {row.message_id for row in held.values()})
-    return sorted(held)
-
-
-def settle_messages(batch: Batch, message_ids: Iterable[int]) -> None:
-    """Marks those of the messages as settled that wait for no recipient any more."""
-    QueuedMessage.objects.filter(pk__in=list(message_ids), settled_at=None).exclude(recipients__settled_at=None).update(
-        settled_at=batch.now
-    )
+    pairs = [(row, results[row.pk]) for row in held]
+    RESULT.run(batch.cursor, [_result(batch, row, result) for row, result in pairs])
+    ATTEMPT.run(batch.cursor, [_attempt(batch, op.token, result) for _, result in pairs])
+    for row, result in pairs:
+        _tell(batch, row, result)
+    settled = {row.message_id for row, result in pairs if result.state in SETTLED}
+    SETTLED_MESSAGE.run(batch.cursor, [(batch.now_value, message_id) for message_id in sorted(settled)])
+    return sorted(row.pk for row in held)
 
 
 def _held(token: str, recipient_ids: Sequence[int]) -> QuerySet[QueuedRecipient]:
@@ -120,9 +139,10 @@ def _held(token: str, recipient_ids: Sequence[int]) -> QuerySet[QueuedRecipient]
     mine = QueuedRecipient.objects.filter(pk__in=recipient_ids, claim_token=token, settled_at=None).exclude(
         claim_token=""
     )
-    # Two workers that settle the last two recipients of a message must see each other.
-    messages = QueuedMessage.objects.filter(pk__in=mine.values("message_id")).order_by("pk")
-    list(messages.select_for_update().values_list("pk", flat=True))
+    if connection.features.has_select_for_update:
+        # Two workers that settle the last two recipients of a message must see each other.
+        messages = QueuedMessage.objects.filter(pk__in=mine.values("message_id")).order_by("pk")
+        list(messages.select_for_update().values_list("pk", flat=True))
     return locked(mine.order_by("pk"))
 
 
@@ -139,28 +159,30 @@ def _skipping_locked(rows: QuerySet[QueuedRecipient]) -> QuerySet[QueuedRecipien
     return rows.select_for_update(skip_locked=True, of=("self",))
 
 
-def _write(batch: Batch, token: str, row: QueuedRecipient, result: AttemptResult) -> None:
-    settled = result.state in SETTLED
-    row.state = result.state if settled else State.QUEUED
-    row.claim_token = ""
-    row.last_reply, row.last_host = result.reply, result.remote_host
-    row.settled_at = batch.now if settled else None
-    row.warned_at = row.warned_at or (batch.now if result.warned else None)
-    waits = not settled and row.message.held_at is None
-    row.next_attempt_at = (result.next_attempt_at or batch.now) if waits else None
-    DeliveryAttempt.objects.filter(recipient_id=row.pk, token=token, ended_at=None).update(
-        ended_at=batch.now,
-        remote_host=result.remote_host,
-        remote_address=result.remote_address,
-        tls=result.tls,
-        outcome=result.state if settled else "delayed",
-        code=result.code,
-        enhanced_code=result.enhanced_code,
-        reply=result.reply,
-        dialog=result.dialog,
+def _result(batch: Batch, row: QueuedRecipient, result: AttemptResult) -> tuple[Any, ...]:
+    """For RESULT."""
+    value, is_settled = timestamp(), result.state in SETTLED
+    warned_at = row.warned_at or (batch.now if result.warned else None)
+    waits = not is_settled and row.message.held_at is None
+    next_attempt_at = (result.next_attempt_at or batch.now) if waits else None
+    return (
+        *(result.state if is_settled else State.QUEUED.value, "", result.reply, result.remote_host),
+        *(batch.now_value if is_settled else None, value(warned_at), value(next_attempt_at), row.pk),
     )
+
+
+def _attempt(batch: Batch, token: str, result: AttemptResult) -> tuple[Any, ...]:
+    """For ATTEMPT."""
+    return (
+        *(batch.now_value, result.remote_host, result.remote_address, result.tls),
+        *(result.state if result.state in SETTLED else DELAYED, result.code, result.enhanced_code, result.reply),
+        *(result.dialog, result.recipient_id, token),
+    )
+
+
+def _tell(batch: Batch, row: QueuedRecipient, result: AttemptResult) -> None:
     if row.message.story_id is not None:
-        kind = result.state if settled else "delayed"
+        kind = result.state if result.state in SETTLED else DELAYED
         text = f"{result.remote_host}: {result.reply}" if result.remote_host else result.reply
         event = EventFacts(kind, row.forward_path, result.reason, text, row.message.domain_id)
         filing.insert_event(batch, row.message.story_id, event)

@@ -1,7 +1,8 @@
 """Hand-written SQL of the hot path, made from the models' own metadata, the same on both databases.
 
-The ORM's bulk_create costs more than the inserts themselves; `Insert` prepares one statement for each table and
-runs it by executemany. Values are given in the order of the names; datetimes must be adapted by `timestamp`.
+The ORM's bulk_create costs more than the inserts themselves, its bulk_update many times as much; `Insert` and `Update`
+prepare one statement each and run it by executemany. Values are given in the order of the names; datetimes must be
+adapted by `timestamp`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +31,24 @@ class Insert:
         assert not others, f"{meta.label} needs {[f.name for f in others]}"
         columns = ", ".join(f'"{field.column}"' for field in given)  # type: ignore[union-attr]
         return f'INSERT INTO "{meta.db_table}" ({columns}) VALUES ({", ".join(["%s"] * len(given))})'
+
+    def run(self, cursor: Any, rows: Sequence[Sequence[object]]) -> None:
+        if rows:
+            cursor.executemany(self._sql, rows)
+
+
+class Update:
+    """UPDATE of one row each of `model`: the fields `names`, where `condition` holds. A row to run with has a value for
+    each name, then one for each placeholder of the condition."""
+
+    def __init__(self, model: type[Model], *names: str, condition: str = "id = %s") -> None:
+        self._model, self._names, self._condition = model, names, condition
+
+    @cached_property
+    def _sql(self) -> str:
+        meta = self._model._meta
+        columns = ", ".join(f'"{meta.get_field(name).column}" = %s' for name in self._names)  # type: ignore[union-attr]
+        return f'UPDATE "{meta.db_table}" SET {columns} WHERE {self._condition}'
 
     def run(self, cursor: Any, rows: Sequence[Sequence[object]]) -> None:
         if rows:

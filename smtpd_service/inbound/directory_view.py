@@ -6,6 +6,7 @@ more than they do; on PostgreSQL, which may be another host, in one thread of th
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from mailsuite.mailauth.dkim.sign import SigningKey
 from smtpd_service.inbound.view import LoginAnswer, Submitter
 
 T = TypeVar("T")
+HAS_ROOM_SECONDS = 5.0
 
 
 class OrmDirectory:
@@ -31,6 +33,8 @@ class OrmDirectory:
     def __init__(self) -> None:
         # Apart from the loop's own threads, which write messages: a crowd that guesses passwords must not hold them up.
         self._logins = ThreadPoolExecutor(os.cpu_count() or 1, "login")
+        # Mailboxes that had not sent too much, until when that is believed.
+        self._has_room: dict[int, float] = {}
         self._reader = None if connections["reader"].vendor == "sqlite" else ThreadPoolExecutor(1, "directory")
 
     async def resolve(self, path: Path) -> Resolution:
@@ -53,7 +57,15 @@ class OrmDirectory:
         return await self._read(lambda: _still_holds(submitter.login))
 
     async def has_sent_too_much(self, mailbox_id: int) -> bool:
-        return await self._read(lambda: is_exhausted(mailbox_id))
+        """No, for some seconds after it was no: what is too much is held all the same, by the store, which counts."""
+        now = time.monotonic()
+        if self._has_room.get(mailbox_id, 0.0) > now:
+            return False
+        found = await self._read(lambda: is_exhausted(mailbox_id))
+        if not found:
+            self._has_room = {one: until for one, until in self._has_room.items() if until > now}
+            self._has_room[mailbox_id] = now + HAS_ROOM_SECONDS
+        return found
 
     async def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
         return await self._read(lambda: _signing_keys(domain))
