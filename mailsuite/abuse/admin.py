@@ -5,6 +5,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -47,7 +48,7 @@ class BanForm(ServiceForm):
             "from which it was signed in to lately may try its password.",
             "ends_at": "Empty for a ban that ends when it is lifted.",
         }
-        labels = {"ends_at": "Ends", "note": "Why"}
+        labels = {"ends_at": "Ends", "note": "Note"}
 
     def validate_unique(self) -> None:
         """A ban that is there is replaced."""
@@ -102,8 +103,8 @@ class BanAdmin(ScopedAdmin):
         return badge("banned", "bad") if _is_in_force(ban) else badge("ended", "plain")
 
     @admin.display(description="Ends", ordering="ends_at")
-    def ends(self, ban: Ban) -> Any:
-        return ban.ends_at or "when lifted"
+    def ends(self, ban: Ban) -> str:
+        return localize(timezone.localtime(ban.ends_at)) if ban.ends_at else "when lifted"
 
 
 class AllowedNetworkForm(ServiceForm):
@@ -158,6 +159,13 @@ class SendingCapAdmin(ScopedAdmin):
     search_fields = ("mailbox__address",)
     autocomplete_fields = ("mailbox",)
     fields = ("mailbox", "messages_a_day", "new_recipients_a_day")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        helps = {
+            "messages_a_day": "0 for no cap. Delete these caps, and the site's are in force again.",
+            "new_recipients_a_day": "Addresses elsewhere that the mailbox never wrote to before; 0 for no cap.",
+        }
+        return super().get_form(request, obj, change=change, **kwargs | {"help_texts": helps})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SendingCap]:
         return super().get_queryset(request).select_related("mailbox")

@@ -61,6 +61,8 @@ class Story(models.Model):
     @property
     def whose(self) -> str:
         """Whom a list names: the envelope sender; of a refusal that came before there was one the client."""
+        if self.kind == self.Kind.NOTIFICATION and not self.reverse_path:
+            return "this host"
         if self.outcome == self.Outcome.ACCEPTED or self.reverse_path:
             return self.reverse_path or "<>"
         return self.client_address or "<>"

@@ -2,6 +2,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import localize
 from django.utils.safestring import SafeString
 
 from mailsuite.directory.admin.fields import badge
@@ -63,9 +65,17 @@ class KnownPolicyAdmin(ScopedAdmin):
 @admin.register(DaneLook)
 class DaneLookAdmin(ScopedAdmin):
     superusers_may = frozenset({VIEW})
-    list_display = ("hostname", "state_badge", "at", "text", "resolver_validates")
-    fields = ("hostname", "state_badge", "at", "text", "resolver_validates", "resolver_text")
+    list_display = ("hostname", "state_badge", "looked_at", "seen", "resolver_validates")
+    fields = ("hostname", "state_badge", "looked_at", "seen", "resolver_validates", "resolver_text")
 
     @admin.display(description="State", ordering="state")
     def state_badge(self, look: DaneLook) -> SafeString:
-        return badge(look.state, STATES.get(look.state, "plain"))
+        return badge(look.get_state_display(), STATES.get(look.state, "plain"))
+
+    @admin.display(description="Looked at", ordering="at")
+    def looked_at(self, look: DaneLook) -> str:
+        return localize(timezone.localtime(look.at))
+
+    @admin.display(description="What was seen")
+    def seen(self, look: DaneLook) -> str:
+        return look.text

@@ -292,3 +292,15 @@ def test_the_web_signs_in_by_the_same_way(ann, administrator, client):
 def test_passwords_are_kept_as_argon2id_with_19_mebioctets(domain, monkeypatch):
     monkeypatch.undo()
     assert services.hash_password(PASSWORD).startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+@pytest.mark.parametrize(
+    ("account", "words"),
+    [
+        ("ann@example.org", ["ann@example.org, from 192.0.2.7", "ann@example.org, from anywhere"]),
+        ("odd name", ["odd name, from 192.0.2.7", "odd name, from anywhere"]),
+    ],
+)
+def test_counters_are_named_in_words(account, words):
+    keys = throttle.Attempt("192.0.2.7", account).limits
+    assert [throttle.describe(key) for key in keys] == [*words, "any account, from 192.0.2.7"]

@@ -177,7 +177,7 @@ def test_of_a_refusal_without_a_sender_the_client_and_the_reason_are_told(domain
 def test_what_was_made_here_says_so(domains):
     story = tell_of("Not delivered", kind="notification", reverse_path="", reason="failed")
     assert services.tell(story)[0].title == "Made here"
-    assert (story.whose, story.what, services.origin(story)) == ("<>", "Not delivered", "made here")
+    assert (story.whose, story.what, services.origin(story)) == ("this host", "Not delivered", "made here")
 
 
 def test_the_header_and_nothing_of_the_body(relayed):

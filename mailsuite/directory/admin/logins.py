@@ -39,10 +39,10 @@ class LoginAdmin(ScopedAdmin):
 @admin.register(LoginThrottle)
 class LoginThrottleAdmin(ScopedAdmin):
     superusers_may = frozenset({VIEW, ACT})
-    list_display = ("key", "failures", "state_badge", "blocked_until")
+    list_display = ("who", "failures", "state_badge", "blocked_until")
     search_fields = ("key",)
     ordering = ("-blocked_until", "-failures")
-    fields = ("key", "failures", "window_started_at", "blocked_until")
+    fields = ("who", "failures", "window_started_at", "blocked_until")
     actions = ("lift",)
     verbs = (Verb("lift", "Lift", "lock_open"),)
 
@@ -54,7 +54,11 @@ class LoginThrottleAdmin(ScopedAdmin):
 
     def do_lift(self, request: HttpRequest, row: LoginThrottle) -> str:
         throttle.lift([row.key])
-        return f"{row.key} may try again."
+        return f"{throttle.describe(row.key)} may try again."
+
+    @admin.display(description="Who fails", ordering="key")
+    def who(self, row: LoginThrottle) -> str:
+        return throttle.describe(row.key)
 
     @admin.display(description="State")
     def state_badge(self, row: LoginThrottle) -> SafeString:
