@@ -258,9 +258,13 @@ def work_until(
     then: Callable[[], None] = lambda: None,
     tolerate: tuple[type[Exception], ...] = (),
 ) -> list[Client]:
-    """Lets all work, kills, waits until they have noticed; returns them ready for another round."""
+    """Lets all work, kills at a random moment, waits until they have noticed; returns them ready for another round. The
+    first time the moment comes after each was acknowledged something, however long a busy machine takes for that."""
     for client in clients:
         client.start()
+    deadline = time.monotonic() + 60
+    while any(client.is_alive() and not client.acknowledged for client in clients) and time.monotonic() < deadline:
+        time.sleep(0.05)
     time.sleep(chance.uniform(*MOMENTS))
     kill()
     then()
