@@ -54,7 +54,7 @@ def watch(now: datetime) -> int:
 def open_alarms(now: datetime, domain_ids: Collection[int] | None) -> QuerySet[Alarm]:
     """Alarms of mailboxes that are still active, newest first; of these domains, None for all."""
     rows = Alarm.objects.using("reader").filter(dismissed_at=None, raised_at__gt=now - SHOWN_FOR)
-    rows = rows.filter(mailbox__state=Mailbox.State.ACTIVE).select_related("mailbox").order_by("-raised_at")
+    rows = rows.filter(mailbox__state=Mailbox.State.ACTIVE).select_related("mailbox").order_by("-raised_at", "-pk")
     return rows if domain_ids is None else rows.filter(mailbox__domain__in=domain_ids)
 
 
