@@ -8,12 +8,14 @@ import uvloop
 
 from mailsuite.configuration import Configuration
 from mailsuite.resolver.dns_resolver import DnsResolver
+from mailsuite.secrets import site_keys
 from mailsuite.store.client import StoreClient
 from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.store.operations import Hint
 from mailsuite.supervisor.services import ServiceContext, watch_for_end
 from smtpd_service.outbound.courier import Courier
 from smtpd_service.outbound.destinations import Destinations, NextHop
+from smtpd_service.outbound.homecoming import Homecomings
 from smtpd_service.outbound.periodic import Periodic
 from smtpd_service.outbound.queue_reader import QueueReader
 from smtpd_service.outbound.retry import RetryPlan
@@ -39,7 +41,8 @@ async def _serve(context: ServiceContext) -> int:
     ended = asyncio.Event()
     watch_for_end(context, asyncio.get_running_loop(), ended.set)
     slot = take_slot(configuration.data / "run")
-    store, reader = StoreClient(configuration.store_socket), QueueReader()
+    store = StoreClient(configuration.store_socket)
+    reader = QueueReader(Homecomings(configuration.hostname, configuration.blobs, site_keys("srs")))
     worker = Worker(
         store=store,
         reader=reader,

@@ -52,6 +52,7 @@ SETTLED_MESSAGE = Update(
 )
 # What an attempt says whose worker never came back to tell.
 ABANDONED = "abandoned"
+RESOLVE_AGAIN_AFTER = timedelta(seconds=30)
 
 
 def claim_due(batch: Batch, op: ClaimDue) -> list[Claim]:
@@ -110,7 +111,8 @@ def renew(batch: Batch, op: RenewClaims) -> list[int]:
 
 
 def settle(batch: Batch, op: Settle) -> list[int]:
-    """Writes the results whose recipients `token` still holds, and files the notifications; answers their ids.
+    """Writes the results whose recipients `token` still holds, files the notifications, and what arrives here after
+    all; answers their ids.
 
     Refused as lease-lost when there are notifications and a recipient that they may tell of is no longer held, and as
     nonexistent when a mailbox that should get one is gone: nothing was changed then.
@@ -124,7 +126,7 @@ def settle(batch: Batch, op: Settle) -> list[int]:
             batch.folder_for(local.mailbox_id, local.role, local.folder)
     for notification in op.notifications:
         filing.deliver(batch, notification)
-    pairs = [(row, results[row.pk]) for row in held]
+    pairs = [(row, _filed(batch, row, results[row.pk])) for row in held]
     RESULT.run(batch.cursor, [_result(batch, row, result) for row, result in pairs])
     ATTEMPT.run(batch.cursor, [_attempt(batch, op.token, result) for _, result in pairs])
     for row, result in pairs:
@@ -132,6 +134,20 @@ def settle(batch: Batch, op: Settle) -> list[int]:
     settled = {row.message_id for row, result in pairs if result.state in SETTLED}
     SETTLED_MESSAGE.run(batch.cursor, [(batch.now_value, message_id) for message_id in sorted(settled)])
     return sorted(row.pk for row in held)
+
+
+def _filed(batch: Batch, row: QueuedRecipient, result: AttemptResult) -> AttemptResult:
+    """The result, its arrival filed; one to try again where a mailbox is gone that it was to arrive in: whoever is to
+    get it must be looked for anew."""
+    if result.arrival is None:
+        return result
+    try:
+        for local in result.arrival.local:
+            batch.folder_for(local.mailbox_id, local.role, local.folder)
+    except Refused as refusal:
+        return AttemptResult(row.pk, State.QUEUED, refusal.text, batch.now + RESOLVE_AGAIN_AFTER, reason="no-mailbox")
+    filing.arrive(batch, result.arrival, QueuedMessage.objects.select_related("content").get(pk=row.message_id))
+    return result
 
 
 def _held(token: str, recipient_ids: Sequence[int]) -> QuerySet[QueuedRecipient]:

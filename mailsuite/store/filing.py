@@ -4,13 +4,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import structs
+
 from mailsuite.ids import new_id
 from mailsuite.mail.address import AddressError, address_key
+from mailsuite.queue.models import QueuedMessage
 from mailsuite.store import batch as tables
 from mailsuite.store.batch import Batch, Filed, FolderRow
 from mailsuite.store.operations import (
     Append,
     AppendAnswer,
+    Arrival,
     Deliver,
     EventFacts,
     LocalDelivery,
@@ -21,10 +25,11 @@ from mailsuite.store.operations import (
 )
 from mailsuite.store.reading import Reading
 from mailsuite.store.sql import timestamp
-from mailsuite.trace.models import Story
+from mailsuite.trace.models import Event, Story
 
 # The reason, in one word, why what was queued is not tried; the event's text has the sentence.
 HELD = "held"
+FILED, QUEUED = "filed", "queued"
 
 
 def deliver(batch: Batch, op: Deliver) -> None:
@@ -38,13 +43,47 @@ def deliver(batch: Batch, op: Deliver) -> None:
     events: list[EventFacts] = list(op.story.events)
     for local, folder in reversed(places.values()):
         keywords = " ".join(local.keywords)
-        _insert_message(batch, folder, content_id, filed.reading, local.prefix, local.flags, keywords, op.story)
+        size, story_id = filed.reading.size_octets, op.story.story_id
+        _insert_message(batch, folder, content_id, size, local.prefix, local.flags, keywords, story_id)
         events.append(_filed_event(local, folder))
     hold_reason = _count(batch, op)
     for outgoing in op.outgoing:
-        events.extend(_enqueue(batch, outgoing, hold_reason, content_id, filed.reading, op.story))
-    events.extend(_insert_report(batch, report, content_id, op.story) for report in op.reports)
+        events.extend(_enqueue(batch, outgoing, hold_reason, content_id, filed.reading.size_octets, op.story.story_id))
+    events.extend(_insert_report(batch, report, content_id, op.story.story_id) for report in op.reports)
     insert_story(batch, op.story, events, filed.reading)
+
+
+def arrive(batch: Batch, arrival: Arrival, queued: QueuedMessage) -> None:
+    """Files a queued message, whose content is in the row, where it should have come in the first place.
+
+    Whoever had it in this story already, by another recipient or before, does not get it again.
+    """
+    content, story_id = queued.content, queued.story_id or queued.pk
+    mailbox_ids, queued_for = _had(batch, story_id)
+    events = list(arrival.events)
+    for local in arrival.local:
+        if local.mailbox_id in mailbox_ids:
+            continue
+        folder = batch.folder_for(local.mailbox_id, local.role, local.folder)
+        _insert_message(batch, folder, content.pk, content.size_octets, local.prefix, local.flags, "", story_id)
+        events.append(_filed_event(local, folder))
+    for outgoing in arrival.outgoing:
+        if recipients := [one for one in outgoing.recipients if _key(one.forward_path) not in queued_for]:
+            outgoing = structs.replace(outgoing, recipients=recipients)
+            events.extend(_enqueue(batch, outgoing, "", content.pk, content.size_octets, story_id))
+    events.extend(_insert_report(batch, report, content.pk, story_id) for report in arrival.reports)
+    for event in events:
+        insert_event(batch, story_id, event)
+
+
+def _had(batch: Batch, story_id: int) -> tuple[set[int], set[str]]:
+    """The mailboxes for which the story says that it was filed, and the address keys for which it was queued; what this
+    batch itself did included."""
+    batch.flush()
+    told = Event.objects.filter(story_id=story_id, kind__in=(FILED, QUEUED))
+    rows = list(told.values_list("kind", "mailbox_id", "address_key"))
+    filed_for = {mailbox_id for kind, mailbox_id, _ in rows if kind == FILED and mailbox_id}
+    return filed_for, {key for kind, _, key in rows if kind == QUEUED}
 
 
 def append(batch: Batch, op: Append) -> AppendAnswer:
@@ -56,12 +95,10 @@ def append(batch: Batch, op: Append) -> AppendAnswer:
         raise Refused("over-quota", "the mailbox is full")
     uids = []
     for item, filed in zip(op.items, files, strict=True):
-        content_id = _insert_content(batch, filed)
+        content_id, size_octets = _insert_content(batch, filed), filed.reading.size_octets
         keywords = " ".join(sorted(item.keywords))
         uids.append(
-            _insert_message(
-                batch, folder, content_id, filed.reading, b"", item.flags, keywords, None, item.internal_date
-            )
+            _insert_message(batch, folder, content_id, size_octets, b"", item.flags, keywords, None, item.internal_date)
         )
     return AppendAnswer(folder.uid_validity, uids)
 
@@ -89,14 +126,14 @@ def _insert_message(
     batch: Batch,
     folder: FolderRow,
     content_id: int,
-    reading: Reading,
+    size_octets: int,
     prefix: bytes,
     bits: int,
     keywords: str,
-    story: StoryFacts | None,
+    story_id: int | None,
     internal_date: datetime | None = None,
 ) -> int:
-    size = len(prefix) + reading.size_octets
+    size = len(prefix) + size_octets
     uid = folder.draw_uid()
     row_id = new_id()
     folder.count(bits, size)
@@ -108,25 +145,25 @@ def _insert_message(
         tables.MESSAGE,
         (
             *(row_id, folder.id, folder.mailbox_id, content_id, uid, row_id, bits, keywords, batch.modseq(folder)),
-            *(received_at, batch.now_value, prefix, size, story.story_id if story else None),
+            *(received_at, batch.now_value, prefix, size, story_id),
         ),
     )
     return uid
 
 
 def _filed_event(local: LocalDelivery, folder: FolderRow) -> EventFacts:
-    return EventFacts("filed", local.address, local.reason, f"into {folder.name}", local.domain_id, local.mailbox_id)
+    return EventFacts(FILED, local.address, local.reason, f"into {folder.name}", local.domain_id, local.mailbox_id)
 
 
-def _insert_report(batch: Batch, report: ReportDelivery, content_id: int, story: StoryFacts) -> EventFacts:
+def _insert_report(batch: Batch, report: ReportDelivery, content_id: int, story_id: int) -> EventFacts:
     batch.insert(
         tables.REPORT,
         (
-            *(new_id(), report.domain_id, report.address, report.kind, content_id, story.story_id, batch.now_value),
+            *(new_id(), report.domain_id, report.address, report.kind, content_id, story_id, batch.now_value),
             *("waiting", False, "", "", 0),
         ),
     )
-    return EventFacts("filed", report.address, "", "for the report reader", report.domain_id)
+    return EventFacts(FILED, report.address, "", "for the report reader", report.domain_id)
 
 
 def _count(batch: Batch, op: Deliver) -> str:
@@ -147,7 +184,7 @@ def recipients_elsewhere(op: Deliver) -> dict[str, str]:
 
 
 def _enqueue(
-    batch: Batch, outgoing: Outgoing, hold_reason: str, content_id: int, reading: Reading, story: StoryFacts
+    batch: Batch, outgoing: Outgoing, hold_reason: str, content_id: int, size_octets: int, story_id: int
 ) -> list[EventFacts]:
     hold_reason = outgoing.hold_reason or hold_reason
     message_id, held = new_id(), batch.now_value if hold_reason else None
@@ -155,8 +192,8 @@ def _enqueue(
     batch.insert(
         tables.QUEUED_MESSAGE,
         (
-            *(message_id, content_id, outgoing.prefix, len(outgoing.prefix) + reading.size_octets),
-            *(outgoing.reverse_path, story.story_id, outgoing.sender_mailbox_id, outgoing.domain_id),
+            *(message_id, content_id, outgoing.prefix, len(outgoing.prefix) + size_octets),
+            *(outgoing.reverse_path, story_id, outgoing.sender_mailbox_id, outgoing.domain_id),
             *(outgoing.smtputf8, outgoing.eight_bit, outgoing.dsn_ret, outgoing.dsn_envid, batch.now_value),
             *(timestamp()(outgoing.expires_at), held, hold_reason),
         ),
@@ -170,7 +207,7 @@ def _enqueue(
             ),
         )
     return [
-        EventFacts("queued", recipient.forward_path, HELD if held else "", hold_reason, outgoing.domain_id)
+        EventFacts(QUEUED, recipient.forward_path, HELD if held else "", hold_reason, outgoing.domain_id)
         for recipient in outgoing.recipients
     ]
 

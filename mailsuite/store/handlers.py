@@ -84,8 +84,10 @@ def mailboxes(operation: Any) -> set[int]:
     match operation:
         case ops.Deliver(local=local):
             return {delivery.mailbox_id for delivery in local}
-        case ops.Settle(notifications=notifications):
-            return {delivery.mailbox_id for item in notifications for delivery in item.local}
+        case ops.Settle(results=results, notifications=notifications):
+            local = [delivery for item in notifications for delivery in item.local]
+            local += [delivery for result in results if result.arrival for delivery in result.arrival.local]
+            return {delivery.mailbox_id for delivery in local}
         case ops.LeaseMaildrop() | ops.ReleaseMaildrop() | ops.MarkFetched() | ops.Subscribe():
             return set()
     mailbox_id = getattr(operation, "mailbox_id", None)

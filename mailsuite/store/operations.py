@@ -362,6 +362,16 @@ class RenewClaims(Operation[list[int]], frozen=True, tag=True):
     untried: bool = False
 
 
+class Arrival(Struct, frozen=True):
+    """What is filed of a queued message whose recipient turned out to be ours, from the content that the queue holds:
+    the same as of a Deliver."""
+
+    local: list[LocalDelivery] = []
+    outgoing: list[Outgoing] = []
+    reports: list[ReportDelivery] = []
+    events: list[EventFacts] = []
+
+
 class AttemptResult(Struct, frozen=True):
     """What came of one claim. `state` is queued (try again at `next_attempt_at`), delivered, relayed or failed."""
 
@@ -377,10 +387,12 @@ class AttemptResult(Struct, frozen=True):
     dialog: str = ""
     reason: str = ""
     warned: bool = False
+    arrival: Arrival | None = None
 
 
 class Settle(Operation[list[int]], frozen=True, tag=True):
-    """Writes results where the token is still the writer's own, with the DSNs they call for, in one transaction.
+    """Writes results where the token is still the writer's own, with the DSNs they call for and the mail that arrives
+    here after all, in one transaction.
 
     Answers the recipient ids that were written.
     """

@@ -11,9 +11,11 @@ import msgspec
 from mailsuite.directory.resolution import Kind, LocalTarget, Resolution
 from mailsuite.ids import reference
 from mailsuite.mail import srs
-from mailsuite.mail.address import Address, Path, parse_path
+from mailsuite.mail.address import Address, AddressError, Path, parse_address, parse_path
+from mailsuite.mail.header import unfold
 from mailsuite.mail.trace_fields import TlsInfo, delivered_to, protocol_name, received, return_path
 from mailsuite.store.operations import (
+    Arrival,
     Deliver,
     EventFacts,
     LocalDelivery,
@@ -30,6 +32,7 @@ from smtpd_service.inbound.parameters import Mail
 from smtpd_service.inbound.view import Submitter
 
 EXPIRES_AFTER = timedelta(days=5)
+MAX_DELIVERED_TO = 100
 # A detail in an address must not hide mail where nobody looks.
 _NOT_BY_DETAIL = frozenset({"inbox", "trash", "junk", "drafts", "sent", "archive"})
 
@@ -83,14 +86,21 @@ class Composer:
 
     def compose(self, accepted: Accepted, reply: str) -> Deliver | Refusal:
         """Return the operation; LOOP when every recipient has had the message before."""
-        trace = self._trace(accepted)
+        found = self.places(accepted, self._trace(accepted))
+        if isinstance(found, Refusal):
+            return found
+        story = self._story(accepted, reply, found.events)
+        return Deliver(accepted.spool, accepted.size_octets, story, found.local, found.outgoing, found.reports)
+
+    def places(self, accepted: Accepted, trace: bytes) -> Arrival | Refusal:
+        """Return where the message goes, and what the recipients' chains say of the way; LOOP as above. `trace` is the
+        Received field, or all that stands in front of the message."""
         local = self._local(accepted, trace)
         outgoing = self._outgoing(accepted, trace)
         reports = _reports(accepted)
         if not local and not outgoing and not reports:
             return decisions.LOOP
-        story = self._story(accepted, reply)
-        return Deliver(accepted.spool, accepted.size_octets, story, list(local.values()), outgoing, reports)
+        return Arrival(list(local.values()), outgoing, reports, _expansions(accepted.recipients))
 
     def _trace(self, accepted: Accepted) -> bytes:
         client, recipients = accepted.client, accepted.recipients
@@ -177,16 +187,8 @@ class Composer:
             domain_id=domain_id,
         )
 
-    def _story(self, accepted: Accepted, reply: str) -> StoryFacts:
+    def _story(self, accepted: Accepted, reply: str, expansions: Sequence[EventFacts]) -> StoryFacts:
         client, submitter = accepted.client, accepted.client.submitter
-        events = [
-            EventFacts(
-                "expanded", step.address, step.by, "to " + ", ".join(step.targets), recipient.resolution.domain_id
-            )
-            for recipient in accepted.recipients
-            for step in recipient.resolution.chain
-        ]
-        events += _not_forwarded(accepted)
         return StoryFacts(
             story_id=accepted.story_id,
             kind="submission" if submitter else "inbound",
@@ -205,8 +207,19 @@ class Composer:
                 reply=reply,
                 **(accepted.judged.facts() if accepted.judged else {}),
             ),
-            events=events,
+            events=[*expansions, *_not_forwarded(accepted)],
         )
+
+
+def address_keys(values: Sequence[bytes]) -> frozenset[str]:
+    """Return the keys of the addresses in Delivered-To fields."""
+    keys = set()
+    for value in values[:MAX_DELIVERED_TO]:
+        try:
+            keys.add(parse_address(unfold(value).decode().strip("<> ")).key)
+        except (AddressError, UnicodeDecodeError):
+            continue
+    return frozenset(keys)
 
 
 def connection_data(client: Client, **more: Any) -> str:
@@ -218,6 +231,14 @@ def connection_data(client: Client, **more: Any) -> str:
         facts["user"] = client.submitter.name
     facts.update((name, value) for name, value in more.items() if value)
     return msgspec.json.encode(facts).decode()
+
+
+def _expansions(recipients: Iterable[Recipient]) -> list[EventFacts]:
+    return [
+        EventFacts("expanded", step.address, step.by, "to " + ", ".join(step.targets), recipient.resolution.domain_id)
+        for recipient in recipients
+        for step in recipient.resolution.chain
+    ]
 
 
 def _delivery(target: LocalTarget, prefix: bytes, judged: Judged | None) -> LocalDelivery:

@@ -16,15 +16,15 @@ from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail import srs
-from mailsuite.mail.address import AddressError, Path, parse_address
-from mailsuite.mail.header import collect_fields, header_end, header_fields, unfold
+from mailsuite.mail.address import Path
+from mailsuite.mail.header import collect_fields, header_end, header_fields
 from mailsuite.mail.message import parse_message
 from mailsuite.mail.reply import Reply
 from mailsuite.store.handlers import StoreBug, StoreUnavailable
 from mailsuite.store.operations import EventFacts, Refused, StoryFacts, TellStory
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
-from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient, connection_data
+from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient, address_keys, connection_data
 from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.judging import Judging, Trial
 from smtpd_service.inbound.parameters import Mail, Rcpt
@@ -34,7 +34,6 @@ from smtpd_service.inbound.view import DirectoryView, Store
 
 logger = logging.getLogger(__name__)
 
-MAX_DELIVERED_TO = 100
 QUOTED_OCTETS = 8 * 1024
 
 
@@ -232,7 +231,7 @@ class Reception:
         if refusal := decisions.hops(len(fields.get(b"received", ()))):
             return refusal
         values = fields.get(b"delivered-to")
-        before = _keys(values) if values else frozenset()
+        before = address_keys(values) if values else frozenset()
         if self._trial is None or self._here.judging is None:
             return Prepared(before)
         trial, self._trial = self._trial, None
@@ -314,14 +313,3 @@ def network_of(address: str) -> str:
         return str(ip_network(f"{address}/{64 if ':' in address else 24}", strict=False))
     except ValueError:
         return ""
-
-
-def _keys(values: list[bytes]) -> frozenset[str]:
-    """The keys of the addresses in Delivered-To fields."""
-    keys = set()
-    for value in values[:MAX_DELIVERED_TO]:
-        try:
-            keys.add(parse_address(unfold(value).decode().strip("<> ")).key)
-        except (AddressError, UnicodeDecodeError):
-            continue
-    return frozenset(keys)

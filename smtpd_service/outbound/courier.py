@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mailsuite.mail.networks import Network
+from mailsuite.store.operations import Arrival
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.routing import Unroutable
 from smtpd_service.outbound.tls_policy import TlsDemand, TlsPolicy, demand_of
@@ -23,13 +24,15 @@ MESSAGES_PER_SESSION = 20
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one attempt did for one recipient. `endpoint` is None when there was none to dial."""
+    """What one attempt did for one recipient. `endpoint` is None when there was none to dial; `arrival` is what is to
+    be filed here instead."""
 
     outcome: Outcome
     endpoint: Endpoint | None = None
     tls: str = ""
     dialog: str = ""
     offers_dsn: bool = False
+    arrival: Arrival | None = None
 
 
 @dataclass(frozen=True, slots=True)

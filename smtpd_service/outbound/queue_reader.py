@@ -5,7 +5,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from django.db import connections
@@ -14,7 +14,9 @@ from mailsuite.queue.models import QueuedRecipient, Route
 from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.routes import route_password
 from mailsuite.secrets import SecretError
-from mailsuite.store.operations import Deliver
+from mailsuite.store.operations import Claim, Deliver
+from smtpd_service.outbound.courier import Delivery
+from smtpd_service.outbound.homecoming import Homecomings
 from smtpd_service.outbound.routing import RouteFacts, Security
 
 logger = logging.getLogger(__name__)
@@ -28,7 +30,10 @@ _SECURITY = {
 
 
 class QueueReader:
-    def __init__(self) -> None:
+    """`homecomings` is for whoever delivers: it says what is done here instead."""
+
+    def __init__(self, homecomings: Homecomings | None = None) -> None:
+        self._homecomings = homecomings
         self._thread = ThreadPoolExecutor(1, "queue")
 
     async def next_due(self) -> datetime | None:
@@ -41,6 +46,11 @@ class QueueReader:
 
     async def routes(self) -> list[RouteFacts]:
         return await self._ask(_routes)
+
+    async def homecomings(self, claims: Sequence[Claim]) -> dict[int, Delivery]:
+        """What is done here with those of the claims that are for us after all, by recipient id."""
+        homecomings = self._homecomings
+        return await self._ask(lambda: homecomings.find(claims, datetime.now(UTC))) if homecomings else {}
 
     async def notifications(self, fates: Sequence[Fate], now: datetime) -> list[Deliver]:
         return await self._ask(lambda: compose_notifications(fates, now))

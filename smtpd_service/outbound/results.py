@@ -34,7 +34,8 @@ def judge(
     outcome = delivery.outcome
     match outcome.fate:
         case Fate.DELIVERED:
-            told = None if delivery.offers_dsn else _told(claim, delivery, Action.RELAYED, outcome.status)
+            action = Action.DELIVERED if delivery.arrival else Action.RELAYED
+            told = None if delivery.offers_dsn else _told(claim, delivery, action, outcome.status)
             return Verdict(_result(claim, delivery, "relayed" if relayed else "delivered", outcome.reason), told)
         case Fate.NEVER:
             told = _told(claim, delivery, Action.FAILED, outcome.status)
@@ -68,6 +69,7 @@ def _result(
         dialog=delivery.dialog,
         reason=reason[:40],
         warned=warned,
+        arrival=delivery.arrival,
     )
 
 

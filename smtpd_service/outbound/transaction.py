@@ -25,6 +25,11 @@ class Outcome:
     reason: str
     code: int | None = None
 
+    @property
+    def is_own_verdict(self) -> bool:
+        """Return whether it was given up without a host's having said so."""
+        return self.fate is Fate.NEVER and self.code is None
+
 
 class StartTls(Enum):
     NEVER = "never"

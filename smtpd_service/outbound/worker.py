@@ -10,9 +10,10 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -164,11 +165,15 @@ class Worker:
     async def _dispatch(self, claims: Sequence[Claim]) -> None:
         try:
             routes = await self._reader.routes()
+            here = await self._reader.homecomings(claims)
         except Exception:
             await self._leases.give_back((claim.recipient_id for claim in claims), untried=True)
             raise
         grouped: dict[tuple[int, str], tuple[NextHop, list[Claim]]] = {}
+        self._settle_here([claim for claim in claims if claim.recipient_id in here], here)
         for claim in claims:
+            if claim.recipient_id in here:
+                continue
             hop = NextHop(claim.destination, find_route(claim.destination, routes))
             grouped.setdefault((claim.message_id, hop.key), (hop, []))[1].append(claim)
         for hop, some in grouped.values():
@@ -239,6 +244,13 @@ class Worker:
             self._spawn(self._settling, self._settle(job.hop, job.claims, [delivery] * len(job.claims)))
         lane.jobs.clear()
 
+    def _settle_here(self, claims: Sequence[Claim], here: Mapping[int, Delivery]) -> None:
+        """What came to be for us does not go out. Claims of one message stand together."""
+        for _, some in groupby(claims, key=lambda claim: claim.message_id):
+            of_one = list(some)
+            deliveries = [here[claim.recipient_id] for claim in of_one]
+            self._spawn(self._settling, self._settle(NextHop(of_one[0].destination), of_one, deliveries))
+
     def _letter(self, claims: Sequence[Claim]) -> Letter:
         first = claims[0]
         message = StoredMessage(self._blobs / first.blob, first.prefix, first.size_octets)
@@ -259,6 +271,7 @@ class Worker:
 
     async def _settle(self, hop: NextHop, claims: Sequence[Claim], deliveries: Sequence[Delivery]) -> None:
         now = datetime.now(UTC)
+        deliveries = await self._or_here(claims, deliveries)
         verdicts = [
             judge(claim, delivery, relayed=hop.route is not None, now=now, plan=self._plan, random=random.random)
             for claim, delivery in zip(claims, deliveries, strict=True)
@@ -284,6 +297,20 @@ class Worker:
             await self._leases.renew([verdict.result.recipient_id for verdict in verdicts])
         self._leases.forget(claim.recipient_id for claim in claims)
         self._wake.set()
+
+    async def _or_here(self, claims: Sequence[Claim], deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """The deliveries; where no host said that it can't be done, what is done here if the domain came to be ours
+        while the mail waited for its turn."""
+        unsaid = [claim for claim, delivery in zip(claims, deliveries, strict=True) if delivery.outcome.is_own_verdict]
+        if not unsaid:
+            return deliveries
+        try:
+            here = await self._reader.homecomings(unsaid)
+        except Exception:
+            logger.exception("Whether %s is for us can't be read", reference(claims[0].message_id))
+            later = Delivery(Outcome(Fate.LATER, "4.3.0", "the directory can't be read now", "internal-error"))
+            here = {claim.recipient_id: later for claim in unsaid}
+        return [here.get(claim.recipient_id, tried) for claim, tried in zip(claims, deliveries, strict=True)]
 
     async def _write(self, verdicts: Sequence[Verdict], now: datetime, *, tells: bool) -> None:
         told = [verdict.told for verdict in verdicts if verdict.told and tells]

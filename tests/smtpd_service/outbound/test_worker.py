@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailsuite.store.operations import Claim, ClaimDue, RenewClaims, Settle
+from mailsuite.store.operations import Arrival, AttemptResult, Claim, ClaimDue, RenewClaims, Settle
 from smtpd_service.outbound import worker as module
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.retry import RetryPlan
@@ -27,9 +27,11 @@ class Queue:
         self.waiting: dict[int, Claim] = {}
         self.held: dict[int, Claim] = {}
         self.settled: dict[int, str] = {}
+        self.results: list[AttemptResult] = []
         self.asked: list[ClaimDue] = []
         self.given_back: list[RenewClaims] = []
         self.route: list[RouteFacts] = []
+        self.here: dict[str, Delivery] = {}
 
     def put(self, *destinations, attempts=0):
         for destination in destinations:
@@ -59,6 +61,7 @@ class Queue:
             case RenewClaims(recipient_ids=ids):
                 return [number for number in ids if number in self.held]
             case Settle(results=results):
+                self.results += results
                 for result in results:
                     self.settled[result.recipient_id] = self.held.pop(result.recipient_id).destination
                 return [result.recipient_id for result in results]
@@ -68,6 +71,9 @@ class Queue:
 
     async def routes(self):
         return self.route
+
+    async def homecomings(self, claims):
+        return {claim.recipient_id: self.here[claim.destination] for claim in claims if claim.destination in self.here}
 
 
 def replace_count(claim):
@@ -80,6 +86,7 @@ class Hosts:
 
     def __init__(self, slow=(), pace=0.0):
         self.slow, self.pace, self.hops = set(slow), pace, []
+        self.outcomes: dict[str, Outcome] = {}
 
     def __call__(self, hop):
         self.hops.append(hop)
@@ -93,6 +100,8 @@ class _Courier:
         self._hosts, self._hop = hosts, hop
 
     async def deliver(self, letter):
+        if outcome := self._hosts.outcomes.get(self._hop.domain):
+            return [Delivery(outcome) for _ in letter.mail.recipients]
         if self._hop.domain in self._hosts.slow:
             await asyncio.Event().wait()
         await asyncio.sleep(self._hosts.pace)
@@ -210,3 +219,53 @@ def test_a_changed_route_is_followed_by_what_waits():
     work(queue, hosts, story)
     assert {hop.route.security for hop in hosts.hops} == {Security.OPPORTUNISTIC, Security.STARTTLS}
     assert len(hosts.hops) > 2
+
+
+HERE = Delivery(Outcome(Fate.DELIVERED, "2.0.0", "hosted here by now", "hosted-here"), arrival=Arrival())
+LOOP = Outcome(Fate.NEVER, "5.4.6", "the DNS sends mail for new.test back to this host", "mail-loop")
+
+
+def test_mail_for_a_domain_that_is_ours_by_now_is_not_sent_out():
+    queue, hosts = Queue(), Hosts()
+    queue.here["new.test"] = HERE
+    queue.put("new.test", "far.test")
+
+    async def story(_worker, until):
+        await until(lambda: len(queue.results) == 2)
+
+    work(queue, hosts, story)
+    assert [hop.domain for hop in hosts.hops] == ["far.test"]
+    assert {one.recipient_id: (one.state, one.arrival) for one in queue.results} == {
+        1: ("delivered", Arrival()),
+        2: ("delivered", None),
+    }
+
+
+def test_a_domain_that_comes_to_be_ours_while_its_mail_waits_for_its_turn_is_no_loop():
+    queue, hosts = Queue(), Hosts()
+    hosts.outcomes["new.test"] = LOOP
+
+    class Hosting(Hosts):
+        def __call__(self, hop):
+            queue.here["new.test"] = HERE
+            return hosts(hop)
+
+    queue.put("new.test")
+
+    async def story(_worker, until):
+        await until(lambda: queue.results)
+
+    work(queue, Hosting(), story)
+    assert [(one.state, one.arrival) for one in queue.results] == [("delivered", Arrival())]
+
+
+def test_a_loop_of_what_is_not_ours_stays_one():
+    queue, hosts = Queue(), Hosts()
+    hosts.outcomes["far.test"] = LOOP
+    queue.put("far.test")
+
+    async def story(_worker, until):
+        await until(lambda: queue.results)
+
+    work(queue, hosts, story)
+    assert [(one.state, one.reason) for one in queue.results] == [("failed", "mail-loop")]
