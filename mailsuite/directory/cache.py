@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from mailsuite.directory.version import directory_version
+from mailsuite.directory.version import recent_version
 
 T = TypeVar("T")
 MAX_ENTRIES = 20_000
@@ -23,7 +23,7 @@ class DirectoryCache:
     """Keeps answers under (question, argument) keys."""
 
     def __init__(
-        self, version: Callable[[], int] = directory_version, clock: Callable[[], float] = time.monotonic
+        self, version: Callable[[], int] = recent_version, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._read_version, self._clock = version, clock
         self._lock = threading.Lock()

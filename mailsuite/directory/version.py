@@ -4,10 +4,17 @@ It is drawn like an id, ascending with time, and not counted up by one: a restor
 that was rolled back, can't bring back a number under which somebody remembers something else.
 """
 
+import time
+
 from django.db import connections, transaction
 
 from mailsuite.directory.models import DirectoryVersion
 from mailsuite.ids import new_id
+
+# A message asks for the version a dozen times. What another process changed is seen so much later at most.
+RECENT_SECONDS = 0.02
+
+_recent: tuple[int, float] = (0, 0.0)
 
 
 def touch_directory() -> None:
@@ -16,6 +23,8 @@ def touch_directory() -> None:
         version = new_id()
         if not DirectoryVersion.objects.filter(pk=1).update(version=version):
             DirectoryVersion.objects.create(pk=1, version=version)
+        _forget_recent()
+        transaction.on_commit(_forget_recent)
 
 
 def directory_version() -> int:
@@ -24,3 +33,20 @@ def directory_version() -> int:
         cursor.execute("SELECT version FROM directory_directoryversion WHERE id = 1")
         row = cursor.fetchone()
     return row[0] if row else 0
+
+
+def recent_version() -> int:
+    """The version as it was at most RECENT_SECONDS ago; what this process changed itself shows at once."""
+    global _recent
+    version, until = _recent
+    now = time.monotonic()
+    if now < until:
+        return version
+    version = directory_version()
+    _recent = (version, now + RECENT_SECONDS)
+    return version
+
+
+def _forget_recent() -> None:
+    global _recent
+    _recent = (0, 0.0)

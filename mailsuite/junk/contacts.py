@@ -11,6 +11,7 @@ submissions pay nothing for it.
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -28,9 +29,10 @@ from mailsuite.junk.signs import (
     reply_rungs,
     sender_rungs,
 )
-from mailsuite.store.sql import placeholders
+from mailsuite.store.sql import Select, placeholders
 from mailsuite.trace.models import Story
 
+_SENT = Select(Story, "sender_mailbox", "at", "message_id", "data")
 PROGRESS = "submissions"
 READ_AGAIN = timedelta(minutes=10)
 SLICE = 500
@@ -60,20 +62,19 @@ def not_yet_learned(mailbox_ids: Collection[int], signs: SenderSigns) -> Iterato
     asked = {rung for rung in (*reply_rungs(signs), *sender_rungs(signs)) if rung[0] in (REPLY, FROM)}
     if not asked or not mailbox_ids:
         return
-    for story in _sent_lately(sorted(mailbox_ids), asked, signs.replies_to):
-        assert story.sender_mailbox_id is not None
-        for rung in asked.intersection((*_contacts(story), *_message_ids(story))):
-            yield story.sender_mailbox_id, rung, story.at
+    for mailbox_id, at, message_id, data in _sent_lately(sorted(mailbox_ids), asked, signs.replies_to):
+        for rung in asked.intersection((*_contacts(data), *_message_ids(message_id))):
+            yield mailbox_id, rung, at
 
 
-def _sent_lately(mailbox_ids: Sequence[int], asked: Iterable[Rung], message_ids: Sequence[str]) -> Iterable[Story]:
+def _sent_lately(
+    mailbox_ids: Sequence[int], asked: Iterable[Rung], message_ids: Sequence[str]
+) -> Sequence[Sequence[Any]]:
     """What the mailboxes sent since the learning came by, and is answered here or went to the author. By hand, since
     this is asked of all mail that comes: the ORM's three questions take four times as long."""
     authors = [key for name, key in asked if name == FROM] or [""]
     answered = message_ids or [""]
-    sql = f"""
-        SELECT id, at, sender_mailbox_id, message_id, data FROM trace_story
-        WHERE id IN (
+    condition = f"""id IN (
             SELECT id FROM (
                 SELECT id FROM trace_story
                 WHERE message_id IN ({placeholders(answered)}) AND NOT (message_id = '') ORDER BY id DESC LIMIT %s
@@ -85,7 +86,7 @@ def _sent_lately(mailbox_ids: Sequence[int], asked: Iterable[Rung], message_ids:
             AND id > (SELECT COALESCE(MAX(last_id), 0) - %s FROM junk_progress WHERE name = %s)"""
     which = (Story.Kind.SUBMISSION.value, Story.Outcome.ACCEPTED.value, _ids_of(READ_AGAIN), PROGRESS)
     values = (*answered, MOST_LATELY, authors[0], MOST_LATELY, *mailbox_ids, *which)
-    return Story.objects.using("reader").raw(sql, values)
+    return _SENT.rows(condition, values)
 
 
 def forget_unanswered(now: datetime) -> int:
@@ -111,7 +112,7 @@ def _note_all(stories: Iterable[Story]) -> None:
     """One insert for all; of what is there already the time alone moves on."""
     noted: dict[tuple[int, Rung], datetime] = {}
     for story in stories:
-        for rung in (*_contacts(story), *_message_ids(story)):
+        for rung in (*_contacts(story.data), *_message_ids(story.message_id)):
             assert story.sender_mailbox_id is not None
             noted[story.sender_mailbox_id, rung] = story.at
     living = set(Mailbox.objects.filter(pk__in={one for one, _ in noted}).values_list("pk", flat=True))
@@ -130,9 +131,9 @@ def _note_all(stories: Iterable[Story]) -> None:
         )
 
 
-def _contacts(story: Story) -> list[Rung]:
+def _contacts(story_data: str) -> list[Rung]:
     try:
-        data = json.loads(story.data)
+        data = json.loads(story_data)
     except ValueError:
         return []
     recipients = data.get("recipients") if isinstance(data, dict) else None
@@ -142,5 +143,5 @@ def _contacts(story: Story) -> list[Rung]:
     return [(FROM, key) for key in keys if key and len(key) <= KEY_CHARACTERS]
 
 
-def _message_ids(story: Story) -> list[Rung]:
-    return [(REPLY, message_id_key(story.message_id))] if story.message_id else []
+def _message_ids(message_id: str) -> list[Rung]:
+    return [(REPLY, message_id_key(message_id))] if message_id else []

@@ -10,11 +10,13 @@ from threading import Lock
 from mailsuite.junk.features import Features
 from mailsuite.junk.models import WordTable
 from mailsuite.junk.words import LEAST, SITE_LEAST, Words, weigh
+from mailsuite.store.sql import Select, placeholders
 from mailsuite.verdict.facts import OpinionFact
 
 # Of the words that decided, these many are told: half of them the surest for junk, half for wanted.
 SHOWN_CLUES = 16
 KEPT_TABLES = 32
+_COUNTS = Select(WordTable, "id", "version", "wanted_count", "junk_count")
 NEUTRAL = OpinionFact(None, (), "the filter has seen too little to say anything")
 
 _kept: OrderedDict[int, Words] = OrderedDict()
@@ -56,8 +58,9 @@ def _opinion(features: Features, own: Words | None, site: Words | None) -> Opini
 
 def _counts(ids: Iterable[int]) -> Mapping[int, tuple[int, int, int]]:
     """Version, wanted and junk messages of each filter that there is."""
-    rows = WordTable.objects.using("reader").filter(pk__in=sorted(ids))
-    return {row[0]: row[1:] for row in rows.values_list("pk", "version", "wanted_count", "junk_count")}
+    wanted = sorted(ids)
+    rows = _COUNTS.rows(f"id IN ({placeholders(wanted)})", wanted)
+    return {one: (version, wanted_count, junk_count) for one, version, wanted_count, junk_count in rows}
 
 
 def _tables(ids: Collection[int]) -> dict[int, Words]:

@@ -35,24 +35,23 @@ class Memory:
     ) -> Mapping[int, StandingFact]:
         """What each mailbox's history says of the sender."""
         signs = signs_of(report, content.fields())
-        if self._reads_inline:
-            return _ask(lambda: standings(mailbox_ids, signs))
-        return await self._run(lambda: standings(mailbox_ids, signs))
+        return await self._read(lambda: standings(mailbox_ids, signs))
 
     async def opinions(
         self, mailbox_ids: Sequence[int], report: AuthReport, content: Content
     ) -> Mapping[int, OpinionFact]:
         """What each mailbox's filter, or the site's, says of the message."""
-        return await self._run(lambda: _opinions(mailbox_ids, content))
+        if not await self._read(lambda: content_filter.knows_anything(mailbox_ids)):
+            return dict.fromkeys(mailbox_ids, content_filter.NEUTRAL)
+        return await self._run(
+            lambda: content_filter.classify_for(mailbox_ids, extract(content.header, content.body()))
+        )
+
+    async def _read(self, question: Callable[[], T]) -> T:
+        return _ask(question) if self._reads_inline else await self._run(question)
 
     async def _run(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._reader, _ask, question)
-
-
-def _opinions(mailbox_ids: Sequence[int], content: Content) -> dict[int, OpinionFact]:
-    if not content_filter.knows_anything(mailbox_ids):
-        return dict.fromkeys(mailbox_ids, content_filter.NEUTRAL)
-    return content_filter.classify_for(mailbox_ids, extract(content.header, content.body()))
 
 
 def _ask(question: Callable[[], T]) -> T:

@@ -1,9 +1,10 @@
 """What mailboxes remember of a sender: one query answers all rungs of all mailboxes that a message goes to, and a few
 more what they sent so lately that it is not remembered yet."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from django.db.models import F
 
@@ -11,9 +12,11 @@ from mailsuite.junk import contacts
 from mailsuite.junk.models import Judgement, Sender
 from mailsuite.junk.signs import Rung, SenderSigns, reply_rungs, sender_rungs
 from mailsuite.junk.standing import History, decide
+from mailsuite.store.sql import Select, placeholders
 from mailsuite.verdict.facts import StandingFact
 
 Word = Judgement.Word
+_HISTORY = Select(Sender, "mailbox", "rung", "key", "wanted", "junked", "kept", "wrote_at", "judged_at")
 _COLUMN = {Word.JUNK.value: "junked", Word.WANTED.value: "wanted", Word.KEPT.value: "kept"}
 
 
@@ -26,17 +29,23 @@ def standings(mailbox_ids: Collection[int], signs: SenderSigns) -> dict[int, Sta
     """Return what each mailbox's history says of the sender."""
     asked = {*reply_rungs(signs), *sender_rungs(signs)}
     remembered: dict[int, dict[Rung, History]] = {one: {} for one in mailbox_ids}
-    rows = (
-        Sender.objects.using("reader")
-        .filter(mailbox__in=list(mailbox_ids), rung__in={rung for rung, _ in asked}, key__in={key for _, key in asked})
-        .values_list("mailbox_id", "rung", "key", "wanted", "junked", "kept", "wrote_at", "judged_at")
-    )
-    for mailbox_id, rung, key, wanted, junked, kept, wrote_at, judged_at in rows if asked else ():
-        remembered[mailbox_id][rung, key] = History(wanted, junked, kept, wrote_at, judged_at)
+    for mailbox_id, rung, key, *told in _rows(mailbox_ids, asked):
+        remembered[mailbox_id][rung, key] = History(*told)
     for mailbox_id, known_by, at in contacts.not_yet_learned(mailbox_ids, signs):
         history = remembered[mailbox_id].get(known_by, History())
         remembered[mailbox_id][known_by] = replace(history, wrote_at=max(history.wrote_at or at, at))
     return {one: decide(signs, histories) for one, histories in remembered.items()}
+
+
+def _rows(mailbox_ids: Collection[int], asked: Collection[Rung]) -> Sequence[Sequence[Any]]:
+    if not asked or not mailbox_ids:
+        return ()
+    rungs, keys = sorted({rung for rung, _ in asked}), sorted({key for _, key in asked})
+    condition = (
+        f"mailbox_id IN ({placeholders(mailbox_ids)})"  # type: ignore[arg-type]
+        f" AND rung IN ({placeholders(rungs)}) AND key IN ({placeholders(keys)})"
+    )
+    return _HISTORY.rows(condition, (*mailbox_ids, *rungs, *keys))
 
 
 def note(mailbox_id: int, rungs: Iterable[Rung], word: str, at: datetime, sign: int = 1) -> None:
