@@ -9,12 +9,13 @@ from ipaddress import ip_address, ip_network
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from mailsuite.abuse import notices
 from mailsuite.abuse.models import Alarm, SendingDay, SendingSettings
 from mailsuite.abuse.sending import Caps, caps_of
 from mailsuite.directory.models import Login, Mailbox
 from mailsuite.ids import first_id
 from mailsuite.records.alarms import administrators_mailboxes
+from mailsuite.store.handlers import execute
+from mailsuite.store.notices import notice
 from mailsuite.trace.models import Event
 
 LATELY = timedelta(hours=1)
@@ -76,8 +77,9 @@ def _raise(finding: Finding, now: datetime) -> int:
     # Of what is held, owner and administrators are told anyway (sending_alarms).
     if is_new and kind != Alarm.Kind.OVER_CAP:
         what, address = kind.label, alarm.mailbox.address
+        words = TEXT.format(address=address, what=what, text=text)
         for to in administrators_mailboxes(alarm.mailbox.domain):
-            notices.send(to, f"{address} {what}", TEXT.format(address=address, what=what, text=text), "alarm", now)
+            execute(notice(to, f"{address} {what}", words, "alarm", now))
     return int(is_new)
 
 

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from mailsuite.abuse import notices
 from mailsuite.abuse.models import SendingDay
 from mailsuite.abuse.sending import NEARLY, caps_of
 from mailsuite.records.alarms import administrators_mailboxes
+from mailsuite.store.handlers import execute
+from mailsuite.store.notices import notice
 
 SUBJECTS = {
     SendingDay.Told.NEARLY: "{address} has nearly sent what it may in a day",
@@ -42,7 +43,7 @@ def warn(now: datetime) -> int:
                 one.pk: one for one in (row.mailbox, *administrators_mailboxes(row.mailbox.domain))
             }.values():
                 subject = SUBJECTS[due].format(address=row.mailbox.address)
-                notices.send(mailbox, subject, _text(row, due), "sending-caps", now)
+                execute(notice(mailbox, subject, _text(row, due), "sending-caps", now))
                 told += 1
     return told
 

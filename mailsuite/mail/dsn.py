@@ -1,7 +1,8 @@
 """Delivery status notifications (RFC 3464), in multipart/report (RFC 6522): what a sender gets to read, then the same
 for programs, then the message itself or its header. The null reverse-path they are sent with is the caller's.
 
-Where SMTPUTF8 is needed the parts are those of RFC 6533.
+Where SMTPUTF8 is needed the parts are those of RFC 6533. All of it is 7-bit, so that any host takes it: nothing would
+tell of a notification that can't be delivered.
 """
 
 from mailsuite.mail.dates import format_date
@@ -11,6 +12,7 @@ from mailsuite.mail.dsn_report import DsnReport as DsnReport
 from mailsuite.mail.dsn_text import explain, one_line, subject
 from mailsuite.mail.encoded_word import encode_text
 from mailsuite.mail.header import header_end
+from mailsuite.mail.transfer_encoding import seven_bit
 
 MAX_RETURNED_OCTETS = 256 * 1024  # of a larger message only the header goes back
 _MAX_HEADER_OCTETS = 64 * 1024
@@ -25,10 +27,10 @@ def build_dsn(report: DsnReport) -> bytes:
     boundary = _boundary(report.boundary_seed, human + status + returned)
     delimiter = b"--" + boundary
     parts = b"".join(delimiter + b"\r\n" + part + b"\r\n" for part in (human, status, returned))
-    return _header(report, boundary, is_8bit=not parts.isascii()) + parts + delimiter + b"--\r\n"
+    return _header(report, boundary) + parts + delimiter + b"--\r\n"
 
 
-def _header(report: DsnReport, boundary: bytes, *, is_8bit: bool) -> bytes:
+def _header(report: DsnReport, boundary: bytes) -> bytes:
     kind = "global-delivery-status" if report.smtputf8 else "delivery-status"
     lines = [
         f"From: Mail Delivery System <{one_line(report.from_address)}>",
@@ -41,7 +43,7 @@ def _header(report: DsnReport, boundary: bytes, *, is_8bit: bool) -> bytes:
         "MIME-Version: 1.0",
         f"Content-Type: multipart/report; report-type={kind};",
         f'\tboundary="{boundary.decode("ascii")}"',
-        f"Content-Transfer-Encoding: {_encoding(is_8bit)}",
+        "Content-Transfer-Encoding: 7bit",
     ]
     return _crlf(lines) + b"\r\n"
 
@@ -54,38 +56,33 @@ def _thread_lines(message_id: str) -> list[str]:
 
 
 def _human_part(report: DsnReport) -> bytes:
-    text = explain(report)
-    encoding = _encoding(not text.isascii())
-    header = ["Content-Type: text/plain; charset=utf-8", f"Content-Transfer-Encoding: {encoding}", ""]
-    return _crlf([*header, *text.split("\n")])
+    return _part("text/plain; charset=utf-8", _crlf(explain(report).split("\n")))
 
 
 def _status_part(report: DsnReport) -> bytes:
     """The fields for programs: a group for the message, then one for each recipient (RFC 3464 §2.1)."""
     lines = [f"Reporting-MTA: dns; {report.hostname}"]
     if report.envelope_id:
-        lines.append(f"Original-Envelope-Id: {one_line(report.envelope_id)[:200]}")
+        lines.append(f"Original-Envelope-Id: {_ascii(one_line(report.envelope_id)[:200])}")
     lines.append(f"Arrival-Date: {format_date(report.arrived_at)}")
     for recipient in report.recipients:
         lines += ["", *_recipient_lines(recipient, smtputf8=report.smtputf8)]
     kind = "global-delivery-status" if report.smtputf8 else "delivery-status"
-    body = _crlf(lines)
-    header = [f"Content-Type: message/{kind}", f"Content-Transfer-Encoding: {_encoding(not body.isascii())}", ""]
-    return _crlf(header) + body
+    return _part(f"message/{kind}", _crlf(lines))
 
 
 def _recipient_lines(recipient: DsnRecipient, *, smtputf8: bool) -> list[str]:
     lines = []
     if recipient.original_recipient:
         kind, _, address = one_line(recipient.original_recipient).partition(";")
-        lines.append(f"Original-Recipient: {kind};{_typed(address, smtputf8=smtputf8)}")
+        lines.append(f"Original-Recipient: {_ascii(kind)};{_typed(address, smtputf8=smtputf8)}")
     address = one_line(recipient.address)
     kind = "rfc822" if address.isascii() else "utf-8"
     lines.append(f"Final-Recipient: {kind};{_typed(address, smtputf8=smtputf8)}")
     lines.append(f"Action: {recipient.action}")
     lines.append(f"Status: {recipient.status}")
     if recipient.remote_host:
-        lines.append(f"Remote-MTA: dns; {one_line(recipient.remote_host)}")
+        lines.append(f"Remote-MTA: dns; {_ascii(one_line(recipient.remote_host))}")
     if recipient.diagnostic:
         words = one_line(recipient.diagnostic)[:_MAX_DIAGNOSTIC]
         # What no mail host said is no SMTP reply (RFC 3464 §2.3.6).
@@ -99,17 +96,24 @@ def _recipient_lines(recipient: DsnRecipient, *, smtputf8: bool) -> list[str]:
 
 
 def _returned_part(report: DsnReport) -> bytes:
+    """The message, or its header. A message/rfc822 may not be encoded (RFC 2046 §5.2.1), so one with 8-bit text is left
+    to its header too; the types of RFC 6532 and RFC 6533 may."""
     octets = report.original
     header_octets = header_end(octets, 0, len(octets))
-    if report.returns_header_only or len(octets) > MAX_RETURNED_OCTETS:
+    is_unfit = not report.smtputf8 and not octets.isascii()
+    if report.returns_header_only or len(octets) > MAX_RETURNED_OCTETS or is_unfit:
         kind = "message/global-headers" if report.smtputf8 else "text/rfc822-headers"
         octets = octets[:header_octets]
         if len(octets) > _MAX_HEADER_OCTETS:
             octets = octets[: octets.rfind(b"\n", 0, _MAX_HEADER_OCTETS) + 1]
     else:
         kind = "message/global" if report.smtputf8 else "message/rfc822"
-    header = [f"Content-Type: {kind}", f"Content-Transfer-Encoding: {_encoding(not octets.isascii())}", ""]
-    return _crlf(header) + octets
+    return _part(kind, octets)
+
+
+def _part(content_type: str, octets: bytes) -> bytes:
+    encoding, body = seven_bit(octets)
+    return _crlf([f"Content-Type: {content_type}", f"Content-Transfer-Encoding: {encoding}", ""]) + body
 
 
 def _boundary(seed: str, content: bytes) -> bytes:
@@ -125,10 +129,6 @@ def _typed(address: str, *, smtputf8: bool) -> str:
     if smtputf8 or address.isascii():
         return address
     return "".join(c if c.isascii() else f"\\x{{{ord(c):X}}}" for c in address)
-
-
-def _encoding(is_8bit: bool) -> str:
-    return "8bit" if is_8bit else "7bit"
 
 
 def _ascii(text: str) -> str:

@@ -117,7 +117,7 @@ def _compose(fates: Sequence[Fate], now: datetime) -> Deliver | None:
         recipients=[RemoteRecipient(str(address), address.domain) for address in remote],
         expires_at=now + EXPIRES_AFTER,
         eight_bit=not octets.isascii(),
-        smtputf8=any(address.is_internationalized for address in remote),
+        smtputf8=any(address.is_internationalized for address in remote) or not octets.isascii(),
         domain_id=domain_id,
         hold_reason=hold_reason,
     )

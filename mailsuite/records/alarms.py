@@ -2,15 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from django.conf import settings
-
 from mailsuite.directory.models import Domain, Mailbox
-from mailsuite.ids import new_id, reference
-from mailsuite.mail.dates import format_date
 from mailsuite.records.models import DnsCheck
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import execute
-from mailsuite.store.operations import Deliver, LocalDelivery, StoryFacts
+from mailsuite.store.notices import notice
+from mailsuite.store.operations import Deliver
 
 AT_MOST_EVERY = timedelta(days=1)
 
@@ -52,22 +48,5 @@ def administrators_mailboxes(domain: Domain) -> list[Mailbox]:
 
 
 def _mail(check: DnsCheck, mailbox: Mailbox, now: datetime) -> Deliver:
-    hostname, story_id = settings.MAILSUITE.hostname, new_id()
     text = TEXT.format(domain=check.domain.name, text=check.worse_text, since=check.worse_since)
-    header = [
-        f"From: Mail system <postmaster@{mailbox.domain.name}>",
-        f"To: <{mailbox.address}>",
-        f"Subject: The DNS records of {check.domain.name} need a look",
-        f"Date: {format_date(now)}",
-        f"Message-ID: <{reference(story_id)}.dns@{hostname}>",
-        "Auto-Submitted: auto-generated",
-        "MIME-Version: 1.0",
-        "Content-Type: text/plain; charset=utf-8",
-        "Content-Transfer-Encoding: 8bit",
-    ]
-    octets = ("\n".join(header) + "\n\n" + text).replace("\n", "\r\n").encode()
-    spool = reference(new_id())
-    (mail_storage().spool / spool).write_bytes(octets)
-    story = StoryFacts(story_id, "notification", "accepted", now, "dns-drift")
-    delivery = LocalDelivery(mailbox.pk, mailbox.address, b"Return-Path: <>\r\n", mailbox.domain_id)
-    return Deliver(spool, len(octets), story, [delivery])
+    return notice(mailbox, f"The DNS records of {check.domain.name} need a look", text, "dns-drift", now)

@@ -2,15 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db.models import F, QuerySet
 
-from mailsuite.ids import new_id, reference
-from mailsuite.mail.dates import format_date
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import execute
 from mailsuite.store.models import Usage
-from mailsuite.store.operations import Deliver, LocalDelivery, StoryFacts
+from mailsuite.store.notices import notice
+from mailsuite.store.operations import Deliver
 
 WARN_PERCENT = 90
 # Whoever has made this much room is warned anew the next time.
@@ -39,7 +36,7 @@ def warn_full_mailboxes(now: datetime) -> int:
     for usage in due.select_related("mailbox"):
         # Marked first: a crash between the two costs a warning, never a stream of them.
         if Usage.objects.filter(pk=usage.pk, quota_warned_at=usage.quota_warned_at).update(quota_warned_at=now):
-            execute(_warning(usage, now, settings.MAILSUITE.hostname))
+            execute(_warning(usage, now))
             warned += 1
     return warned
 
@@ -48,8 +45,8 @@ def _limited() -> QuerySet[Usage]:
     return Usage.objects.filter(mailbox__quota_octets__gt=0, mailbox__removed_at=None)
 
 
-def _warning(usage: Usage, now: datetime, hostname: str) -> Deliver:
-    mailbox, story_id = usage.mailbox, new_id()
+def _warning(usage: Usage, now: datetime) -> Deliver:
+    mailbox = usage.mailbox
     percent = usage.used_octets * 100 // mailbox.quota_octets
     text = TEXT.format(
         address=mailbox.address,
@@ -57,22 +54,7 @@ def _warning(usage: Usage, now: datetime, hostname: str) -> Deliver:
         used=readable(usage.used_octets),
         quota=readable(mailbox.quota_octets),
     )
-    header = [
-        f"From: Mail system <postmaster@{mailbox.domain.name}>",
-        f"To: <{mailbox.address}>",
-        f"Subject: Your mailbox is {percent} % full",
-        f"Date: {format_date(now)}",
-        f"Message-ID: <{reference(story_id)}.quota@{hostname}>",
-        "Auto-Submitted: auto-generated",
-        "MIME-Version: 1.0",
-        "Content-Type: text/plain; charset=utf-8",
-    ]
-    octets = ("\n".join(header) + "\n\n" + text).replace("\n", "\r\n").encode()
-    spool = reference(new_id())
-    (mail_storage().spool / spool).write_bytes(octets)
-    story = StoryFacts(story_id, "notification", "accepted", now, "quota")
-    delivery = LocalDelivery(mailbox.pk, mailbox.address, b"Return-Path: <>\r\n", mailbox.domain_id)
-    return Deliver(spool, len(octets), story, [delivery])
+    return notice(mailbox, f"Your mailbox is {percent} % full", text, "quota", now)
 
 
 def readable(octets: int) -> str:

@@ -1,3 +1,4 @@
+import quopri
 from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -133,9 +134,12 @@ def test_smtputf8():
     report = replace(REPORT, recipients=(recipient,), to_address="änn@example.org", smtputf8=True)
     octets = build_dsn(report)
     assert b"report-type=global-delivery-status" in octets
-    assert b"Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n" in octets
-    assert "Final-Recipient: utf-8;jörg@example.net\r\n".encode() in octets
-    assert "Original-Recipient: utf-8;jörg@example.net\r\n".encode() in octets
+    _, status, _ = message_from_bytes(octets, policy=policy.SMTPUTF8).iter_parts()
+    assert status.get_content_type() == "message/global-delivery-status"
+    assert status["Content-Transfer-Encoding"] == "quoted-printable"
+    fields = quopri.decodestring(octets[octets.index(b"Reporting-MTA") :])
+    assert "Final-Recipient: utf-8;jörg@example.net\r\n".encode() in fields
+    assert "Original-Recipient: utf-8;jörg@example.net\r\n".encode() in fields
     assert "To: <änn@example.org>\r\n".encode() in octets
     assert b"Content-Type: message/global\r\n" in octets
     assert b"Content-Type: message/global-headers\r\n" in build_dsn(replace(report, returns_header_only=True))
@@ -145,6 +149,49 @@ def test_address_outside_ascii_without_smtputf8():
     octets = build_dsn(replace(REPORT, recipients=(replace(BOB, address="jörg@example.net"),)))
     assert b"Final-Recipient: utf-8;j\\x{F6}rg@example.net\r\n" in octets
     assert octets[: octets.index(b"\r\n\r\n")].isascii()
+
+
+EIGHT_BIT = "Subject: Grüße\r\nFrom: ann@example.org\r\n\r\nvon uns\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"original_subject": "Grüße"},
+        {"original": EIGHT_BIT},
+        {"original": EIGHT_BIT, "returns_header_only": True},
+        {"original": REPORT.original + b"\xff\r\n"},
+        {"original": EIGHT_BIT, "smtputf8": True},
+        {"original": EIGHT_BIT, "smtputf8": True, "returns_header_only": True},
+        {"envelope_id": "Grüße"},
+        {"recipients": (replace(BOB, remote_host="mx.exämple.net", diagnostic="550 Übles"),)},
+        {"recipients": (replace(BOB, original_recipient="ütf-8;jörg@example.net"),)},
+        {"recipients": (replace(BOB, address="jörg@example.net"),), "smtputf8": True},
+    ],
+)
+def test_any_host_can_take_it(change):
+    """A notification that needed 8BITMIME would be lost at hosts without it: nothing bounces about it."""
+    assert build_dsn(replace(REPORT, **change)).isascii()
+
+
+def test_words_outside_ascii_are_readable():
+    report = replace(REPORT, original_subject="Grüße", recipients=(replace(BOB, diagnostic="550 kein Jörg hier"),))
+    _, human, *_ = _read(report)
+    assert "Your message: Grüße" in human
+    assert "550 kein Jörg hier" in human
+
+
+def test_of_8_bit_text_the_header_comes_back():
+    """A message/rfc822 may not be encoded (RFC 2046 §5.2.1)."""
+    *_, returned = _read(replace(REPORT, original=EIGHT_BIT))
+    assert returned.get_content_type() == "text/rfc822-headers"
+    assert returned.get_payload(decode=True) == EIGHT_BIT[: EIGHT_BIT.index(b"von uns")]
+
+
+def test_of_a_message_sent_by_smtputf8_all_comes_back():
+    octets = build_dsn(replace(REPORT, original=EIGHT_BIT, smtputf8=True))
+    part = parse_message(octets).parts.children[2]
+    assert quopri.decodestring(octets[part.body_start : part.end]) == EIGHT_BIT
 
 
 def test_subject_outside_ascii():

@@ -1,0 +1,36 @@
+"""Mail of ours to a mailbox of ours: that it is nearly full, that somebody guesses at its password, …"""
+
+from datetime import datetime
+
+from django.conf import settings
+
+from mailsuite.directory.models import Mailbox
+from mailsuite.ids import new_id, reference
+from mailsuite.mail.dates import format_date
+from mailsuite.mail.encoded_word import encode_text
+from mailsuite.mail.transfer_encoding import seven_bit
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.operations import Deliver, LocalDelivery, StoryFacts
+
+
+def notice(to: Mailbox, subject: str, text: str, reason: str, now: datetime) -> Deliver:
+    """The delivery of a message, spooled; `reason` is the story's word. Lines of `text` end with LF."""
+    hostname, story_id = settings.MAILSUITE.hostname, new_id()
+    encoding, body = seven_bit(text.replace("\n", "\r\n").encode())
+    header = [
+        f"From: Mail system <postmaster@{to.domain.name}>",
+        f"To: <{to.address}>",
+        f"Subject: {encode_text(subject)}",
+        f"Date: {format_date(now)}",
+        f"Message-ID: <{reference(story_id)}.{reason}@{hostname}>",
+        "Auto-Submitted: auto-generated",
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Transfer-Encoding: {encoding}",
+    ]
+    octets = "".join(f"{line}\r\n" for line in header).encode() + b"\r\n" + body
+    spool = reference(new_id())
+    (mail_storage().spool / spool).write_bytes(octets)
+    story = StoryFacts(story_id, "notification", "accepted", now, reason)
+    delivery = LocalDelivery(to.pk, to.address, b"Return-Path: <>\r\n", to.domain_id)
+    return Deliver(spool, len(octets), story, [delivery])
