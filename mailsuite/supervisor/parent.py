@@ -24,8 +24,6 @@ LONGEST_PAUSE = 30.0
 # A service that ran this long is taken for healthy: its next pause is the first again.
 HEALTHY_AFTER = 60.0
 # How long services may take to finish what they accepted; the store goes after the others and gets its own time.
-FRONT_GRACE = 10.0
-STORE_GRACE = 5.0
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 logger = logging.getLogger(__name__)
@@ -91,8 +89,8 @@ class Parent:
         """Ends the services, those that talk to the world first and the store last, so that they can finish."""
         logger.info("Stopping")
         fronts = [slot for slot in self._slots if slot.service.name != "store"]
-        self._end(fronts, FRONT_GRACE)
-        self._end([slot for slot in self._slots if slot.service.name == "store"], STORE_GRACE)
+        self._end(fronts)
+        self._end([slot for slot in self._slots if slot.service.name == "store"])
         forget_state(self._configuration.data)
         logger.info("Stopped")
 
@@ -141,23 +139,18 @@ class Parent:
         if due:
             self._write_state()
 
-    def _end(self, slots: list[Slot], grace: float) -> None:
-        """Asks the processes to end, waits for them, and kills what has not ended after `grace` seconds."""
+    def _end(self, slots: list[Slot]) -> None:
+        """Asks the processes to end, waits for them, and kills each that has not ended when its grace is over."""
         _kill(slots, signal.SIGTERM)
-        deadline = time.monotonic() + grace
-        impatient = False
-        while self._collect(slots) and not impatient and (left := deadline - time.monotonic()) > 0:
-            taken = signal.sigtimedwait(SIGNALS, left)
-            # A second Ctrl-C means now.
-            impatient = taken is not None and taken.si_signo == signal.SIGINT
-        for slot in slots:
-            if slot.pid:
-                logger.error("%s did not end in time and is killed", slot)
-        _kill(slots, signal.SIGKILL)
-        for slot in slots:
-            if slot.pid:
-                os.waitpid(slot.pid, 0)
-                slot.pid = 0
+        began, impatient = time.monotonic(), False
+        while self._collect(slots):
+            passed = time.monotonic() - began
+            _kill_now([slot for slot in slots if slot.pid and (impatient or slot.service.grace_seconds <= passed)])
+            left = [slot.service.grace_seconds - passed for slot in slots if slot.pid]
+            if left:
+                taken = signal.sigtimedwait(SIGNALS, max(0.0, min(left)))
+                # A second Ctrl-C means now.
+                impatient = taken is not None and taken.si_signo == signal.SIGINT
 
     def _collect(self, slots: list[Slot]) -> bool:
         """Takes note of those that have ended; returns whether any still runs."""
@@ -180,6 +173,15 @@ def _kill(slots: list[Slot], number: signal.Signals) -> None:
     for slot in slots:
         if slot.pid:
             os.kill(slot.pid, number)
+
+
+def _kill_now(slots: list[Slot]) -> None:
+    for slot in slots:
+        logger.error("%s did not end in time and is killed", slot)
+    _kill(slots, signal.SIGKILL)
+    for slot in slots:
+        os.waitpid(slot.pid, 0)
+        slot.pid = 0
 
 
 def _explain(status: int) -> str:

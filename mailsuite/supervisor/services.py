@@ -38,11 +38,13 @@ Run = Callable[[ServiceContext], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One entry of the registry. `path` is `module:function`; those with `per_worker` run MAILSUITE_WORKERS times."""
+    """One entry of the registry. `path` is `module:function`; those with `per_worker` run MAILSUITE_WORKERS times.
+    `grace_seconds` is how long it may take to end before it is killed."""
 
     name: str
     path: str
     per_worker: bool = False
+    grace_seconds: float = 10.0
 
     def load(self) -> Run:
         """Returns the service's run function, its module imported."""
@@ -53,9 +55,10 @@ class Service:
 
 # In the order of starting. Stopping goes the other way round, so that the store outlives all who write through it.
 SERVICES = (
-    Service("store", "mailsuite.store.service:run"),
+    Service("store", "mailsuite.store.service:run", grace_seconds=5.0),
     Service("smtpd", "smtpd_service.service:run", per_worker=True),
-    Service("deliver", "smtpd_service.deliver:run"),
+    # Usually over at once; a host that got a whole message may take its time to say that it took it.
+    Service("deliver", "smtpd_service.deliver:run", grace_seconds=60.0),
     Service("retrieval", "retrieval.service:run", per_worker=True),
     Service("web", "mailsuite.web.service:run"),
 )

@@ -1,7 +1,7 @@
 """One message to one destination: host after host, connections kept for the next message to the same place."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mailsuite.mail.networks import Network
@@ -38,11 +38,12 @@ class Delivery:
 @dataclass(frozen=True, slots=True)
 class Letter:
     """What is delivered. `body` gives the message's octets, anew at each call; `may_finish` is asked before the final
-    dot."""
+    dot, `finished` called once its reply is there or will not come."""
 
     mail: Mail
     body: Body
     may_finish: MayFinish
+    finished: Callable[[], None]
 
 
 class Courier:
@@ -60,12 +61,13 @@ class Courier:
         self._hop, self._destinations, self._policy = hop, destinations, policy
         self._helo, self._allowed = helo, None if hop.route else allowed
         self._session: Session | None = None
+        self._attempt: _Attempt | None = None
         # Set when nobody at all answered: whoever waits for this destination need not dial again.
         self.unreachable: Outcome | None = None
 
     async def deliver(self, letter: Letter) -> list[Delivery]:
         """Tries everybody's delivery once; a Delivery for each recipient of the letter, in order."""
-        attempt = _Attempt(letter.mail.recipients)
+        attempt = self._attempt = _Attempt(letter.mail.recipients)
         if self._session and await self._by_session(self._session, letter, attempt):
             return attempt.deliveries()
         endpoints = await self._destinations.endpoints(self._hop)
@@ -77,6 +79,10 @@ class Courier:
             return attempt.deliveries()
         await self._by_endpoints(endpoints[:MAX_ENDPOINTS], letter, attempt)
         return attempt.deliveries()
+
+    def done_so_far(self) -> list[Delivery | None]:
+        """Of a delivery that was cancelled: what is known for good, None for the recipients that still waited."""
+        return self._attempt.done() if self._attempt else []
 
     async def close(self) -> None:
         session, self._session = self._session, None
@@ -129,6 +135,7 @@ class Courier:
                 indexes, waiting = waiting[:MAX_RECIPIENTS], waiting[MAX_RECIPIENTS:]
                 mail = replace(letter.mail, recipients=[letter.mail.recipients[index] for index in indexes])
                 outcomes = await session.transact(mail, letter.body, letter.may_finish)
+                letter.finished()
                 if reused and all(outcome.reason == "connection-lost" for outcome in outcomes):
                     # It had closed the connection meanwhile: no fault of this message.
                     break
@@ -185,6 +192,9 @@ class _Attempt:
 
     def dialogs_so_far(self) -> list[str]:
         return [found.dialog for index in self.waiting()[:1] if (found := self._found[index])]
+
+    def done(self) -> list[Delivery | None]:
+        return [found if index in self._done else None for index, found in enumerate(self._found)]
 
     def deliveries(self) -> list[Delivery]:
         unknown = Delivery(Outcome(Fate.LATER, "4.4.1", "No mail host answered", "no-connection"))

@@ -46,7 +46,17 @@ TURN = 20
 LANE_JOBS = 20
 POLL_SECONDS = 1.0
 STORE_RETRY_SECONDS = 1.0
+# At the end: to hear whether hosts took what was sent whole, since all of it is sent again otherwise; to write results.
+# The supervisor's patience with this service is longer (mailsuite.supervisor.services).
+FINISH_SECONDS = 30.0
 STOP_SECONDS = 8.0
+# What is known of mail whose host did not say in that time.
+STOPPED = Outcome(
+    Fate.UNKNOWN,
+    "4.4.2",
+    "This host was stopped before the reply to the final dot: it may have been delivered, and is sent again",
+    "lost-after-final-dot",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,8 @@ class Worker:
         self._lanes: OrderedDict[str, Lane] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling: set[asyncio.Task[None]] = set()
+        # Those that sent a final dot and await its reply.
+        self._finishing: set[asyncio.Task[Any] | None] = set()
         self._sessions = 0
         self._stopping = False
         self._wake = asyncio.Event()
@@ -227,7 +239,7 @@ class Worker:
         try:
             deliveries = await courier.deliver(self._letter(claims))
         except asyncio.CancelledError:
-            await self._leases.give_back(job.recipient_ids)
+            await self._interrupted(job, claims, courier.done_so_far())
             raise
         except Exception:
             # Mail must not bounce because of us.
@@ -235,7 +247,21 @@ class Worker:
             logger.exception("Delivery of %s failed as %s", reference(claims[0].message_id), number)
             outcome = Outcome(Fate.LATER, "4.3.0", f"internal error {number}", "internal-error")
             deliveries = [Delivery(outcome)] * len(claims)
+        finally:
+            self._finishing.discard(asyncio.current_task())
         self._spawn(self._settling, self._settle(job.hop, claims, deliveries))
+
+    async def _interrupted(self, job: Job, claims: Sequence[Claim], done: Sequence[Delivery | None]) -> None:
+        """This host is being stopped amid a delivery: what is known counts, the rest is due at once, except where the
+        host may have taken it."""
+        if asyncio.current_task() in self._finishing:
+            done = [found or Delivery(STOPPED) for found in done]
+        known = [(claim, found) for claim, found in zip(claims, done, strict=False) if found]
+        if known:
+            some, deliveries = zip(*known, strict=True)
+            self._spawn(self._settling, self._settle(job.hop, some, deliveries))
+        held = {claim.recipient_id for claim, _ in known}
+        await self._leases.give_back(number for number in job.recipient_ids if number not in held)
 
     def _settle_waiting(self, lane: Lane, outcome: Outcome) -> None:
         """Nobody answers there: whoever waits is not made to wait for the same time-outs again."""
@@ -265,7 +291,22 @@ class Worker:
             ret=first.dsn_ret,
             envelope_id=first.dsn_envid,
         )
-        return Letter(mail, message.chunks, lambda: self._leases.may_finish(ids))
+        return Letter(mail, message.chunks, lambda: self._may_finish(ids), self._finished)
+
+    async def _may_finish(self, recipient_ids: Sequence[int]) -> bool:
+        """Whether the final dot may be sent. From then on the host may have taken the message, so its word is waited
+        for, even when this host is being stopped; once that began, there is no other final dot."""
+        enough = await self._leases.may_finish(recipient_ids)
+        if self._stopping or not enough:
+            return False
+        self._finishing.add(asyncio.current_task())
+        return True
+
+    def _finished(self) -> None:
+        task = asyncio.current_task()
+        self._finishing.discard(task)
+        if self._stopping and task:
+            task.cancel()
 
     # Writing what came of it
 
@@ -331,7 +372,11 @@ class Worker:
             lane.jobs.clear()
         ids = [recipient_id for job in waiting for recipient_id in job.recipient_ids]
         await self._leases.give_back(ids, untried=True)
-        await _finish(self._tasks, STOP_SECONDS)
+        for task in self._tasks - self._finishing:
+            task.cancel()
+        if self._finishing:
+            logger.info("%d hosts are yet to say whether they took their mail", len(self._finishing))
+        await _finish(self._tasks, FINISH_SECONDS)
         await _finish(self._settling, STOP_SECONDS)
 
     def _spawn(self, tasks: "set[asyncio.Task[None]]", work: Coroutine[Any, Any, None]) -> None:
@@ -349,4 +394,4 @@ async def _finish(tasks: "Iterable[asyncio.Task[None]]", seconds: float) -> None
     for task in late:
         task.cancel()
     if late:
-        await asyncio.wait(late, timeout=seconds)
+        await asyncio.wait(late, timeout=STOP_SECONDS)

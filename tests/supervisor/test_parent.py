@@ -34,6 +34,13 @@ def stubborn(context):
     while True:
         time.sleep(60)
 
+def patient(context):
+    with end_descriptors(context) as descriptors:
+        say("patient runs")
+        select.select(descriptors, [], [])
+    time.sleep(1.0)
+    say("patient ends")
+
 def looping(context):
     async def serve():
         end = asyncio.Event()
@@ -49,14 +56,18 @@ def store(context):
         select.select(descriptors, [], [])
     say("store ends")
 
-parent.FIRST_PAUSE, parent.LONGEST_PAUSE, parent.FRONT_GRACE = 0.01, 0.04, 0.5
+parent.FIRST_PAUSE, parent.LONGEST_PAUSE = 0.01, 0.04
+GRACE = {"stubborn": 0.5, "patient": 20.0}
 data = Path(sys.argv[1])
 (data / "run").mkdir()
 configuration = read_configuration(Environment({"MAILSUITE_DATA": str(data), "MAILSUITE_WORKERS": "2"}), data)
 log.configure("up")
 state.lock_data_folder(data)
 functions = {name: globals()[name] for name in sys.argv[2:]}
-runs = [(Service(name, "", per_worker=name == "looping"), run) for name, run in functions.items()]
+runs = [
+    (Service(name, "", per_worker=name == "looping", grace_seconds=GRACE.get(name, 10.0)), run)
+    for name, run in functions.items()
+]
 suite = parent.Parent(configuration, {}, runs)
 suite.start()
 suite.run()
@@ -127,6 +138,17 @@ def test_a_service_that_does_not_end_is_killed(run):
     said = suite.end()
     assert "stubborn did not end in time and is killed" in said
     assert "store ends" in said
+
+
+def test_each_service_has_a_grace_of_its_own(run):
+    suite = run("store", "stubborn", "patient")
+    for name in ("store", "stubborn", "patient"):
+        suite.wait_for(f"{name} runs")
+    said = suite.end()
+    assert (
+        said.index("stubborn did not end in time and is killed") < said.index("patient ends") < said.index("store ends")
+    )
+    assert "patient did not end" not in said
 
 
 def test_the_end_of_the_pipe_is_enough(run):

@@ -47,7 +47,7 @@ def letter(*to, body=BODY, finish=True, **more):
         return finish
 
     mail = Mail("ann@us.test", [Recipient(one) for one in to or ("bob@far.test",)], len(body), **more)
-    return Letter(mail, chunks, may_finish)
+    return Letter(mail, chunks, may_finish, lambda: None)
 
 
 def zone(*addresses, preference=10):

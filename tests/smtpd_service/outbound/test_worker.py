@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mailsuite.store.operations import Arrival, AttemptResult, Claim, ClaimDue, RenewClaims, Settle
@@ -87,6 +88,10 @@ class Hosts:
     def __init__(self, slow=(), pace=0.0):
         self.slow, self.pace, self.hops = set(slow), pace, []
         self.outcomes: dict[str, Outcome] = {}
+        # What the answer to the final dot waits for, and what is known of a delivery that is cancelled.
+        self.final: dict[str, asyncio.Event] = {}
+        self.after_dot = 0
+        self.known: list[Delivery | None] = []
 
     def __call__(self, hop):
         self.hops.append(hop)
@@ -104,6 +109,12 @@ class _Courier:
             return [Delivery(outcome) for _ in letter.mail.recipients]
         if self._hop.domain in self._hosts.slow:
             await asyncio.Event().wait()
+        if final := self._hosts.final.get(self._hop.domain):
+            assert await letter.may_finish()
+            self._hosts.after_dot += 1
+            await final.wait()
+            letter.finished()
+            return [Delivery(TAKEN, offers_dsn=True) for _ in letter.mail.recipients]
         await asyncio.sleep(self._hosts.pace)
         return [Delivery(TAKEN, offers_dsn=True) for _ in letter.mail.recipients]
 
@@ -112,6 +123,9 @@ class _Courier:
 
     def abort(self):
         return None
+
+    def done_so_far(self):
+        return self._hosts.known
 
 
 def work(queue, hosts, story):
@@ -269,3 +283,72 @@ def test_a_loop_of_what_is_not_ours_stays_one():
 
     work(queue, hosts, story)
     assert [(one.state, one.reason) for one in queue.results] == [("failed", "mail-loop")]
+
+
+def test_at_the_end_the_answer_to_a_final_dot_is_waited_for_and_nothing_else():
+    queue, hosts = Queue(), Hosts(["slow.test"])
+    queue.put("thorough.test", "slow.test")
+
+    async def answer_late():
+        while not queue.given_back:  # noqa: ASYNC110 - of things that set no event
+            await asyncio.sleep(0.005)
+        hosts.final["thorough.test"].set()
+
+    async def story(_worker, until):
+        hosts.final["thorough.test"] = asyncio.Event()
+        await until(lambda: hosts.after_dot == 1 and len(hosts.hops) == 2)
+        hosts.answering = asyncio.create_task(answer_late())
+
+    work(queue, hosts, story)
+    assert [(one.recipient_id, one.state) for one in queue.results] == [(1, "delivered")]
+    assert [number for one in queue.given_back for number in one.recipient_ids] == [2]
+
+
+def test_a_host_that_does_not_answer_the_final_dot_in_time_may_have_taken_it(monkeypatch):
+    monkeypatch.setattr(module, "FINISH_SECONDS", 0.05)
+    queue, hosts = Queue(), Hosts()
+    queue.put("thorough.test")
+    hosts.known = [None]
+
+    async def story(_worker, until):
+        hosts.final["thorough.test"] = asyncio.Event()
+        await until(lambda: hosts.after_dot == 1)
+
+    work(queue, hosts, story)
+    assert [(one.state, one.reason) for one in queue.results] == [("queued", "lost-after-final-dot")]
+    assert "may have been delivered" in queue.results[0].reply
+
+
+def test_no_final_dot_is_sent_once_the_end_has_begun():
+    queue, answers = Queue(), []
+
+    class Hesitant(_Courier):
+        async def deliver(self, letter):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                answers.append(await letter.may_finish())
+
+    hosts = []
+    queue.put("hesitant.test")
+
+    async def story(_worker, until):
+        await until(lambda: hosts)
+
+    work(queue, lambda hop: hosts.append(Hesitant(Hosts(), hop)) or hosts[-1], story)
+    assert answers == [False]
+    assert queue.results == []
+
+
+def test_what_one_transaction_did_counts_when_the_next_is_cut_off():
+    queue, hosts = Queue(), Hosts(["slow.test"])
+    queue.put("slow.test", "slow.test")
+    queue.waiting[2] = msgspec.structs.replace(queue.waiting[2], message_id=1)
+    hosts.known = [Delivery(TAKEN, offers_dsn=True), None]
+
+    async def story(_worker, until):
+        await until(lambda: hosts.hops)
+
+    work(queue, hosts, story)
+    assert [(one.recipient_id, one.state) for one in queue.results] == [(1, "delivered")]
+    assert [number for one in queue.given_back for number in one.recipient_ids] == [2]
