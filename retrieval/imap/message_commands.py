@@ -62,7 +62,8 @@ async def store(context: Context, command: Store) -> Output:
 
 
 async def copy(context: Context, command: Copy) -> Output:
-    """RFC 3501 §6.4.7, RFC 6851. COPYUID of a MOVE comes before the EXPUNGEs, in a response of its own."""
+    """RFC 3501 §6.4.7, RFC 6851. COPYUID of a MOVE comes before the EXPUNGEs, in a response of its own; of one that
+    fails midway too, for what was moved until then (RFC 6851 §4.3)."""
     view = _writable(context) if command.move else context.view
     uids = uids_of(view, chosen(view, command.messages, by_uid=command.by_uid))
     target = await context.store.status(command.name)
@@ -72,9 +73,15 @@ async def copy(context: Context, command: Copy) -> Output:
         return
     view.stale = view.stale or command.move or target.folder_id == view.folder_id
     pairs: list[tuple[int, int]] = []
-    for some in slices(uids) if command.move else [uids]:
-        uid_validity, copied = await context.store.copy(view.folder_id, some, target.folder_id, move=command.move)
-        pairs += copied
+    problem: Exception | None = None
+    try:
+        for some in slices(uids) if command.move else [uids]:
+            uid_validity, copied = await context.store.copy(view.folder_id, some, target.folder_id, move=command.move)
+            pairs += copied
+    except Exception as error:  # whatever it is: what was moved is to be told first
+        problem = error
+    if problem and not pairs:
+        raise problem
     if not pairs:
         yield EXPUNGE_ISSUED
         return
@@ -86,6 +93,8 @@ async def copy(context: Context, command: Copy) -> Output:
     yield f"* OK [{code}] Moved\r\n".encode()
     view.mark_gone(uid for uid, _ in pairs)
     yield await untagged_updates(context, expunges=True, look=False)
+    if problem:
+        raise problem
 
 
 async def expunge(context: Context, command: Expunge) -> Output:

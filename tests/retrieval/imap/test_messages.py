@@ -5,6 +5,7 @@ from memory_mail_store import MemoryStore
 
 from mailsuite.store.flags import ANSWERED, DELETED, FLAGGED, SEEN
 from retrieval.imap import message_commands
+from retrieval.mail_store import Refused, StoreUnavailable
 
 MESSAGE = b"Subject: x\r\n\r\ntext\r\n"
 
@@ -381,6 +382,39 @@ def test_many_messages_are_changed_in_portions(three, other, mailbox, portions):
     other.select("Archive")
     assert other.command("EXPUNGE") == ["* 3 EXPUNGE", "* 2 EXPUNGE", "* 1 EXPUNGE", "OK EXPUNGE completed"]
     assert portions == [[1, 2], [3]] * 3 and not mailbox.folders["Archive"].messages
+
+
+@pytest.mark.parametrize(
+    ("problem", "answer"),
+    [
+        (StoreUnavailable("the store went away"), "NO [UNAVAILABLE] *"),
+        (Refused("nonexistent", "there is no such folder"), "NO [NONEXISTENT] *"),
+        (RuntimeError("a bug"), "NO [SERVERBUG] *"),
+    ],
+)
+def test_a_move_that_fails_midway_tells_what_it_moved(three, mailbox, portions, monkeypatch, problem, answer):
+    """RFC 6851 §4.3: the client must know where they are."""
+    copy = MemoryStore.copy
+
+    async def fails_later(store, folder_id, uids, *rest, **options):
+        if 3 in uids:
+            raise problem
+        return await copy(store, folder_id, uids, *rest, **options)
+
+    monkeypatch.setattr(MemoryStore, "copy", fails_later)
+    validity = mailbox.folders["Trash"].uid_validity
+    three.dialog(
+        "C: a UID MOVE 1:3 Trash",
+        f"S: * OK [COPYUID {validity} 1:2 1:2] Moved",
+        "S: * 2 EXPUNGE",
+        "S: * 1 EXPUNGE",
+        f"S: a {answer}",
+        "C: b FETCH 1 UID",
+        "S: * 1 FETCH (UID 3)",
+        "S: b OK Completed",
+        "C: c UID MOVE 3 Trash",
+        f"S: c {answer}",
+    )
 
 
 def test_copy_is_all_or_nothing_and_so_one_operation(three, portions):
