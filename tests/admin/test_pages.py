@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mailsuite.directory import lookup, services
+from mailsuite.directory.authentication import authenticate
 from mailsuite.directory.models import Alias, Credential, Domain, Login, LoginThrottle, Mailbox, SendAs, User
 from mailsuite.directory.resolution import Kind
 from mailsuite.directory.throttle import NETWORK
@@ -170,9 +171,15 @@ def test_accounts(as_superuser, superuser, domains):
 
 def test_app_passwords_are_shown_once_and_revoked(as_superuser, domains):
     ann = User.objects.get(email="ann@mine.example")
-    page = text(post(as_superuser, "directory_credential_add", {"user": ann.pk, "label": "phone", "scopes": ["imap"]}))
-    row = Credential.objects.get()
-    assert row.scopes == "imap" and "it is shown only now" in page
+    response = post(as_superuser, "directory_credential_add", {"user": ann.pk, "label": "phone", "scopes": ["imap"]})
+    row, page = Credential.objects.get(), text(response)
+    assert row.scopes == "imap" and "it is shown only this once" in page
+    # In this answer alone: no cookie carries it, no session keeps it, no cache either.
+    [password] = re.findall(r'id="made"[^>]*>([^<]+)<', page)
+    assert authenticate(ann.email, password, protocol="imap", client_address="192.0.2.1").succeeded
+    assert not any(password in morsel.value for morsel in as_superuser.cookies.values())
+    assert password not in str(dict(as_superuser.session)) and "no-store" in response["Cache-Control"]
+    assert password not in text(as_superuser.get(reverse("admin:directory_credential_changelist")))
     assert row.digest not in text(as_superuser.get(reverse("admin:directory_credential_change", args=[row.pk])))
     post(as_superuser, "directory_credential_do", {}, row.pk, "revoke")
     row.refresh_from_db()

@@ -1,11 +1,13 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
@@ -157,7 +159,18 @@ class CredentialAdmin(ScopedAdmin):
         )
         obj.pk = new.credential_id
         obj.refresh_from_db()
-        messages.warning(request, f"The app password is {new.password} – it is shown only now.")
+        obj.password = new.password  # type: ignore[attr-defined]
+
+    def response_add(self, request: HttpRequest, obj: Credential, post_url_continue: str | None = None) -> HttpResponse:
+        """The password in the answer itself: a message would carry it in a cookie or keep it in the session."""
+        context = self.admin_site.each_context(request) | {
+            "title": f"The app password “{obj.label}”",
+            "credential": obj,
+            "password": obj.password,  # type: ignore[attr-defined]
+        }
+        response = TemplateResponse(request, "admin/app_password.html", context)
+        add_never_cache_headers(response)
+        return response
 
     def do_revoke(self, request: HttpRequest, credential: Credential) -> str:
         services.revoke_app_password(credential.pk)
