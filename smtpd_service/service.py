@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 
 import uvloop
 
-from mailsuite.abuse.gate import GATE
+from mailsuite.abuse.gate import GATE, Banned
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.configuration import Configuration
@@ -42,7 +43,8 @@ def run(context: ServiceContext) -> None:
 async def _serve(context: ServiceContext) -> None:
     configuration = context.configuration
     store = StoreClient(configuration.store_socket)
-    mx_admission, submission_admission = _admission(context.workers), _admission(context.workers)
+    mx_admission = _admission(context.workers, GATE.check_at_mx)
+    submission_admission = _admission(context.workers, GATE.check)
     ended = asyncio.Event()
     watch_for_end(context, asyncio.get_running_loop(), ended.set)
     listeners = make_listeners(
@@ -61,11 +63,11 @@ async def _serve(context: ServiceContext) -> None:
     GATE.stop()
 
 
-def _admission(workers: int) -> Admission:
+def _admission(workers: int, banned: Callable[[str], Banned | None]) -> Admission:
     return Admission(
         total=max(1, MAX_CONNECTIONS // workers),
         per_address=max(1, MAX_CONNECTIONS_PER_ADDRESS // workers),
-        banned=GATE.check,
+        banned=banned,
     )
 
 

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 MOST_BANS = 50_000
+# What is done at port 25 alone, by hosts and not by people.
+AT_MX_ALONE = frozenset({Ban.Reason.RECIPIENT_PROBING})
 MOST_COUNTED = 10_000
 
 Prefix = tuple[int, int]
@@ -71,7 +73,7 @@ class Networks:
 class Gate:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._networks, self._allowed = Networks(), Networks()
+        self._networks, self._at_mx, self._allowed = Networks(), Networks(), Networks()
         self._accounts: dict[str, Banned] = {}
         self._version: int | None = None
         self._refused: Counter[str] = Counter()
@@ -90,9 +92,17 @@ class Gate:
             self._thread.join(LOOK_SECONDS)
 
     def check(self, client_address: str) -> Banned | None:
-        """The ban that keeps this client out, counted as refused; None when it may come in."""
+        """The ban that keeps this client out of the doors for people, counted as refused; None when it may come in."""
+        return self._check(client_address, (self._networks,))
+
+    def check_at_mx(self, client_address: str) -> Banned | None:
+        """The same for port 25, where those are banned as well who try out recipients. Behind a carrier's address a
+        spammer's victim and our people may be neighbours: whoever signs in proves more than an address does."""
+        return self._check(client_address, (self._networks, self._at_mx))
+
+    def _check(self, client_address: str, places: Iterable[Networks]) -> Banned | None:
         now = datetime.now(UTC)
-        banned = self._networks.find(client_address, now)
+        banned = next((found for networks in places if (found := networks.find(client_address, now))), None)
         if banned is None or self._allowed.find(client_address, now):
             return None
         with self._lock:
@@ -126,7 +136,9 @@ class Gate:
         rows = Ban.objects.using("reader").filter(in_force).order_by("-started_at")[:MOST_BANS]
         found = [(row.kind, Banned(row.subject, row.reason, row.ends_at)) for row in rows]
         allowed = AllowedNetwork.objects.using("reader").values_list("network", flat=True)
-        self._networks = Networks((ip_network(one.subject), one) for kind, one in found if kind == Ban.Kind.NETWORK)
+        networks = [(ip_network(one.subject), one) for kind, one in found if kind == Ban.Kind.NETWORK]
+        self._networks = Networks((network, one) for network, one in networks if one.reason not in AT_MX_ALONE)
+        self._at_mx = Networks((network, one) for network, one in networks if one.reason in AT_MX_ALONE)
         self._accounts = {one.subject: one for kind, one in found if kind == Ban.Kind.ACCOUNT}
         self._allowed = Networks((ip_network(one), Banned(one, "", None)) for one in allowed)
         self._version = version

@@ -134,7 +134,7 @@ def _add(network: Network, reason: str, count: int, now: datetime) -> int:
 def _may_ban(network: Network, reason: str, now: datetime) -> bool:
     """Not what is banned already (longer, perhaps, by hand), nor what is never to be; nor does guessing or a broken
     program ban a network from which somebody signs in: a bystander behind the same address must still get in, and the
-    throttle and the sessions' limits go on."""
+    throttle and the sessions' limits go on. Who tries out recipients is kept out of port 25 alone (gate.py)."""
     in_force = Q(ends_at=None) | Q(ends_at__gt=now)
     if Ban.objects.filter(in_force, kind=Ban.Kind.NETWORK, subject=str(network)).exists():
         return False

@@ -88,7 +88,7 @@ def test_changing_the_ipv6_network_does_not_help(bans, reason):
     record("2001:db8:7:ffff::1", reason, each, now)
     assert Ban.objects.get().subject == "2001:db8:7::/48"
     bans.refresh()
-    assert bans.check("2001:db8:7:abcd::1") and not bans.check("2001:db8:8::1")
+    assert bans.check_at_mx("2001:db8:7:abcd::1") and not bans.check_at_mx("2001:db8:8::1")
 
 
 def test_neighbours_in_an_ipv6_network_that_somebody_signs_in_from_are_not_banned(bans, ann):
@@ -249,9 +249,9 @@ def break_rules(gate, address, reason, times):
 )
 def test_how_often_a_broken_program_may_come(bans, reason, times):
     break_rules(bans, STRANGER, reason, times - 1)
-    assert not bans.check(STRANGER)
+    assert not bans.check_at_mx(STRANGER)
     break_rules(bans, STRANGER, reason, 1)
-    assert bans.check(STRANGER)
+    assert bans.check_at_mx(STRANGER)
 
 
 def test_what_is_no_offence_counts_for_nothing(bans):
@@ -307,3 +307,14 @@ def test_the_command(bans):
     assert run("list") == "Nobody is banned.\nNever banned: 198.51.100.0/24\n"
     with pytest.raises(CommandError, match="is not banned"):
         run("lift", "192.0.2.0/24")
+
+
+def test_who_tries_out_recipients_is_kept_out_of_port_25_alone(bans, ann):
+    """Behind a carrier's address are spammers and our people, some of whom sign in from there for the first time."""
+    record(STRANGER, "recipient-probing", 100, datetime.now(UTC))
+    bans.refresh()
+    assert bans.check_at_mx(STRANGER).reason == "recipient-probing" and not bans.check(STRANGER)
+    assert authenticate("ann@example.org", PASSWORD, protocol="imap", client_address=STRANGER).succeeded
+    bans_services.ban(f"{STRANGER}/24", reason="by-hand", ends_at=None)
+    bans.refresh()
+    assert bans.check_at_mx(STRANGER) and bans.check(STRANGER).reason == "by-hand"
