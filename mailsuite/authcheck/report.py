@@ -122,7 +122,12 @@ class AuthReport:
 
     @property
     def is_author_authentic(self) -> bool:
-        """Whether the author's domain stands behind the message: DMARC passes."""
+        """Whether the author's domain stands behind the message: DMARC passes, or, where no policy asks for it, SPF or
+        DKIM passes for that very domain. Without a record a domain is an organisation by itself (RFC 9989 §4.10.2), so
+        that nothing above or below it speaks for it; a look-up that failed is temperror, and proves nothing."""
+        if self.dmarc.result == "none":
+            spoken = {domain.lower().rstrip(".") for domain in (self.spf_domain, *self.dkim_domains) if domain}
+            return self.dmarc.from_domain in spoken
         return self.dmarc.result == "pass"
 
 

@@ -28,9 +28,9 @@ Rung = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class SenderSigns:
-    """Facts about one message's sender. `is_authentic`: the author's domain stands behind it, by DMARC or by its
-    own SPF or DKIM where it publishes no policy; `is_forged`: DMARC fails. `dkim_domains` and `spf_domain` are those
-    that pass; `replies_to` are Message-IDs out of In-Reply-To and References."""
+    """Facts about one message's sender. `is_authentic`: the author's domain stands behind it; `is_forged`: DMARC fails.
+    `dkim_domains` and `spf_domain` are those that pass; `replies_to` are Message-IDs out of In-Reply-To and
+    References."""
 
     from_address: str = ""
     from_domain: str = ""
@@ -50,20 +50,13 @@ def signs_of(report: AuthReport, fields: Mapping[bytes, Sequence[bytes]]) -> Sen
         from_address=report.from_address,
         from_domain=dmarc.from_domain,
         organizational_domain=dmarc.organizational_domain,
-        is_authentic=dmarc.result == "pass" or (dmarc.result == "none" and _speaks_for_itself(report)),
+        is_authentic=report.is_author_authentic,
         is_forged=dmarc.result == "fail",
         dkim_domains=report.dkim_domains,
         spf_domain=report.spf_domain,
         client_address=report.client_address,
         replies_to=referenced_ids(fields),
     )
-
-
-def _speaks_for_itself(report: AuthReport) -> bool:
-    """Whether the author's very domain signs or sends it. DMARC's evaluation aligns nothing where no record asks it to,
-    and what is an organisation's cannot be told then, so subdomains do not count."""
-    domain = report.dmarc.from_domain
-    return bool(domain) and domain in (*report.dkim_domains, report.spf_domain)
 
 
 def referenced_ids(fields: Mapping[bytes, Sequence[bytes]]) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ def _verify(incoming: IncomingReport) -> None:
     found = decode(_data(story).get("authentication"))
     if found is not None:
         incoming.sender_domain = found.dmarc.from_domain
-        incoming.is_verified = found.is_author_authentic or any(check.is_aligned for check in found.dkim)
+        incoming.is_verified = found.is_author_authentic
 
 
 def _author_domain(story: Story) -> str:

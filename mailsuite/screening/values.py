@@ -32,7 +32,7 @@ class ClientSigns:
 @dataclass(frozen=True, slots=True)
 class SenderFacts:
     """Who sends. `reverse_path` is MAIL FROM's address, "" for the null one; `author` the From address, "" when there
-    is not exactly one; the two flags say whether SPF or DMARC stand behind them: rules that allow ask for that."""
+    is not exactly one; the two flags say whether their domains stand behind them: rules that allow ask for that."""
 
     client_address: str
     reverse_path: str = ""

@@ -61,6 +61,50 @@ def test_everything_at_once(far, zone):
     assert set(report.milliseconds) == {"iprev", "spf-helo", "spf", "sender-mx", "signatures", "dmarc"}
 
 
+OWN_SPF = {("far.test", "TXT"): [b"v=spf1 ip4:192.0.2.1 -all"]}
+POLICY = ("_dmarc.far.test", "TXT")
+BELOW = {("news.far.test", "TXT"): [b"v=spf1 ip4:192.0.2.1 -all"]}
+
+
+@pytest.mark.parametrize(
+    ("records", "author", "mail_from", "dmarc", "authentic"),
+    [
+        (OWN_SPF, "far.test", "x@far.test", "none", True),
+        (OWN_SPF, "far.test", "x@Far.Test", "none", True),
+        ({}, "far.test", "x@far.test", "none", False),
+        ({("far.test", "TXT"): [b"v=spf1 -all"]}, "far.test", "x@far.test", "none", False),
+        # A record without policy or address for reports is none.
+        (OWN_SPF | {POLICY: [b"v=DMARC1; p=maybe"]}, "far.test", "x@far.test", "none", True),
+        # Without a record each name is an organisation by itself: neither above nor below speaks for it.
+        (BELOW, "far.test", "x@news.far.test", "none", False),
+        (OWN_SPF, "news.far.test", "x@far.test", "none", False),
+        (OWN_SPF, "near.test", "x@far.test", "none", False),
+        (BELOW | {POLICY: [b"v=DMARC1; p=none"]}, "far.test", "x@news.far.test", "pass", True),
+        (BELOW | {POLICY: [b"v=DMARC1; p=none; aspf=s"]}, "far.test", "x@news.far.test", "fail", False),
+        (OWN_SPF | {POLICY: Answer(Status.TEMPERROR)}, "far.test", "x@far.test", "temperror", False),
+    ],
+)  # fmt: skip
+def test_who_is_authentic_with_and_without_a_policy(records, author, mail_from, dmarc, authentic):
+    report = check(MESSAGE.replace(b"far.test", author.encode()), ZoneResolver(records), mail_from=mail_from)
+    assert (report.dmarc.result, report.is_author_authentic) == (dmarc, authentic)
+
+
+def test_a_signature_of_its_own_speaks_for_an_author_without_a_policy(far, zone):
+    without = {key: value for key, value in zone.items() if key[0].startswith("s1.")}
+    report = check(far.sign(MESSAGE), ZoneResolver(without), mail_from="bounce@list.test")
+    assert (report.dmarc.result, report.is_author_authentic) == ("none", True)
+    broken = check(far.sign(MESSAGE) + b"changed\r\n", ZoneResolver(without), mail_from="bounce@list.test")
+    assert (broken.dmarc.result, broken.is_author_authentic) == ("none", False)
+
+
+def test_who_has_no_author_is_not_authentic():
+    for start in (b"X-From: x@far.test", b"From: x@far.test, y@near.test", b"From: x@[192.0.2.1]"):
+        report = check(MESSAGE.replace(b"From: x@far.test", start), ZoneResolver(OWN_SPF))
+        assert not report.is_author_authentic
+    # HELO is nobody's, and a null reverse-path proves nothing more.
+    assert not check(b"To: x\r\n\r\n", ZoneResolver({}), mail_from="").is_author_authentic
+
+
 def test_a_report_survives_its_story(far, zone):
     report = check(far.sign(MESSAGE), ZoneResolver(zone))
     assert decode(json.loads(msgspec.json.encode(report))) == report

@@ -48,7 +48,7 @@ def report_mail(*records, **about):
     return mail(gzip.compress(report_xml(*records, **about)))
 
 
-def authentication_of(from_domain="reporter.example", dmarc="pass", is_aligned=True):
+def authentication_of(from_domain="reporter.example", dmarc="pass", signer="reporter.example"):
     """What a story keeps of the checks of a mail, as json.loads gives it."""
     return {
         "client_address": "192.0.2.200", "helo": "h", "mail_from": "", "from_address": f"r@{from_domain}",
@@ -57,7 +57,7 @@ def authentication_of(from_domain="reporter.example", dmarc="pass", is_aligned=T
         "spf_helo": {"identity": "helo", "domain": "h", "result": "none"},
         "dmarc": {"result": dmarc, "from_domain": from_domain},
         "arc": {"result": "none"},
-        "dkim": [{"result": "pass", "domain": from_domain, "is_aligned": is_aligned}],
+        "dkim": [{"result": "pass", "domain": signer, "is_aligned": dmarc == "pass"}],
     }  # fmt: skip
 
 
