@@ -17,7 +17,7 @@ from mailsuite.mail.header import collect_fields, unfold
 
 HEADER_OCTETS = 64 * 1024
 MAX_WORDS = 800
-MAX_PAIRS = 400
+MAX_PAIRS = 200
 MAX_HEADER_WORDS = 60
 MAX_FEATURES = 1_500
 
@@ -59,15 +59,21 @@ def _beginning(body: Iterable[bytes]) -> bytes:
 
 
 def _of_text(text: str) -> Iterator[str]:
-    words = _words(text, MAX_WORDS)
+    written = _written(text, MAX_WORDS)
+    words = [word.lower() for word in written]
     yield from words
+    yield from (f"capitals:{word.lower()}" for word in written if word.isupper())
     yield from (f"{first} {second}" for first, second in zip(words[:MAX_PAIRS], words[1:], strict=False))
 
 
 def _words(text: str, most: int) -> list[str]:
-    """Words in small letters; letters that only look like others (full-width, mathematical) become those."""
+    return [word.lower() for word in _written(text, most)]
+
+
+def _written(text: str, most: int) -> list[str]:
+    """Words as they are written; letters that only look like others (full-width, mathematical) become those."""
     found = []
-    for match in _WORD.finditer(unicodedata.normalize("NFKC", text).lower()):
+    for match in _WORD.finditer(unicodedata.normalize("NFKC", text)):
         if len(word := match[0].strip(_TRIMMED)) >= 3:
             found.append(word)
             if len(found) == most:

@@ -6,8 +6,9 @@ are halved, all of them: old mail counts less and less, and it goes on for ever.
 cannot be told from the rest any more, so it is not taken back then: a count never falls below what others taught.
 
 How surely a word tells is bounded by the kind of which fewer messages are known: owners teach much junk and little that
-is wanted, and a word that was never met in twenty wanted mails may well be in the next. A message's telling words are
-added up as log-odds. Since words come together, their sum is divided by a power of their number.
+is wanted, and a word that was never met in twenty wanted mails may well be in the next. A message's telling words have
+each their log-odds, and the mean counts: words come together, so that a long text's many prove no more than a short
+one's few.
 """
 
 import math
@@ -31,12 +32,12 @@ LEAST_DEVIATION = 0.2
 SITE_SHARE = 0.75
 # No word is surer than this, or a handful would outvote all others.
 SURE = 0.99
-# The sum of n words is divided by n to this power: 1 were their mean, 0 were as if none depended on another.
-DEPENDENCE = 0.75
+# The mean is taken as if so many words more said neither, or one word alone would decide.
+NEUTRAL_WORDS = 8
 # What was learned of the kind less known weighs m / (m + this).
 HALF_TRUSTED = 8
-# Makes a verdict's threshold of 0.9 the sum that few wanted mails reach (tests/bench/junk_filter.py).
-STEEPNESS = 0.95
+# Makes a verdict's threshold of 0.9 the mean that few wanted mails reach (tests/bench/junk_filter.py).
+STEEPNESS = 3.4
 
 
 @dataclass(slots=True)
@@ -175,8 +176,6 @@ def _shrunk(bucket: int, table: Words, prior: float) -> float:
 
 def combine(likelihoods: Sequence[float], trust: float = 1.0) -> float:
     """Return the probability of junk out of the telling words' likelihoods."""
-    if not likelihoods:
-        return 0.5
-    odds = math.fsum(math.log(one / (1 - one)) for one in likelihoods) / len(likelihoods) ** DEPENDENCE
-    # Bounded by SURE and the number of features, so that exp has no overflow.
+    odds = math.fsum(math.log(one / (1 - one)) for one in likelihoods) / (len(likelihoods) + NEUTRAL_WORDS)
+    # Bounded by SURE, so that exp has no overflow.
     return 1 / (1 + math.exp(-STEEPNESS * trust * odds))

@@ -40,7 +40,7 @@ def test_unseen_mail_from_unseen_senders():
     assert len(wanted) == len(junk) == 180
     assert not any(one >= JUNK_PROBABILITY for one in wanted)
     # Beyond whatever any wanted mail gets, since the generator's junk is tamer than what the threshold is made for.
-    assert sum(one > max(wanted) for one in junk) >= 110
+    assert sum(one > max(wanted) for one in junk) >= 120
 
 
 @alone
@@ -48,8 +48,9 @@ def test_what_was_learned_is_told_apart():
     table, again = trained(20), list(mails(1, 20, world="trained"))
     judged = [(mail.is_junk, weigh(extract(mail.header, [mail.body]).words, table, None)) for mail in again]
     wanted = [found.probability for is_junk, found in judged if not is_junk]
-    assert max(wanted) < 0.5
-    assert all(found.probability > max(wanted) for is_junk, found in judged if is_junk)
+    junk = [found.probability for is_junk, found in judged if is_junk]
+    assert max(wanted) < 0.5 < min(junk)
+    assert sum(one >= JUNK_PROBABILITY for one in junk) >= 100
 
 
 @alone
@@ -73,7 +74,9 @@ def test_the_mailbox_overrules_the_site_and_the_site_alone_counts_less():
 def test_clues_for_both_end_in_the_middle():
     assert combine([]) == combine([0.5]) == 0.5
     assert combine([0.99] * 20) > 0.999 and combine([0.01] * 20) < 0.001
-    assert combine([0.99] * MAX_FEATURES) == pytest.approx(1) and combine([0.01] * MAX_FEATURES) < 1e-9
+    assert combine([0.99] * MAX_FEATURES) == pytest.approx(1) and combine([0.01] * MAX_FEATURES) < 1e-6
+    # Neither one word nor the length of a text decides.
+    assert combine([0.99]) < JUNK_PROBABILITY and combine([0.6] * MAX_FEATURES) < JUNK_PROBABILITY
     assert combine([0.99] * 20 + [0.01] * 20) == pytest.approx(0.5, abs=0.01)
     assert combine([0.99] * 5, trust=0.5) < combine([0.99] * 5)
 
