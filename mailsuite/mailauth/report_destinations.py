@@ -46,10 +46,13 @@ def read_uri(uri: str) -> Destination | None:
     return Destination(address, int(match[2]) * _UNITS[(match[3] or "").lower()] if match[2] else 0)
 
 
-async def find_destinations(resolver: Resolver, policy_domain: str, rua: Sequence[str], octets: int) -> Destinations:
+async def find_destinations(
+    resolver: Resolver, policy_domain: str, rua: Sequence[str], octets: int, *, is_last: bool = False
+) -> Destinations:
     """Those of the first MAX_URIS addresses that may get a report of so many octets about the policy domain.
 
-    Raises TemporaryError when a look-up failed that the answer hangs on: try again later.
+    Raises TemporaryError when a look-up failed that the answer hangs on: try again later; where `is_last` says that
+    there is no later, only the address goes without that it was about.
     """
     accepted: dict[str, Destination] = {}
     refused: list[str] = []
@@ -59,17 +62,30 @@ async def find_destinations(resolver: Resolver, policy_domain: str, rua: Sequenc
             refused.append(f"{uri[:100]} is no address")
             continue
         host = found.address.domain
-        if await is_outside(resolver, policy_domain, host):
-            overriding = await _external(resolver, policy_domain, host)
-            if overriding is None:
-                refused.append(f"{host} has not agreed to reports about {policy_domain}")
-                continue
-            found = overriding if isinstance(overriding, Destination) else found
+        try:
+            agreed = await _agreed(resolver, policy_domain, found)
+        except TemporaryError as error:
+            if not is_last:
+                raise
+            refused.append(f"{found.address}: {error}")
+            continue
+        if agreed is None:
+            refused.append(f"{host} has not agreed to reports about {policy_domain}")
+            continue
+        found = agreed
         if found.max_octets and octets > found.max_octets:
             refused.append(f"{found.address} takes at most {found.max_octets} octets")
             continue
         accepted.setdefault(found.address.key, found)
     return Destinations(tuple(accepted.values()), tuple(refused))
+
+
+async def _agreed(resolver: Resolver, policy_domain: str, found: Destination) -> Destination | None:
+    """Where reports for this address go: there, or where its host would rather have them; None without its consent."""
+    if not await is_outside(resolver, policy_domain, found.address.domain):
+        return found
+    overriding = await _external(resolver, policy_domain, found.address.domain)
+    return found if overriding is True else overriding or None
 
 
 async def outsiders(resolver: Resolver, policy_domain: str, rua: Sequence[str]) -> tuple[str, ...]:

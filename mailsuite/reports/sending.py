@@ -71,7 +71,9 @@ async def _find_all(
         async with at_once:
             try:
                 size = len(report.octets or b"") * 4 // 3
-                return await find_destinations(resolver, report.policy_domain, report.rua.split("\n"), size)
+                is_last = report.attempt_count >= len(RETRIES)
+                rua = report.rua.split("\n")
+                return await find_destinations(resolver, report.policy_domain, rua, size, is_last=is_last)
             except TemporaryError as error:
                 return error
 

@@ -256,6 +256,23 @@ def test_dns_that_does_not_answer_delays_and_in_the_end_drops_it(day):
     assert report.state == "skipped" and "could not be looked up" in report.reason
 
 
+def test_an_address_whose_dns_is_dead_keeps_no_other_from_its_report(day):
+    """It is waited for, since the report is made once; in the end the others get theirs."""
+    Story.objects.all().delete()
+    rua = "mailto:r@third.example,mailto:r@remote.example"
+    Story.objects.bulk_create([tell(datetime(2026, 11, 23, 12, tzinfo=UTC), rua=rua)])
+    prepare(MORNING)
+    dead = {**ZONE, ("_dmarc.third.example", "TXT"): Answer(Status.TEMPERROR)}
+    now = MORNING
+    for wait in RETRIES:
+        assert send(dead, now) == 0
+        now += wait
+    assert send(dead, now) == 1
+    report = OutgoingReport.objects.get()
+    assert (report.state, report.recipients) == ("sent", "r@remote.example")
+    assert "_dmarc.third.example could not be looked up" in report.reason
+
+
 def test_nothing_is_made_or_sent_when_switched_off_or_excluded_or_nobody_may_sign(day):
     ReportExclusion.objects.create(domain_name="remote.example")
     assert prepare(MORNING) == 0
