@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from mailsuite.abuse import alarms, sending, services, suspension
 from mailsuite.abuse.models import Alarm, AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
-from mailsuite.directory.admin.fields import badge
+from mailsuite.directory.admin.fields import badge, held_mail
 from mailsuite.directory.models import Mailbox
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ServiceForm, Verb
 
@@ -217,6 +217,15 @@ SUSPEND = Verb(
 )
 
 
+ADVICE: dict[str, str] = {
+    Mailbox.State.ACTIVE: "If you know why, a newsletter say: dismiss the alarm, and send what is held from "
+    '<a class="ms-link" href="{0}">the page of the mailbox</a>. If not, somebody else may know its password: suspend '
+    "the mailbox, and set a new password on its page before you resume it.",
+    Mailbox.State.SUSPENDED: '<a class="ms-link" href="{0}">The page of the mailbox</a> has what is left to do: set a '
+    "new password, resume the mailbox, and send or drop what is held.",
+}
+
+
 @admin.register(Alarm)
 class AlarmAdmin(ScopedAdmin):
     """What a stolen password would look like, with the button that ends it."""
@@ -228,7 +237,7 @@ class AlarmAdmin(ScopedAdmin):
     search_fields = ("mailbox__address",)
     ordering = ("-raised_at",)
     actions = ("dismiss",)
-    fields = ("mailbox", "kind", "text", "raised_at", "state_badge")
+    fields = ("mailbox", "kind", "text", "raised_at", "state_badge", "sent", "held", "advice")
     verbs = (SUSPEND, Verb("dismiss", "Dismiss", "check", "", lambda row: row.dismissed_at is None))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alarm]:
@@ -254,6 +263,22 @@ class AlarmAdmin(ScopedAdmin):
             return badge(f"mailbox {alarm.mailbox.state}", "waiting")
         return badge("look at it", "bad")
 
+    @admin.display(description="Sent on that day")
+    def sent(self, alarm: Alarm) -> str:
+        row = SendingDay.objects.using("reader").filter(mailbox=alarm.mailbox, day=alarm.day).first()
+        if row is None:
+            return "nothing"
+        return sending.caps_of([alarm.mailbox_id])[alarm.mailbox_id].tell(row.messages, row.new_recipients)
+
+    @admin.display(description="Held in the queue")
+    def held(self, alarm: Alarm) -> str:
+        return held_mail(alarm.mailbox)
+
+    @admin.display(description="What to do")
+    def advice(self, alarm: Alarm) -> str:
+        page = reverse("admin:directory_mailbox_change", args=[alarm.mailbox_id])
+        return format_html(ADVICE.get(alarm.mailbox.state, "Nothing: the mailbox is gone."), page)
+
 
 @admin.register(SendingDay)
 class SendingDayAdmin(ScopedAdmin):
@@ -275,11 +300,11 @@ class SendingDayAdmin(ScopedAdmin):
 
     @admin.display(description="Messages", ordering="messages")
     def sent(self, row: Any) -> str:
-        return _of(row.messages, row.message_cap)
+        return sending.of_cap(row.messages, row.message_cap)
 
     @admin.display(description="New recipients", ordering="new_recipients")
     def sent_to(self, row: Any) -> str:
-        return _of(row.new_recipients, row.recipient_cap)
+        return sending.of_cap(row.new_recipients, row.recipient_cap)
 
     @admin.display(description="State")
     def state_badge(self, row: Any) -> SafeString:
@@ -289,7 +314,3 @@ class SendingDayAdmin(ScopedAdmin):
         if share > 1:
             return badge("over its cap", "bad")
         return badge("near its cap", "waiting") if share >= sending.NEARLY else badge("within its caps", "good")
-
-
-def _of(used: int, cap: int) -> str:
-    return f"{used} of {cap}" if cap else str(used)

@@ -74,8 +74,11 @@ def _raise(finding: Finding, now: datetime) -> int:
     alarm, is_new = Alarm.objects.get_or_create(
         mailbox_id=mailbox_id, kind=kind, day=now.date(), defaults={"raised_at": now, "text": text}
     )
-    # Of what is held, owner and administrators are told anyway (sending_alarms).
-    if is_new and kind != Alarm.Kind.OVER_CAP:
+    if kind == Alarm.Kind.OVER_CAP:
+        # The store raises it with the first message that it holds (mailsuite.abuse.sending); it tells what is so now.
+        # Owner and administrators are told of what is held anyway (sending_alarms).
+        Alarm.objects.filter(pk=alarm.pk, dismissed_at=None).exclude(text=text).update(text=text)
+    elif is_new:
         what, address = kind.label, alarm.mailbox.address
         words = TEXT.format(address=address, what=what, text=text)
         for to in administrators_mailboxes(alarm.mailbox.domain):
@@ -88,7 +91,7 @@ def _over_cap(now: datetime) -> Iterator[Finding]:
     caps = caps_of([row.mailbox_id for row in rows])
     for row in rows:
         if caps[row.mailbox_id].share(row.messages, row.new_recipients) > 1:
-            text = f"{row.messages} messages, {row.new_recipients} new recipients today"
+            text = caps[row.mailbox_id].tell(row.messages, row.new_recipients)
             yield row.mailbox_id, Alarm.Kind.OVER_CAP, text
 
 

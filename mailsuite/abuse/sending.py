@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 
-from mailsuite.abuse.models import SendingCap, SendingDay, SendingSettings, SentRecipient
+from mailsuite.abuse.models import Alarm, SendingCap, SendingDay, SendingSettings, SentRecipient
 from mailsuite.directory.models import Mailbox
 from mailsuite.store.sql import placeholders, slices
 
@@ -29,6 +29,11 @@ RECIPIENTS_KEPT = timedelta(days=730)
 COLUMNS = "d.mailbox_id, m.state, d.messages, d.new_recipients, c.messages_a_day, c.new_recipients_a_day"
 
 
+def of_cap(used: int, cap: int) -> str:
+    """So much of a cap, in words."""
+    return f"{used} of {cap}" if cap else str(used)
+
+
 @dataclass(frozen=True, slots=True)
 class Caps:
     """What a mailbox may send in a day; 0 is no cap."""
@@ -40,6 +45,11 @@ class Caps:
         """How much of its caps is used, by the one that is used most: 1.0 is all."""
         pairs = ((messages, self.messages), (new_recipients, self.new_recipients))
         return max(used / cap if cap else 0.0 for used, cap in pairs)
+
+    def tell(self, messages: int, new_recipients: int) -> str:
+        """What was sent in a day beside what may be."""
+        of_strangers = of_cap(new_recipients, self.new_recipients)
+        return f"{of_cap(messages, self.messages)} messages, {of_strangers} new recipients"
 
 
 @dataclass(slots=True)
@@ -105,8 +115,10 @@ def lock(cursor: Any, recipients: Mapping[int, Mapping[str, str]], day: date) ->
     return found
 
 
-def write(cursor: Any, sendings: Collection[Sending], day: date) -> None:
-    """Writes the counters and whom was newly written to; the commit follows."""
+def write(cursor: Any, sendings: Collection[Sending], now: datetime) -> None:
+    """Writes the counters, whom was newly written to, and who is over a cap, which is shown at once; the commit
+    follows."""
+    day = now.date()
     rows = [(one.messages, one.new_recipients, one.mailbox_id, _date(day)) for one in sendings]
     if rows:
         cursor.executemany(
@@ -117,6 +129,16 @@ def write(cursor: Any, sendings: Collection[Sending], day: date) -> None:
             "INSERT INTO abuse_sentrecipient (mailbox_id, recipient, first_on) VALUES (%s, %s, %s)"
             " ON CONFLICT (mailbox_id, recipient) DO NOTHING",
             new,
+        )
+    if over := [one for one in sendings if one.caps.share(one.messages, one.new_recipients) > 1]:
+        at = connection.ops.adapt_datetimefield_value(now)
+        cursor.executemany(
+            "INSERT INTO abuse_alarm (mailbox_id, kind, day, raised_at, text) VALUES (%s, %s, %s, %s, %s)"
+            " ON CONFLICT (mailbox_id, kind, day) DO NOTHING",
+            [
+                (one.mailbox_id, Alarm.Kind.OVER_CAP, _date(day), at, one.caps.tell(one.messages, one.new_recipients))
+                for one in over
+            ],
         )
 
 

@@ -2,8 +2,10 @@
 
 from datetime import datetime
 
+from django.db.models import F, Q
+
 from mailsuite.abuse.models import SendingDay
-from mailsuite.abuse.sending import NEARLY, caps_of
+from mailsuite.abuse.sending import NEARLY, caps_of, with_caps
 from mailsuite.records.alarms import administrators_mailboxes
 from mailsuite.store.handlers import execute
 from mailsuite.store.notices import notice
@@ -49,8 +51,13 @@ def warn(now: datetime) -> int:
 
 
 def _shares(now: datetime) -> list[tuple[SendingDay, float]]:
-    """Today's mailboxes, with how much of their caps they have used."""
-    today = SendingDay.objects.using("reader").filter(day=now.date())
+    """Mailboxes near their caps today, with how much of them they have used; none of which all was told."""
+    today = with_caps(SendingDay.objects.using("reader").filter(day=now.date()))
+    near = [
+        Q(**{f"{cap}__gt": 0, f"{used}__gte": F(cap) * int(NEARLY * 100) / 100})
+        for used, cap in (("messages", "message_cap"), ("new_recipients", "recipient_cap"))
+    ]
+    today = today.filter(near[0] | near[1]).exclude(told=SendingDay.Told.HELD)
     rows = list(today.select_related("mailbox__domain").order_by("-messages"))
     caps = caps_of([row.mailbox_id for row in rows])
     return [(row, caps[row.mailbox_id].share(row.messages, row.new_recipients)) for row in rows]

@@ -21,11 +21,13 @@ from mailsuite.store.sql import slices
 
 
 def suspend(address: str) -> int:
-    """Suspends the mailbox and holds what it has in the queue, in one transaction; returns how many messages."""
+    """Suspends the mailbox and holds what it has in the queue, in one transaction; returns how many messages are held,
+    with those that were before, over a cap say."""
     with transaction.atomic():
         directory.suspend_mailbox(address)
-        waiting = _queued(parsing.live_mailbox(address).pk).filter(held_at=None)
-        return _each(waiting, lambda ids: queue.hold(ids, SENDER_SUSPENDED))
+        mailbox_id = parsing.live_mailbox(address).pk
+        _each(_queued(mailbox_id).filter(held_at=None), lambda ids: queue.hold(ids, SENDER_SUSPENDED))
+        return held_count(mailbox_id)
 
 
 def held_count(mailbox_id: int) -> int:

@@ -244,7 +244,7 @@ class Batch:
             "UPDATE store_usage SET used_octets = %s, message_count = %s WHERE mailbox_id = %s",
             [(u.used_octets, u.message_count, u.mailbox_id) for u in usages],
         )
-        sending.write(self.cursor, self.sendings.values(), self.now.date())
+        sending.write(self.cursor, self.sendings.values(), self.now)
         self.cursor.close()
 
     def _update(self, sql: str, rows: list[tuple[Any, ...]]) -> None:

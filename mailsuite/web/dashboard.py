@@ -126,7 +126,8 @@ def _queue(scope: Scope, now: datetime) -> dict[str, Any]:
 
 def _notices(scope: Scope, now: datetime) -> list[Notice]:
     """The most pressing first."""
-    found = [*_alarm_notices(scope, now), *_queue_notices(scope, now), *_mailbox_notices(scope)]
+    found = [*_alarm_notices(scope, now), *_queue_notices(scope, now), *_held_notices(scope, now)]
+    found += _mailbox_notices(scope)
     found += _domain_notices(scope)
     if scope is None:
         found += [*_reach_notices(now), *_screening_notices()]
@@ -182,6 +183,27 @@ def _queue_notices(scope: Scope, now: datetime) -> list[Notice]:
             "Open the queue",
         )
     ]
+
+
+def _held_notices(scope: Scope, now: datetime) -> list[Notice]:
+    """Mail of mailboxes that waits for somebody's word; those with an alarm have their notice."""
+    held = _of(QueuedMessage.objects.using("reader").filter(settled_at=None), "sender_mailbox__domain", scope)
+    held = held.exclude(held_at=None).exclude(sender_mailbox=None).exclude(sender_mailbox__in=_alarmed(scope, now))
+    held = held.exclude(sender_mailbox__state=Mailbox.State.REMOVED).order_by()
+    counts = held.values_list("sender_mailbox", "sender_mailbox__address").annotate(n=Count("pk")).order_by("-n")
+    return [
+        Notice(
+            "waiting",
+            f"Mail of {address} is held until somebody sends or drops it: {count}.",
+            reverse("admin:directory_mailbox_change", args=[pk]),
+            "Send or drop it",
+        )
+        for pk, address, count in counts[:NOTICES]
+    ]
+
+
+def _alarmed(scope: Scope, now: datetime) -> list[int]:
+    return [alarm.mailbox_id for alarm in open_alarms(now, scope)[: NOTICES * len(Alarm.Kind)]]
 
 
 def _reach_notices(now: datetime) -> list[Notice]:

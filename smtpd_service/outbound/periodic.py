@@ -37,7 +37,7 @@ from mailsuite.transport_security.schedule import look_at_ourselves, refresh_pol
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 30.0
+LOOK_SECONDS = 10.0
 # A job is first due after its period, so that restarts cost nothing, but no later than this: there are hosts that never
 # run for a day.
 FIRST_WITHIN = timedelta(hours=1)
@@ -61,7 +61,7 @@ JOBS = (
     PeriodicJob("removed mailboxes and domains deleted", timedelta(hours=1), remove_marked),
     PeriodicJob("old failures of logins forgotten", timedelta(hours=1), throttle.forget_old),
     PeriodicJob("old bans and offences forgotten", timedelta(hours=1), forget_old_bans),
-    PeriodicJob("mails about mailboxes near or over their caps", timedelta(minutes=1), sending_alarms.warn),
+    PeriodicJob("mails about mailboxes near or over their caps", timedelta(seconds=15), sending_alarms.warn),
     PeriodicJob("alarms raised", timedelta(minutes=1), alarms.watch),
     PeriodicJob("old alarms forgotten", timedelta(hours=6), alarms.forget_old),
     PeriodicJob("old counts of what was sent forgotten", timedelta(hours=6), sending.forget_old),

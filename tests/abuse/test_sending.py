@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailsuite.abuse import sending, sending_alarms, suspension
-from mailsuite.abuse.models import SendingCap, SendingDay, SendingSettings, SentRecipient
+from mailsuite.abuse import alarms, sending, sending_alarms, suspension
+from mailsuite.abuse.models import Alarm, SendingCap, SendingDay, SendingSettings, SentRecipient
 from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.ids import new_id
@@ -83,6 +83,27 @@ def test_beyond_the_cap_what_goes_elsewhere_is_held_and_the_rest_delivered(peopl
     assert Event.objects.filter(kind="queued", reason="held", text=sending.OVER_CAP).count() == 2
     assert suspension.held_count(ann) == 2
     assert suspension.release_held("ann@example.org") == 2
+
+
+def test_the_alarm_is_there_with_the_first_message_that_is_held(people):
+    ann, now = people["ann"], datetime.now(UTC)
+    caps(ann, messages=2)
+    submit(*(submission(ann, "x@far.test") for _ in range(2)))
+    assert not Alarm.objects.exists()
+    submit(submission(ann, "x@far.test"), submission(people["bob"], "x@far.test"))
+    [alarm] = Alarm.objects.all()
+    assert (alarm.mailbox_id, alarm.kind, alarm.text) == (ann, "over-cap", "3 of 2 messages, 1 new recipients")
+    assert abs(alarm.raised_at - now) < timedelta(minutes=1) and alarm.day == alarm.raised_at.date()
+    submit(submission(ann, "y@far.test"))
+    alarms.watch(now)
+    alarm.refresh_from_db()
+    assert alarm.text == "4 of 2 messages, 2 new recipients"
+    # What somebody has looked at stays as they saw it.
+    alarms.dismiss([alarm.pk])
+    submit(submission(ann, "y@far.test"))
+    alarms.watch(now)
+    [alarm] = Alarm.objects.all()
+    assert alarm.dismissed_at and alarm.text == "4 of 2 messages, 2 new recipients"
 
 
 def test_beyond_the_cap_of_new_recipients_friends_are_still_written_to(people):

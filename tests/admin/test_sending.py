@@ -1,13 +1,18 @@
 """The caps' pages, and the alarm on the first page with its button."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils.html import escape
 
 from mailsuite.abuse import alarms
 from mailsuite.abuse.models import Alarm, SendingCap, SendingDay, SendingSettings
 from mailsuite.directory.models import Mailbox
+from mailsuite.queue import services as queue
+from mailsuite.queue.models import QueuedMessage, QueuedRecipient
+from mailsuite.store.models import Content
+from mailsuite.trace.models import Story
 
 
 @pytest.fixture
@@ -21,6 +26,23 @@ def alarm(day):
     alarms.watch(datetime.now(UTC))
     Alarm.objects.exclude(kind="over-cap").delete()
     return Alarm.objects.get()
+
+
+def hold_some(mailbox):
+    """Two messages of the mailbox that wait for somebody's word."""
+    now = datetime.now(UTC)
+    content = Content.objects.create(
+        blob=mailbox.address, size_octets=1, header_octets=1, received_at=now, envelope=b"", body_structure=b"",
+        body=b"", parts=b"", subject="queued", thread_id=1,
+    )  # fmt: skip
+    for _ in range(2):
+        story = Story.objects.create(kind="submission", outcome="accepted", at=now, sender_mailbox=mailbox, data="{}")
+        message = QueuedMessage.objects.create(
+            content=content, size_octets=1, reverse_path=mailbox.address, domain=mailbox.domain, created_at=now,
+            expires_at=now + timedelta(days=5), story_id=story.pk, sender_mailbox=mailbox,
+        )  # fmt: skip
+        QueuedRecipient.objects.create(message=message, forward_path="x@far.test", destination="far.test")
+        queue.hold([message.pk], "its sender is over the day's cap")
 
 
 def test_the_site_s_caps_and_a_mailbox_s_own_are_set(as_superuser, domains):
@@ -46,7 +68,7 @@ def test_the_first_page_suspends_with_one_button(request, alarm, who):
     client = request.getfixturevalue(who)
     suspend = reverse("admin:abuse_alarm_do", args=[alarm.pk, "suspend"])
     first = client.get(reverse("admin:index")).content.decode()
-    assert f"ann@mine.example {alarm.get_kind_display()} (1001 messages" in first
+    assert f"ann@mine.example {alarm.get_kind_display()} (1001 of 1000 messages" in first
     assert reverse("admin:abuse_alarm_change", args=[alarm.pk]) in first
     assert f'<form method="post" action="{suspend}" data-confirm="Refuse its logins' in first
     page = client.post(suspend, follow=True).content.decode()
@@ -60,12 +82,43 @@ def test_alarms_of_one_mailbox_are_one_notice(as_superuser, alarm):
         mailbox=alarm.mailbox, kind="bounces", day=alarm.day, raised_at=alarm.raised_at, text="31 recipients failed"
     )
     page = as_superuser.get(reverse("admin:index")).content.decode()
-    assert page.count("Suspend it") == 1 and "31 recipients failed); is over its cap (1001 messages" in page
+    assert page.count("Suspend it") == 1 and "31 recipients failed); is over its cap (1001 of 1000 messages" in page
     rows = as_superuser.get(reverse("admin:abuse_alarm_changelist"), {"q": "ann@mine.example"}).content.decode()
     assert "31 recipients failed" in rows and alarm.text in rows
     both = {"action": "dismiss", "_selected_action": list(Alarm.objects.values_list("pk", flat=True))}
     as_superuser.post(reverse("admin:abuse_alarm_changelist"), both)
     assert not Alarm.objects.filter(dismissed_at=None).exists()
+
+
+def test_an_alarm_shows_what_is_held_and_where_to_go_on(as_superuser, alarm):
+    page = as_superuser.get(reverse("admin:abuse_alarm_change", args=[alarm.pk])).content.decode()
+    assert "1001 of 1000 messages, 0 of 500 new recipients" in page and "nothing" in page
+    hold_some(alarm.mailbox)
+    page = as_superuser.get(reverse("admin:abuse_alarm_change", args=[alarm.pk])).content.decode()
+    held = reverse("admin:queue_queuedmessage_changelist", query={"state": "held", "q": "ann@mine.example"})
+    assert f'href="{escape(held)}">2 messages</a>' in page and "If you know why" in page
+    assert as_superuser.get(held).content.count(b'">held</span>') == 2
+    page = as_superuser.post(reverse("admin:abuse_alarm_do", args=[alarm.pk, "suspend"]), follow=True).content.decode()
+    assert "messages held in the queue: 2." in page and "set a new password" in page
+
+
+@pytest.mark.parametrize("who", ["as_superuser", "as_domain_administrator"])
+def test_held_mail_is_on_the_first_page_until_somebody_has_sent_or_dropped_it(request, alarm, who):
+    client = request.getfixturevalue(who)
+    hold_some(alarm.mailbox)
+    hold_some(Mailbox.objects.get(address="ann@theirs.example"))
+    first = client.get(reverse("admin:index")).content.decode()
+    # Of a mailbox with an alarm the alarm says enough.
+    assert "Mail of ann@mine.example is held" not in first
+    assert ("Mail of ann@theirs.example is held" in first) == (who == "as_superuser")
+    client.post(reverse("admin:abuse_alarm_do", args=[alarm.pk, "suspend"]))
+    first = client.get(reverse("admin:index")).content.decode()
+    assert "Mail of ann@mine.example is held until somebody sends or drops it: 2." in first
+    mailbox = [alarm.mailbox_id]
+    page = client.post(reverse("admin:directory_mailbox_do", args=[*mailbox, "resume"]), follow=True).content.decode()
+    assert "Of its mail 2 in the queue are still held" in page
+    client.post(reverse("admin:directory_mailbox_do", args=[*mailbox, "release_held"]))
+    assert "Mail of ann@mine.example is held" not in client.get(reverse("admin:index")).content.decode()
 
 
 def test_an_alarm_is_dismissed(as_superuser, alarm):

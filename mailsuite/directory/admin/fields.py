@@ -6,12 +6,14 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
+from mailsuite.abuse import suspension
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.models import User
+from mailsuite.directory.models import Mailbox, User
 from mailsuite.directory.scoping import scope_of
 from mailsuite.directory.services import parsing
 
@@ -57,6 +59,15 @@ def password_field(help_text: str, *, required: bool = False) -> forms.CharField
 
 def badge(text: str, tone: str = "plain") -> SafeString:
     return format_html('<span class="ms-badge ms-{}">{}</span>', tone, text)
+
+
+def held_mail(mailbox: Mailbox) -> str:
+    """How much of its mail is held, as a link to that part of the queue."""
+    count = suspension.held_count(mailbox.pk)
+    if not count:
+        return "nothing"
+    url = reverse("admin:queue_queuedmessage_changelist", query={"state": "held", "q": mailbox.address})
+    return format_html('<a class="ms-link" href="{}">{} {}</a>', url, count, "message" if count == 1 else "messages")
 
 
 def usage_bar(used: int, quota: int) -> SafeString:

@@ -3,9 +3,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.formats import localize
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mailsuite.abuse import suspension
@@ -14,6 +12,7 @@ from mailsuite.directory.admin.fields import (
     TONES,
     QuotaField,
     badge,
+    held_mail,
     password_field,
     refuse_foreign_account,
     refuse_foreign_domain,
@@ -155,7 +154,9 @@ class MailboxAdmin(ScopedAdmin):
 
     def do_resume(self, request: HttpRequest, mailbox: Mailbox) -> str:
         services.resume_mailbox(mailbox.address)
-        return f"{mailbox} is active."
+        count = suspension.held_count(mailbox.pk)
+        rest = f" Of its mail {count} in the queue are still held: send or drop them." if count else ""
+        return f"{mailbox} is active.{rest}"
 
     def do_release_held(self, request: HttpRequest, mailbox: Mailbox) -> str:
         return f"Messages of {mailbox} that go on: {suspension.release_held(mailbox.address)}."
@@ -173,11 +174,7 @@ class MailboxAdmin(ScopedAdmin):
 
     @admin.display(description="Held in the queue")
     def held(self, mailbox: Mailbox) -> str:
-        count = suspension.held_count(mailbox.pk)
-        if not count:
-            return "nothing"
-        url = reverse("admin:queue_queuedmessage_changelist", query={"state": "held", "q": mailbox.address})
-        return format_html('<a href="{}">{} {}</a>', url, count, "message" if count == 1 else "messages")
+        return held_mail(mailbox)
 
     @admin.display(description="State", ordering="state")
     def state_badge(self, mailbox: Mailbox) -> SafeString:
