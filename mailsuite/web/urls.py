@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from mailsuite.web import autoconfig, delivery_test
+from mailsuite.web import admin_search, autoconfig, delivery_test
 from mailsuite.web.acme import challenge
 from mailsuite.web.health import health
 from mailsuite.web.metrics.view import metrics
@@ -35,6 +35,8 @@ urlpatterns = [
     path("admin/delivery-test/<str:run_id>/more", admin.site.admin_view(delivery_test.more), name="delivery-test-more"),
     # Django's own form would let whoever finds a browser open guess the old password without end.
     path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
+    # The theme's own fails on pages that are not there.
+    path("admin/search/", admin.site.admin_view(admin_search.search)),
     path("admin/", admin.site.urls),
     path("health", health),
     path("metrics", metrics),
