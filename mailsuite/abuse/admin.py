@@ -5,13 +5,13 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince, timeuntil
 
 from mailsuite.abuse import alarms, sending, services, suspension
 from mailsuite.abuse.models import Alarm, AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
-from mailsuite.directory.admin.fields import badge, held_mail
+from mailsuite.directory.admin.fields import badge, held_mail, moment
 from mailsuite.directory.models import Mailbox
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ServiceForm, Verb
 
@@ -47,8 +47,9 @@ class BanForm(ServiceForm):
             "subject": "Such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/64; or an account's address: then only networks "
             "from which it was signed in to lately may try its password.",
             "ends_at": "Empty for a ban that ends when it is lifted.",
+            "note": "Shown to other administrators.",
         }
-        labels = {"ends_at": "Ends", "note": "Note"}
+        labels = {"ends_at": "Ends", "note": "Why"}
 
     def validate_unique(self) -> None:
         """A ban that is there is replaced."""
@@ -58,6 +59,11 @@ class BanForm(ServiceForm):
 class BanAdmin(ScopedAdmin):
     """Who is kept out. Bans are made by what smtpd, retrieval and web count, or here."""
 
+    intro = (
+        "Networks that are refused at the door, and accounts whose password only known networks may try. Bans come by "
+        "themselves, last longer each time, and end by themselves; lift one that hits the wrong people, and add their "
+        "network to those that are never banned."
+    )
     form = BanForm
     superusers_may = frozenset({VIEW, ADD, ACT})
     list_display = ("who", "why", "state_badge", "started_at", "ends", "count", "refused_count")
@@ -70,7 +76,7 @@ class BanAdmin(ScopedAdmin):
     def get_fields(self, request: HttpRequest, obj: Ban | None = None) -> list[str]:
         if obj is None:
             return ["subject", "ends_at", "note"]
-        return ["who", "state_badge", "reason", "note", "started_at", "ends", "count", "refused_count"]
+        return ["who", "state_badge", "why", "started_at", "ends_when", "count", "refused_count"]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(request, obj, change=change, **kwargs | {"fields": ["subject", "ends_at", "note"]})
@@ -103,8 +109,15 @@ class BanAdmin(ScopedAdmin):
         return badge("banned", "bad") if _is_in_force(ban) else badge("ended", "plain")
 
     @admin.display(description="Ends", ordering="ends_at")
-    def ends(self, ban: Ban) -> str:
-        return localize(timezone.localtime(ban.ends_at)) if ban.ends_at else "when lifted"
+    def ends(self, ban: Ban) -> SafeString:
+        return moment(ban.ends_at, "when lifted")
+
+    @admin.display(description="Ends")
+    def ends_when(self, ban: Ban) -> str:
+        if ban.ends_at is None:
+            return "when somebody lifts it"
+        away = f"in {timeuntil(ban.ends_at)}" if _is_in_force(ban) else f"{timesince(ban.ends_at)} ago"
+        return format_html("{}, {}", self.ends(ban), away)
 
 
 class AllowedNetworkForm(ServiceForm):
@@ -119,6 +132,7 @@ class AllowedNetworkForm(ServiceForm):
 
 @admin.register(AllowedNetwork)
 class AllowedNetworkAdmin(ScopedAdmin):
+    intro = "Networks that no ban hits, whatever comes from there: your office, or monitoring that signs in."
     form = AllowedNetworkForm
     superusers_may = frozenset({VIEW, ADD, DELETE})
     list_display = ("network", "note")
@@ -152,6 +166,7 @@ class SendingSettingsAdmin(ScopedAdmin):
 class SendingCapAdmin(ScopedAdmin):
     """Caps guard the whole site's name, so domain administrators may only see them."""
 
+    intro = "Mailboxes with caps of their own in place of the site's, such as one that sends a newsletter."
     scope = ("mailbox__domain",)
     superusers_may = frozenset({VIEW, ADD, CHANGE, DELETE})
     domain_administrators_may = frozenset({VIEW})
@@ -230,6 +245,10 @@ ADVICE: dict[str, str] = {
 class AlarmAdmin(ScopedAdmin):
     """What a stolen password would look like, with the button that ends it."""
 
+    intro = (
+        "What a stolen password looks like. Open one to see what is held and to suspend the mailbox; dismiss it when "
+        "you know why."
+    )
     scope = ("mailbox__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
     list_display = ("mailbox", "kind", "text", "raised_at", "state_badge")
@@ -237,11 +256,15 @@ class AlarmAdmin(ScopedAdmin):
     search_fields = ("mailbox__address",)
     ordering = ("-raised_at",)
     actions = ("dismiss",)
-    fields = ("mailbox", "kind", "text", "raised_at", "state_badge", "sent", "held", "advice")
     verbs = (SUSPEND, Verb("dismiss", "Dismiss", "check", "", lambda row: row.dismissed_at is None))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alarm]:
         return super().get_queryset(request).select_related("mailbox")
+
+    def get_fields(self, request: HttpRequest, obj: Alarm | None = None) -> list[str]:
+        """With what was sent where the alarm itself does not tell."""
+        sent = ["sent"] if obj is not None and obj.kind != Alarm.Kind.OVER_CAP else []
+        return ["mailbox", "kind", "text", "raised_at", "state_badge", *sent, "held", "advice"]
 
     def do_suspend(self, request: HttpRequest, alarm: Alarm) -> str:
         return _suspend(alarm.mailbox)
@@ -284,6 +307,7 @@ class AlarmAdmin(ScopedAdmin):
 class SendingDayAdmin(ScopedAdmin):
     """Who sent how much; a mailbox that sends what it should not is suspended from here."""
 
+    intro = "How much each mailbox sent on each day (UTC), beside its caps as they are now."
     scope = ("mailbox__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
     list_display = ("mailbox", "day", "sent", "sent_to", "state_badge")

@@ -27,8 +27,8 @@ class Ban(models.Model):
     note = models.CharField(max_length=200, blank=True)
     started_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
-    count = models.PositiveIntegerField("times", default=1)
-    refused_count = models.PositiveBigIntegerField("refused since", default=0)
+    count = models.PositiveIntegerField("bans so far", default=1)
+    refused_count = models.PositiveBigIntegerField("turned away since", default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["kind", "subject"], name="ban_once")]
@@ -62,8 +62,8 @@ class AllowedNetwork(models.Model):
 
     class Meta:
         ordering = ["network"]
-        verbose_name = "network that is never banned"
-        verbose_name_plural = "networks that are never banned"
+        verbose_name = "never banned network"
+        verbose_name_plural = "never banned networks"
 
     def __str__(self) -> str:
         return self.network
@@ -136,8 +136,8 @@ class SendingDay(models.Model):
     told = models.PositiveSmallIntegerField(choices=Told, default=Told.NOTHING)
 
     class Meta:
-        verbose_name = "mailbox's day"
-        verbose_name_plural = "mailboxes' days"
+        verbose_name = "day of sending"
+        verbose_name_plural = "days of sending"
         constraints = [models.UniqueConstraint(fields=["mailbox", "day"], name="sending_day_once")]
 
     def __str__(self) -> str:

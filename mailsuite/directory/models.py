@@ -43,6 +43,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     USERNAME_FIELD = "email"
     objects = UserManager()
 
+    class Meta:
+        verbose_name = "account"
+
     def __str__(self) -> str:
         return self.email
 
@@ -220,8 +223,16 @@ class LoginThrottle(models.Model):
     window_started_at = models.DateTimeField()
     blocked_until = models.DateTimeField(null=True, blank=True)
 
+    class Meta:
+        verbose_name = "throttled login"
+
     def __str__(self) -> str:
-        return self.key
+        """Its key in words."""
+        kind, _, rest = self.key.partition(":")
+        if kind == "account":
+            return f"{rest}, from anywhere"
+        client, _, account = rest.partition(" ")
+        return f"{account}, from {client}" if account else f"any account, from {client}"
 
 
 class DirectoryVersion(models.Model):

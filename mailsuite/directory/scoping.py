@@ -135,6 +135,9 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
     actions: Sequence[Any] = ()
     verbs: Sequence[Verb] = ()
     change_form_outer_before_template = "admin/verbs.html"
+    list_before_template = "admin/intro.html"
+    # What the list is, above it, for somebody who is no mail expert.
+    intro = ""
 
     def prepare(self, request: HttpRequest, object_id: str | None) -> None:
         """Raises DirectoryError to have the form shown again."""

@@ -85,15 +85,6 @@ class Attempt:
         return next(iter(self.limits))
 
 
-def describe(key: str) -> str:
-    """A counter's key in words."""
-    kind, _, rest = key.partition(":")
-    if kind == "account":
-        return f"{rest}, from anywhere"
-    client, _, account = rest.partition(" ")
-    return f"{account}, from {client}" if account else f"any account, from {client}"
-
-
 def network(client_address: str) -> str:
     """The network that counts as one client: an IPv4 address, an IPv6 /64."""
     try:

@@ -35,9 +35,13 @@ class WrittenToFilter(admin.SimpleListFilter):
 class SenderAdmin(ScopedAdmin):
     """What mailboxes remember of senders. Sent Message-IDs are left out: nobody could read them."""
 
+    intro = (
+        "What mailboxes know of those who write to them, which decides before the words of a message do. It is "
+        "learned from what owners write, keep and move to Junk."
+    )
     scope = ("mailbox__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
-    list_display = ("key", "rung", "mailbox", "standing", "wanted", "junked", "kept", "wrote_at", "changed_at")
+    list_display = ("key", "rung", "mailbox", "standing", "wanted", "junked", "wrote_at")
     list_filter = (WrittenToFilter, "rung", ("mailbox", ScopedFilter))
     list_select_related = ("mailbox",)
     search_fields = ("key", "mailbox__address")
@@ -69,6 +73,7 @@ class SenderAdmin(ScopedAdmin):
 class WordTableAdmin(ScopedAdmin):
     """What the content filters have learned; the site's own is nobody's domain."""
 
+    intro = "What was learned from junk and from wanted mail. A filter says nothing before it has seen enough of both."
     scope = ("mailbox__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
     list_display = ("whose", "wanted_count", "junk_count", "state", "changed_at")

@@ -103,7 +103,7 @@ class WordTable(models.Model):
     changed_at = models.DateTimeField("last learned")
 
     class Meta:
-        verbose_name = "filter"
+        verbose_name = "junk filter"
 
     def __str__(self) -> str:
         return str(self.mailbox) if self.mailbox_id else "the whole site"

@@ -63,9 +63,13 @@ def _open(message: QueuedMessage) -> bool:
 class QueuedMessageAdmin(ScopedAdmin):
     """What is on its way out. Nothing is edited; the buttons and actions are the queue's services."""
 
+    intro = (
+        "Mail on its way to other hosts. What waits is tried again by itself, for five days; what is held goes on when "
+        "you release it, and its sender hears nothing until then."
+    )
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
-    list_display = ("queue_id", "sender", "to", "state_badge", "created_at", "next_try", "last_reply")
+    list_display = ("queue_id", "sender", "to", "state_badge", "next_try", "last_reply")
     list_filter = (SettledFilter, ("domain", ScopedFilter))
     search_fields = ("reverse_path", "recipients__forward_path", "recipients__destination")
     ordering = ("-id",)
@@ -179,13 +183,15 @@ class QueuedMessageAdmin(ScopedAdmin):
 
     @admin.display(description="Next try", ordering="due_at")
     def next_try(self, message: Any) -> Any:
-        if message.settled_at or message.held_at or message.due_at is None:
+        if message.held_at and not message.settled_at:
+            return "when released"
+        if message.settled_at or message.due_at is None:
             return ""
         return "now" if message.due_at <= timezone.now() else message.due_at
 
     @admin.display(description="Last reply")
-    def last_reply(self, message: Any) -> str:
-        return (message.reply or "")[:100]
+    def last_reply(self, message: Any) -> SafeString:
+        return format_html('<span class="ms-wrap">{}</span>', (message.reply or "")[:100])
 
     @admin.display(description="Story")
     def story(self, message: QueuedMessage) -> SafeString | str:

@@ -112,6 +112,10 @@ class DmarcReportAdmin(ScopedAdmin):
 class IncomingReportAdmin(ScopedAdmin):
     """Mail to the report addresses, and what came of it."""
 
+    intro = (
+        "Mail to the report addresses, and whether it could be read. What the reports say is under Reports; there "
+        "is nothing to mend here when one of a stranger fails."
+    )
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
     list_display = ("received_at", "address", "sender_domain", "state_badge", "verified_badge", "reason")
@@ -202,6 +206,7 @@ class TlsReportAdmin(ScopedAdmin):
 class OutgoingReportAdmin(ScopedAdmin):
     """What we owe others and what came of it; they tell of all domains' traffic, so domain administrators see none."""
 
+    intro = "Daily reports to domains that ask what came here in their name."
     superusers_may = frozenset({VIEW, ACT})
     list_display = ("policy_domain", "day", "state_badge", "message_count", "recipients", "reason")
     list_filter = ("state", "day")
@@ -261,6 +266,7 @@ class ExclusionForm(ServiceForm):
 
 @admin.register(ReportExclusion)
 class ReportExclusionAdmin(ScopedAdmin):
+    intro = "Domains that get no reports from this host, nor do names below them."
     form = ExclusionForm
     superusers_may = frozenset({VIEW, ADD, CHANGE, DELETE})
     list_display = ("domain_name", "note")

@@ -275,7 +275,11 @@ class OutgoingReport(models.Model):
 class ReportSettings(models.Model):
     """One row: whether and in whose name reports are sent to others."""
 
-    sends_dmarc = models.BooleanField("send DMARC reports to others", default=True)
+    sends_dmarc = models.BooleanField(
+        "send DMARC reports to others",
+        default=True,
+        help_text="Domains that ask for it learn once a day what came here in their name, by number and never by text.",
+    )
     org_name = models.CharField(
         "organisation", max_length=100, blank=True, help_text="Empty: the name of the domain that sends them."
     )
@@ -297,7 +301,7 @@ class ReportSettings(models.Model):
         verbose_name = verbose_name_plural = "report settings"
 
     def __str__(self) -> str:
-        return "Reports to others"
+        return "Report settings"
 
 
 class ReportExclusion(models.Model):

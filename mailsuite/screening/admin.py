@@ -82,6 +82,10 @@ class RuleAdmin(ScopedAdmin):
 
 @admin.register(DnsList)
 class DnsListAdmin(ScopedAdmin):
+    intro = (
+        "Lists of networks and domains that others keep, asked over DNS about each message. None is asked until "
+        "you add it; one that answers nonsense is switched off."
+    )
     superusers_may = frozenset({VIEW, ADD, CHANGE, DELETE, ACT})
     list_display = ("name", "kind_badge", "weight", "families", "state_badge", "tested_at")
     list_filter = ("is_active", "state", "kind")
@@ -155,6 +159,9 @@ class ScreeningSettingsAdmin(ScopedAdmin):
 
 @admin.register(SenderPause)
 class SenderPauseAdmin(ScopedAdmin):
+    intro = (
+        "Mailboxes where who writes for the first time is asked to come again some minutes later; much junk never does."
+    )
     scope = ("mailbox__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ADD, CHANGE, DELETE})
     list_display = ("mailbox", "minutes")
@@ -183,6 +190,10 @@ class SenderPauseAdmin(ScopedAdmin):
 
 @admin.register(GreylistEntry)
 class GreylistEntryAdmin(ScopedAdmin):
+    intro = (
+        "Senders with something odd about them who were asked to come again. Mail hosts do so by themselves; let "
+        "one pass that a person waits for."
+    )
     superusers_may = frozenset({VIEW, ACT})
     list_display = ("first_seen_at", "network", "sender", "recipient", "state_badge", "doubts")
     list_filter = ("kind",)

@@ -38,6 +38,7 @@ class Rule(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = "allow or block rule"
         ordering = ["subject", "value"]
         constraints = [
             models.UniqueConstraint(
@@ -121,8 +122,7 @@ class SenderPause(models.Model):
 
     class Meta:
         ordering = ["mailbox"]
-        verbose_name = "pause for first-time senders"
-        verbose_name_plural = "pauses for first-time senders"
+        verbose_name = "first-time pause"
 
     def __str__(self) -> str:
         return f"{self.mailbox}: {self.minutes} minutes"

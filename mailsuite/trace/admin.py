@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from mailsuite.directory.admin.fields import badge
 from mailsuite.directory.scoping import VIEW, ScopedAdmin, scope_of
+from mailsuite.queue.models import QueuedMessage
 from mailsuite.trace import services
 from mailsuite.trace.findings import findings
 from mailsuite.trace.models import Story
@@ -30,6 +31,7 @@ class NewestPaginator(Paginator):  # type: ignore[type-arg]
 class StoryAdmin(ScopedAdmin):
     """Read only: what happened, happened."""
 
+    intro = "Each message that came, went or was refused, with its whole way. Senders of refused mail were told why."
     superusers_may = domain_administrators_may = frozenset({VIEW})
     list_display = ("queue_id", "at", "kind_name", "outcome_badge", "sender", "subject_text", "reason")
     list_filter = ("outcome", "kind")
@@ -64,6 +66,8 @@ class StoryAdmin(ScopedAdmin):
             )
             request.story_origin = services.origin(story)  # type: ignore[attr-defined]
             request.story_lines = services.tell(story, scope_of(request))  # type: ignore[attr-defined]
+            queued = self.visible(request, QueuedMessage).filter(story_id=story.pk, settled_at=None)
+            request.story_queued = list(queued[:2])  # type: ignore[attr-defined]
             request.story_findings = findings(story, scope_of(request))  # type: ignore[attr-defined]
             request.story_header = services.header(story)  # type: ignore[attr-defined]
         return super().changeform_view(request, object_id, *args, **kwargs)

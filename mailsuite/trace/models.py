@@ -43,7 +43,7 @@ class Story(models.Model):
     data = models.TextField(default="{}")
 
     class Meta:
-        verbose_name_plural = "stories"
+        verbose_name = "message"
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["message_id"], name="story_message_id", condition=~models.Q(message_id="")),

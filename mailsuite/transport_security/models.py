@@ -5,7 +5,8 @@ from django.db import models
 from mailsuite.directory.models import Domain
 from mailsuite.mailauth.mtasts import MAX_MAX_AGE
 
-WEEK_SECONDS = 7 * 86_400
+DAY_SECONDS = 86_400
+WEEK_SECONDS = 7 * DAY_SECONDS
 OTHER_HOSTS_CHARACTERS = 500
 
 
@@ -54,8 +55,8 @@ class KnownPolicy(models.Model):
     failure = models.CharField(max_length=300, blank=True)
 
     class Meta:
-        verbose_name = "known MTA-STS policy"
-        verbose_name_plural = "known MTA-STS policies"
+        verbose_name = "MTA-STS policy of others"
+        verbose_name_plural = "MTA-STS of others"
         ordering = ["domain"]
 
     def __str__(self) -> str:
@@ -96,8 +97,7 @@ class DaneLook(models.Model):
     resolver_text = models.CharField("why DANE is off for outgoing mail", max_length=300, blank=True)
 
     class Meta:
-        verbose_name = "look at our TLSA records"
-        verbose_name_plural = "looks at our TLSA records"
+        verbose_name = "DANE check"
 
     def __str__(self) -> str:
         return self.hostname

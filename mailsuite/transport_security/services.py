@@ -10,10 +10,10 @@ from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
 from mailsuite.mailauth.mtasts import MAX_MAX_AGE, is_pattern
 from mailsuite.transport_security.keys import KeyProblem, certificate_names, read_certificate
-from mailsuite.transport_security.models import OTHER_HOSTS_CHARACTERS, WEEK_SECONDS, MtaSts
+from mailsuite.transport_security.models import DAY_SECONDS, OTHER_HOSTS_CHARACTERS, WEEK_SECONDS, MtaSts
 
 # Less makes a policy worth little: whoever can block its fetching waits until it has run out (RFC 8461 §10.2).
-MIN_MAX_AGE = 86_400
+MIN_MAX_AGE = DAY_SECONDS
 
 
 def set_mta_sts(domain: Domain, mode: str, max_age: int = WEEK_SECONDS, other_hosts: str = "") -> None:
@@ -23,7 +23,7 @@ def set_mta_sts(domain: Domain, mode: str, max_age: int = WEEK_SECONDS, other_ho
     if mode not in MtaSts.Mode.values:
         raise DirectoryError(f"{mode!r} can't be a mode: write none, testing or enforce.")
     if not MIN_MAX_AGE <= max_age <= MAX_MAX_AGE:
-        raise DirectoryError(f"Senders remember a policy from {MIN_MAX_AGE} (a day) to {MAX_MAX_AGE} seconds (a year).")
+        raise DirectoryError(f"Senders remember a policy for a day ({MIN_MAX_AGE} seconds) to a year ({MAX_MAX_AGE}).")
     with transaction.atomic():
         row = MtaSts.objects.select_for_update().filter(domain=domain).first() or MtaSts(domain=domain)
         if mode == MtaSts.Mode.ENFORCE and row.mode != MtaSts.Mode.ENFORCE:

@@ -223,7 +223,9 @@ def _dane_notices() -> list[Notice]:
     url = reverse("admin:transport_security_danelook_change", args=[look.pk])
     found = []
     if look.state == DaneLook.State.MISMATCH:
-        found.append(Notice("bad", "No TLSA record in DNS matches this host's key.", url, "Mend it"))
+        found.append(
+            Notice("bad", "DANE: no TLSA record matches this host's key; mail stays away.", url, "See what to do")
+        )
     if not look.resolver_validates:
         found.append(Notice("waiting", "DANE is off for outgoing mail: the resolver does not validate.", url, "Look"))
     return found

@@ -98,6 +98,9 @@ def test_an_alarm_shows_what_is_held_and_where_to_go_on(as_superuser, alarm):
     held = reverse("admin:queue_queuedmessage_changelist", query={"state": "held", "q": "ann@mine.example"})
     assert f'href="{escape(held)}">2 messages</a>' in page and "If you know why" in page
     assert as_superuser.get(held).content.count(b'">held</span>') == 2
+    message = QueuedMessage.objects.first()
+    story = as_superuser.get(reverse("admin:trace_story_change", args=[message.story_id])).content.decode()
+    assert f'href="{reverse("admin:queue_queuedmessage_change", args=[message.pk])}">held: release' in story
     page = as_superuser.post(reverse("admin:abuse_alarm_do", args=[alarm.pk, "suspend"]), follow=True).content.decode()
     assert "messages held in the queue: 2." in page and "set a new password" in page
 

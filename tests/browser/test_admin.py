@@ -228,3 +228,25 @@ def test_an_administrator_bans_and_lifts(person, administered):
     person.open("/admin/abuse/allowednetwork/")
     assert person.sees("192.0.2.0/24") and person.sees("our office")
     person.picture("never-banned")
+    # On a telephone each row is a card, in which a long note has room.
+    administered.manage("ban", "allow", "2001:db8:1234::/48", "--note", "monitoring that signs in each minute " * 4)
+    person.look(dark=False, width=380)
+    person.open("/admin/abuse/allowednetwork/")
+    cut = "return [...document.querySelectorAll('#result_list td')].filter(td => td.scrollHeight > td.clientHeight + 1)"
+    assert person.sees("monitoring") and person.browser.execute_script(cut) == []
+    person.look(dark=False, width=1280)
+
+
+def test_the_first_page_begins_with_what_needs_attention_and_leaves_no_gap(person):
+    """Cards stand below one another, each directly below the one before, however high its neighbours are."""
+    gaps = """return [...document.querySelectorAll('.ms-column')].flatMap(column => {
+        const cards = [...column.children].map(card => card.getBoundingClientRect());
+        return cards.slice(1).map((card, at) => Math.round(card.top - cards[at].bottom));
+    })"""
+    heads = "return [...document.querySelectorAll('.ms-card h2')].sort((a, b) => a.getBoundingClientRect().top - "
+    heads += "b.getBoundingClientRect().top).map(head => head.textContent)"
+    person.open("/admin/")
+    assert set(person.browser.execute_script(gaps)) == {20}
+    person.look(dark=False, width=380)
+    assert person.browser.execute_script(heads)[0] == "Needs attention"
+    person.look(dark=False, width=1280)

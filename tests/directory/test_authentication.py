@@ -303,4 +303,4 @@ def test_passwords_are_kept_as_argon2id_with_19_mebioctets(domain, monkeypatch):
 )
 def test_counters_are_named_in_words(account, words):
     keys = throttle.Attempt("192.0.2.7", account).limits
-    assert [throttle.describe(key) for key in keys] == [*words, "any account, from 192.0.2.7"]
+    assert [str(LoginThrottle(key=key)) for key in keys] == [*words, "any account, from 192.0.2.7"]

@@ -1,5 +1,6 @@
 """What the directory's forms and lists share."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -7,6 +8,8 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
@@ -59,6 +62,11 @@ def password_field(help_text: str, *, required: bool = False) -> forms.CharField
 
 def badge(text: str, tone: str = "plain") -> SafeString:
     return format_html('<span class="ms-badge ms-{}">{}</span>', tone, text)
+
+
+def moment(at: datetime | None, never: str = "–") -> SafeString:
+    """A time that stays on one line."""
+    return format_html('<span class="ms-time">{}</span>', localize(timezone.localtime(at)) if at else never)
 
 
 def held_mail(mailbox: Mailbox) -> str:

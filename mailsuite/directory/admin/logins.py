@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from mailsuite.directory import throttle
-from mailsuite.directory.admin.fields import badge
+from mailsuite.directory.admin.fields import badge, moment
 from mailsuite.directory.models import Domain, Login, LoginThrottle
 from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, Verb, scope_of
 
@@ -15,11 +15,12 @@ from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, Verb, scope_of
 @admin.register(Login)
 class LoginAdmin(ScopedAdmin):
     superusers_may = domain_administrators_may = frozenset({VIEW})
-    list_display = ("at", "address_key", "protocol", "client_address", "outcome", "times")
+    intro = "Who signed in, or tried to, from where; the same within some minutes is one line."
+    list_display = ("at", "address", "protocol", "client_address", "outcome", "times")
     list_filter = ("succeeded", "protocol")
     search_fields = ("address_key", "client_address")
     ordering = ("-at",)
-    fields = ("at", "address_key", "protocol", "client_address", "outcome", "times")
+    fields = ("at", "address", "protocol", "client_address", "outcome", "times")
 
     def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         """By the address that was tried, which need not be anybody's."""
@@ -31,6 +32,10 @@ class LoginAdmin(ScopedAdmin):
             condition |= Q(address_key__endswith=f"@{name}")
         return rows.filter(condition)
 
+    @admin.display(description="Address", ordering="address_key")
+    def address(self, login: Login) -> str:
+        return login.address_key
+
     @admin.display(description="Outcome", ordering="succeeded")
     def outcome(self, login: Login) -> SafeString:
         return badge("signed in", "good") if login.succeeded else badge(login.reason, "bad")
@@ -38,13 +43,17 @@ class LoginAdmin(ScopedAdmin):
 
 @admin.register(LoginThrottle)
 class LoginThrottleAdmin(ScopedAdmin):
+    intro = (
+        "Who typed wrong passwords lately. Past some failures they must wait, longer each time, before a password is "
+        "even looked at; that ends by itself. Lift it for somebody who has found the right one."
+    )
     superusers_may = frozenset({VIEW, ACT})
-    list_display = ("who", "failures", "state_badge", "blocked_until")
+    list_display = ("who", "failures", "state_badge", "until")
     search_fields = ("key",)
     ordering = ("-blocked_until", "-failures")
-    fields = ("who", "failures", "window_started_at", "blocked_until")
+    fields = ("who", "state_badge", "failures", "since", "until")
     actions = ("lift",)
-    verbs = (Verb("lift", "Lift", "lock_open"),)
+    verbs = (Verb("lift", "Lift: may try again", "lock_open"),)
 
     @admin.action(description="Lift: forget these failures")
     def lift(self, request: HttpRequest, queryset: QuerySet[LoginThrottle]) -> None:
@@ -54,11 +63,19 @@ class LoginThrottleAdmin(ScopedAdmin):
 
     def do_lift(self, request: HttpRequest, row: LoginThrottle) -> str:
         throttle.lift([row.key])
-        return f"{throttle.describe(row.key)} may try again."
+        return f"{row} may try again."
 
     @admin.display(description="Who fails", ordering="key")
     def who(self, row: LoginThrottle) -> str:
-        return throttle.describe(row.key)
+        return str(row)
+
+    @admin.display(description="First failure", ordering="window_started_at")
+    def since(self, row: LoginThrottle) -> SafeString:
+        return moment(row.window_started_at)
+
+    @admin.display(description="Must wait until", ordering="blocked_until")
+    def until(self, row: LoginThrottle) -> SafeString:
+        return moment(row.blocked_until)
 
     @admin.display(description="State")
     def state_badge(self, row: LoginThrottle) -> SafeString:

@@ -1,0 +1,150 @@
+"""Words and figures on the admin's pages, for somebody who is no mail expert."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib import admin
+from django.urls import resolve, reverse
+from django.utils.html import escape
+from django.utils.text import capfirst
+
+from mailsuite.abuse import services as bans
+from mailsuite.abuse.models import AllowedNetwork, Ban
+from mailsuite.directory.models import LoginThrottle
+from mailsuite.transport_security import schedule
+from mailsuite.transport_security.models import DaneLook, MtaSts
+from mailsuite.transport_security.publishing import tlsa_records
+from mailsuite.web.admin_theme import UNFOLD
+
+NOW = datetime.now(UTC)
+MENU = [item for group in UNFOLD["SIDEBAR"]["navigation"] for item in group["items"]]
+
+
+def text(response):
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def page(client, name, *arguments):
+    return text(client.get(reverse(f"admin:{name}", args=arguments), follow=True))
+
+
+@pytest.fixture
+def policy(domains):
+    return MtaSts.objects.create(domain_id=domains["mine.example"], mode="testing", max_age=604_800)
+
+
+@pytest.fixture
+def look(superuser):
+    return DaneLook.objects.create(hostname="mx.example.org", at=NOW, state="mismatch", text="No TLSA record matches")
+
+
+@pytest.mark.parametrize("item", MENU, ids=lambda item: item["title"])
+def test_a_page_bears_the_name_that_the_menu_gives_it(as_superuser, item):
+    models = {f"{m._meta.app_label}_{m._meta.model_name}_changelist": m for m in admin.site._registry}
+    model = models.get(resolve(str(item["link"])).url_name)
+    if model is not None:
+        assert item["title"] == capfirst(str(model._meta.verbose_name_plural))
+    else:
+        assert item["title"] in text(as_superuser.get(str(item["link"]))).partition("</title>")[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("s=ban", 200), ("s=ban&page=1", 200), ("s=ban&page=abc", 404), ("s=ban&page=9", 404), ("s=ban&page=-1", 404)],
+)
+def test_the_search_of_the_theme_has_no_page_that_fails(as_superuser, query, status):
+    assert as_superuser.get(f"/admin/search/?{query}").status_code == status
+
+
+def test_only_staff_searches(client):
+    assert client.get("/admin/search/?s=ban&page=abc").status_code == 302
+
+
+def test_names_in_titles_keep_their_first_letter(as_superuser, look):
+    assert ">mx.example.org" in "".join(page(as_superuser, "transport_security_danelook_change", look.pk).split())
+
+
+def test_an_empty_list_says_whether_something_can_be_added(as_superuser):
+    assert "rows appear by themselves" in page(as_superuser, "abuse_alarm_changelist")
+    assert "Add one" in page(as_superuser, "abuse_ban_changelist")
+    found = text(as_superuser.get(reverse("admin:abuse_ban_changelist"), {"q": "nobody"}))
+    assert "Nothing fits" in found and "Add one" not in found
+
+
+def test_a_policy_is_remembered_for_days(as_superuser, policy):
+    url = reverse("admin:transport_security_mtasts_change", args=[policy.pk])
+    form = text(as_superuser.get(url))
+    assert "Days that senders remember it" in form and 'value="7"' in form
+    data = {"mode": "testing", "max_age": "30", "other_hosts": ""}
+    as_superuser.post(url, data)
+    policy.refresh_from_db()
+    assert policy.max_age == 30 * 86_400 and 'value="30"' in text(as_superuser.get(url))
+    for wrong in ("0.5", "366", "a week", ""):
+        assert "errorlist" in text(as_superuser.post(url, data | {"max_age": wrong})), wrong
+    policy.refresh_from_db()
+    assert policy.max_age == 30 * 86_400
+
+
+def test_seconds_of_the_shell_survive_the_form(as_superuser, policy):
+    MtaSts.objects.update(max_age=100_000)
+    url = reverse("admin:transport_security_mtasts_change", args=[policy.pk])
+    assert 'value="1.1574"' in text(as_superuser.get(url))
+
+
+def test_a_policy_that_nobody_can_fetch_says_what_to_do(as_superuser, policy):
+    shown = page(as_superuser, "transport_security_mtasts_change", policy.pk)
+    assert "lacks mta-sts.mine.example" in shown and "certbot: -d mta-sts.mine.example" in shown
+    assert reverse("admin:directory_domain_records", args=[policy.domain_id]) in shown
+
+
+def test_the_dane_page_has_the_records_and_a_button(as_superuser, look, monkeypatch):
+    shown = page(as_superuser, "transport_security_danelook_change", look.pk)
+    records = tlsa_records()
+    assert all(escape(record.zone_line) in shown for record in records)
+    assert bool(records) == ("Publish these at the name" in shown) != ("The certificate can&#x27;t be read." in shown)
+    assert reverse("admin:transport_security_danelook_do", args=[look.pk, "look"]) in shown
+    assert "See what to do" not in page(as_superuser, "index")
+
+
+def test_dns_is_asked_again_at_once(as_superuser, look, monkeypatch):
+    def found(now):
+        return DaneLook.objects.update(state="good", at=now)
+
+    monkeypatch.setattr(schedule, "look_at_ourselves", found)
+    monkeypatch.setattr("mailsuite.transport_security.admin.read_keys", lambda configuration: None)
+    url = reverse("admin:transport_security_danelook_do", args=[look.pk, "look"])
+    assert "DNS was asked: a record matches the key in use." in text(as_superuser.post(url, follow=True))
+
+
+def test_a_ban_says_why_and_when_it_ends(as_superuser):
+    bans.ban("192.0.2.1", reason=Ban.Reason.BY_HAND, ends_at=None, note="spells out passwords")
+    bans.ban("192.0.2.2", reason=Ban.Reason.PASSWORD_GUESSING, ends_at=NOW + timedelta(hours=2, minutes=1))
+    past = {"ends_at": NOW - timedelta(hours=2, minutes=1), "now": NOW - timedelta(hours=9)}
+    bans.ban("192.0.2.3", reason=Ban.Reason.PROTOCOL_ABUSE, **past)
+    says = [
+        ("192.0.2.1/32", ["spells out passwords", "when somebody lifts it"]),
+        ("192.0.2.2/32", ["guesses passwords", ", in 2\xa0hours"]),
+        ("192.0.2.3/32", ["breaks the protocol", ", 2\xa0hours, 1\xa0minute"]),
+    ]
+    for subject, words in says:
+        shown = page(as_superuser, "abuse_ban_change", Ban.objects.get(subject=subject).pk)
+        assert all(word in shown for word in words) and ">Note<" not in shown
+
+
+def test_a_throttle_says_who_waits_until_when(as_superuser):
+    until = NOW + timedelta(minutes=5)
+    row = LoginThrottle.objects.create(
+        key="net:192.0.2.1 ann@mine.example", failures=9, window_started_at=NOW, blocked_until=until
+    )
+    for shown in (page(as_superuser, "directory_loginthrottle_changelist"),
+                  page(as_superuser, "directory_loginthrottle_change", row.pk)):  # fmt: skip
+        assert "ann@mine.example, from 192.0.2.1" in shown and "must wait" in shown
+        assert f"{until:%Y-%m-%d %H:%M}<" in shown
+
+
+def test_each_list_of_the_abuse_room_says_what_it_is(as_superuser):
+    AllowedNetwork.objects.create(network="192.0.2.0/24")
+    for model, model_admin in admin.site._registry.items():
+        if model._meta.app_label == "abuse" and getattr(model_admin, "intro", ""):
+            assert escape(model_admin.intro) in page(as_superuser, f"abuse_{model._meta.model_name}_changelist")
