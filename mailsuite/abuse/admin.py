@@ -262,8 +262,8 @@ class AlarmAdmin(ScopedAdmin):
         return super().get_queryset(request).select_related("mailbox")
 
     def get_fields(self, request: HttpRequest, obj: Alarm | None = None) -> list[str]:
-        """With what was sent where the alarm itself does not tell."""
-        sent = ["sent"] if obj is not None and obj.kind != Alarm.Kind.OVER_CAP else []
+        """With what was sent by now, where the alarm itself does not tell."""
+        sent = ["sent"] if obj is not None and self.sent(obj) != obj.text else []
         return ["mailbox", "kind", "text", "raised_at", "state_badge", *sent, "held", "advice"]
 
     def do_suspend(self, request: HttpRequest, alarm: Alarm) -> str:

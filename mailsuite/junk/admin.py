@@ -41,7 +41,7 @@ class SenderAdmin(ScopedAdmin):
     )
     scope = ("mailbox__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
-    list_display = ("key", "rung", "mailbox", "standing", "wanted", "junked", "wrote_at")
+    list_display = ("key", "mailbox", "standing", "wanted", "junked", "wrote_at")
     list_filter = (WrittenToFilter, "rung", ("mailbox", ScopedFilter))
     list_select_related = ("mailbox",)
     search_fields = ("key", "mailbox__address")

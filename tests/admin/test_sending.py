@@ -93,9 +93,12 @@ def test_alarms_of_one_mailbox_are_one_notice(as_superuser, alarm):
 def test_an_alarm_shows_what_is_held_and_where_to_go_on(as_superuser, alarm):
     page = as_superuser.get(reverse("admin:abuse_alarm_change", args=[alarm.pk])).content.decode()
     assert "1001 of 1000 messages, 0 of 500 new recipients" in page and "nothing" in page
+    assert "Sent on that day" not in page
+    SendingDay.objects.update(messages=1234)
     hold_some(alarm.mailbox)
     page = as_superuser.get(reverse("admin:abuse_alarm_change", args=[alarm.pk])).content.decode()
     held = reverse("admin:queue_queuedmessage_changelist", query={"state": "held", "q": "ann@mine.example"})
+    assert "1234 of 1000 messages, 0 of 500 new recipients" in page
     assert f'href="{escape(held)}">2 messages</a>' in page and "If you know why" in page
     assert as_superuser.get(held).content.count(b'">held</span>') == 2
     message = QueuedMessage.objects.first()
@@ -118,6 +121,8 @@ def test_held_mail_is_on_the_first_page_until_somebody_has_sent_or_dropped_it(re
     first = client.get(reverse("admin:index")).content.decode()
     assert "Mail of ann@mine.example is held until somebody sends or drops it: 2." in first
     mailbox = [alarm.mailbox_id]
+    page = client.get(reverse("admin:directory_mailbox_change", args=mailbox)).content.decode()
+    assert 'ms-waiting">suspended</span>' in page and "Set a new one first if it was stolen" in page
     page = client.post(reverse("admin:directory_mailbox_do", args=[*mailbox, "resume"]), follow=True).content.decode()
     assert "Of its mail 2 in the queue are still held" in page
     client.post(reverse("admin:directory_mailbox_do", args=[*mailbox, "release_held"]))

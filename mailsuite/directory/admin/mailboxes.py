@@ -74,7 +74,13 @@ class MailboxAdmin(ScopedAdmin):
             "Refuse its logins, end its sessions and hold its mail in the queue?",
             lambda m: m.state == "active",
         ),
-        Verb("resume", "Resume", "play_arrow", "", lambda m: m.state == "suspended"),
+        Verb(
+            "resume",
+            "Resume",
+            "play_arrow",
+            "Let its owner sign in again, and whoever else knows its password? Set a new one first if it was stolen.",
+            lambda m: m.state == "suspended",
+        ),
         Verb("release_held", "Send held mail", "send", "Send all of its mail that is held in the queue?", _has_held),
         Verb("drop_held", "Drop held mail", "delete_sweep", "Drop its held mail without telling anybody?", _has_held),
         Verb("remove", "Remove", "delete", "Make this address unknown and delete its mail after 30 days?"),
@@ -94,10 +100,12 @@ class MailboxAdmin(ScopedAdmin):
     def get_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> list[str]:
         if obj is None:
             return ["address", "password", "name", "quota_octets"]
-        return ["address", "name", "quota_octets", "used", "held", "password", "owner", "created_at", "last_login"]
+        facts = ["owner", "created_at", "last_login"]
+        return ["address", "state_badge", "name", "quota_octets", "used", "held", "password", *facts]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> tuple[str, ...]:
-        return ("address", "used", "held", "owner", "created_at", "last_login") if obj else ()
+        facts = ("owner", "created_at", "last_login")
+        return ("address", "state_badge", "used", "held", *facts) if obj else ()
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         fields = ["name", "quota_octets"] if obj else ["address", "name", "quota_octets"]
