@@ -20,9 +20,9 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "mailsuite.settings"
 # Here rather than by pytest-django, whose turn comes after the conftests that import models.
 django.setup()
 
-from running_suite import new_suite, start_suite, suite  # noqa: E402
+from running_suite import migrated, new_suite, start_suite, suite  # noqa: E402
 
-__all__ = ["new_suite", "start_suite", "suite"]
+__all__ = ["migrated", "new_suite", "start_suite", "suite"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

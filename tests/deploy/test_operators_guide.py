@@ -45,7 +45,7 @@ def test_the_container_has_all_that_runs():
 @pytest.mark.sqlite_only
 @pytest.mark.interop
 def test_database_messages_and_secret_are_all_that_a_restored_host_needs(new_suite):
-    first, second = new_suite().start(), new_suite()
+    first, second = new_suite().start(), new_suite(from_nothing=True)
     first.add_domain("example.org")
     first.add_mailbox("ann@example.org", PASSWORD)
     with log_in(first) as client:

@@ -14,7 +14,7 @@ MAKE_OLDER = ("DROP TABLE django_session", "DELETE FROM django_migrations WHERE 
 @pytest.fixture
 def older(new_suite):
     """A prepared data folder whose database lacks one migration."""
-    suite = new_suite()
+    suite = new_suite(from_nothing=True)
     suite.manage("up", "--prepare-only")
     with connect(suite) as database:
         for statement in MAKE_OLDER:
@@ -46,7 +46,7 @@ def test_an_upgrade_copies_the_database_first(older, require_program):
 
 
 def test_nothing_to_migrate_is_nothing_to_copy(new_suite):
-    suite = new_suite()
+    suite = new_suite(from_nothing=True)
     suite.manage("up", "--prepare-only")
     assert "Copied" not in suite.manage("up", "--prepare-only")
     assert not (suite.data / "backups").exists()

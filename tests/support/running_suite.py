@@ -7,18 +7,22 @@ import random
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from command_server import CommandServer
 from dns_server import DnsServer
+
+from mailsuite.supervisor import probe
 
 BASE = Path(__file__).resolve().parent.parent.parent
 LISTENERS = ("SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S", "HTTP", "HTTPS")
@@ -54,6 +58,7 @@ class Suite:
         self.data = data
         self.log = data.parent / f"{data.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._commands: CommandServer | None = None
         self.dns = None if "MAILSUITE_RESOLVER" in environment else DnsServer().start()
         self.environment = os.environ | {
             "MAILSUITE_RESOLVER": self.dns.address if self.dns else "",
@@ -114,14 +119,30 @@ class Suite:
             return False
 
     def wait_ready(self, seconds: float = 90) -> None:
-        status = self.run("status", "--wait", str(seconds))
-        if status.returncode:
-            pytest.fail(f"the suite did not become ready:\n{status.stdout}{status.stderr}\n{self.log.read_text()}")
+        """Waits as `status --wait` does, which would cost a process each time."""
+        deadline = time.monotonic() + seconds
+        while unready := [answer for answer in self._ask_all() if not answer.ready]:
+            if time.monotonic() > deadline:
+                said = "\n".join(map(str, unready))
+                pytest.fail(f"the suite did not become ready:\n{said}\n{self.log.read_text()}")
+            time.sleep(0.02)
 
-    def run(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
-        """Runs a command of manage.py with this suite's settings."""
-        command = [sys.executable, str(BASE / "manage.py"), *arguments]
-        return subprocess.run(command, env=self.environment, input=input, capture_output=True, text=True, timeout=120)
+    def _ask_all(self) -> Iterator[probe.Answer]:
+        state = self.state
+        if "store" in state["services"]:
+            yield probe.ask_store(self.data / "run" / "store.sock", 5)
+        for name, places in state["listeners"].items():
+            yield from (probe.ask(name, host, port, 5) for host, port in places)
+
+    def run(self, *arguments: str, input: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Runs a command of manage.py with this suite's settings; while the suite runs, in a fork of one process."""
+        if self.process is None or arguments[0] == "up":
+            command = [sys.executable, str(BASE / "manage.py"), *arguments]
+            return subprocess.run(
+                command, env=self.environment, input=input, capture_output=True, text=True, timeout=timeout
+            )
+        self._commands = self._commands or CommandServer(self.environment)
+        return self._commands.run(arguments, self.environment, input, timeout)
 
     def manage(self, *arguments: str, input: str = "") -> str:
         """What a command printed; fails the test when the command fails."""
@@ -161,6 +182,9 @@ class Suite:
 
     def kill(self) -> None:
         """Ends every process of the suite at once, with SIGKILL, and waits until they are gone."""
+        if self._commands:
+            self._commands.end()
+            self._commands = None
         if self.process is None:
             return
         try:
@@ -200,7 +224,7 @@ def processes_of_session(session: int) -> list[int]:
 
 
 @contextmanager
-def _new_suites() -> Iterator[Callable[..., Suite]]:
+def _new_suites(migrated: "Migrated | None") -> Iterator[Callable[..., Suite]]:
     """Makes suites, each with its own data folder and, on PostgreSQL, its own database; removes them at the end."""
     # Short, since the path of a Unix socket may have 107 octets.
     folder = Path(tempfile.mkdtemp(prefix="suite-"))
@@ -208,12 +232,18 @@ def _new_suites() -> Iterator[Callable[..., Suite]]:
     suites: list[Suite] = []
     databases: list[str] = []
 
-    def new_suite(**environment: str) -> Suite:
-        if server and "DATABASE_URL" not in environment:
-            databases.append(f"suite_{uuid.uuid4().hex[:12]}")
-            _administer(server, f"CREATE DATABASE {databases[-1]}")
-            environment["DATABASE_URL"] = _with_name(server, databases[-1])
-        suites.append(Suite(folder / str(len(suites)), environment))
+    def new_suite(*, from_nothing: bool = migrated is None, **environment: str) -> Suite:
+        data = folder / str(len(suites))
+        if "DATABASE_URL" not in environment:
+            template = "" if from_nothing or migrated is None else migrated.template()
+            if server:
+                databases.append(f"suite_{uuid.uuid4().hex[:12]}")
+                _administer(server, f"CREATE DATABASE {databases[-1]} {template and f'TEMPLATE {template}'}")
+                environment["DATABASE_URL"] = _with_name(server, databases[-1])
+            elif template:
+                data.mkdir(mode=0o700)
+                shutil.copy(template, data)
+        suites.append(Suite(data, environment))
         return suites[-1]
 
     try:
@@ -228,6 +258,35 @@ def _new_suites() -> Iterator[Callable[..., Suite]]:
         shutil.rmtree(folder)
 
 
+class Migrated:
+    """A database with tables and no row of ours, from which suites start as after an upgrade that changed none: to run
+    all migrations costs more than all else that a start does."""
+
+    def __init__(self, new_suite: Callable[..., Suite]) -> None:
+        self._new_suite = new_suite
+        self._template = ""
+
+    def template(self) -> str:
+        """Its name, on SQLite its path; made when first asked for."""
+        if not self._template:
+            suite = self._new_suite()
+            suite.manage("migrate")
+            if url := suite.environment.get("DATABASE_URL"):
+                self._template = url.partition("?")[0].rpartition("/")[2]
+            else:
+                self._template = str(_whole(suite.data / "mailsuite.sqlite3"))
+        return self._template
+
+
+def _whole(database: Path) -> Path:
+    """A copy of the SQLite database of the same name that needs no write-ahead log beside it."""
+    folder = database.parent / "template"
+    folder.mkdir(mode=0o700)
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(folder / database.name)) as copy:
+        source.backup(copy)
+    return folder / database.name
+
+
 def _with_name(url: str, name: str) -> str:
     front, question, options = url.partition("?")
     return f"{front.rpartition('/')[0]}/{name}{question}{options}"
@@ -240,17 +299,24 @@ def _administer(server: str, statement: str) -> None:
 
 @pytest.fixture(scope="session")
 def suite() -> Iterator[Suite]:
-    """One running suite for all tests that leave it as healthy as they found it."""
-    with _new_suites() as new:
+    """One running suite, started from nothing, for all tests that leave it as healthy as they found it."""
+    with _new_suites(None) as new:
         running = new().start()
         yield running
         running.stop()
 
 
+@pytest.fixture(scope="session")
+def migrated() -> Iterator[Migrated]:
+    with _new_suites(None) as new:
+        yield Migrated(new)
+
+
 @pytest.fixture
-def new_suite() -> Iterator[Callable[..., Suite]]:
-    """Makes suites that are not started yet: `new_suite(MAILSUITE_RETRY="1s").start()`."""
-    with _new_suites() as new:
+def new_suite(migrated: Migrated) -> Iterator[Callable[..., Suite]]:
+    """Makes suites that are not started yet, whose tables are there: `new_suite(MAILSUITE_RETRY="1s").start()`. With
+    `from_nothing=True` they have no table either."""
+    with _new_suites(migrated) as new:
         yield new
 
 
