@@ -25,12 +25,34 @@ from running_suite import migrated, new_suite, start_suite, suite  # noqa: E402
 __all__ = ["migrated", "new_suite", "start_suite", "suite"]
 
 
+# What gives a test a database, of its own process or of a suite's.
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "suite", "new_suite", "start_suite"}
+# Their programs have the database of the environment.
+PROGRAM_MARKERS = ("interop", "crash", "browser")
+LEFT_OUT = pytest.StashKey[str]()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what is about the other database."""
-    marker = "sqlite_only" if os.environ.get("DATABASE_URL") else "postgresql_only"
-    left_out = [item for item in items if item.get_closest_marker(marker)]
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=left_out)
+    """Leaves out what is about the other database and, on PostgreSQL, what is about none."""
+    on_postgresql = bool(os.environ.get("DATABASE_URL"))
+    marker = "sqlite_only" if on_postgresql else "postgresql_only"
+    left_out = {item for item in items if item.get_closest_marker(marker)}
+    pure = {item for item in items if on_postgresql and not meets_database(item)} - left_out
+    items[:] = [item for item in items if item not in left_out | pure]
+    config.stash[LEFT_OUT] = f"left out here: {len(left_out)} tests marked {marker}"
+    if pure:
+        config.stash[LEFT_OUT] += f", {len(pure)} that meet no database; SQLite's run has them"
+    config.hook.pytest_deselected(items=[*left_out, *pure])
+
+
+def meets_database(item: pytest.Item) -> bool:
+    """pytest-django refuses the database to a test for which this is false."""
+    marked = any(item.get_closest_marker(name) for name in ("django_db", *PROGRAM_MARKERS))
+    return marked or not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str:
+    return config.stash[LEFT_OUT]
 
 
 @pytest.fixture(scope="session")
