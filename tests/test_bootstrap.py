@@ -8,8 +8,6 @@ import pytest
 
 from mailsuite import bootstrap
 
-pytestmark = [pytest.mark.sqlite_only]
-
 
 @pytest.fixture
 def base(tmp_path, monkeypatch):

@@ -21,8 +21,6 @@ from mailsuite.mailauth.dkim import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 
-pytestmark = pytest.mark.sqlite_only
-
 MESSAGE = b"From: x@far.test\r\nTo: ann@example.org\r\nSubject: hi\r\n\r\nHello\r\n"
 ZONE = {
     ("far.test", "TXT"): [b"v=spf1 ip4:192.0.2.1 -all"],

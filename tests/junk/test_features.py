@@ -8,8 +8,6 @@ import pytest
 from mailsuite.junk.features import MAX_FEATURES, extract
 from mailsuite.junk.text import BODY_OCTETS
 
-pytestmark = pytest.mark.sqlite_only
-
 
 def words(header: bytes, *body: bytes):
     return extract(header + b"\r\n\r\n", body).words

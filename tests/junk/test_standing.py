@@ -9,7 +9,6 @@ from mailsuite.authcheck.report import DkimCheck, SpfCheck
 from mailsuite.junk.signs import SenderSigns, message_id_key, network_of, referenced_ids, sender_rungs, signs_of
 from mailsuite.junk.standing import History, decide
 
-pytestmark = pytest.mark.sqlite_only
 EARLY, LATE = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 9, tzinfo=UTC)
 EVE = SenderSigns(
     "eve@mail.shop.example", "mail.shop.example", "shop.example", True, False, ("sign.example",), "spf.example",

@@ -19,8 +19,6 @@ from mailsuite.mailauth.dkim.header import canonical_field
 from mailsuite.mailauth.dkim.sign import SigningError, sign_digest
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 
-pytestmark = pytest.mark.sqlite_only
-
 PRIVATE = [rsa.generate_private_key(65537, 2048) for _ in range(2)]
 KEYS = [TestKey(f"hop{number}.example", "arc", PRIVATE[number % 2]) for number in range(30)]
 ZONE = zone_of(*KEYS)

@@ -5,8 +5,6 @@ import pytest
 
 from mailsuite.mailauth.authentication_results import ParsedResults, Result, build, parse, payload, strip
 
-pytestmark = pytest.mark.sqlite_only
-
 OURS = "mx.example.net"
 RESULTS = [
     Result("iprev", "pass", (("policy.iprev", "2001:db8::1"),)),

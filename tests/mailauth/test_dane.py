@@ -13,8 +13,6 @@ from mailsuite.mailauth import dane
 from mailsuite.mailauth.dane import State
 from mailsuite.resolver.answers import Answer, Mx, Status, Tlsa, ZoneResolver
 
-pytestmark = pytest.mark.sqlite_only
-
 NAMES = ("mx.far.test", "far.test")
 ROOT = make(common_name="root", ca=True)
 ISSUER = make(common_name="issuer", ca=True, issuer=ROOT)

@@ -20,8 +20,6 @@ from mailsuite.mailauth.dkim import keys as keys_module
 from mailsuite.mailauth.dkim.header import HeaderFields, canonical_field
 from mailsuite.resolver.answers import Answer, Status
 
-pytestmark = pytest.mark.sqlite_only
-
 RSA = TestKey("example.org", "r1", rsa.generate_private_key(65537, 2048))
 ED25519 = TestKey("example.org", "e1", ed25519.Ed25519PrivateKey.generate())
 ZONE = zone_of(RSA, ED25519)

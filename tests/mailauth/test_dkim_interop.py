@@ -12,8 +12,6 @@ from mailsuite.mail.header import header_end
 from mailsuite.mailauth.dkim import BodyHashes, RelaxedBodyHash, find_signatures, verify
 from mailsuite.mailauth.dkim.sign import signature_fields
 
-pytestmark = pytest.mark.sqlite_only
-
 HEADER = (
     b"Received: from a.example (a.example [192.0.2.1]) by b.example;\r\n\tMon, 23 Nov 2026 10:00:00 +0000\r\n"
     b"From: Ann  Example <ann@example.org>\r\nTo: bob@other.example,\r\n  carl@other.example\r\n"

@@ -12,8 +12,6 @@ from dkim.canonicalization import Relaxed
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields, signed_names
 
-pytestmark = pytest.mark.sqlite_only
-
 HEADER = (
     b"Received: from a by b;\r\n\tMon, 1 Jan 2024 00:00:00 +0000\r\n"
     b"From: Ann  <ann@example.org>\r\nTo: bob@other.example\r\nSubject:  folded\r\n\tsubject \r\n"

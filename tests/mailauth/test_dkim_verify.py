@@ -10,8 +10,6 @@ from oracles import TestKey, zone_of
 from mailsuite.mailauth.dkim import find_signatures, key_names
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 
-pytestmark = pytest.mark.sqlite_only
-
 RSA = TestKey("example.org", "r1", rsa.generate_private_key(65537, 2048))
 ED25519 = TestKey("example.org", "e1", ed25519.Ed25519PrivateKey.generate())
 ZONE = zone_of(RSA, ED25519)

@@ -14,8 +14,6 @@ from mailsuite.mailauth.dmarc import Author, Identifier, author, evaluate, parse
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 from mailsuite.resolver.dns_resolver import DnsResolver
 
-pytestmark = pytest.mark.sqlite_only
-
 BASE = Path(__file__).resolve().parent.parent.parent
 NODE = BASE / ".oracles" / "node_modules"
 

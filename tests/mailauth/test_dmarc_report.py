@@ -31,7 +31,6 @@ from mailsuite.mailauth.dmarc_report import (
 from mailsuite.mailauth.dmarc_report_reader import read_records, summarize
 from mailsuite.mailauth.report_file import ReportError, chunks
 
-pytestmark = pytest.mark.sqlite_only
 NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
 HEAD = ReportHead(
     "Example Host", "postmaster@host.example", "abc@host.example", NOW - timedelta(hours=30), NOW - timedelta(hours=6),

@@ -10,8 +10,6 @@ from zone import zone_resolver
 from mailsuite.mailauth.dnsbl import ListStatus, look_up, question, self_test
 from mailsuite.resolver.dns_resolver import DnsResolver
 
-pytestmark = pytest.mark.sqlite_only
-
 ZONE = {
     ("2.0.0.127.bl.test", "A"): ["127.0.0.2"],
     ("99.2.0.192.bl.test", "A"): ["127.0.0.2", "127.0.0.11"],

@@ -9,8 +9,6 @@ from zone import zone_resolver
 from mailsuite.mailauth import iprev
 from mailsuite.resolver.dns_resolver import DnsResolver
 
-pytestmark = pytest.mark.sqlite_only
-
 ZONE = {
     ("1.2.0.192.in-addr.arpa", "PTR"): ["Good.test."],
     ("good.test", "A"): ["192.0.2.7", "192.0.2.1"],

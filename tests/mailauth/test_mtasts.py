@@ -6,8 +6,6 @@ from checkdmarc.mta_sts import parse_mta_sts_policy, parse_mta_sts_record
 from mailsuite.mailauth import mtasts
 from mailsuite.mailauth.mtasts import Mode, Policy, PolicyError
 
-pytestmark = pytest.mark.sqlite_only
-
 POLICY = b"version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.example.net\r\nmax_age: 604800\r\n"
 
 

@@ -20,8 +20,6 @@ from mailsuite.mailauth.spf import SpfOutcome, check_host
 from mailsuite.resolver.answers import Answer, Resolver, Status, ZoneResolver
 from mailsuite.resolver.dns_resolver import DnsResolver
 
-pytestmark = pytest.mark.sqlite_only
-
 # RFC 7208 §7.4 itself writes an IPv6 address's nibbles in small letters.
 SPF_OTHERWISE = {"v-macro-ip6"}
 

@@ -8,7 +8,6 @@ from mailsuite.mailauth.dmarc import TemporaryError
 from mailsuite.mailauth.report_destinations import find_destinations, read_uri
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 
-pytestmark = pytest.mark.sqlite_only
 LONG = ".".join(["a" * 60] * 4)
 ZONE = {
     ("_dmarc.example.org", "TXT"): [b"v=DMARC1; p=none"],

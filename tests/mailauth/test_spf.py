@@ -13,8 +13,6 @@ from mailsuite.mailauth.spf import SpfOutcome, check_host
 from mailsuite.resolver.answers import Mx, Status, ZoneResolver
 from mailsuite.resolver.dns_resolver import DnsResolver
 
-pytestmark = pytest.mark.sqlite_only
-
 IP, IP6 = "192.0.2.10", "2001:db8::10"
 MANY_MX = [f"{number} mx{number}.test." for number in range(11)]
 REVERSE6 = "0.1.0.0." + "0.0.0.0." * 5 + "8.b.d.0.1.0.0.2.ip6.arpa"

@@ -10,8 +10,6 @@ from checkdmarc.smtp_tls_reporting import parse_smtp_tls_reporting_record
 from mailsuite.mailauth import tlsrpt
 from mailsuite.mailauth.tlsrpt import Counts, FailureDetails, PolicyType, Report, ReportError, ResultType
 
-pytestmark = pytest.mark.sqlite_only
-
 REPORT = {
     "organization-name": "Company-X",
     "date-range": {"start-datetime": "2016-04-01T00:00:00Z", "end-datetime": "2016-04-01T23:59:59Z"},

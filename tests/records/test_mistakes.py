@@ -16,8 +16,6 @@ from mailsuite.records.publishing import Purpose, Record
 from mailsuite.records.seen import View
 from mailsuite.resolver.answers import Answer, Mx, Status
 
-pytestmark = pytest.mark.sqlite_only
-
 D, H, A4, A6 = "example.org", "mx.host.test", "198.41.0.4", "2001:500:2f::f"
 
 

@@ -3,8 +3,6 @@ import pytest
 from mailsuite.resolver.answers import Answer, Mx, Status, Tlsa
 from mailsuite.resolver.cache import AnswerCache
 
-pytestmark = pytest.mark.sqlite_only
-
 A, B, C = (("a.test", "TXT"), ("b.test", "TXT"), ("c.test", "TXT"))
 
 

@@ -10,7 +10,6 @@ from mailsuite.scanning.guard import FAILURES_IN_A_ROW, Guarded, OnFailure
 from mailsuite.scanning.rspamd import Rspamd
 from mailsuite.scanning.scanner import ScanAction, ScannerError, ScanRequest, ScanResult
 
-pytestmark = pytest.mark.sqlite_only
 REQUEST = ScanRequest(lambda: iter((b"Subject: x\r\n\r\n",)), 14)
 
 

@@ -8,8 +8,6 @@ import pytest
 from mailsuite.scanning.rspamd import Rspamd, read_answer
 from mailsuite.scanning.scanner import ScanAction, ScannerError, ScanRequest
 
-pytestmark = pytest.mark.sqlite_only
-
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 
 

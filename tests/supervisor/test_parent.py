@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.sqlite_only]
-
 # Services write a line for each thing that happens to them; the pauses and patience of the parent are short here.
 SUITE = """
 import asyncio, os, select, signal, sys, time

@@ -14,8 +14,6 @@ from mailsuite.mailauth.tlsrpt import ResultType
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 from mailsuite.transport_security.fetching import FetchError, fetch_policy
 
-pytestmark = pytest.mark.sqlite_only
-
 POLICY = b"version: STSv1\r\nmode: enforce\r\nmx: mx.far.test\r\nmax_age: 604800\r\n"
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 AUTHORITY = make(common_name="authority", ca=True)

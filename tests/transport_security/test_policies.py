@@ -11,8 +11,6 @@ from mailsuite.transport_security.fetching import FetchError
 from mailsuite.transport_security.known import NOTHING, Known
 from mailsuite.transport_security.policies import StsPolicies
 
-pytestmark = pytest.mark.sqlite_only
-
 OLD = Policy(Mode.ENFORCE, ("old.far.test",), 1000)
 NEW = Policy(Mode.TESTING, ("new.far.test",), 1000)
 KNOWN = Known(OLD, "1", may_try=True)

@@ -22,8 +22,6 @@ from mailsuite.verdict.facts import (
 from mailsuite.verdict.judge import judge
 from mailsuite.verdict.verdict import Action, MailboxVerdict, Verdict
 
-pytestmark = pytest.mark.sqlite_only
-
 PASSED = AuthReport(
     client_address="192.0.2.1",
     helo="mail.far.test",

@@ -21,8 +21,6 @@ from smtpd_service.outbound.delivery_test import Tools, delivery_test
 from smtpd_service.outbound.published_policy import PublishedPolicy
 from smtpd_service.outbound.routing import RouteFacts, Security
 
-pytestmark = pytest.mark.sqlite_only
-
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
