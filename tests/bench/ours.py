@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-BASE = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(BASE / "tests" / "support"), str(BASE)]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from peer import DOMAIN, MAILBOXES, PASSWORD
 from running_suite import Suite
