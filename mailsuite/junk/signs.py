@@ -8,6 +8,7 @@ for hire) and what such a domain signs stand for nobody in particular, so they m
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from mailsuite.authcheck.report import AuthReport
@@ -69,6 +70,7 @@ def referenced_ids(fields: Mapping[bytes, Sequence[bytes]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))[:MAX_REFERENCES]
 
 
+@lru_cache(maxsize=100)
 def sender_rungs(signs: SenderSigns) -> tuple[Rung, ...]:
     """Return what the sender is known by, the surest first; what the owner says of the message is noted for each."""
     rungs: list[Rung] = []
@@ -89,6 +91,7 @@ def sender_rungs(signs: SenderSigns) -> tuple[Rung, ...]:
     )
 
 
+@lru_cache(maxsize=100)
 def reply_rungs(signs: SenderSigns) -> tuple[Rung, ...]:
     """Return what shows that the message answers one of the mailbox's own; nothing for what is forged, since archives
     of mailing lists publish Message-IDs."""
@@ -107,6 +110,7 @@ def message_id_key(message_id: str) -> str:
     return hashlib.blake2b(message_id.encode(errors="replace"), digest_size=16).hexdigest()
 
 
+@lru_cache(maxsize=1000)
 def network_of(address: str) -> str:
     """Return the /24 or /64 that a client's address is in, "" for what tells nothing: this host's and private ones."""
     try:

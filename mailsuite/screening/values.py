@@ -1,6 +1,7 @@
 """What screening tells, and is told, as plain values."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from mailsuite.mail.reply import Reply
@@ -50,6 +51,7 @@ class Deferral:
     reply: Reply
 
 
+@lru_cache(maxsize=1000)
 def client_ip(text: str) -> IPv4Address | IPv6Address | None:
     """The client's address, an IPv4-mapped one as IPv4; None for what is none."""
     try:

@@ -90,6 +90,9 @@ class Trial:
         body = partial(file.chunks, length)
         content = Content(file.head[:length], body, file.size_octets - length, file.is_small)
         report = await self._inquiry.finish(content)
+        # Messages come to their end side by side, and what follows may be answered from memory: each lets the others
+        # have their turn, so that together they don't hold up the loop.
+        await asyncio.sleep(0)
         found = await self._gather(report, content, recipients)
         judgement = conclude(found.copies, found.forwards)
         if deferral := await self._put_off(found, judgement):
@@ -186,6 +189,7 @@ class Trial:
                 for one, target in targets.items()
             }
         standings = await self._ask("reputation", memory.standings(ids, report, content), {})
+        await asyncio.sleep(0)
         opinions = await self._ask("filter", memory.opinions(ids, report, content), {})
         return {
             one: MailboxFacts(

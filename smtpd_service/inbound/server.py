@@ -127,6 +127,14 @@ class Receiver(SMTP):
             self._reception.end_trial()
             self._reception.note_offence(self._dialog.offence)
             super().connection_lost(error)
+            assert self._handler_coroutine is not None
+            self._handler_coroutine.add_done_callback(self._let_go)
+
+    def _let_go(self, _: "asyncio.Task[None]") -> None:
+        """Undo the circles between a connection that is over, its streams and its task: all of it is freed at once, and
+        no collection of garbage, which holds up every other session, has to find it."""
+        self._client_connected_cb = self._handler_coroutine = self._timeout_handle = None
+        del self._writer
 
     def eof_received(self) -> bool | None:
         if not self.has_begun or self.transport is None:

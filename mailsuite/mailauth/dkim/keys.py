@@ -6,6 +6,7 @@ numbers whose sizes are within the limits reach OpenSSL.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -23,6 +24,7 @@ MIN_RSA_BITS = 1024
 MAX_RSA_BITS = 4096
 MAX_EXPONENT_BITS = 33
 ED25519_OCTETS = 32
+KEPT_KEYS = 256
 
 # SubjectPublicKeyInfo's algorithm: rsaEncryption with NULL parameters, or without (RFC 8017 §A.1)
 _RSA_ALGORITHMS = (bytes.fromhex("06092a864886f70d0101010500"), bytes.fromhex("06092a864886f70d010101"))
@@ -72,8 +74,10 @@ async def fetch_records(resolver: Resolver, name: str) -> tuple[bytes, ...]:
     return tuple(records[:MAX_RECORDS])
 
 
+@lru_cache(maxsize=KEPT_KEYS)
 def read_key(record: bytes, algorithm: str) -> Key:
-    """Return the key of one record for signatures of `algorithm` (rsa or ed25519). Raises KeyProblem."""
+    """Return the key of one record for signatures of `algorithm` (rsa or ed25519), which is kept: most mail comes from
+    few senders. Raises KeyProblem."""
     if len(record) > MAX_RECORD_OCTETS:
         raise KeyProblem("permerror", f"the key record is larger than {MAX_RECORD_OCTETS // 1024} KB")
     try:
