@@ -27,24 +27,25 @@ from mailsuite.supervisor import probe
 BASE = Path(__file__).resolve().parent.parent.parent
 LISTENERS = ("SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S", "HTTP", "HTTPS")
 STOP_SECONDS = 20
-_libc = ctypes.CDLL(None)
-
-
 # The tests of the other database run beside these.
 PORTS = (21_000, 32_000) if os.environ.get("DATABASE_URL") else (10_000, 20_999)
+_given: set[int] = set()
+_libc = ctypes.CDLL(None)
 
 
 def free_port() -> int:
     """A port nobody listens on, below those that the kernel gives to clients: one of them may not take it from a
-    suite that is just being restarted."""
+    suite that is just being restarted. Each is given once, for it may be long until somebody listens there."""
     while True:
         port = random.randint(*PORTS)
-        with socket.socket() as probe:
+        with socket.socket() as taken:
             try:
-                probe.bind(("127.0.0.1", port))
+                taken.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        return port
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 class Suite:
