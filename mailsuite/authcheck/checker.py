@@ -83,7 +83,8 @@ class Inquiry:
         finally:
             self.cancel()
             # A thread that hashes ends in its own time; until then it reads the file, which must not go away.
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            if pending := self._pending():
+                await asyncio.gather(*pending, return_exceptions=True)
 
     async def _conclude(self, author: Author, ends: float) -> AuthReport:
         found, outcome = self._found(), DmarcOutcome("temperror", author.domain, reason=UNFINISHED)
@@ -150,8 +151,11 @@ class Inquiry:
 
     async def _until(self, ends: float) -> None:
         """Wait for all that runs, until then."""
-        if any(not task.done() for task in self._tasks.values()):
-            await asyncio.wait(self._tasks.values(), timeout=max(0.0, ends - time.monotonic()))
+        if pending := self._pending():
+            await asyncio.wait(pending, timeout=max(0.0, ends - time.monotonic()))
+
+    def _pending(self) -> list[asyncio.Task[Any]]:
+        return [task for task in self._tasks.values() if not task.done()]
 
     def _result(self, name: str) -> Any:
         task = self._tasks.get(name)

@@ -5,6 +5,7 @@ a message's text is always looked at in a thread, so that no mail, however made,
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -20,12 +21,15 @@ from mailsuite.junk.signs import signs_of
 from mailsuite.verdict.facts import OpinionFact, StandingFact
 
 T = TypeVar("T")
+NOTHING_SECONDS = 1.0
 
 
 class Memory:
     def __init__(self) -> None:
         self._reader = ThreadPoolExecutor(1, "junk")
         self._reads_inline = connections["reader"].vendor == "sqlite"
+        # Mailboxes whose filters, and the site's, knew nothing, until when that is believed.
+        self._knew_nothing: dict[int, float] = {}
 
     def close(self) -> None:
         self._reader.shutdown(wait=False)
@@ -41,11 +45,21 @@ class Memory:
         self, mailbox_ids: Sequence[int], report: AuthReport, content: Content
     ) -> Mapping[int, OpinionFact]:
         """What each mailbox's filter, or the site's, says of the message."""
-        if not await self._read(lambda: content_filter.knows_anything(mailbox_ids)):
+        if await self._knows_nothing(mailbox_ids):
             return dict.fromkeys(mailbox_ids, content_filter.NEUTRAL)
         return await self._run(
             lambda: content_filter.classify_for(mailbox_ids, extract(content.header, content.body()))
         )
+
+    async def _knows_nothing(self, mailbox_ids: Sequence[int]) -> bool:
+        """Whether there is no need to read a message; yes for a moment after it was, since learning takes longer."""
+        now = time.monotonic()
+        if all(self._knew_nothing.get(one, 0.0) > now for one in mailbox_ids):
+            return True
+        if await self._read(lambda: content_filter.knows_anything(mailbox_ids)):
+            return False
+        self._knew_nothing |= dict.fromkeys(mailbox_ids, now + NOTHING_SECONDS)
+        return True
 
     async def _read(self, question: Callable[[], T]) -> T:
         return _ask(question) if self._reads_inline else await self._run(question)

@@ -6,6 +6,7 @@ import pytest
 
 from mailsuite.authcheck.content import Content
 from mailsuite.junk import contacts, training
+from mailsuite.junk import filter as content_filter
 from mailsuite.junk.memory import Memory
 from mailsuite.trace.models import Story
 from mailsuite.verdict.facts import MailboxFacts, MessageFacts
@@ -75,3 +76,24 @@ def test_an_answer_to_our_mail_is_wanted_whatever_its_words(post, report_of, mon
     answer = ask(post, JUNK, report_of("new@new.example"), monkeypatch, b"In-Reply-To: <ours@example.org>\r\n")
     assert answer[0].rung == "reply" and answer[2].action.value == "inbox"
     assert ask(post, JUNK, report_of("max@new.example"), monkeypatch)[2].reason == "wanted-sender"
+
+
+@pytest.mark.parametrize("seconds, times", [(60.0, 1), (0.0, 3)])
+def test_a_filter_that_knew_nothing_is_not_asked_at_once_again(post, report_of, monkeypatch, seconds, times):
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    monkeypatch.setattr("mailsuite.junk.memory.NOTHING_SECONDS", seconds)
+    asked, knows_anything = [], content_filter.knows_anything
+    monkeypatch.setattr(content_filter, "knows_anything", lambda ids: asked.append(ids) or knows_anything(ids))
+
+    async def thrice():
+        memory, content = Memory(), Content(LETTER, lambda: iter([]), 0)
+        try:
+            for _ in range(3):
+                opinions = await memory.opinions([post.mailbox.pk], report_of("liz@far.example"), content)
+                assert opinions == {post.mailbox.pk: content_filter.NEUTRAL}
+        finally:
+            await asyncio.to_thread(memory._reader.submit(_close).result)
+            memory.close()
+
+    asyncio.run(thrice())
+    assert len(asked) == times
