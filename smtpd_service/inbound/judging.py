@@ -32,6 +32,7 @@ from smtpd_service.inbound.delivery import Client, Recipient
 from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.parameters import Mail
 from smtpd_service.inbound.spool import SpoolFile
+from smtpd_service.inbound.turns import Turns
 from smtpd_service.inbound.view import Memory, Screening
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Judging:
     screening: Screening | None = None
     memory: Memory | None = None
     scanner: Scanner | None = None
+    turns: Turns = field(default_factory=Turns)
 
     def begin(self, client: Client, mail: Mail) -> "Trial":
         """Start what needs no more than the client and the sender."""
@@ -89,10 +91,9 @@ class Trial:
         self._name = name
         body = partial(file.chunks, length)
         content = Content(file.head[:length], body, file.size_octets - length, file.is_small)
+        await self._judging.turns.take()
         report = await self._inquiry.finish(content)
-        # Messages come to their end side by side, and what follows may be answered from memory: each lets the others
-        # have their turn, so that together they don't hold up the loop.
-        await asyncio.sleep(0)
+        await self._judging.turns.take()
         found = await self._gather(report, content, recipients)
         judgement = conclude(found.copies, found.forwards)
         if deferral := await self._put_off(found, judgement):
@@ -189,7 +190,7 @@ class Trial:
                 for one, target in targets.items()
             }
         standings = await self._ask("reputation", memory.standings(ids, report, content), {})
-        await asyncio.sleep(0)
+        await self._judging.turns.take()
         opinions = await self._ask("filter", memory.opinions(ids, report, content), {})
         return {
             one: MailboxFacts(

@@ -4,7 +4,6 @@ All that a transaction changes is one Deliver operation; the 250 after the final
 answered it (RFC 5321 §6.1).
 """
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -121,8 +120,8 @@ class Reception:
                 return self.refuse(prepared)
             if prepared.judged and prepared.judged.refusal:
                 return self._refuse_judged(prepared.judged, prepared.judged.refusal, file, story_id)
-            # Others have their turn before this is composed (judging.py).
-            await asyncio.sleep(0)
+            if self._here.judging:
+                await self._here.judging.turns.take()
             reply = replies.OK.with_text(f"queued as {reference(story_id)}")
             operation = self._here.composer.compose(self._accepted(file, story_id, at, prepared), str(reply))
             if isinstance(operation, Refusal):
