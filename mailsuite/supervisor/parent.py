@@ -23,7 +23,6 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 # A service that ran this long is taken for healthy: its next pause is the first again.
 HEALTHY_AFTER = 60.0
-# How long services may take to finish what they accepted; the store goes after the others and gets its own time.
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 logger = logging.getLogger(__name__)
