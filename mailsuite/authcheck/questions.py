@@ -6,15 +6,13 @@ import time
 from collections.abc import Iterable
 
 from mailsuite.authcheck.report import Question
-from mailsuite.resolver.answers import Answer, Resolver, Status
-from mailsuite.resolver.tracing import as_text
+from mailsuite.resolver.answers import Answer, Resolver, Status, as_text
 
 logger = logging.getLogger(__name__)
 
 # A story is read by people; a hostile message may ask hundreds.
 MAX_QUESTIONS = 100
 MAX_VALUES = 10
-MAX_VALUE = 300
 
 _REFUSED = Answer(Status.TEMPERROR)
 
@@ -71,7 +69,7 @@ class Questions:
             if not promise.done():
                 promise.set_result(answer)
         if len(self._asked) < MAX_QUESTIONS:
-            values = tuple(as_text(value)[:MAX_VALUE] for value in answer.rdata[:MAX_VALUES])
+            values = tuple(as_text(value) for value in answer.rdata[:MAX_VALUES])
             took = round((time.perf_counter() - began) * 1000, 2)
             self._asked.append(Question(*key, answer.status.value, values, took))
         return answer

@@ -101,23 +101,3 @@ def _addresses(values: list[bytes], field: str) -> tuple[Address, ...]:
         if len(found) > MAX_AUTHORS:
             raise AddressError(f"The {field} field has too many addresses: keep {MAX_AUTHORS}")
     return tuple(found)
-
-
-class LineEndNormalizer:
-    """Makes every bare CR or LF of a stream CRLF: chunks in, chunks out, whatever way they are cut."""
-
-    def __init__(self) -> None:
-        self._held = b""
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Return the octets that are settled; a CR at the end waits for what follows it."""
-        octets = self._held + chunk
-        self._held = b""
-        if octets.endswith(b"\r"):
-            self._held, octets = b"\r", octets[:-1]
-        return normalize_line_ends(octets)
-
-    def finish(self) -> bytes:
-        """Return what was held back."""
-        held, self._held = self._held, b""
-        return b"\r\n" if held else b""

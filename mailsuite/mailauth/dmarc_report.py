@@ -13,7 +13,6 @@ NAMESPACE = "urn:ietf:params:xml:ns:dmarc-2.0"
 MAX_SIGNATURES = 100
 
 DISPOSITIONS = ("none", "pass", "quarantine", "reject")
-POLICIES = ("none", "quarantine", "reject")
 DKIM_RESULTS = ("none", "pass", "fail", "policy", "neutral", "temperror", "permerror")
 SPF_RESULTS = ("none", "neutral", "pass", "fail", "softfail", "temperror", "permerror")
 OVERRIDES = ("local_policy", "mailing_list", "other", "policy_test_mode", "trusted_forwarder")

@@ -1,43 +1,22 @@
-"""TLS reports (RFC 8460): the record that asks for them, and the report itself, read and written.
+"""TLS reports (RFC 8460): the record that asks for them, written, and the report itself, read.
 
 A report tells, for one day and one policy domain, how many sessions were under TLS as the domain's policy wants, and
 which failed how. What others sent is read with limits: it may be anybody's.
 """
 
 import json
-import re
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-MAX_RUA = 5
-MAX_REPORT_OCTETS = 10 * 1024 * 1024
-MAX_INFLATED_OCTETS = 50 * 1024 * 1024
+from mailsuite.mailauth.report_file import ReportError
+
 MAX_POLICIES = 1000
 MAX_DETAILS = 10_000
 MAX_TEXT = 1000
 MAX_COUNT = 2**53
-MEDIA_TYPES = ("application/tlsrpt+json", "application/tlsrpt+gzip")
-
-_WSP = " \t"
-# tlsrpt-uri: a mailto or https URI whose "!", "," and ";" are encoded           RFC 8460 §3
-_URI = re.compile(r"(?:mailto:[^\s,;!@]+@[^\s,;!@]+|https://[^\s,;!]+)", re.IGNORECASE)
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", re.ASCII)
-
-
-class ReportError(Exception):
-    """A record or report that is none; str() says why."""
-
-
-class PolicyType(Enum):
-    """RFC 8460 §4.4, policy-type."""
-
-    TLSA = "tlsa"
-    STS = "sts"
-    NO_POLICY = "no-policy-found"
 
 
 class ResultType(Enum):
@@ -115,50 +94,12 @@ class Report:
     policies: tuple[PolicyResult, ...]
 
 
-@dataclass(slots=True)
-class Counts:
-    """Sessions of one day with one policy domain."""
-
-    successful: int = 0
-    failed: dict[tuple[ResultType, frozenset[tuple[str, str]]], int] = field(default_factory=dict)
-
-    def fail(self, result: ResultType, **where: str) -> None:
-        """Counts a failure; `where` are FailureDetails' texts. Failures that are alike in all are one entry."""
-        key = (result, frozenset(where.items()))
-        self.failed[key] = self.failed.get(key, 0) + 1
-
-
 def record_name(domain: str) -> str:
     return f"_smtp._tls.{domain}"
 
 
 def render_record(rua: Sequence[str]) -> str:
     return f"v=TLSRPTv1; rua={','.join(rua)}"
-
-
-def find_rua(texts: Sequence[bytes]) -> tuple[str, ...]:
-    """The URIs in the TXT records of `_smtp._tls.DOMAIN` (§3): where reports go, none without such a record. Raises
-    ReportError when there are several or the one is malformed: senders then send no reports."""
-    records = [text for text in texts if text.startswith(b"v=TLSRPTv1;")]
-    if not records:
-        return ()
-    if len(records) > 1:
-        raise ReportError(f"there are {len(records)} records that begin with v=TLSRPTv1; where there must be one")
-    fields = _record_fields(records[0])
-    if "rua" not in fields:
-        raise ReportError("it has no rua, which says where reports go")
-    uris = [uri.strip(_WSP) for uri in fields["rua"].split(",")]
-    for uri in uris:
-        if not _URI.fullmatch(uri):
-            raise ReportError(f"its rua names {uri[:80]!r}, which is neither mailto:ADDRESS nor https://…")
-    return tuple(dict.fromkeys(uris))[:MAX_RUA]
-
-
-def read_report(octets: bytes) -> Report:
-    """Read a report as it comes in mail or by POST, gzip or plain JSON. Raises ReportError."""
-    if len(octets) > MAX_REPORT_OCTETS:
-        raise ReportError("it is larger than 10 MB")
-    return parse_report(_inflated(octets) if octets.startswith(b"\x1f\x8b") else octets)
 
 
 def parse_report(octets: bytes) -> Report:
@@ -181,53 +122,6 @@ def parse_report(octets: bytes) -> Report:
         contact=_text(data, "contact-info"),
         policies=tuple(_policy(one) for one in _objects(data, "policies", MAX_POLICIES)),
     )
-
-
-def render_report(report: Report) -> bytes:
-    """Write a report as JSON (§4.4); names without a value are left out."""
-    data = {
-        "organization-name": report.organization,
-        "date-range": {"start-datetime": _zulu(report.begin), "end-datetime": _zulu(report.end)},
-        "contact-info": report.contact,
-        "report-id": report.report_id,
-        "policies": [_policy_data(policy) for policy in report.policies],
-    }
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def gather(type: PolicyType, domain: str, strings: Sequence[str], mx: Sequence[str], counts: Counts) -> PolicyResult:
-    """One policy's result out of counted sessions."""
-    failures = tuple(
-        FailureDetails(result.value, sessions, **dict(where)) for (result, where), sessions in counts.failed.items()
-    )
-    return PolicyResult(
-        type.value, domain, tuple(strings), tuple(mx), counts.successful, sum(counts.failed.values()), failures
-    )
-
-
-def _record_fields(record: bytes) -> dict[str, str]:
-    text = record.decode("ascii", "replace")
-    parts = [part.strip(_WSP) for part in text.split(";")]
-    fields: dict[str, str] = {}
-    for part in parts[:-1] if not parts[-1] else parts:
-        name, equals, value = part.partition("=")
-        if not equals or not _TAG.fullmatch(name.strip(_WSP)):
-            raise ReportError(f"{part[:40]!r} in it is no name=value")
-        fields.setdefault(name.strip(_WSP), value.strip(_WSP))
-    return fields
-
-
-def _inflated(octets: bytes) -> bytes:
-    inflater = zlib.decompressobj(wbits=31)
-    try:
-        data = inflater.decompress(octets, MAX_INFLATED_OCTETS)
-    except zlib.error:
-        raise ReportError("it is no gzip file") from None
-    if inflater.unconsumed_tail:
-        raise ReportError("unpacked it is larger than 50 MB")
-    if not inflater.eof:
-        raise ReportError("its gzip file is cut short")
-    return data
 
 
 def _policy(data: Mapping[str, Any]) -> PolicyResult:
@@ -256,38 +150,6 @@ def _failure(data: Mapping[str, Any]) -> FailureDetails:
         information=_text(data, "additional-information") or _text(data, "additional-info-uri"),
         reason_code=_text(data, "failure-reason-code") or _text(data, "failure-error-code"),
     )
-
-
-def _policy_data(policy: PolicyResult) -> dict[str, Any]:
-    about: dict[str, Any] = {"policy-type": policy.type}
-    if policy.strings:
-        about["policy-string"] = list(policy.strings)
-    about["policy-domain"] = policy.domain
-    if policy.mx:
-        about["mx-host"] = list(policy.mx)
-    data: dict[str, Any] = {
-        "policy": about,
-        "summary": {
-            "total-successful-session-count": policy.successful,
-            "total-failure-session-count": policy.failed,
-        },
-    }
-    if policy.failures:
-        data["failure-details"] = [_failure_data(failure) for failure in policy.failures]
-    return data
-
-
-def _failure_data(failure: FailureDetails) -> dict[str, Any]:
-    texts = {
-        "sending-mta-ip": failure.sending_ip,
-        "receiving-mx-hostname": failure.receiving_host,
-        "receiving-mx-helo": failure.receiving_helo,
-        "receiving-ip": failure.receiving_ip,
-        "additional-information": failure.information,
-        "failure-reason-code": failure.reason_code,
-    }
-    given = {name: text for name, text in texts.items() if text}
-    return {"result-type": failure.result, **given, "failed-session-count": failure.sessions}
 
 
 def _object(data: Mapping[str, Any], name: str, missing: dict[str, Any] | None = None) -> Mapping[str, Any]:
@@ -346,7 +208,3 @@ def _moment(data: Mapping[str, Any], name: str) -> datetime:
     if not 2015 <= moment.year <= 2200:
         raise ReportError(f"its {name} is {text[:40]!r}, which can't be")
     return moment
-
-
-def _zulu(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -79,14 +79,6 @@ def start_rotation(domain_id: int, algorithm: str = DkimKey.Algorithm.RSA, pair:
     return key.selector
 
 
-def make_domain_keys(domain_id: int) -> None:
-    """Makes and keeps a domain's first keys."""
-    pairs = make_key_pairs()
-    with transaction.atomic():
-        store_domain_keys(Domain.objects.get(pk=domain_id), pairs)
-        touch_directory()
-
-
 def activate_key(key_id: int) -> None:
     """Signs with this key from now on; another active key of the same algorithm retires."""
     with transaction.atomic():

@@ -25,13 +25,3 @@ def organization(name: str) -> str:
     labels = name.lower().strip(".").split(".")
     keep = 3 if len(labels) > 2 and labels[-2] in _SECOND_LEVEL and len(labels[-1]) == 2 else 2
     return ".".join(labels[-keep:])
-
-
-def label(source: str, source_ip: str, name: str, domain: str) -> str:
-    """What a source is called: who vouches for it; where that is the domain itself, or nobody, the organisation that
-    its address is named for in DNS; the bare address where there is no name either."""
-    if source and not is_within(source, domain):
-        return source
-    if name and not is_within(name, domain):
-        return organization(name)
-    return source or source_ip

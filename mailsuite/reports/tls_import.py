@@ -21,10 +21,7 @@ def import_tls_report(incoming: IncomingReport, file: bytes, now: datetime) -> l
 
     Raises ReportError for what is no report about one of our domains, Duplicate for one read before.
     """
-    try:
-        found = tlsrpt.parse_report(b"".join(chunks(file, max_octets=MAX_JSON_OCTETS)))
-    except tlsrpt.ReportError as error:
-        raise ReportError(str(error)) from None
+    found = tlsrpt.parse_report(b"".join(chunks(file, max_octets=MAX_JSON_OCTETS)))
     _check(found, now)
     by_domain: dict[int, list[tlsrpt.PolicyResult]] = {}
     for policy in found.policies:

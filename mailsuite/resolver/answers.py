@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
 
+# Of a record's text, what people are shown.
+MAX_VALUE_CHARACTERS = 255
+
 
 class Status(Enum):
     OK = "ok"
@@ -52,6 +55,22 @@ class Resolver(Protocol):
     async def query(self, name: str, rdtype: str) -> Answer:
         """The answer for `name` (with or without its last dot) and a type such as `MX`."""
         ...
+
+
+def as_text(value: Rdata) -> str:
+    """A record's value as short printable text."""
+    match value:
+        case Mx():
+            text = f"{value.preference} {value.exchange}."
+        case Tlsa():
+            text = f"{value.usage} {value.selector} {value.matching_type} {value.data.hex()}"
+        case bytes():
+            text = value[: 2 * MAX_VALUE_CHARACTERS].decode("utf-8", "replace")
+        case _:
+            text = value
+    if not text.isprintable():
+        text = "".join(octet if octet.isprintable() else "\N{REPLACEMENT CHARACTER}" for octet in text)
+    return text if len(text) <= MAX_VALUE_CHARACTERS else text[: MAX_VALUE_CHARACTERS - 1] + "…"
 
 
 class ZoneResolver:

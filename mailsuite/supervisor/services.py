@@ -6,12 +6,10 @@ parent when that has died. It is called in a process of its own that has no thre
 yet; importing its module must start none either, since the parent imports it before it forks.
 """
 
-import os
 import signal
 import socket
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -78,17 +76,3 @@ def watch_for_end(context: ServiceContext, loop: AbstractEventLoop, end: Callabl
     loop.add_signal_handler(signal.SIGTERM, end_once)
     if context.parent_pipe is not None:
         loop.add_reader(context.parent_pipe, end_once)
-
-
-@contextmanager
-def end_descriptors(context: ServiceContext) -> Iterator[list[int]]:
-    """Descriptors of which one becomes readable, and stays so, when the service must end. For loops over selectors."""
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-    previous = signal.signal(signal.SIGTERM, lambda *_: os.write(write_end, b"x"))
-    try:
-        yield [read_end] if context.parent_pipe is None else [read_end, context.parent_pipe]
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-        os.close(read_end)
-        os.close(write_end)

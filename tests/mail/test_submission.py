@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mailsuite.mail.address import Address, AddressError
-from mailsuite.mail.submission import LineEndNormalizer, author_addresses, prepare_header
+from mailsuite.mail.submission import author_addresses, prepare_header
 
 NOW = datetime(2025, 11, 24, 10, tzinfo=UTC)
 DATE = b"Date: Mon, 24 Nov 2025 10:00:00 +0000\r\n"
@@ -103,19 +103,3 @@ def test_authors(header, expected, sender):
 def test_unclear_authors_are_refused(header):
     with pytest.raises(AddressError):
         author_addresses(header)
-
-
-BODY = b"a\r\nb\nc\rd\r\r\n\n\r\r\n\re"
-
-
-def test_line_ends_whatever_the_chunks():
-    whole = b"a\r\nb\r\nc\r\nd\r\n\r\n\r\n\r\n\r\n\r\ne"
-    for size in range(1, len(BODY) + 1):
-        normalizer = LineEndNormalizer()
-        out = b"".join(normalizer.feed(BODY[at : at + size]) for at in range(0, len(BODY), size)) + normalizer.finish()
-        assert out == whole
-
-
-def test_last_carriage_return_is_not_lost():
-    normalizer = LineEndNormalizer()
-    assert normalizer.feed(b"a\r") + normalizer.finish() + normalizer.finish() == b"a\r\n"

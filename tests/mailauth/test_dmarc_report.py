@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 import pytest
 
 from mailsuite.mailauth import dmarc_report_reader, report_file
+from mailsuite.mailauth.dmarc import POLICIES
 from mailsuite.mailauth.dmarc_report import (
     DISPOSITIONS,
     DKIM_RESULTS,
     MAX_SIGNATURES,
     NAMESPACE,
     OVERRIDES,
-    POLICIES,
     SPF_RESULTS,
     DkimResult,
     PolicyPublished,

@@ -8,7 +8,6 @@ from dns_server import DnsServer
 from mailsuite.resolver import breaker
 from mailsuite.resolver.answers import Answer, Mx, Status, Tlsa, ZoneResolver
 from mailsuite.resolver.dns_resolver import DnsResolver, split_server
-from mailsuite.resolver.tracing import TracingResolver
 
 RECORDS = {
     ("example.org", "MX"): ["20 MX2.example.org.", "10 mx.example.org."],
@@ -265,35 +264,3 @@ def test_a_port_where_nobody_listens_is_silence():
     with DnsServer() as server:
         address = server.address
     asyncio.run(run(address))
-
-
-def test_what_was_asked_for_a_message_is_remembered():
-    zone = ZoneResolver(
-        {
-            ("a.test", "MX"): [Mx(10, "mx.a.test")],
-            ("a.test", "TXT"): [b"v=spf1 -all", b"caf\xe9\x07", b"x" * 5000],
-            ("_25._tcp.a.test", "TLSA"): [Tlsa(3, 1, 1, b"\x00\xff")],
-            ("many.test", "A"): [f"192.0.2.{number}" for number in range(40)],
-        }
-    )
-
-    async def run():
-        tracing = TracingResolver(zone)
-        for name, rdtype in [
-            *(("A.test.", "MX"), ("a.test", "MX"), ("a.test", "TXT"), ("_25._tcp.a.test", "TLSA"), ("many.test", "A")),
-            *(("a.test", "A"), ("absent.test", "A")),
-        ]:
-            await tracing.query(name, rdtype)
-        for number in range(300):
-            await tracing.query(f"n{number}.test", "A")
-        return tracing.questions
-
-    found = asyncio.run(run())
-    assert len(found) == 200
-    mx, txt, tlsa, many, nodata, nxdomain = found[:6]
-    assert (mx.name, mx.rdtype, mx.status, mx.values) == ("a.test", "MX", "ok", ("10 mx.a.test.",))
-    assert txt.values[:2] == ("v=spf1 -all", "caf\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}")
-    assert len(txt.values[2]) == 255
-    assert tlsa.values == ("3 1 1 00ff",)
-    assert len(many.values) == 10
-    assert (nodata.status, nxdomain.status) == ("nodata", "nxdomain")

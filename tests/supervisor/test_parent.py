@@ -17,7 +17,7 @@ from pathlib import Path
 from mailsuite.configuration import read_configuration
 from mailsuite.env import Environment
 from mailsuite.supervisor import log, parent, state
-from mailsuite.supervisor.services import Service, end_descriptors, watch_for_end
+from mailsuite.supervisor.services import Service, watch_for_end
 
 def say(text):
     os.write(1, (text + "\\n").encode())
@@ -32,10 +32,14 @@ def stubborn(context):
     while True:
         time.sleep(60)
 
+def wait_for_end(context):
+    told, tell = os.pipe()
+    signal.signal(signal.SIGTERM, lambda *_: os.write(tell, b"x"))
+    say(f"{context.name} runs")
+    select.select([told, context.parent_pipe], [], [])
+
 def patient(context):
-    with end_descriptors(context) as descriptors:
-        say("patient runs")
-        select.select(descriptors, [], [])
+    wait_for_end(context)
     time.sleep(1.0)
     say("patient ends")
 
@@ -49,9 +53,7 @@ def looping(context):
     asyncio.run(serve())
 
 def store(context):
-    with end_descriptors(context) as descriptors:
-        say("store runs")
-        select.select(descriptors, [], [])
+    wait_for_end(context)
     say("store ends")
 
 parent.FIRST_PAUSE, parent.LONGEST_PAUSE = 0.01, 0.04
