@@ -76,11 +76,24 @@ class LocalBlobs(FileSystemStorage):
             except FileNotFoundError:
                 continue
 
-    def open_spooled(self, spooled: str) -> int:
-        """A descriptor of the spool file; the name comes from another process, so it may not leave the spool."""
+    def open_spooled(self, spooled: str, octets: bytes | None = None) -> int:
+        """A descriptor of the spool file, which is made of the octets if they are given. The name comes from another
+        process, so it may not leave the spool."""
         if "/" in spooled or spooled.startswith("."):
             raise ValueError(f"{spooled!r} is no name of a spool file")
-        return os.open(f"{self._spool}/{spooled}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # One that is there already was left by a store that died.
+        flags = os.O_RDONLY if octets is None else os.O_RDWR | os.O_CREAT | os.O_TRUNC
+        path = f"{self._spool}/{spooled}"
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            view = memoryview(octets or b"")
+            while view:
+                view = view[os.write(descriptor, view) :]
+        except BaseException:
+            os.close(descriptor)
+            os.unlink(path)
+            raise
+        return descriptor
 
     def _make_folder(self, folder: str) -> None:
         if folder in self._known_folders:

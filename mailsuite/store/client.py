@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mailsuite.store import wire
 from mailsuite.store.handlers import StoreBug, StoreUnavailable
 from mailsuite.store.operations import Deliver, Hint, Refused, Touched, Watch
@@ -53,7 +55,7 @@ class StoreClient:
         except StoreUnavailable:
             if not isinstance(operation, Deliver) or self._closed:
                 raise
-        return await self._ask(operation)
+        return await self._ask(msgspec.structs.replace(operation, again=True))
 
     def send(self, operation: Any) -> None:
         """Sends without waiting; lost when the service is away."""

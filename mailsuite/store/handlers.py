@@ -67,16 +67,16 @@ class Job:
         self.files: dict[str, Filed] = {}
 
 
-def spooled(operation: Any) -> list[tuple[str, int]]:
-    """(spool name, octets) of the files that the operation files."""
+def spooled(operation: Any) -> Sequence[ops.Deliver | ops.AppendItem]:
+    """What the operation files: each with the name of its spool file, its size, and its octets if they came along."""
     match operation:
-        case ops.Deliver(spool=spool, size_octets=size):
-            return [(spool, size)]
+        case ops.Deliver():
+            return (operation,)
         case ops.Append(items=items):
-            return [(item.spool, item.size_octets) for item in items]
+            return items
         case ops.Settle(notifications=notifications):
-            return [(item.spool, item.size_octets) for item in notifications]
-    return []
+            return notifications
+    return ()
 
 
 def mailboxes(operation: Any) -> set[int]:
@@ -138,14 +138,16 @@ def _file(jobs: Sequence[Job]) -> None:
     storage, adopted = mail_storage(), []
     for job in jobs:
         try:
-            for name, size in spooled(job.operation):
-                reading = job.readings.get(name) or _read(storage, name)
-                if reading.size_octets != size:
-                    raise ValueError(f"spool file {name} has {reading.size_octets} octets, not {size}")
-                job.files[name] = Filed(reading, storage.new_name())
+            if _is_done(job.operation):
+                job.operation = ops.Touched([])
+            for item in spooled(job.operation):
+                reading = job.readings.get(item.spool) or _read(storage, item)
+                if reading.size_octets != item.size_octets:
+                    raise ValueError(
+                        f"spool file {item.spool} has {reading.size_octets} octets, not {item.size_octets}"
+                    )
+                job.files[item.spool] = Filed(reading, storage.new_name())
             adopted.append(job)
-        except FileNotFoundError as error:
-            _missing(job, error)
         except Exception as error:
             job.error = _error(error, job)
     pairs = [(name, filed.blob) for job in adopted for name, filed in job.files.items()]
@@ -158,20 +160,17 @@ def _file(jobs: Sequence[Job]) -> None:
             job.error = _error(error, job)
 
 
-def _read(storage: LocalBlobs, name: str) -> Reading:
-    descriptor = storage.open_spooled(name)
+def _read(storage: LocalBlobs, item: ops.Deliver | ops.AppendItem) -> Reading:
+    descriptor = storage.open_spooled(item.spool, item.octets)
     try:
         return read_spooled(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _missing(job: Job, error: Exception) -> None:
-    """A delivery asked for again because its answer was lost is done already; anything else has lost its file."""
-    operation = job.operation
-    done = isinstance(operation, ops.Deliver) and filing.already_delivered(operation.story.story_id)
-    job.operation = ops.Touched([]) if done else operation
-    job.error = None if done else _error(error, job)
+def _is_done(operation: Any) -> bool:
+    """Whether a delivery that is asked for again was committed the first time."""
+    return isinstance(operation, ops.Deliver) and operation.again and filing.already_delivered(operation.story.story_id)
 
 
 def _commit(jobs: Sequence[Job], *, uncertain: bool = False) -> Batch | None:
@@ -191,7 +190,9 @@ def _commit(jobs: Sequence[Job], *, uncertain: bool = False) -> Batch | None:
         if uncertain or (len(jobs) == 1 and not broke):
             again = []
         for job in jobs:
-            job.error = None if job in again else _error(error, job)
+            # The first asking may have been in this very batch, or the one before.
+            done = job in again or (not broke and _is_done(job.operation))
+            job.error = None if done else _error(error, job)
         if again:
             logger.warning("a batch of %d failed (%s); each runs alone", len(jobs), type(error).__name__)
         return _merged([batch for batch in (_commit([job], uncertain=broke) for job in again) if batch])

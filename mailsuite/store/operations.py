@@ -120,7 +120,9 @@ class Deliver(Operation[None], frozen=True, tag=True):
     """Files one received message: content once, a row for each mailbox, queue rows, reports to read, story. Answer:
     nothing.
 
-    `spool` is the name of a complete file in the spool folder; it is gone from there when the answer comes.
+    `spool` is the name of a complete file in the spool folder; it is gone from there when the answer comes. What is
+    small comes along in `octets` instead, and the store makes the file. `again` says that an answer was lost: the
+    operation may have been done.
     """
 
     spool: str
@@ -129,14 +131,19 @@ class Deliver(Operation[None], frozen=True, tag=True):
     local: list[LocalDelivery] = []
     outgoing: list[Outgoing] = []
     reports: list[ReportDelivery] = []
+    octets: bytes | None = None
+    again: bool = False
 
 
 class AppendItem(Struct, frozen=True):
+    """One message; `spool` and `octets` as in Deliver."""
+
     spool: str
     size_octets: int
     flags: int = 0
     keywords: list[str] = []
     internal_date: datetime | None = None
+    octets: bytes | None = None
 
 
 class AppendAnswer(Struct, frozen=True):

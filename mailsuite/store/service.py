@@ -11,6 +11,7 @@ import selectors
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
@@ -52,7 +53,7 @@ class StoreService:
         self._connections: set[Connection] = set()
         self._ready: list[Job] = []
         self._large: list[Job] = []
-        self._children: dict[Child, tuple[Job, list[str], int, str]] = {}
+        self._children: dict[Child, tuple[Job, Sequence[ops.Deliver | ops.AppendItem], int, str]] = {}
         self._refusals = RefusalBuffer()
         self._stopping = False
         self._parent_pipe = context.parent_pipe
@@ -154,8 +155,7 @@ class StoreService:
                 self._refusals.add(story, network, time.monotonic())
             case _:
                 job = Job(operation, (connection, request_id))
-                large = any(size > INLINE_OCTETS for _, size in spooled(operation))
-                (self._large if large else self._ready).append(job)
+                (self._large if _large(operation) else self._ready).append(job)
                 return
         if request_id:
             self._send(connection, wire.answer(request_id, wire.Status.DONE, None))
@@ -164,20 +164,20 @@ class StoreService:
         """Gives large files to children, a few at a time; the job is ready when all its files are read."""
         while self._large and len(self._children) < READERS:
             job = self._large.pop(0)
-            self._read_next(job, [name for name, size in spooled(job.operation) if size > INLINE_OCTETS])
+            self._read_next(job, _large(job.operation))
 
-    def _read_next(self, job: Job, names: list[str]) -> None:
-        if not names:
+    def _read_next(self, job: Job, items: Sequence[ops.Deliver | ops.AppendItem]) -> None:
+        if not items:
             self._ready.append(job)
             return
-        name, *others = names
+        item, *others = items
         try:
-            descriptor = mail_storage().open_spooled(name)
+            descriptor = mail_storage().open_spooled(item.spool, item.octets)
         except (OSError, ValueError):
             self._ready.append(job)  # running it says what is wrong
             return
         child = Child(descriptor, time.monotonic() + CHILD_SECONDS, self._close_all)
-        self._children[child] = (job, others, descriptor, name)
+        self._children[child] = (job, others, descriptor, item.spool)
         self._selector.register(child, selectors.EVENT_READ, lambda *_: self._hear_child(child))
 
     def _hear_child(self, child: Child) -> None:
@@ -242,6 +242,11 @@ class StoreService:
             self._connections.discard(connection)
             self._selector.unregister(connection.sock)
             connection.sock.close()
+
+
+def _large(operation: Any) -> Sequence[ops.Deliver | ops.AppendItem]:
+    """Of what the operation files that which a child is to read."""
+    return [item for item in spooled(operation) if item.size_octets > INLINE_OCTETS]
 
 
 def _outcome(job: Job) -> tuple[wire.Status, Any]:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
+from msgspec.structs import replace
+
 from mailsuite.abuse.gate import GATE
 from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.ids import new_id, reference
@@ -126,9 +128,9 @@ class Reception:
             operation = self._here.composer.compose(self._accepted(file, story_id, at, prepared), str(reply))
             if isinstance(operation, Refusal):
                 return self.refuse(operation)
-            await file.finish()
+            octets = await file.finish()
             handed_over = True
-            await self._here.store.run(operation)
+            await self._here.store.run(replace(operation, octets=octets))
         except (Refused, StoreBug) as error:
             logger.error("%s: the store did not take the message: %s", reference(story_id), error)
             file.discard()

@@ -1,14 +1,17 @@
 """Deliveries and appends: what rows, counters and blobs they leave."""
 
+import errno
 import os
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from mailsuite.ids import new_id
 from mailsuite.reports.models import IncomingReport
+from mailsuite.store import blobs
 from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import StoreBug, StoreUnavailable, execute
+from mailsuite.store.handlers import Job, StoreBug, StoreUnavailable, execute, run_jobs
 from mailsuite.store.models import Content, Folder, Message, Usage
 from mailsuite.store.operations import (
     Append,
@@ -81,10 +84,65 @@ def test_spool_is_empty_afterwards(make_mailbox, spooled):
     assert os.listdir(mail_storage().spool) == []
 
 
-def test_asking_again_for_a_delivery_that_was_done_changes_nothing(make_mailbox, spooled):
+def carried(operation):
+    """The same with its octets in it, and no file."""
+    path = mail_storage().spool / operation.spool
+    octets = path.read_bytes()
+    path.unlink()
+    return replace(operation, octets=octets)
+
+
+def test_octets_that_come_along_are_filed_like_a_file(make_mailbox, spooled):
+    for size in (0, 1, len(MAIL), 3_000_000):
+        mail = (MAIL + b"x" * 3_000_000)[:size]
+        to = make_mailbox(f"a{size}@example.org")
+        execute(Deliver("name", size, story(), [LocalDelivery(to.pk, to.address, b"")], octets=mail))
+        with mail_storage().open(Message.objects.get(mailbox=to).content.blob) as blob:
+            assert blob.read() == mail
+        assert os.stat(mail_storage().path(blob.name)).st_mode & 0o777 == 0o600
+    assert os.listdir(mail_storage().spool) == []
+
+
+def test_what_a_store_that_died_left_of_a_file_is_made_anew(make_mailbox, spooled):
     operation = deliver(spooled, make_mailbox("a@example.org"))
+    operation = replace(operation, octets=MAIL)
+    (mail_storage().spool / operation.spool).write_bytes(MAIL[:5] + b"x" * 100)
     execute(operation)
+    assert Content.objects.get().size_octets == len(MAIL)
+
+
+def test_a_full_disk_files_nothing_and_leaves_nothing(make_mailbox, spooled, monkeypatch):
+    def full(descriptor, octets):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    operation = carried(deliver(spooled, make_mailbox("a@example.org")))
+    monkeypatch.setattr(blobs.os, "write", full)
+    with pytest.raises(StoreUnavailable):
+        execute(operation)
+    monkeypatch.undo()
+    assert os.listdir(mail_storage().spool) == []
+    assert not Story.objects.exists()
+
+
+@pytest.mark.parametrize("make", [lambda operation: operation, carried], ids=["file", "octets"])
+def test_asking_again_for_a_delivery_that_was_done_changes_nothing(make_mailbox, spooled, make):
+    operation = make(deliver(spooled, make_mailbox("a@example.org")))
     execute(operation)
+    execute(replace(operation, again=True))
+    assert Message.objects.count() == 1
+    assert Content.objects.count() == sum(len(files) for _, _, files in os.walk(mail_storage().location)) == 1
+
+
+def test_asking_again_amid_the_first_time_files_one(make_mailbox, spooled):
+    operation = carried(deliver(spooled, make_mailbox("a@example.org")))
+    jobs = [Job(operation), Job(replace(operation, spool="other", again=True))]
+    run_jobs(jobs)
+    assert [job.error for job in jobs] == [None, None]
+    assert Message.objects.count() == 1
+
+
+def test_asking_again_for_a_delivery_that_was_not_done_does_it(make_mailbox, spooled):
+    execute(replace(carried(deliver(spooled, make_mailbox("a@example.org"))), again=True))
     assert Message.objects.count() == 1
 
 

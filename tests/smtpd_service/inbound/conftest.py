@@ -93,7 +93,7 @@ class FakeDirectory:
 
 
 class FakeStore:
-    """Keeps what it is given, with the octets of the spool files, which it removes as the store service does."""
+    """Keeps what it is given, with its octets; spool files it removes as the store service does."""
 
     def __init__(self, spool: FilePath) -> None:
         self._spool = spool
@@ -110,11 +110,13 @@ class FakeStore:
         if self.error:
             raise self.error
         assert isinstance(operation, Deliver)
-        path = self._spool / operation.spool
-        octets = path.read_bytes()
+        octets = operation.octets
+        if octets is None:
+            path = self._spool / operation.spool
+            octets = path.read_bytes()
+            assert path.stat().st_mode & 0o777 == 0o600
+            path.unlink()
         assert len(octets) == operation.size_octets
-        assert path.stat().st_mode & 0o777 == 0o600
-        path.unlink()
         self.delivered.append((operation, octets))
 
     def send(self, operation: Any) -> None:
