@@ -16,6 +16,7 @@ def main() -> None:
         sys.exit(str(error))
     if command == "install":
         # As the owner of this folder, where those who run it may not write to it.
+        bootstrap.compile_sources()
         return
     if command == "test":
         # Not Django's test command: pytest, on every database that this machine has.

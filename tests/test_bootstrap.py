@@ -80,6 +80,13 @@ def test_without_python3_venv_the_package_is_named(base, monkeypatch):
         bootstrap.install((base / "requirements.lock",))
 
 
+def test_what_its_users_may_not_compile_is_compiled_for_them(base):
+    (base / "mailsuite" / "mail").mkdir(parents=True)
+    (base / "mailsuite" / "mail" / "reply.py").write_text("CODE = 250\n")
+    bootstrap.compile_sources()
+    assert list((base / "mailsuite" / "mail" / "__pycache__").glob("reply.*.pyc"))
+
+
 def test_bootstrap_needs_the_standard_library_alone():
     """An interpreter without any installed package can run it."""
     script = "import sys; sys.path.append(sys.argv[1]); from mailsuite import bootstrap"
