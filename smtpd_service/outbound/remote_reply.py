@@ -9,6 +9,9 @@ from dataclasses import dataclass
 # RFC 5321 §4.5.3.1.5 says 512; real hosts send explanations much longer.
 MAX_LINE_OCTETS = 4096
 MAX_LINES = 200
+# Of what is kept of a reply, in the rows of the recipient, its attempts and its story, and is told to the sender: a
+# host could else fill our disk by putting off what we send it, again and again.
+MAX_TEXT = 1000
 
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?:\s|$)", re.ASCII)
@@ -32,7 +35,9 @@ class RemoteReply:
         return match[0].strip() if match and int(match[1]) == self.code // 100 else ""
 
     def __str__(self) -> str:
-        return f"{self.code} {' '.join(line for line in self.lines if line)}".rstrip()
+        """Return the reply in one line, cut where it goes on for long."""
+        text = f"{self.code} {' '.join(line for line in self.lines if line)}".rstrip()
+        return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
 
 
 class ReplyReader:

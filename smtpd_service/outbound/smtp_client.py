@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
-from smtpd_service.outbound.remote_reply import ProtocolViolation, RemoteReply, ReplyReader
+from smtpd_service.outbound.remote_reply import MAX_TEXT, ProtocolViolation, RemoteReply, ReplyReader
 from smtpd_service.outbound.transaction import (
     BodyWanted,
     Event,
@@ -29,7 +29,6 @@ from smtpd_service.outbound.transaction import (
     StartTls,
 )
 
-_DIALOG_TEXT = 1000
 _XTEXT = re.compile(r"[!-*,-<>-~+]{1,500}", re.ASCII)
 
 
@@ -451,7 +450,7 @@ class SmtpClient:
 
     def _say(self, who: str, text: str, recipient: int | None = None) -> None:
         lines = self._dialog if self._mail else self._session_dialog
-        lines.append(DialogLine(f"{who}: {text[:_DIALOG_TEXT]}", recipient))
+        lines.append(DialogLine(f"{who}: {text[:MAX_TEXT]}", recipient))
 
 
 def _outcome(reply: RemoteReply, reason: str) -> Outcome:

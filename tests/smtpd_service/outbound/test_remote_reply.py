@@ -1,6 +1,6 @@
 import pytest
 
-from smtpd_service.outbound.remote_reply import MAX_LINE_OCTETS, ProtocolViolation, RemoteReply, ReplyReader
+from smtpd_service.outbound.remote_reply import MAX_LINE_OCTETS, MAX_TEXT, ProtocolViolation, RemoteReply, ReplyReader
 
 CASES = [
     (b"250 OK\r\n", [RemoteReply(250, ("OK",))]),
@@ -48,6 +48,15 @@ def test_replies_cut_at_every_octet(octets, replies):
 def test_what_is_no_reply(octets):
     with pytest.raises(ProtocolViolation):
         ReplyReader().feed(octets)
+
+
+def test_what_is_kept_of_a_reply_is_bounded():
+    """A host that puts off with 800 KB of words, at each attempt of five days, would else fill the disk."""
+    lines = b"".join(b"450-" + b"x" * 4000 + b"\r\n" for _ in range(199))
+    [reply] = ReplyReader().feed(b"450-4.7.1 later\r\n" + lines[:-4006] + b"450 end\r\n")
+    assert len(str(reply)) == MAX_TEXT
+    assert str(reply).startswith("450 4.7.1 later xxx") and str(reply).endswith("x…")
+    assert reply.enhanced_code == "4.7.1"
 
 
 @pytest.mark.parametrize(
