@@ -12,6 +12,7 @@ from mailsuite.mail.dsn_report import DsnReport as DsnReport
 from mailsuite.mail.dsn_text import explain, one_line, subject
 from mailsuite.mail.encoded_word import encode_text
 from mailsuite.mail.header import header_end
+from mailsuite.mail.seven_bit_copy import NotConvertible, seven_bit_copy
 from mailsuite.mail.transfer_encoding import seven_bit
 
 MAX_RETURNED_OCTETS = 256 * 1024  # of a larger message only the header goes back
@@ -96,19 +97,28 @@ def _recipient_lines(recipient: DsnRecipient, *, smtputf8: bool) -> list[str]:
 
 
 def _returned_part(report: DsnReport) -> bytes:
-    """The message, or its header. A message/rfc822 may not be encoded (RFC 2046 §5.2.1), so one with 8-bit text is left
-    to its header too; the types of RFC 6532 and RFC 6533 may."""
+    """The message, or its header. A message/rfc822 may not be encoded (RFC 2046 §5.2.1), so one with 8-bit text comes
+    back as its 7-bit copy, or as its header where there is none; the types of RFC 6532 and RFC 6533 may."""
     octets = report.original
-    header_octets = header_end(octets, 0, len(octets))
-    is_unfit = not report.smtputf8 and not octets.isascii()
-    if report.returns_header_only or len(octets) > MAX_RETURNED_OCTETS or is_unfit:
-        kind = "message/global-headers" if report.smtputf8 else "text/rfc822-headers"
-        octets = octets[:header_octets]
-        if len(octets) > _MAX_HEADER_OCTETS:
-            octets = octets[: octets.rfind(b"\n", 0, _MAX_HEADER_OCTETS) + 1]
-    else:
-        kind = "message/global" if report.smtputf8 else "message/rfc822"
-    return _part(kind, octets)
+    whole = None if report.returns_header_only or len(octets) > MAX_RETURNED_OCTETS else octets
+    if whole is not None and not report.smtputf8:
+        whole = _as_seven_bit(whole)
+    if whole is not None:
+        return _part("message/global" if report.smtputf8 else "message/rfc822", whole)
+    octets = octets[: header_end(octets, 0, len(octets))]
+    if len(octets) > _MAX_HEADER_OCTETS:
+        octets = octets[: octets.rfind(b"\n", 0, _MAX_HEADER_OCTETS) + 1]
+    return _part("message/global-headers" if report.smtputf8 else "text/rfc822-headers", octets)
+
+
+def _as_seven_bit(octets: bytes) -> bytes | None:
+    if octets.isascii():
+        return octets
+    try:
+        copy = seven_bit_copy(octets)
+    except NotConvertible:
+        return None
+    return copy.header + b"".join(copy.body)
 
 
 def _part(content_type: str, octets: bytes) -> bytes:
