@@ -16,6 +16,7 @@ from mailsuite.directory.models import Domain, Mailbox, SendAs
 from mailsuite.directory.resolution import AliasEntry, DomainEntry, Entry, Kind, MailboxEntry, Resolution
 from mailsuite.directory.source import DatabaseSource
 from mailsuite.mail.address import Address, AddressError, Path, normalize_domain, parse_address, split_subaddress
+from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.records.models import DkimKey
 from mailsuite.secrets import field_cipher
 from mailsuite.store.models import Usage
@@ -29,16 +30,6 @@ class HostedDomain:
     name: str
     canonical: str
     is_disabled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """An active DKIM key: `private_key` is PKCS#8 PEM; `algorithm` rsa or ed25519."""
-
-    domain: str
-    selector: str
-    algorithm: str
-    private_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +94,15 @@ def dkim_keys(domain: str) -> tuple[SigningKey, ...]:
     """The active keys of a hosted domain, RSA first; empty when it has none. Raises SecretError when they were
     encrypted under a root secret that is not ours."""
     return CACHE.get(("dkim", domain), lambda: _dkim_keys(domain), is_unknown=lambda keys: not keys)
+
+
+def signing_keys(domain: str) -> tuple[SigningKey, ...]:
+    """The keys that mail from a domain is signed with: its own, or those of the domain that it is another name of; none
+    for a domain that is not ours. Raises as `dkim_keys`."""
+    hosted = hosted_domain(domain)
+    if hosted is None:
+        return ()
+    return dkim_keys(hosted.name) or dkim_keys(hosted.canonical)
 
 
 class _RememberingSource(DatabaseSource):

@@ -8,7 +8,7 @@ from datetime import datetime
 from mailsuite.directory import lookup
 from mailsuite.mail.header import header_end
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
-from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields
+from mailsuite.mailauth.dkim.sign import SigningError, signature_fields
 from mailsuite.secrets import SecretError
 from mailsuite.store.blobs import mail_storage
 
@@ -20,9 +20,7 @@ CANT_SIGN = "can't be signed"
 def signatures(octets: bytes, domain: str, now: datetime) -> tuple[bytes, str]:
     """Signature fields, and the reason to hold the mail when they can't be made: it must not go out without."""
     try:
-        keys = [
-            SigningKey(key.domain, key.selector, key.algorithm, key.private_key) for key in lookup.dkim_keys(domain)
-        ]
+        keys = lookup.dkim_keys(domain)
         end = header_end(octets, 0, len(octets))
         body = RelaxedBodyHash()
         body.update(octets[end:])

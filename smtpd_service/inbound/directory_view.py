@@ -68,7 +68,7 @@ class OrmDirectory:
         return found
 
     async def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
-        return await self._read(lambda: _signing_keys(domain))
+        return await self._read(lambda: lookup.signing_keys(domain))
 
     async def _read(self, question: Callable[[], T]) -> T:
         if self._reader is None:
@@ -104,12 +104,3 @@ def _login(name: str, password: str, client_address: str) -> LoginAnswer:
 
 def _still_holds(login: _Login) -> bool:
     return login.version == directory_version() or session_is_valid(login.authentication)
-
-
-def _signing_keys(domain: str) -> tuple[SigningKey, ...]:
-    """The keys of the domain, or of the one that it is another name of."""
-    hosted = lookup.hosted_domain(domain)
-    if hosted is None:
-        return ()
-    keys = lookup.dkim_keys(hosted.name) or lookup.dkim_keys(hosted.canonical)
-    return tuple(SigningKey(key.domain, key.selector, key.algorithm, key.private_key) for key in keys)

@@ -1,7 +1,7 @@
 """One message to one destination: host after host, connections kept for the next message to the same place."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mailsuite.mail.networks import Network
@@ -38,12 +38,14 @@ class Delivery:
 @dataclass(frozen=True, slots=True)
 class Letter:
     """What is delivered. `body` gives the message's octets, anew at each call; `may_finish` is asked before the final
-    dot, `finished` called once its reply is there or will not come."""
+    dot, `finished` called once its reply is there or will not come. `seven_bit` gives the letter for a host that takes
+    ASCII alone, None where nothing better can be had."""
 
     mail: Mail
     body: Body
     may_finish: MayFinish
     finished: Callable[[], None]
+    seven_bit: "Callable[[Letter], Awaitable[Letter]] | None" = None
 
 
 class Courier:
@@ -131,6 +133,8 @@ class Courier:
         reused = session.messages > 0
         waiting = attempt.waiting()
         try:
+            if letter.seven_bit and not session.takes_as_it_is(letter.mail):
+                letter = await letter.seven_bit(letter)
             while waiting and session.is_ready and session.messages < MESSAGES_PER_SESSION:
                 indexes, waiting = waiting[:MAX_RECIPIENTS], waiting[MAX_RECIPIENTS:]
                 mail = replace(letter.mail, recipients=[letter.mail.recipients[index] for index in indexes])

@@ -10,11 +10,14 @@ from typing import TypeVar
 
 from django.db import connections
 
+from mailsuite.directory import lookup
+from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.queue.models import QueuedRecipient, Route
 from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.routes import route_password
 from mailsuite.secrets import SecretError
 from mailsuite.store.operations import Claim, Deliver
+from mailsuite.trace.models import Story
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.homecoming import Homecomings
 from smtpd_service.outbound.routing import RouteFacts, Security
@@ -55,6 +58,11 @@ class QueueReader:
     async def notifications(self, fates: Sequence[Fate], now: datetime) -> list[Deliver]:
         return await self._ask(lambda: compose_notifications(fates, now))
 
+    async def signing_keys(self, claim: Claim, author_domain: str) -> tuple[SigningKey, ...]:
+        """The keys with which a message of one of our users is signed; none for what came from elsewhere, whatever it
+        says. Raises when there are some that can't be opened."""
+        return await self._ask(lambda: _signing_keys(claim, author_domain))
+
     def close(self) -> None:
         self._thread.submit(connections.close_all)
         self._thread.shutdown()
@@ -80,6 +88,12 @@ def _next_due() -> datetime | None:
 def _held_by(token: str) -> list[int]:
     held = QueuedRecipient.objects.using("reader").filter(settled_at=None, claim_token=token)
     return list(held.exclude(claim_token="").values_list("pk", flat=True))
+
+
+def _signing_keys(claim: Claim, author_domain: str) -> tuple[SigningKey, ...]:
+    # Nobody submits in a name that is not theirs; stories outlive the mail that waits.
+    submitted = Story.objects.using("reader").filter(pk=claim.story_id or 0, kind=Story.Kind.SUBMISSION)
+    return lookup.signing_keys(author_domain) if submitted.exists() else ()
 
 
 def _routes() -> list[RouteFacts]:

@@ -92,6 +92,11 @@ class SmtpClient:
         """What the host is to answer next: a state's words, or the command of a transaction."""
         return self._expected[0][0] if self._expected else self.state.value
 
+    def takes_as_it_is(self, mail: Mail) -> bool:
+        """Whether the host announced what the message's octets need (RFC 6152, RFC 6531)."""
+        needs = {"8BITMIME": mail.eight_bit, "SMTPUTF8": mail.smtputf8}
+        return all(keyword in self.extensions for keyword, is_needed in needs.items() if is_needed)
+
     @property
     def last_outcome(self) -> Outcome:
         """What the last reply means within a transaction that probes."""
@@ -160,6 +165,8 @@ class SmtpClient:
         self._dialog, self._probes = [], probes
         if problem := self._obstacle(mail):
             return self._finish(problem)
+        if mail.note:
+            self.note(mail.note)
         self.state = State.ENVELOPE
         if self._needs_reset:
             self._command("RSET", "RSET")
@@ -439,12 +446,12 @@ class SmtpClient:
         if limit.isdecimal() and len(limit) < 20 and 0 < int(limit) < mail.size_octets:
             text = f"{self._host} takes messages of up to {limit} octets; this one has {mail.size_octets}"
             return Outcome(Fate.NEVER, "5.3.4", text, "too-large")
+        why = f", and the message can't do without: {mail.why_not_ascii}" if mail.why_not_ascii else ""
         if mail.smtputf8 and "SMTPUTF8" not in self.extensions:
-            text = f"{self._host} can't take addresses or header fields outside ASCII (it lacks SMTPUTF8)"
+            text = f"{self._host} can't take addresses or header fields outside ASCII (it lacks SMTPUTF8){why}"
             return Outcome(Fate.NEVER, "5.6.7", text, "no-smtputf8")
         if mail.eight_bit and "8BITMIME" not in self.extensions:
-            # Rewriting the message as 7-bit would break its signatures.
-            text = f"{self._host} can't take 8-bit text (it lacks 8BITMIME), and rewriting would break signatures"
+            text = f"{self._host} can't take 8-bit text (it lacks 8BITMIME){why}"
             return Outcome(Fate.NEVER, "5.6.3", text, "no-8bitmime")
         return None
 

@@ -54,7 +54,8 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One transaction. `reverse_path` "" is the null one; `eight_bit` and `smtputf8` say what the message needs."""
+    """One transaction. `reverse_path` "" is the null one; `eight_bit` and `smtputf8` say what the message needs, and
+    `why_not_ascii` why it can't do without, once that was tried; `note` is for the dialog."""
 
     reverse_path: str
     recipients: Sequence[Recipient]
@@ -63,6 +64,8 @@ class Mail:
     smtputf8: bool = False
     ret: str = ""
     envelope_id: str = ""
+    why_not_ascii: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,9 @@ class Session:
     def offers_dsn(self) -> bool:
         return "DSN" in self._client.extensions
 
+    def takes_as_it_is(self, mail: Mail) -> bool:
+        return self._client.takes_as_it_is(mail)
+
     def dialog(self, recipient: int | None = None) -> str:
         return self._client.dialog(recipient)
 

@@ -13,6 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from smtpd_service.outbound.queue_reader import QueueReader
 from smtpd_service.outbound.results import Verdict, judge
 from smtpd_service.outbound.retry import RetryPlan
 from smtpd_service.outbound.routing import find_route
+from smtpd_service.outbound.seven_bit import seven_bit_letter
 from smtpd_service.outbound.stored_message import StoredMessage
 from smtpd_service.outbound.transaction import Fate, Mail, Outcome, Recipient
 
@@ -291,7 +293,10 @@ class Worker:
             ret=first.dsn_ret,
             envelope_id=first.dsn_envid,
         )
-        return Letter(mail, message.chunks, lambda: self._may_finish(ids), self._finished)
+        seven_bit = partial(
+            seven_bit_letter, claim=first, path=self._blobs / first.blob, keys=self._reader.signing_keys
+        )
+        return Letter(mail, message.chunks, lambda: self._may_finish(ids), self._finished, seven_bit)
 
     async def _may_finish(self, recipient_ids: Sequence[int]) -> bool:
         """Whether the final dot may be sent. From then on the host may have taken the message, so its word is waited

@@ -73,6 +73,9 @@ class Queue:
     async def routes(self):
         return self.route
 
+    async def signing_keys(self, claim, author_domain):
+        return ()
+
     async def homecomings(self, claims):
         return {claim.recipient_id: self.here[claim.destination] for claim in claims if claim.destination in self.here}
 
