@@ -70,6 +70,7 @@ class Courier:
     async def deliver(self, letter: Letter) -> list[Delivery]:
         """Tries everybody's delivery once; a Delivery for each recipient of the letter, in order."""
         attempt = self._attempt = _Attempt(letter.mail.recipients)
+        asked = self._session.endpoint if self._session else None
         if self._session and await self._by_session(self._session, letter, attempt):
             return attempt.deliveries()
         endpoints = await self._destinations.endpoints(self._hop)
@@ -79,7 +80,11 @@ class Courier:
             self.unreachable = outcome
             attempt.fill(Delivery(outcome, dialog=f"*: {endpoints.text}"))
             return attempt.deliveries()
-        await self._by_endpoints(endpoints[:MAX_ENDPOINTS], letter, attempt)
+        if asked and attempt.is_put_off:
+            # A new connection changes nothing about the recipients, and hosts that greylist take it for a robot's.
+            await self._by_endpoints([one for one in endpoints if one != asked], letter, attempt, sessions=1)
+        else:
+            await self._by_endpoints(endpoints, letter, attempt)
         return attempt.deliveries()
 
     def done_so_far(self) -> list[Delivery | None]:
@@ -96,9 +101,11 @@ class Courier:
         if session:
             session.abort()
 
-    async def _by_endpoints(self, endpoints: Sequence[Endpoint], letter: Letter, attempt: "_Attempt") -> None:
-        sessions, dialogs = 0, []
-        for endpoint in endpoints:
+    async def _by_endpoints(
+        self, endpoints: Sequence[Endpoint], letter: Letter, attempt: "_Attempt", sessions: int = 0
+    ) -> None:
+        dialogs = attempt.dialogs_so_far()
+        for endpoint in endpoints[:MAX_ENDPOINTS]:
             try:
                 session = await self._open(endpoint)
             except NoSession as failure:
@@ -190,6 +197,12 @@ class _Attempt:
         for index in self.waiting():
             if found := self._found[index]:
                 self._found[index] = replace(found, dialog=f"{found.dialog}\n{text}")
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether all who still wait were refused for now, each by its own reply."""
+        waiting = [self._found[index] for index in self.waiting()]
+        return all(found is not None and found.outcome.reason == "recipient-refused" for found in waiting)
 
     def last_outcome(self) -> Outcome | None:
         return next((found.outcome for index in self.waiting() if (found := self._found[index])), None)

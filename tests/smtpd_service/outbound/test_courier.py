@@ -277,6 +277,34 @@ def test_a_kept_connection_that_the_host_has_closed_is_made_anew(sink):
     assert sink.connections == 2
 
 
+def test_who_is_put_off_over_a_kept_connection_is_not_asked_for_again_over_a_new_one(sink):
+    """Nor does it keep the destination from others, or other hosts from being asked."""
+    put_off = "later@far.test"
+    sink.behaviour = Behaviour(recipient=lambda to: "451 4.7.1 come again" if to == put_off else "250 ok")
+    found = deliver(sink.port, letter(), letter("bob@far.test", put_off), letter())
+    assert [fates(each)[-1] for each in found] == [
+        (Fate.DELIVERED, "2.0.0"),
+        (Fate.LATER, "4.7.1"),
+        (Fate.DELIVERED, "2.0.0"),
+    ]
+    assert sink.commands.count(f"RCPT TO:<{put_off}>") == 1
+    with Sink(host="127.0.0.2", port=sink.port) as second:
+        records = zone("127.0.0.1", "127.0.0.2")
+        _, [found] = deliver(sink.port, letter(), letter(put_off), records=records)
+        assert (found.outcome.fate, found.endpoint.host) == (Fate.DELIVERED, "mx2.far.test")
+        assert "451 4.7.1 come again" in found.dialog
+        assert second.connections == 1
+
+
+def test_a_host_that_tires_of_a_connection_is_asked_over_a_new_one(sink):
+    sink.behaviour = Behaviour(
+        sender=lambda address: "452 4.5.3 enough" if sink.messages and sink.connections == 1 else "250 ok"
+    )
+    found = deliver(sink.port, letter(), letter())
+    assert [fates(each) for each in found] == [[(Fate.DELIVERED, "2.0.0")]] * 2
+    assert sink.connections == 2
+
+
 @pytest.mark.parametrize("code", ["452 4.5.3", "552 5.5.3"])
 def test_too_many_recipients_go_on_in_the_next_transaction(sink, code):
     taken = []
