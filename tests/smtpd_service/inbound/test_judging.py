@@ -335,9 +335,9 @@ def test_lists_and_signs_add_up(judging_server):
 
 
 def test_greylisting_puts_off_the_doubtful(judging_server):
-    deferral = Deferral("greylisted", "it has not been seen before", replies.GREYLISTED)
+    deferral = Deferral("greylisted", "it has not been seen before", replies.Reply(451, "7.1", "Come again"))
     server = judging_server(screening=FakeScreening(greylist=deferral, signs=ClientSigns((), ("no reverse DNS",))))
-    assert server.connect().mail(GENUINE, "ann@example.org").startswith("450 4.7.1 ")
+    assert server.connect().mail(GENUINE, "ann@example.org") == "451 4.7.1 Come again"
     [told] = server.store.told
     assert (told.story.reason, told.story.outcome) == ("greylisted", "deferred")
 
