@@ -3,20 +3,26 @@
 An address is looked for in this order: as it is written (mailbox or alias), without its detail (`ann+lists` as `ann`),
 by pattern (the one with the most literal characters first), by the domain's catch-all. `postmaster` of a hosted domain,
 or without any domain, is never unknown while there is a mailbox (RFC 5321 §4.5.1). Aliases lead to aliases up to
-MAX_DEPTH; what leads nowhere, or back to itself, is left out and said so in the chain. Reports have addresses of their
-own in every hosted domain, which the report reader reads beside whoever has a mailbox or alias of that name.
+MAX_DEPTH, and to MAX_TARGETS addresses in all; what leads nowhere, back to itself or beyond that is left out and said
+so in the chain. In however many ways aliases lead to one another, each is followed once for each depth. Reports have
+addresses of their own in every hosted domain, which the report reader reads beside whoever has a mailbox or alias of
+that name.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mailsuite.mail.address import Address, AddressError, parse_address, split_subaddress
 
+K = TypeVar("K")
+V = TypeVar("V")
 MAX_DEPTH = 10
 MAX_TARGETS = 1000
+# Aliases and dead ends on the way: a domain's administrator must not be able to keep smtpd at one recipient for ever.
+MAX_STEPS = 2 * MAX_TARGETS
 ROLES = ("postmaster", "abuse")
 # Local-parts of the report reader, and what they are for. No pattern or catch-all gets their mail.
 REPORT_READER = {"dmarc-reports": "dmarc", "tls-reports": "tls"}
@@ -131,10 +137,28 @@ class _Expanding:
     remote: dict[str, str] = field(default_factory=dict)
     reports: dict[tuple[str, int], ReportTarget] = field(default_factory=dict)
     chain: list[Expansion] = field(default_factory=list)
+    # By an alias' address, how many were before it when it was followed.
+    depths: dict[str, int] = field(default_factory=dict)
     looped: bool = False
+    is_full: bool = False
 
     def note(self, address: str, by: str, *targets: str) -> None:
         self.chain.append(Expansion(address, by, targets))
+        if len(self.chain) >= MAX_STEPS:
+            self.fill(address)
+
+    def take(self, found: dict[K, V], key: K, value: V, address: str) -> None:
+        """Keeps one of the targets, unless it is there already or there are too many."""
+        if len(self.local) + len(self.remote) < MAX_TARGETS:
+            found.setdefault(key, value)
+        elif key not in found:
+            self.fill(address)
+
+    def fill(self, address: str) -> None:
+        """Nothing more is followed."""
+        if not self.is_full:
+            self.is_full = True
+            self.note(address, "too-many")
 
 
 def resolve(address: Address, source: Source) -> Resolution:
@@ -207,7 +231,7 @@ def _expand(
             if path and not kind:
                 out.note(str(address), "unknown")
         case MailboxEntry():
-            out.local.setdefault(entry.mailbox_id, _target(entry, detail))
+            out.take(out.local, entry.mailbox_id, _target(entry, detail), entry.address)
         case AliasEntry(is_active=False):
             out.note(str(address), "switched-off")
         case AliasEntry():
@@ -216,14 +240,15 @@ def _expand(
                 out.note(str(address), "loop")
             elif len(path) >= MAX_DEPTH:
                 out.note(str(address), "too-deep")
-            else:
+            elif len(path) < out.depths.get(entry.address, MAX_DEPTH):
+                out.depths[entry.address] = len(path)
                 out.note(str(address), entry.kind if entry.kind != "address" else "alias", *entry.targets)
                 for target in entry.targets:
                     _expand_target(target, source, out, path=(*path, entry.address), detail=detail)
 
 
 def _expand_target(text: str, source: Source, out: _Expanding, *, path: tuple[str, ...], detail: str | None) -> None:
-    if len(out.local) + len(out.remote) >= MAX_TARGETS:
+    if out.is_full:
         return
     try:
         address = parse_address(text)
@@ -235,11 +260,11 @@ def _expand_target(text: str, source: Source, out: _Expanding, *, path: tuple[st
     elif domain is not None:
         _expand(address, domain, source, out, path=path, detail=detail)
     elif not source.is_own_host(address.domain):
-        out.remote.setdefault(address.key, str(address))
+        out.take(out.remote, address.key, str(address), str(address))
     elif found := source.role_mailbox(None):
         # An administrator's account is often named for the host itself, where nobody has a mailbox.
         out.note(text, "postmaster", found.address)
-        out.local.setdefault(found.mailbox_id, _target(found, None))
+        out.take(out.local, found.mailbox_id, _target(found, None), found.address)
 
 
 def _report_kind(address: Address) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from mailsuite.directory.resolution import (
     MAX_DEPTH,
+    MAX_STEPS,
     AliasEntry,
     DomainEntry,
     Kind,
@@ -171,7 +172,54 @@ def test_depth_is_limited():
 def test_width_is_limited():
     wide = {f"l{n}@example.org": [f"u{n}x{m}@remote.example" for m in range(500)] for n in range(4)}
     directory = Directory([], wide | {"all@example.org": list(wide)})
-    assert len(resolve(parse_address("all@example.org"), directory).remote) == 1000
+    found = resolve(parse_address("all@example.org"), directory)
+    assert len(found.remote) == 1000
+    assert [step.address for step in found.chain if step.by == "too-many"] == ["u2x0@remote.example"]
+    full = resolve(
+        parse_address("all@example.org"),
+        Directory([], wide | {"all@example.org": ["l0@example.org", "l1@example.org"]}),
+    )
+    assert len(full.remote) == 1000 and not [step for step in full.chain if step.by == "too-many"]
+
+
+def ladder(steps, last):
+    """Aliases in steps of ten, each of which leads to all of the next: so that there are 10 ** steps ways."""
+    return {
+        f"a{step}x{n}@example.org": [f"a{step + 1}x{m}@example.org" for m in range(10)] if step + 1 < steps else last
+        for step in range(steps)
+        for n in range(10)
+    }
+
+
+@pytest.mark.parametrize(
+    ("last", "kind"), [(["ann@example.org"], Kind.RESOLVED), (["off@example.org"], Kind.UNKNOWN)], ids=["live", "dead"]
+)
+def test_aliases_that_lead_to_one_another_in_many_ways_are_followed_once(last, kind, monkeypatch):
+    asked = []
+    directory = Directory(
+        ["ann@example.org"], ladder(9, last) | {"off@example.org": ["ann@example.org"]}, off=["off@example.org"]
+    )
+    entries = directory.entries
+    monkeypatch.setattr(directory, "entries", lambda keys: asked.append(keys) or entries(keys))
+    assert resolve(parse_address("a0x0@example.org"), directory).kind is kind
+    assert len(asked) < 1000
+
+
+def test_an_alias_met_again_nearer_is_followed_as_far_as_it_leads():
+    far = {f"a{n}@example.org": [f"a{n + 1}@example.org"] for n in range(MAX_DEPTH)}
+    # By way of a1 the chain is cut one alias short; straight from the start it is whole.
+    aliases = far | {
+        f"a{MAX_DEPTH}@example.org": ["ann@example.org"],
+        "a0@example.org": ["a1@example.org", "a2@example.org"],
+    }
+    found = resolve(parse_address("a0@example.org"), Directory(["ann@example.org"], aliases))
+    assert [target.address for target in found.local] == ["ann@example.org"]
+
+
+def test_dead_ends_are_followed_no_further_than_anybody_needs():
+    aliases = {f"l{n}@example.org": [f"no{n}x{m}@example.org" for m in range(1000)] for n in range(1000)}
+    found = resolve(parse_address("all@example.org"), Directory([], aliases | {"all@example.org": list(aliases)}))
+    assert found.kind is Kind.UNKNOWN and len(found.chain) <= MAX_STEPS + 1
 
 
 def test_chain_tells_each_step():

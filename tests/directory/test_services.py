@@ -179,6 +179,14 @@ def test_a_circle_over_several_aliases_is_refused(ann):
     assert targets("a@example.org") == ["ann@example.org"]
 
 
+def test_an_alias_of_aliases_that_leads_to_too_many_is_refused(ann):
+    for name in ("a", "b", "c"):
+        services.add_alias(f"{name}@example.org", [f"{name}{number}@remote.example" for number in range(400)])
+    services.add_alias("two@example.org", ["a@example.org", "b@example.org"])
+    with pytest.raises(DirectoryError, match="more than 1000 addresses: a mailing"):
+        services.add_alias("three@example.org", ["two@example.org", "c@example.org"])
+
+
 def test_kinds_of_aliases(ann):
     for address in ("info@example.org", "@example.org", "sales-*@example.org"):
         services.add_alias(address, ["ann@example.org"])

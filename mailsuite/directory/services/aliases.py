@@ -99,6 +99,11 @@ def _refuse_loop(alias: Alias) -> None:
             raise DirectoryError(f"The mail would go round in a circle: {alias} leads back to {step.address}.")
         if step.by == "too-deep":
             raise DirectoryError(f"Too many aliases behind one another at {step.address}: name the last one's targets.")
+        if step.by == "too-many":
+            raise DirectoryError(
+                f"{alias} leads by other aliases to too many further ones, or to more than {MAX_TARGETS} addresses: "
+                "a mailing list does that better."
+            )
 
 
 def _refuse_unknown(targets: Sequence[Address]) -> None:
