@@ -32,11 +32,12 @@ def ensure_packages(*locks: Path) -> None:
     if sys.version_info < OLDEST_PYTHON:
         wanted = ".".join(map(str, OLDEST_PYTHON))
         raise BootstrapError(f"Mailsuite needs Python {wanted} or newer; {sys.executable} is {sys.version.split()[0]}.")
-    if _is_inside() and all(_stamp(lock).exists() for lock in locks):
+    is_ready = _is_whole() and all(_stamp(lock).exists() for lock in locks)
+    if is_ready and _is_inside():
         return
     if all(_is_installed(lock) for lock in locks):
         return
-    if not all(_stamp(lock).exists() for lock in locks):
+    if not is_ready:
         install(locks)
     python = str(ENVIRONMENT / "bin" / "python")
     os.execv(python, [python, *sys.argv])
@@ -44,6 +45,13 @@ def ensure_packages(*locks: Path) -> None:
 
 def _is_inside() -> bool:
     return Path(sys.prefix).resolve() == ENVIRONMENT.resolve()
+
+
+def _is_whole() -> bool:
+    """Whether the environment's Python is the one that its packages are for: an upgrade of the system puts another in
+    that one's place, or takes it away. Which one it is shows inside."""
+    packages = ENVIRONMENT / "lib" / "python{}.{}".format(*sys.version_info)
+    return (ENVIRONMENT / "bin" / "python").exists() and (packages.exists() or not _is_inside())
 
 
 def _stamp(lock: Path) -> Path:
@@ -65,7 +73,7 @@ def install(locks: tuple[Path, ...]) -> None:
     with open(BASE / "manage.py") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         # Without pip it is what a failed or interrupted attempt left.
-        if not (ENVIRONMENT / "bin" / "pip").exists():
+        if not _is_whole() or not (ENVIRONMENT / "bin" / "pip").exists():
             _make_environment()
         for lock in locks:
             if not _stamp(lock).exists():

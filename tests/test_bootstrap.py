@@ -63,6 +63,35 @@ def test_a_changed_lock_is_installed_again(base, monkeypatch):
     assert len(list((base / ".venv").glob(".installed-*"))) == 1
 
 
+def test_another_python_after_an_upgrade_of_the_system_gets_its_own_packages(base, monkeypatch):
+    """The environment's Python is a link to the system's, which is then a newer one and finds nothing to import."""
+    lock = base / "requirements.lock"
+    binaries = base / ".venv" / "bin"
+    (base / ".venv" / "lib" / "python3.0").mkdir(parents=True)
+    binaries.mkdir()
+    (binaries / "pip").touch()
+    (binaries / "python").write_text(f'#!/bin/sh\necho "$@" >> {base}/called\n')
+    (binaries / "python").chmod(0o755)
+    bootstrap._stamp(lock).touch()
+    monkeypatch.setattr(bootstrap.sys, "prefix", str(base / ".venv"))
+    monkeypatch.setattr(bootstrap.sys, "executable", str(binaries / "python"))
+    monkeypatch.setattr(bootstrap.os, "execv", lambda path, arguments: None)
+    bootstrap.ensure_packages(lock)
+    assert (base / "called").read_text().splitlines()[0] == f"-m venv --clear {base}/.venv"
+
+
+def test_an_environment_whose_python_is_gone_is_made_again(base, monkeypatch):
+    lock = base / "requirements.lock"
+    binaries = base / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "pip").touch()
+    (binaries / "python").symlink_to(base / "gone")
+    bootstrap._stamp(lock).touch()
+    monkeypatch.setattr(bootstrap.sys, "executable", "/bin/false")
+    with pytest.raises(bootstrap.BootstrapError, match="can't make a virtual environment"):
+        bootstrap.ensure_packages(lock)
+
+
 def test_a_failed_installation_is_told_and_tried_again(base):
     lock = base / "requirements.lock"
     binaries = base / ".venv" / "bin"
