@@ -145,6 +145,15 @@ def test_import_names_every_bad_line_and_makes_nothing(ann, manage, tmp_path):
     assert list(Mailbox.objects.values_list("address", flat=True)) == ["ann@example.org"]
 
 
+@pytest.mark.parametrize("end", ["", '\ncarol@example.org,"' + "a further long password" + '"', "\n" + "x" * 200_000])
+def test_an_open_quotation_mark_swallows_no_lines(domain, manage, tmp_path, end):
+    lines = [f"ann@example.org,{PASSWORD}", f'bob@example.org,"{PASSWORD}', f"dave@example.org,{PASSWORD}" + end]
+    (tmp_path / "people.csv").write_text("\n".join(lines))
+    with pytest.raises(CommandError, match='line 2: a field that begins with "'):
+        manage("mailbox", "import", str(tmp_path / "people.csv"))
+    assert not Mailbox.objects.exists()
+
+
 def test_records_are_shown_ready_to_copy(domain, manage):
     assert "v=spf1 mx -all" in manage("domain", "records", "example.org")
     assert 'example.org. 3600 IN TXT "v=spf1 mx -all"' in manage("domain", "records", "example.org", "--zone")

@@ -1,7 +1,7 @@
 """Many mailboxes at once, from a CSV file: all of them or none."""
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
@@ -69,21 +69,38 @@ def _read(lines: Iterable[str], *, weak_password_ok: bool) -> list[Row]:
     rows: list[Row] = []
     problems: list[str] = []
     first_line: dict[str, int] = {}
-    reader = csv.reader(lines, skipinitialspace=True)
-    for fields in reader:
-        if not any(fields) or (reader.line_num == 1 and fields[0].strip().lower() == "address"):
+    for line, fields in _records(lines, problems):
+        if not any(fields) or (line == 1 and fields[0].strip().lower() == "address"):
             continue
         try:
-            row = _row(reader.line_num, fields, weak_password_ok=weak_password_ok)
+            row = _row(line, fields, weak_password_ok=weak_password_ok)
             other = first_line.setdefault(row.address.key, row.line)
             if other != row.line:
                 raise DirectoryError(f"{row.address} is in line {other} already.")
             rows.append(row)
         except DirectoryError as error:
-            problems.append(f"line {reader.line_num}: {error}")
+            problems.append(f"line {line}: {error}")
     if problems:
         raise ImportProblems(problems)
     return rows
+
+
+def _records(lines: Iterable[str], problems: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """The fields of each line, with its number. A quotation mark that nothing closes would make one password of the
+    lines that follow: it is a problem, and the end."""
+    line = 1
+    reader = csv.reader(lines, skipinitialspace=True, strict=True)
+    try:
+        for fields in reader:
+            if any("\n" in field for field in fields):
+                raise csv.Error("the field goes on in the next line")
+            yield line, fields
+            line = reader.line_num + 1
+    except csv.Error as error:
+        problems.append(
+            f'line {line}: a field that begins with " must end with it before a comma or in the same line, and have "" '
+            f"for each further one ({error})."
+        )
 
 
 def _row(line: int, fields: list[str], *, weak_password_ok: bool) -> Row:
@@ -105,11 +122,11 @@ def _refuse_taken(rows: list[Row]) -> None:
     for start in range(0, len(rows), SLICE):
         keys = {row.address.key: row for row in rows[start : start + SLICE]}
         taken = set(Mailbox.objects.filter(address_key__in=keys).values_list("address_key", flat=True))
-        problems += [f"line {keys[key].line}: The mailbox {key} is there already." for key in taken]
+        problems += [(keys[key].line, f"The mailbox {key} is there already.") for key in taken]
         aliases = Alias.objects.filter(address_key__in=keys).exclude(address_key__regex=r"^(postmaster|abuse)@")
         problems += [
-            f"line {keys[key].line}: {key} is an alias: remove it first with manage.py alias remove {key}"
+            (keys[key].line, f"{key} is an alias: remove it first with manage.py alias remove {key}")
             for key in aliases.values_list("address_key", flat=True)
         ]
     if problems:
-        raise ImportProblems(sorted(problems))
+        raise ImportProblems([f"line {line}: {text}" for line, text in sorted(problems)])
