@@ -24,6 +24,7 @@ def sweep(now: datetime) -> int:
     """One round over everything, in short transactions; returns how many blobs were deleted."""
     forget_contents(now)
     mark_orphans(now)
+    forget_orphans(now)
     return delete_orphans(now)
 
 
@@ -69,24 +70,27 @@ def mark_orphans(now: datetime) -> int:
     return marked
 
 
-def delete_orphans(now: datetime) -> int:
-    """Forgets what was marked a day ago and is still unnamed, deletes what was forgotten a day ago."""
-    for orphans in iter(
-        lambda: list(OrphanBlob.objects.filter(forgotten_at=None, marked_at__lt=now - GRACE)[:SLICE]), []
-    ):
+def forget_orphans(now: datetime) -> None:
+    """Takes what was marked a day ago for free to go, if it is still unnamed."""
+    due = OrphanBlob.objects.filter(forgotten_at=None, marked_at__lt=now - GRACE)
+    while orphans := list(due[:SLICE]):
         with transaction.atomic():
-            named = set(
-                Content.objects.filter(blob__in=[orphan.name for orphan in orphans]).values_list("blob", flat=True)
-            )
+            named = _named(orphans)
             OrphanBlob.objects.filter(name__in=named).delete()
             OrphanBlob.objects.filter(pk__in=[o.pk for o in orphans if o.name not in named]).update(forgotten_at=now)
+
+
+def delete_orphans(now: datetime) -> int:
+    """Deletes blobs that were forgotten a day ago; returns how many."""
     deleted, storage = 0, mail_storage()
-    for orphan in OrphanBlob.objects.filter(forgotten_at__lt=now - GRACE):
+    due = OrphanBlob.objects.filter(forgotten_at__lt=now - GRACE)
+    while orphans := list(due[:SLICE]):
         # A restored database may name it again.
-        if not Content.objects.filter(blob=orphan.name).exists():
-            storage.discard([orphan.name])
-            deleted += 1
-        orphan.delete()
+        named = _named(orphans)
+        unnamed = [orphan.name for orphan in orphans if orphan.name not in named]
+        storage.discard(unnamed)
+        deleted += len(unnamed)
+        OrphanBlob.objects.filter(pk__in=[orphan.pk for orphan in orphans]).delete()
     for folder in _blob_folders(storage):
         _remove_if_empty(storage, folder, now)
     return deleted
@@ -100,6 +104,10 @@ def sweep_spool() -> int:
             os.unlink(entry.path)
             deleted += 1
     return deleted
+
+
+def _named(orphans: list[OrphanBlob]) -> set[str]:
+    return set(Content.objects.filter(blob__in=[orphan.name for orphan in orphans]).values_list("blob", flat=True))
 
 
 def _blob_folders(storage: LocalBlobs) -> list[str]:

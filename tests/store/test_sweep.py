@@ -107,6 +107,19 @@ def test_a_marked_blob_that_a_restored_row_names_again_stays(kept):
     assert not OrphanBlob.objects.exists()
 
 
+def test_a_hundred_thousand_expunged_messages_cost_no_hundred_thousand_commits(kept, django_assert_max_num_queries):
+    folder = os.path.join(mail_storage().location, os.path.dirname(blobs()[0]))
+    for number in range(60):
+        open(os.path.join(folder, f"stray{number}"), "wb").close()
+    now = age(2)
+    for day in range(2):
+        sweep(now + day * DAY)
+    with django_assert_max_num_queries(20):
+        assert sweep(now + 2 * DAY) == 60
+    assert len(blobs()) == 1
+    assert not OrphanBlob.objects.exists()
+
+
 def test_only_old_spool_files_are_swept(spooled):
     old, young = spooled(b"x"), spooled(b"y")
     os.utime(mail_storage().spool / old, (0, 0))
