@@ -7,7 +7,6 @@ was told of are asked at their own servers, all others at the public resolver.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address
 
 import dns.asyncquery
 import dns.exception
@@ -19,8 +18,9 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
+from mailsuite.mail.networks import Network, is_forbidden
 from mailsuite.resolver.answers import Answer, Resolver, Status
-from mailsuite.resolver.dns_resolver import EDNS_OCTETS, _value
+from mailsuite.resolver.dns_resolver import EDNS_OCTETS, rdata_value
 
 TRY_SECONDS = 2.0
 TRIES = 2
@@ -66,7 +66,7 @@ class Authority:
     resolver: Resolver
     bases: Sequence[str]
     port: int = 53
-    allowed: Sequence[IPv4Network | IPv6Network] = ()
+    allowed: Sequence[Network] = ()
     questions: int = 0
     _zones: dict[str, asyncio.Task[Zone]] = field(default_factory=dict)
     _answers: dict[tuple[str, str], asyncio.Task[Answer]] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Authority:
         """Whether the server answers for the zone, and which version of it."""
         if not address:
             return Server(name, address, problem="has no address")
-        if not self._may_ask(address):
+        if is_forbidden(address, self.allowed):
             return Server(name, address, problem=f"has the private address {address}, which nobody else can reach")
         response = await self._ask(address, apex, "SOA")
         if response is None:
@@ -132,10 +132,6 @@ class Authority:
         if soa is None or not response.flags & dns.flags.AA:
             return Server(name, address, problem=f"at {address} does not hold the zone {apex}")
         return Server(name, address, soa[0].serial)
-
-    def _may_ask(self, address: str) -> bool:
-        ip = ip_address(address)
-        return ip.is_global or any(ip in network for network in self.allowed if network.version == ip.version)
 
     async def _ask(self, address: str, name: str, rdtype: str) -> dns.message.Message | None:
         """What one server answers; None when it does not, or says that it can't."""
@@ -162,7 +158,7 @@ class Authority:
         owner, kind = dns.name.from_text(name), dns.rdatatype.from_text(rdtype)
         for _ in range(MAX_CHAIN):
             if found := _rrset(response, owner, kind):
-                return Answer(Status.OK, tuple(_value(rdata) for rdata in found), found.ttl)
+                return Answer(Status.OK, tuple(rdata_value(rdata) for rdata in found), found.ttl)
             alias = _rrset(response, owner, dns.rdatatype.CNAME)
             if alias is None:
                 break

@@ -99,7 +99,7 @@ class DnsResolver:
         if found.rrset is None:
             return self._negative(Status.NODATA, found.response)
         ttl = min(max(found.rrset.ttl, MIN_TTL), MAX_TTL)
-        return Answer(Status.OK, tuple(_value(rdata) for rdata in found.rrset), ttl, self._vouched(found.response))
+        return Answer(Status.OK, tuple(rdata_value(rdata) for rdata in found.rrset), ttl, self._vouched(found.response))
 
     async def _probe(self) -> bool:
         """Whether a server answers anything about the root."""
@@ -176,7 +176,7 @@ def split_server(text: str) -> tuple[str, int]:
     return host, number
 
 
-def _value(rdata: Any) -> Rdata:
+def rdata_value(rdata: Any) -> Rdata:
     match rdata.rdtype:
         case dns.rdatatype.A | dns.rdatatype.AAAA:
             return str(rdata.address)
