@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
@@ -171,4 +172,7 @@ def _sorted(points: Points) -> list[tuple[tuple[Network, str], int]]:
 
 
 def ends_after(days: float) -> datetime:
-    return datetime.now(UTC) + timedelta(days=days)
+    with suppress(OverflowError):
+        if days > 0:
+            return datetime.now(UTC) + timedelta(days=days)
+    raise DirectoryError(f"{days:g} days can't be the length of a ban: write such as 7 or 0.5, or nothing for good.")

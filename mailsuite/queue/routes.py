@@ -76,11 +76,10 @@ def route_host(text: str) -> str:
 
 
 def _parts(url: str) -> SplitResult:
-    parts = urlsplit(url)
-    try:
-        good = parts.scheme in DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or parts.path.strip("/") or parts.query:
-        raise DirectoryError(f"{parts.hostname or url!r} is no destination: write {FORM}.")
-    return parts
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        known = parts.scheme in DEFAULT_PORTS and parts.hostname and parts.port != 0
+        if known and not parts.path.strip("/") and not parts.query:
+            return parts
+    # Without what may be a password.
+    raise DirectoryError(f"{url.rpartition('@')[2]!r} is no destination: write {FORM}.")

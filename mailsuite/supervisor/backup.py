@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -31,14 +32,11 @@ def _copy_sqlite(source: Path, copy: Path) -> None:
     """Copies by SQLite's backup API, which takes in what is still in the write-ahead log."""
     copy.touch(mode=0o600)
     try:
-        with sqlite3.connect(source) as original, sqlite3.connect(copy) as target:
+        with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(copy)) as target:
             original.backup(target)
     except sqlite3.Error as error:
         copy.unlink()
         raise RuntimeError(str(error)) from error
-    finally:
-        original.close()
-        target.close()
 
 
 def _dump_postgresql(connection: BaseDatabaseWrapper, copy: Path) -> None:

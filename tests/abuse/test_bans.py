@@ -307,6 +307,10 @@ def test_the_command(bans):
     assert run("list") == "Nobody is banned.\nNever banned: 198.51.100.0/24\n"
     with pytest.raises(CommandError, match="is not banned"):
         run("lift", "192.0.2.0/24")
+    for days in ("0", "-1", "nan", "inf", "1e9"):
+        with pytest.raises(CommandError, match="can't be the length of a ban"):
+            run("add", "192.0.2.0/24", f"--days={days}")
+    assert "192.0.2.0/24 is banned until 2" in run("add", "192.0.2.0/24", "--days=0.5")
 
 
 def test_who_tries_out_recipients_is_kept_out_of_port_25_alone(bans, ann):

@@ -101,6 +101,7 @@ def test_a_password_that_is_given_to_an_account_that_is_there(domain, administra
         ("alias remove nothing@example.org", "", "no alias"),
         ("route add example.com http://x", "", "no destination"),
         ("route add example.com smtp://x:99999", "", "no destination"),
+        ("route add example.com smtp://[::1", "", "no destination"),
         ("route add nodots smtp://127.0.0.1:25", "", "no whole domain"),
         ("route remove example.com", "", "no route"),
     ],
@@ -109,6 +110,12 @@ def test_errors_are_one_line_that_says_what_to_do(domain, manage, words, stdin, 
     with pytest.raises(CommandError, match=says) as caught:
         manage(*words.split(), stdin=stdin)
     assert "\n" not in str(caught.value)
+
+
+def test_a_route_that_is_none_shows_no_password(domain, manage):
+    with pytest.raises(CommandError, match="no destination") as caught:
+        manage("route", "add", "example.com", "smtp://ann:hidden@")
+    assert "hidden" not in str(caught.value)
 
 
 def test_import_makes_all(domain, manage, tmp_path):

@@ -7,6 +7,8 @@ from contextlib import closing
 import psycopg
 import pytest
 
+from mailsuite.supervisor import backup
+
 # The sessions table is not there yet, as before an upgrade that brings it.
 MAKE_OLDER = ("DROP TABLE django_session", "DELETE FROM django_migrations WHERE app = 'sessions'")
 
@@ -65,6 +67,12 @@ def test_a_copy_that_fails_stops_the_upgrade(older):
     assert "failed" in done.stderr and "up --no-copy" in done.stderr
     assert "Traceback" not in done.stderr
     assert not has_sessions(older)
+
+
+def test_a_database_that_cannot_be_read_is_told_as_such(tmp_path):
+    with pytest.raises(RuntimeError, match="unable to open"):
+        backup._copy_sqlite(tmp_path / "not" / "there.sqlite3", tmp_path / "copy.sqlite3")
+    assert not list(tmp_path.iterdir())
 
 
 def holds_users_but_no_sessions(copy) -> bool:
