@@ -71,17 +71,24 @@ def forget_old(now: datetime) -> int:
 
 def _raise(finding: Finding, now: datetime) -> int:
     mailbox_id, kind, text = finding
+def told_of(mailbox: Mailbox) -> list[Mailbox]:
+    """Where to tell of something suspicious about a mailbox: at its administrators', and at its own owner's only where
+    nobody else is one: whoever has stolen its password reads what is filed there."""
+    found = administrators_mailboxes(mailbox.domain)
+    return [one for one in found if one.user_id != mailbox.user_id] or found
+
+
     alarm, is_new = Alarm.objects.get_or_create(
         mailbox_id=mailbox_id, kind=kind, day=now.date(), defaults={"raised_at": now, "text": text}
     )
     if kind == Alarm.Kind.OVER_CAP:
         # The store raises it with the first message that it holds (mailsuite.abuse.sending); it tells what is so now.
-        # Owner and administrators are told of what is held anyway (sending_alarms).
+        # Administrators are told of what is held anyway (sending_alarms).
         Alarm.objects.filter(pk=alarm.pk, dismissed_at=None).exclude(text=text).update(text=text)
     elif is_new:
         what, address = kind.label, alarm.mailbox.address
         words = TEXT.format(address=address, what=what, text=text)
-        for to in administrators_mailboxes(alarm.mailbox.domain):
+        for to in told_of(alarm.mailbox):
             execute(notice(to, f"{address} {what}", words, "alarm", now))
     return int(is_new)
 

@@ -1,12 +1,13 @@
-"""Owner and administrators told when a mailbox nears its caps, and when its mail is held."""
+"""Owner and administrators told when a mailbox nears its caps, and administrators when its mail is held."""
 
 from datetime import datetime
 
 from django.db.models import F, Q
 
+from mailsuite.abuse.alarms import told_of
 from mailsuite.abuse.models import SendingDay
 from mailsuite.abuse.sending import NEARLY, caps_of, with_caps
-from mailsuite.records.alarms import administrators_mailboxes
+from mailsuite.directory.models import Mailbox
 from mailsuite.store.handlers import execute
 from mailsuite.store.notices import notice
 
@@ -41,13 +42,20 @@ def warn(now: datetime) -> int:
         due = SendingDay.Told.HELD if share > 1 else SendingDay.Told.NEARLY
         # Marked first: a crash between the two costs a mail, never a stream of them.
         if share >= NEARLY and SendingDay.objects.filter(pk=row.pk, told__lt=due).update(told=due):
-            for mailbox in {
-                one.pk: one for one in (row.mailbox, *administrators_mailboxes(row.mailbox.domain))
-            }.values():
+            for mailbox in _readers(row.mailbox, due):
                 subject = SUBJECTS[due].format(address=row.mailbox.address)
                 execute(notice(mailbox, subject, _text(row, due), "sending-caps", now))
                 told += 1
     return told
+
+
+def _readers(mailbox: Mailbox, due: SendingDay.Told) -> list[Mailbox]:
+    """The owner is warned in time. Once mail is held the password may be stolen, and what is filed for the owner is
+    read by the thief."""
+    readers = told_of(mailbox)
+    if due == SendingDay.Told.NEARLY and mailbox not in readers:
+        readers.append(mailbox)
+    return readers
 
 
 def _shares(now: datetime) -> list[tuple[SendingDay, float]]:

@@ -112,6 +112,13 @@ def test_the_administrators_are_told_once(ann):
     assert (to, subject) == ("bob@example.org", "ann@example.org was signed in to from many networks")
 
 
+def test_an_alarm_is_not_told_to_the_mailbox_that_it_is_about(ann):
+    Domain.objects.get().administrators.add(ann.user)
+    log_in(ann, 8)
+    raised()
+    assert list(Message.objects.values_list("mailbox__address", flat=True)) == ["bob@example.org"]
+
+
 def test_alarms_are_open_until_dismissed_suspended_or_old(ann):
     log_in(ann, 8)
     raised()
