@@ -216,7 +216,8 @@ def _suspend(mailbox: Mailbox) -> str:
     count = suspension.suspend(mailbox.address)
     return format_html(
         "{} is suspended; messages held in the queue: {}. Mail to it is still taken. "
-        '<a class="ms-link" href="{}">Its page</a> has buttons that send or drop what is held.',
+        '<a class="ms-link" href="{}">Its page</a> has what is left to do: set a new password, revoke its '
+        "app passwords, resume it, and send or drop what is held.",
         mailbox,
         count,
         reverse("admin:directory_mailbox_change", args=[mailbox.pk]),
@@ -235,9 +236,10 @@ SUSPEND = Verb(
 ADVICE: dict[str, str] = {
     Mailbox.State.ACTIVE: "If you know why, a newsletter say: dismiss the alarm, and send what is held from "
     '<a class="ms-link" href="{0}">the page of the mailbox</a>. If not, somebody else may know its password: suspend '
-    "the mailbox, and set a new password on its page before you resume it.",
+    "the mailbox; before you resume it, set a new password and revoke its app passwords, both on its page.",
     Mailbox.State.SUSPENDED: '<a class="ms-link" href="{0}">The page of the mailbox</a> has what is left to do: set a '
-    "new password, resume the mailbox, and send or drop what is held.",
+    "new password, revoke its app passwords (whoever knew the old password may have made one), resume the mailbox, and "
+    "send or drop what is held.",
 }
 
 

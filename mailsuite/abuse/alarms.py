@@ -41,6 +41,13 @@ If you know why, all is well: dismiss the alarm in the admin (Alarms). If not,
 somebody else may know its password: the admin's first page and the alarm's
 have a button that suspends the mailbox and holds its mail; in the shell that
 is manage.py mailbox suspend {address}
+
+Suspended, nobody gets in, by app passwords neither. Before you resume it, set
+a new password and revoke its app passwords: whoever knew the old password may
+have made one for themselves. Its page has both; in the shell:
+
+    manage.py mailbox password {address}
+    manage.py mailbox revoke-app-passwords {address}
 """
 
 Finding = tuple[int, Alarm.Kind, str]
@@ -64,13 +71,6 @@ def dismiss(alarm_ids: Collection[int]) -> int:
     return Alarm.objects.filter(pk__in=alarm_ids, dismissed_at=None).update(dismissed_at=timezone.now())
 
 
-def forget_old(now: datetime) -> int:
-    """Deletes alarms of long ago; returns how many. For the periodic work."""
-    return Alarm.objects.filter(raised_at__lt=now - KEPT).delete()[0]
-
-
-def _raise(finding: Finding, now: datetime) -> int:
-    mailbox_id, kind, text = finding
 def told_of(mailbox: Mailbox) -> list[Mailbox]:
     """Where to tell of something suspicious about a mailbox: at its administrators', and at its own owner's only where
     nobody else is one: whoever has stolen its password reads what is filed there."""
@@ -78,6 +78,13 @@ def told_of(mailbox: Mailbox) -> list[Mailbox]:
     return [one for one in found if one.user_id != mailbox.user_id] or found
 
 
+def forget_old(now: datetime) -> int:
+    """Deletes alarms of long ago; returns how many. For the periodic work."""
+    return Alarm.objects.filter(raised_at__lt=now - KEPT).delete()[0]
+
+
+def _raise(finding: Finding, now: datetime) -> int:
+    mailbox_id, kind, text = finding
     alarm, is_new = Alarm.objects.get_or_create(
         mailbox_id=mailbox_id, kind=kind, day=now.date(), defaults={"raised_at": now, "text": text}
     )

@@ -30,8 +30,8 @@ TEXT = """\
 If you know why, all is well: an administrator can send what is held, and
 give the mailbox caps of its own. If not, somebody else may know its
 password: suspend the mailbox (its page in the admin has a button; in the
-shell: manage.py mailbox suspend {address}), then
-set a new password.
+shell: manage.py mailbox suspend {address}),
+then set a new password and revoke its app passwords.
 """
 
 

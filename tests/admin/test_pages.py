@@ -186,6 +186,35 @@ def test_app_passwords_are_shown_once_and_revoked(as_superuser, domains):
     assert row.revoked_at
 
 
+@pytest.mark.parametrize("who", ["as_superuser", "as_domain_administrator"])
+def test_a_mailbox_s_page_revokes_the_app_passwords_of_its_account(request, domains, who):
+    client, ann = request.getfixturevalue(who), Mailbox.objects.get(address="ann@mine.example")
+    url = reverse("admin:directory_mailbox_change", args=[ann.pk])
+    assert "Revoke app passwords" not in text(client.get(url))
+    for label in ("phone", "laptop"):
+        services.add_app_password(ann.user_id, label)
+    page = text(client.get(url))
+    assert (
+        "2 in force" in page and reverse("admin:directory_credential_changelist", query={"q": ann.user.email}) in page
+    )
+    page = text(post(client, "directory_mailbox_do", {}, ann.pk, "revoke_app_passwords"))
+    assert "App passwords of ann@mine.example that are void now: 2." in page and "Revoke app passwords" not in page
+    assert not services.app_passwords_in_force(ann.user_id).exists()
+
+
+def test_app_passwords_of_an_account_beyond_the_domains_are_not_its_administrator_s_to_revoke(
+    as_domain_administrator, domains
+):
+    ann, other = Mailbox.objects.get(address="ann@mine.example"), Mailbox.objects.get(address="ann@theirs.example")
+    Mailbox.objects.filter(pk=other.pk).update(user=ann.user)
+    services.add_app_password(ann.user_id, "phone")
+    page = text(as_domain_administrator.get(reverse("admin:directory_mailbox_change", args=[ann.pk])))
+    assert "another account&#x27;s" in page and "in force" not in page
+    page = text(post(as_domain_administrator, "directory_mailbox_do", {}, ann.pk, "revoke_app_passwords"))
+    assert "is not yours to change" in page
+    assert services.app_passwords_in_force(ann.user_id).count() == 1
+
+
 def test_send_as(as_superuser, domains):
     ann = User.objects.get(email="ann@mine.example")
     post(as_superuser, "directory_sendas_add", {"user": ann.pk, "address": "@theirs.example"})

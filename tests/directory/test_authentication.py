@@ -88,8 +88,11 @@ def test_sessions_end_with_what_opened_them(ann):
     assert authentication.session_is_valid(by_password) and authentication.session_is_valid(by_app)
     services.revoke_app_password(app.credential_id)
     assert authentication.session_is_valid(by_password) and not authentication.session_is_valid(by_app)
+    app = services.add_app_password(ann.pk, "laptop")
+    by_app = login(app.password)
     services.suspend_mailbox("ann@example.org")
-    assert not authentication.session_is_valid(by_password)
+    assert not authentication.session_is_valid(by_password) and not authentication.session_is_valid(by_app)
+    assert login(app.password).reason == login().reason == "suspended"
     services.resume_mailbox("ann@example.org")
     services.set_password("ann@example.org", "another long password")
     assert not authentication.session_is_valid(by_password)

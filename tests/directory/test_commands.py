@@ -6,7 +6,7 @@ import sys
 import pytest
 from django.core.management import CommandError, call_command
 
-from mailsuite.directory import lookup
+from mailsuite.directory import lookup, services
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.queue.models import Route
 from mailsuite.queue.routes import route_password
@@ -45,6 +45,8 @@ def test_from_nothing_to_a_working_directory(administrator, manage):
     assert "smtp://127.0.0.1:2525" in manage("route", "list") and "s@fe" not in manage("route", "list")
     assert "example.org  active  2" in manage("domain", "list")
     manage("mailbox", "password", "ann@example.org", "--password-stdin", stdin="another long password\n")
+    services.add_app_password(Mailbox.objects.get(address="ann@example.org").user_id, "phone")
+    assert "void now: 1." in manage("mailbox", "revoke-app-passwords", "ann@example.org")
     manage("mailbox", "suspend", "ann@example.org")
     assert "suspended" in manage("mailbox", "list", "example.org")
     manage("mailbox", "resume", "ann@example.org")

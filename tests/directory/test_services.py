@@ -1,5 +1,7 @@
 """Every change of the directory and what it refuses."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.contrib.auth.hashers import check_password
 
@@ -105,6 +107,24 @@ def test_twice_is_refused_in_any_case(ann):
         services.add_mailbox("ANN@EXAMPLE.ORG", PASSWORD)
     with pytest.raises(DirectoryError, match="already"):
         services.add_domain("EXAMPLE.org", key_pairs=[])
+
+
+def test_all_app_passwords_of_an_account_are_revoked_at_one_stroke(ann):
+    past = datetime.now(UTC) - timedelta(days=1)
+    bob = Mailbox.objects.get(pk=services.add_mailbox("bob@example.org", PASSWORD)).user
+    for user, label, expires_at in (
+        (ann, "phone", None),
+        (ann, "laptop", None),
+        (ann, "old", past),
+        (bob, "his", None),
+    ):
+        services.add_app_password(user.pk, label, expires_at=expires_at)
+    # A new account password leaves them as they are.
+    services.set_password("ann@example.org", "another long password")
+    assert services.app_passwords_in_force(ann.pk).count() == 2
+    assert services.revoke_all_app_passwords(ann.pk) == 2
+    assert services.revoke_all_app_passwords(ann.pk) == 0
+    assert services.app_passwords_in_force(bob.pk).count() == 1
 
 
 def test_removed_means_unknown_and_free_for_somebody_else(ann):

@@ -3,7 +3,9 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.formats import localize
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mailsuite.abuse import suspension
@@ -42,6 +44,10 @@ class MailboxForm(ServiceForm):
         fields = ["address", "name", "quota_octets"]
 
 
+def _has_app_passwords(mailbox: Mailbox) -> bool:
+    return services.app_passwords_in_force(mailbox.user_id).exists()
+
+
 def _has_held(mailbox: Mailbox) -> bool:
     return suspension.held_count(mailbox.pk) > 0
 
@@ -78,8 +84,16 @@ class MailboxAdmin(ScopedAdmin):
             "resume",
             "Resume",
             "play_arrow",
-            "Let its owner sign in again, and whoever else knows its password? Set a new one first if it was stolen.",
+            "Let its owner sign in again, and whoever else knows its password or one of its app passwords? If they may "
+            "be stolen, set a new password and revoke the app passwords first.",
             lambda m: m.state == "suspended",
+        ),
+        Verb(
+            "revoke_app_passwords",
+            "Revoke app passwords",
+            "key_off",
+            "Void all app passwords of its account? The programs and devices that use them need new ones.",
+            _has_app_passwords,
         ),
         Verb("release_held", "Send held mail", "send", "Send all of its mail that is held in the queue?", _has_held),
         Verb("drop_held", "Drop held mail", "delete_sweep", "Drop its held mail without telling anybody?", _has_held),
@@ -101,17 +115,21 @@ class MailboxAdmin(ScopedAdmin):
         if obj is None:
             return ["address", "password", "name", "quota_octets"]
         facts = ["owner", "created_at", "last_login"]
-        return ["address", "state_badge", "name", "quota_octets", "used", "held", "password", *facts]
+        return ["address", "state_badge", "name", "quota_octets", "used", "held", "password", "app_passwords", *facts]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> tuple[str, ...]:
         facts = ("owner", "created_at", "last_login")
-        return ("address", "state_badge", "used", "held", *facts) if obj else ()
+        return ("address", "state_badge", "used", "held", "app_passwords", *facts) if obj else ()
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         fields = ["name", "quota_octets"] if obj else ["address", "name", "quota_octets"]
         form = super().get_form(request, obj, change=change, **kwargs | {"fields": fields})
         if obj is not None:
-            form.base_fields["password"].help_text = "Leave empty to keep it. A new one ends all sessions."
+            form.base_fields[
+                "password"
+            ].help_text = (
+                "Leave empty to keep it. A new one ends all sessions; app passwords stay valid until they are revoked."
+            )
             form.base_fields["quota_octets"].help_text = "Such as 500M or 2G; none for no limit."
         return form
 
@@ -166,6 +184,11 @@ class MailboxAdmin(ScopedAdmin):
         rest = f" Of its mail {count} in the queue are still held: send or drop them." if count else ""
         return f"{mailbox} is active.{rest}"
 
+    def do_revoke_app_passwords(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        refuse_foreign_account(request, mailbox.user)
+        count = services.revoke_all_app_passwords(mailbox.user_id)
+        return f"App passwords of {mailbox.user} that are void now: {count}."
+
     def do_release_held(self, request: HttpRequest, mailbox: Mailbox) -> str:
         return f"Messages of {mailbox} that go on: {suspension.release_held(mailbox.address)}."
 
@@ -183,6 +206,17 @@ class MailboxAdmin(ScopedAdmin):
     @admin.display(description="Held in the queue")
     def held(self, mailbox: Mailbox) -> str:
         return held_mail(mailbox)
+
+    @admin.display(description="App passwords")
+    def app_passwords(self, mailbox: Any) -> str:
+        """How many open its account, as a link to them."""
+        try:
+            refuse_foreign_account(mailbox.seen_by, mailbox.user)
+        except DirectoryError:
+            return "another account's"
+        count = services.app_passwords_in_force(mailbox.user_id).count()
+        url = reverse("admin:directory_credential_changelist", query={"q": mailbox.user.email})
+        return format_html('<a class="ms-link" href="{}">{} in force</a>', url, count) if count else "none"
 
     @admin.display(description="State", ordering="state")
     def state_badge(self, mailbox: Mailbox) -> SafeString:

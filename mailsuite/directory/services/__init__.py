@@ -10,7 +10,9 @@ from mailsuite.directory.services.aliases import add_alias, change_alias, remove
 from mailsuite.directory.services.credentials import (
     NewAppPassword,
     add_app_password,
+    app_passwords_in_force,
     grant_send_as,
+    revoke_all_app_passwords,
     revoke_app_password,
     revoke_send_as,
 )
@@ -33,6 +35,7 @@ __all__ = [
     "NewAppPassword",
     "add_alias",
     "add_app_password",
+    "app_passwords_in_force",
     "add_domain",
     "add_mailbox",
     "change_alias",
@@ -46,6 +49,7 @@ __all__ = [
     "remove_domain",
     "remove_mailbox",
     "resume_mailbox",
+    "revoke_all_app_passwords",
     "revoke_app_password",
     "revoke_send_as",
     "set_domain_state",

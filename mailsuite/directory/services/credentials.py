@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from mailsuite.directory import app_password
@@ -51,6 +52,20 @@ def revoke_app_password(credential_id: int) -> None:
     with transaction.atomic():
         Credential.objects.filter(pk=credential_id, revoked_at=None).update(revoked_at=Now())
         touch_directory()
+
+
+def app_passwords_in_force(user_id: int) -> QuerySet[Credential]:
+    """The account's app passwords that still open something."""
+    holds = Q(expires_at=None) | Q(expires_at__gt=Now())
+    return Credential.objects.filter(holds, user=user_id, revoked_at=None)
+
+
+def revoke_all_app_passwords(user_id: int) -> int:
+    """Voids all of the account's, which a new account password does not; returns how many."""
+    with transaction.atomic():
+        count = app_passwords_in_force(user_id).update(revoked_at=Now())
+        touch_directory()
+    return count
 
 
 def grant_send_as(user_id: int, address: str) -> int:

@@ -127,7 +127,11 @@ def password(request: HttpRequest) -> HttpResponse:
         user.refresh_from_db()
         # This browser stays signed in, with a new session; every other one is signed out.
         update_session_auth_hash(request, user)
-        messages.success(request, "Your password is changed. Programs that used the old one will ask for the new one.")
+        messages.success(
+            request,
+            "Your password is changed. Programs that used the old one will ask for the new one. App passwords are not "
+            "changed by it.",
+        )
         return redirect("password")
     return render(request, "owner/password.html", {"form": form})
 

@@ -29,6 +29,7 @@ class Command(SubcommandCommand):
         for name, run, text in (
             ("suspend", self.suspend, "Refuse logins, end sessions, hold its mail in the queue; mail to it is taken."),
             ("resume", self.resume, "Undo suspend; what is held stays held."),
+            ("revoke-app-passwords", self.revoke_app_passwords, "Void all app passwords of its account."),
             ("release-held", self.release_held, "Send its mail that is held in the queue."),
             ("drop-held", self.drop_held, "Drop its mail that is held in the queue, telling nobody."),
             ("remove", self.remove, "Make it unknown; its mail is deleted after 30 days."),
@@ -67,6 +68,10 @@ class Command(SubcommandCommand):
     def resume(self, address: str, **options: Any) -> None:
         services.resume_mailbox(address)
         self.stdout.write(f"{address} is active.")
+
+    def revoke_app_passwords(self, address: str, **options: Any) -> None:
+        count = services.revoke_all_app_passwords(parsing.live_mailbox(address).user_id)
+        self.stdout.write(f"App passwords that are void now: {count}.")
 
     def release_held(self, address: str, **options: Any) -> None:
         self.stdout.write(f"Messages that go on: {suspension.release_held(address)}.")
