@@ -32,14 +32,17 @@ def refresh_policies(now: datetime) -> int:
     return keep_fetched(asyncio.run(_fetch_all(domains)), now) if domains else 0
 
 
-def look_at_ourselves(now: datetime) -> int:
-    """Looks at our own TLSA records; returns 1 when they have changed. Hosts without a public name have none."""
+def look_at_ourselves(now: datetime, seconds: float | None = None) -> int:
+    """Looks at our own TLSA records; returns 1 when they have changed. Hosts without a public name have none.
+
+    Raises TimeoutError, and keeps what was seen before, when it took longer than `seconds`, for those who wait.
+    """
     configuration = settings.MAILSUITE
     if "." not in configuration.hostname:
         return 0
     before = DaneLook.objects.filter(hostname=configuration.hostname).values_list("state", flat=True).first()
     try:
-        look = tlsa_look.note(configuration, asyncio.run(_see(configuration.hostname)), now)
+        look = tlsa_look.note(configuration, asyncio.run(_see(configuration.hostname, seconds)), now)
     except KeyProblem as problem:
         logger.warning("%s", problem)
         return 0
@@ -81,5 +84,6 @@ async def _fetch_all(domains: Sequence[str]) -> list[Fetched]:
     return list(await asyncio.gather(*(one(domain) for domain in domains)))
 
 
-async def _see(hostname: str) -> tlsa_look.Seen:
-    return await tlsa_look.see(DnsResolver(settings.MAILSUITE.resolver), hostname)
+async def _see(hostname: str, seconds: float | None) -> tlsa_look.Seen:
+    async with asyncio.timeout(seconds):
+        return await tlsa_look.see(DnsResolver(settings.MAILSUITE.resolver), hostname)

@@ -12,6 +12,7 @@ from mailsuite.abuse import services as bans
 from mailsuite.abuse.models import AllowedNetwork, Ban
 from mailsuite.directory.models import LoginThrottle
 from mailsuite.transport_security import schedule
+from mailsuite.transport_security.admin import LOOK_SECONDS
 from mailsuite.transport_security.models import DaneLook, MtaSts
 from mailsuite.transport_security.publishing import tlsa_records
 from mailsuite.web.admin_theme import UNFOLD
@@ -108,12 +109,18 @@ def test_the_dane_page_has_the_records_and_a_button(as_superuser, look, monkeypa
 
 
 def test_dns_is_asked_again_at_once(as_superuser, look, monkeypatch):
-    def found(now):
+    def found(now, seconds):
+        assert seconds == LOOK_SECONDS
         return DaneLook.objects.update(state="good", at=now)
 
-    monkeypatch.setattr(schedule, "look_at_ourselves", found)
+    def wait(now, seconds):
+        raise TimeoutError
+
+    monkeypatch.setattr(schedule, "look_at_ourselves", wait)
     monkeypatch.setattr("mailsuite.transport_security.admin.read_keys", lambda configuration: None)
     url = reverse("admin:transport_security_danelook_do", args=[look.pk, "look"])
+    assert "DNS did not answer within 3 seconds: below is what was seen" in text(as_superuser.post(url, follow=True))
+    monkeypatch.setattr(schedule, "look_at_ourselves", found)
     assert "DNS was asked: a record matches the key in use." in text(as_superuser.post(url, follow=True))
 
 

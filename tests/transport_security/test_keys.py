@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
+from dns_server import DnsServer
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.mailauth.mtasts import Mode, Policy
@@ -131,10 +132,10 @@ def seen(monkeypatch):
     """`seen(answer)` is what DNS says from now on."""
 
     def change(answer, validation=GOOD):
-        async def see(hostname):
+        async def see(resolver, hostname):
             return tlsa_look.Seen(answer, validation)
 
-        monkeypatch.setattr(schedule, "_see", see)
+        monkeypatch.setattr(tlsa_look, "see", see)
 
     return change
 
@@ -160,6 +161,15 @@ def test_the_schedule_tells_changes(host, seen, settings):
     assert schedule.look_at_ourselves(NOW) == 1
     settings.MAILSUITE = dataclasses.replace(host, hostname="localhost")
     assert schedule.look_at_ourselves(NOW) == 0 and DaneLook.objects.count() == 1
+
+
+def test_who_waits_for_a_look_waits_no_longer_than_said(host, settings):
+    DaneLook.objects.create(hostname=host.hostname, at=NOW, state="good")
+    with DnsServer({(f"_25._tcp.{host.hostname}", "TLSA"): "silent"}) as dns:
+        settings.MAILSUITE = dataclasses.replace(host, resolver=dns.address)
+        with pytest.raises(TimeoutError):
+            schedule.look_at_ourselves(NOW + timedelta(hours=1), 0.1)
+    assert DaneLook.objects.get().at == NOW
 
 
 @pytest.mark.sqlite_only
