@@ -33,7 +33,7 @@ class StoryAdmin(ScopedAdmin):
 
     intro = "Each message that came, went or was refused, with its whole way. Senders of refused mail were told why."
     superusers_may = domain_administrators_may = frozenset({VIEW})
-    list_display = ("queue_id", "at", "kind_name", "outcome_badge", "sender", "subject_text", "reason")
+    list_display = ("queue_id", "at", "kind_name", "outcome_badge", "sender", "subject_text", "why")
     list_filter = ("outcome", "kind")
     # Words are looked up by mailsuite.trace.services; the field only makes the search box appear.
     search_fields = ("message_id",)
@@ -65,6 +65,7 @@ class StoryAdmin(ScopedAdmin):
                 story.client_address if services.knows_client(story, scope_of(request)) else ""
             )
             request.story_origin = services.origin(story)  # type: ignore[attr-defined]
+            request.story_about = services.about(story, scope_of(request))  # type: ignore[attr-defined]
             request.story_lines = services.tell(story, scope_of(request))  # type: ignore[attr-defined]
             queued = self.visible(request, QueuedMessage).filter(story_id=story.pk, settled_at=None)
             request.story_queued = list(queued[:2])  # type: ignore[attr-defined]
@@ -91,3 +92,7 @@ class StoryAdmin(ScopedAdmin):
     @admin.display(description="Subject")
     def subject_text(self, story: Story) -> str:
         return story.subject[:80]
+
+    @admin.display(description="Why", ordering="reason")
+    def why(self, story: Story) -> str:
+        return story.why

@@ -9,6 +9,20 @@ from django.db import models
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.ids import new_id, reference
 
+# What a message that was made here tells, by its reason.
+TOLD = {
+    "failed": "tells its sender that mail failed",
+    "delayed": "tells its sender that mail is delayed",
+    "delivered": "tells its sender that mail was delivered",
+    "relayed": "tells its sender that mail was handed on",
+    "expanded": "tells its sender that mail went to a list",
+    "quota": "tells that a mailbox is nearly full",
+    "sending-caps": "tells that a mailbox nears its caps, or that its mail is held",
+    "alarm": "tells of an alarm",
+    "dns-drift": "tells that DNS records got worse",
+    "dmarc-report": "a DMARC report",
+}
+
 
 class Story(models.Model):
     class Kind(models.TextChoices):
@@ -71,6 +85,11 @@ class Story(models.Model):
     def what(self) -> str:
         """What a list calls it: the subject, or why there is none to show."""
         return self.subject or (self.reason if self.outcome != self.Outcome.ACCEPTED else "") or "no subject"
+
+    @property
+    def why(self) -> str:
+        """Why it went as it did; of a message that was made here, what it is for."""
+        return TOLD.get(self.reason, self.reason) if self.kind == self.Kind.NOTIFICATION else self.reason
 
 
 class Event(models.Model):

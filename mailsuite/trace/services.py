@@ -36,7 +36,7 @@ TONES = {
 OUTCOME_TONES = {"accepted": GOOD, "deferred": WAITING, "refused": BAD}
 FACTS = {
     "listener": "Listener", "helo": "Greeting", "tls": "TLS", "user": "Signed in as", "signed_by": "Signed with",
-    "reply": "Reply",
+    "reply": "Reply", "about": "About",
 }  # fmt: skip
 # Told by events, of which each reader sees their own, and by findings.py.
 HIDDEN_FACTS = {"recipients", "authentication", "verdict"}
@@ -82,10 +82,12 @@ def tell(story: Story, scope: Scope = None) -> list[Line]:
     """The whole way of the message as lines in order of time."""
     lines = [_beginning(story, is_whole=knows_client(story, scope))]
     for event in _events(story, scope):
-        tone = TONES.get(event.kind, PLAIN)
-        title = f"{event.kind} {event.address}".strip()
-        detail = event.reason if event.reason and event.reason not in event.text else ""
-        lines.append(Line(event.at, event.kind, title, event.text, detail, tone))
+        # What was held from the start is one event.
+        kind = "held" if (event.kind, event.reason) == ("queued", "held") else event.kind
+        tone = TONES.get(kind, PLAIN)
+        title = f"{kind} {event.address}".strip()
+        detail = event.reason if event.reason not in (kind, "") and event.reason not in event.text else ""
+        lines.append(Line(event.at, kind, title, event.text, detail, tone))
     lines += [_attempt(attempt) for attempt in _attempts(story, scope)]
     return sorted(lines, key=lambda line: line.at)
 
@@ -98,7 +100,16 @@ def knows_client(story: Story, scope: Scope) -> bool:
 def origin(story: Story) -> str:
     """Where it came from, in words: nobody is one of our users before having signed in."""
     is_stranger = story.kind == Story.Kind.SUBMISSION and not dict(facts(story)).get(FACTS["user"])
-    return "at a port for our users" if is_stranger else story.get_kind_display()
+    if is_stranger:
+        return "at a port for our users"
+    made = story.why if story.kind == Story.Kind.NOTIFICATION else ""
+    return f"{story.get_kind_display()}: {made}" if made else story.get_kind_display()
+
+
+def about(story: Story, scope: Scope = None) -> Story | None:
+    """The message that a notification is about, when the asker may know of it."""
+    pk = from_reference(dict(facts(story)).get(FACTS["about"], ""))
+    return None if pk is None else visible(Story.objects.using("reader"), scope).filter(pk=pk).first()
 
 
 def header(story: Story) -> str:
@@ -149,12 +160,11 @@ def _beginning(story: Story, *, is_whole: bool) -> Line:
     name = "" if story.client_address in story.client_name else f"{story.client_name} "
     where = f" from {name}[{story.client_address}]" if is_whole and story.client_address else ""
     verb = {"accepted": "Accepted", "refused": "Refused", "deferred": "Deferred"}.get(story.outcome, story.outcome)
+    text = story.reason
     if story.kind == Story.Kind.NOTIFICATION:
-        verb = "Made here"
+        verb, text = "Made here", story.why
     detail = "\n".join(f"{label}: {text}" for label, text in (facts(story) if is_whole else ()))
-    return Line(
-        story.at, story.outcome, f"{verb}{where}", story.reason, detail, OUTCOME_TONES.get(story.outcome, PLAIN)
-    )
+    return Line(story.at, story.outcome, f"{verb}{where}", text, detail, OUTCOME_TONES.get(story.outcome, PLAIN))
 
 
 def _attempt(attempt: DeliveryAttempt) -> Line:

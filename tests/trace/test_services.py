@@ -176,8 +176,30 @@ def test_of_a_refusal_without_a_sender_the_client_and_the_reason_are_told(domain
 
 def test_what_was_made_here_says_so(domains):
     story = tell_of("Not delivered", kind="notification", reverse_path="", reason="failed")
-    assert services.tell(story)[0].title == "Made here"
-    assert (story.whose, story.what, services.origin(story)) == ("this host", "Not delivered", "made here")
+    first = services.tell(story)[0]
+    assert (first.title, first.text) == ("Made here", "tells its sender that mail failed")
+    assert (story.whose, story.what) == ("this host", "Not delivered")
+    assert services.origin(story) == "made here: tells its sender that mail failed"
+
+
+def test_what_a_notification_is_about_is_told_to_those_who_may_know_of_it(relayed, domains):
+    data = json.dumps({"about": relayed.reference})
+    story = tell_of("Not delivered", kind="notification", reverse_path="", reason="failed", data=data)
+    own, other = {domains["example.org"].pk}, {-1}
+    assert [services.about(story, scope) for scope in (None, own, other)] == [relayed, relayed, None]
+    assert "About: " + relayed.reference in services.tell(story)[0].detail
+    assert services.about(relayed) is None
+    relayed.delete()
+    assert services.about(story) is None
+
+
+def test_what_was_held_from_the_start_says_so(domains):
+    story = tell_of("Offer")
+    event = {"kind": "queued", "reason": "held", "text": "its sender is over the day's cap", "address": "x@far.test"}
+    Event.objects.create(story=story, at=story.at, **event)
+    line = services.tell(story)[-1]
+    assert (line.kind, line.tone, line.title) == ("held", "waiting", "held x@far.test")
+    assert (line.text, line.detail) == ("its sender is over the day's cap", "")
 
 
 def test_the_header_and_nothing_of_the_body(relayed):
