@@ -17,7 +17,7 @@ TOLD = {
     "relayed": "tells its sender that mail was handed on",
     "expanded": "tells its sender that mail went to a list",
     "quota": "tells that a mailbox is nearly full",
-    "sending-caps": "tells that a mailbox nears its caps, or that its mail is held",
+    "sending-caps": "tells of a mailbox near or over its caps",
     "alarm": "tells of an alarm",
     "dns-drift": "tells that DNS records got worse",
     "dmarc-report": "a DMARC report",

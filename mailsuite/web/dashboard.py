@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from textwrap import shorten
 from typing import Any
 
 from django.conf import settings
@@ -26,11 +27,14 @@ from mailsuite.trace.services import Scope, visible
 from mailsuite.transport_security.models import DaneLook
 
 HOURS = 24
+BRIEF = 140
 OLD = timedelta(hours=4)
 # When none of so many destinations answers, it is no longer their fault.
 FEW = 3
 REACH = timedelta(hours=6)
 NOTICES = 8
+# Of a kind, when all are asked for.
+MOST = 100
 # A domain with less has something to do that matters.
 WELL_SCORE = 90
 CHART_HEIGHT = 120
@@ -64,7 +68,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "totals": [(outcome, today[outcome], _story_url(outcome)) for outcome in OUTCOMES],
             "chart": _chart(hours),
             "queue": _queue(scope, now),
-            "notices": _notices(scope, now),
+            **_notice_context(request, scope, now),
             "latest": list(visible(Story.objects.using("reader"), scope).order_by("-pk")[:8]),
             "is_superuser": scope is None,
         }
@@ -124,6 +128,13 @@ def _queue(scope: Scope, now: datetime) -> dict[str, Any]:
     return counts | {"url": url, "is_old": bool(counts["oldest"] and now - counts["oldest"] > OLD)}
 
 
+def _notice_context(request: HttpRequest, scope: Scope, now: datetime) -> dict[str, Any]:
+    """The first notices, or all of them, and how many are left out."""
+    found = _notices(scope, now)
+    shown = found if request.GET.get("notices") == "all" else found[:NOTICES]
+    return {"notices": shown, "more_notices": len(found) - len(shown)}
+
+
 def _notices(scope: Scope, now: datetime) -> list[Notice]:
     """The most pressing first."""
     found = [*_alarm_notices(scope, now), *_queue_notices(scope, now), *_held_notices(scope, now)]
@@ -138,7 +149,7 @@ def _notices(scope: Scope, now: datetime) -> list[Notice]:
         if blocked:
             url = reverse("admin:directory_loginthrottle_changelist")
             found.append(Notice("waiting", f"Accounts under attack by wrong passwords: {blocked}.", url, "Look"))
-    return sorted(found, key=lambda notice: notice.tone)[:NOTICES]
+    return sorted(found, key=lambda notice: notice.tone)
 
 
 def _screening_notices() -> list[Notice]:
@@ -156,9 +167,9 @@ def _screening_notices() -> list[Notice]:
 def _alarm_notices(scope: Scope, now: datetime) -> list[Notice]:
     """A stolen password, perhaps: one notice for each mailbox, with the button that suspends it."""
     by_mailbox = defaultdict[Mailbox, list[Alarm]](list)
-    for alarm in open_alarms(now, scope)[: NOTICES * len(Alarm.Kind)]:
+    for alarm in open_alarms(now, scope)[: MOST * len(Alarm.Kind)]:
         by_mailbox[alarm.mailbox].append(alarm)
-    return [_alarm_notice(mailbox, some) for mailbox, some in list(by_mailbox.items())[:NOTICES]]
+    return [_alarm_notice(mailbox, some) for mailbox, some in list(by_mailbox.items())[:MOST]]
 
 
 def _alarm_notice(mailbox: Mailbox, alarms: list[Alarm]) -> Notice:
@@ -198,12 +209,12 @@ def _held_notices(scope: Scope, now: datetime) -> list[Notice]:
             reverse("admin:directory_mailbox_change", args=[pk]),
             "Send or drop it",
         )
-        for pk, address, count in counts[:NOTICES]
+        for pk, address, count in counts[:MOST]
     ]
 
 
 def _alarmed(scope: Scope, now: datetime) -> list[int]:
-    return [alarm.mailbox_id for alarm in open_alarms(now, scope)[: NOTICES * len(Alarm.Kind)]]
+    return [alarm.mailbox_id for alarm in open_alarms(now, scope)[: MOST * len(Alarm.Kind)]]
 
 
 def _reach_notices(now: datetime) -> list[Notice]:
@@ -241,7 +252,7 @@ def _mailbox_notices(scope: Scope) -> list[Notice]:
             reverse("admin:directory_mailbox_change", args=[mailbox.pk]),
             "Change its quota",
         )
-        for mailbox in full.order_by("-usage__used_octets")[:NOTICES]
+        for mailbox in full.order_by("-usage__used_octets")[:MOST]
     ]
 
 
@@ -251,23 +262,28 @@ def _domain_notices(scope: Scope) -> list[Notice]:
         return [Notice("bad", "No domain is hosted yet.", reverse("admin:directory_domain_add"), "Add a domain")]
     found = []
     empty = domains.filter(alias_of=None).annotate(n=Count("mailboxes", filter=~Q(mailboxes__state="removed")))
-    for domain in empty.filter(n=0)[:NOTICES]:
+    for domain in empty.filter(n=0)[:MOST]:
         found.append(
             Notice("bad", f"{domain} has no mailbox.", reverse("admin:directory_mailbox_add"), "Add a mailbox")
         )
     looks = _of(DnsCheck.objects.using("reader").filter(domain__state=Domain.State.ACTIVE), "domain", scope)
     looks = looks.select_related("domain").order_by("score", "pk")
-    for look in looks.exclude(worse_since=None)[:NOTICES]:
+    for look in looks.exclude(worse_since=None)[:MOST]:
         url = reverse("admin:directory_domain_records", args=[look.domain_id])
-        found.append(Notice("bad", f"The DNS of {look.domain} got worse: {look.worse_text}", url, "Look"))
-    for look in looks.filter(worse_since=None, score__lt=WELL_SCORE)[:NOTICES]:
+        found.append(Notice("bad", f"The DNS of {look.domain} got worse: {_brief(look.worse_text)}", url, "Look"))
+    for look in looks.filter(worse_since=None, score__lt=WELL_SCORE)[:MOST]:
         url = reverse("admin:directory_domain_records", args=[look.domain_id])
-        found.append(Notice("waiting", f"The DNS of {look.domain}: {look.next_step}", url, "See its records"))
-    unlooked = domains.filter(dns_check__isnull=True)[:NOTICES]
+        found.append(Notice("waiting", f"The DNS of {look.domain}: {_brief(look.next_step)}", url, "See its records"))
+    unlooked = domains.filter(dns_check__isnull=True)[:MOST]
     for domain in unlooked:
         url = reverse("admin:directory_domain_records", args=[domain.pk])
         found.append(Notice("waiting", f"The DNS records of {domain} were not seen yet.", url, "Publish and check"))
     return found
+
+
+def _brief(text: str) -> str:
+    """As much as tells what it is about; the page that the notice leads to has it all."""
+    return shorten(text, BRIEF, placeholder=" …")
 
 
 def _of(rows: QuerySet[Any], path: str, scope: Scope) -> QuerySet[Any]:

@@ -8,11 +8,13 @@ from django.utils.html import escape
 
 from mailsuite.abuse import alarms
 from mailsuite.abuse.models import Alarm, SendingCap, SendingDay, SendingSettings
+from mailsuite.directory import services
 from mailsuite.directory.models import Mailbox
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Story
+from mailsuite.web import dashboard
 
 
 @pytest.fixture
@@ -88,6 +90,18 @@ def test_alarms_of_one_mailbox_are_one_notice(as_superuser, alarm):
     both = {"action": "dismiss", "_selected_action": list(Alarm.objects.values_list("pk", flat=True))}
     as_superuser.post(reverse("admin:abuse_alarm_changelist"), both)
     assert not Alarm.objects.filter(dismissed_at=None).exists()
+
+
+def test_the_first_page_says_how_many_notices_it_leaves_out_and_shows_them_all(as_superuser, domains):
+    for number in range(dashboard.NOTICES):
+        services.add_domain(f"empty{number}.example", key_pairs=[])
+    first = as_superuser.get(reverse("admin:index"))
+    found = first.context["notices"]
+    assert len(found) == dashboard.NOTICES
+    whole = as_superuser.get(reverse("admin:index"), {"notices": "all"})
+    more, page = first.context["more_notices"], first.content.decode()
+    assert more > 0 and f"And {more} more." in page and 'href="?notices=all"' in page
+    assert len(whole.context["notices"]) == len(found) + more and "Show all" not in whole.content.decode()
 
 
 def test_an_alarm_shows_what_is_held_and_where_to_go_on(as_superuser, alarm):
