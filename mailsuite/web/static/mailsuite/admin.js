@@ -1,5 +1,11 @@
-// Copy buttons, waiting for a look at DNS, and questions before what can't be undone. Everything else works without scripts.
+// Labels, copy buttons, waiting for a look at DNS, and questions before what can't be undone. Everything else works without scripts.
 (() => {
+    // On narrow screens a cell bears its column's name, which the theme writes as the model does.
+    document.addEventListener("DOMContentLoaded", () => {
+        for (const cell of document.querySelectorAll("td[data-label], th[data-label]")) {
+            cell.dataset.label = cell.dataset.label.charAt(0).toUpperCase() + cell.dataset.label.slice(1);
+        }
+    });
     const copy = async (text) => {
         if (navigator.clipboard && window.isSecureContext) {
             return navigator.clipboard.writeText(text);
