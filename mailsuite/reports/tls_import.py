@@ -1,5 +1,6 @@
 """TLS reports (RFC 8460) into rows: how many sessions with our hosts were under TLS, and what failed."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -23,11 +24,10 @@ def import_tls_report(incoming: IncomingReport, file: bytes, now: datetime) -> l
     """
     found = tlsrpt.parse_report(b"".join(chunks(file, max_octets=MAX_JSON_OCTETS)))
     _check(found, now)
-    by_domain: dict[int, list[tlsrpt.PolicyResult]] = {}
-    for policy in found.policies:
-        by_domain.setdefault(hosted_domain_of(policy.domain[:253]).pk, []).append(policy)
     with transaction.atomic():
-        reports = [_create(incoming, found, domain_id, policies) for domain_id, policies in by_domain.items()]
+        reports = [
+            _create(incoming, found, domain_id, policies) for domain_id, policies in _by_domain(found.policies).items()
+        ]
     if not any(reports):
         raise Duplicate
     return [report for report in reports if report]
@@ -36,8 +36,6 @@ def import_tls_report(incoming: IncomingReport, file: bytes, now: datetime) -> l
 def _check(found: tlsrpt.Report, now: datetime) -> None:
     if not found.organization:
         raise ReportError("it names no organisation")
-    if not found.policies:
-        raise ReportError("it has no policy")
     if sum(len(policy.failures) for policy in found.policies) > MAX_DETAILS:
         raise ReportError(f"it has more than {MAX_DETAILS} kinds of failures")
     if found.end > found.begin + MAX_PERIOD:
@@ -46,6 +44,20 @@ def _check(found: tlsrpt.Report, now: datetime) -> None:
         raise ReportError("its period lies in the future")
     if found.begin < now - MAX_AGE:
         raise ReportError("it is too old")
+
+
+def _by_domain(policies: Sequence[tlsrpt.PolicyResult]) -> dict[int, list[tlsrpt.PolicyResult]]:
+    """By the hosted domain's id, what is about it. Raises ReportError when none is about ours."""
+    found: dict[int, list[tlsrpt.PolicyResult]] = {}
+    strange = ReportError("it has no policy")
+    for policy in policies:
+        try:
+            found.setdefault(hosted_domain_of(policy.domain[:253]).pk, []).append(policy)
+        except ReportError as error:
+            strange = error
+    if not found:
+        raise strange
+    return found
 
 
 def _create(

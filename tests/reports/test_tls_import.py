@@ -69,6 +69,13 @@ def test_the_same_report_counts_once_and_each_domain_its_own(file_report):
     }
 
 
+def test_what_is_about_other_domains_is_left_out(file_report):
+    """`policies` is a list (RFC 8460 §4.4): which domains share a report is for its sender to choose."""
+    file_report(mail(tls_report(policy("elsewhere.example"), policy()), "application/tlsrpt+json", "r.json"))
+    assert read_waiting(NOW) == 1
+    assert TlsPolicy.objects.get().policy_domain == "example.org"
+
+
 @pytest.mark.parametrize(
     ("octets", "words"),
     [
