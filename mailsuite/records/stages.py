@@ -10,13 +10,12 @@ from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
 from mailsuite.directory.version import touch_directory
 from mailsuite.records.models import DomainPolicy
-from mailsuite.reports.services import Evidence, evidence
+from mailsuite.reports.sentences import percent
+from mailsuite.reports.services import ENOUGH_DAYS, ENOUGH_SHARE, Evidence, evidence
 
 STAGES = tuple(DomainPolicy.DmarcStage)
 # Reports of two weeks meet the newsletters and bills that go out but once in a while.
 DAYS = 14
-DAYS_NEEDED = 7
-SHARE_NEEDED = 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +92,23 @@ def _doubt(found: Evidence) -> str:
             "No reports have come yet: publish the DMARC record and wait, receivers send one a day. A domain that "
             "sends very little may never get any."
         )
-    if found.sources_failing:
+    if not found.sources:
+        return "Wait: nobody who sends as this domain is authenticated. Set up SPF and DKIM first."
+    if found.aligned_share < ENOUGH_SHARE:
         who = ", ".join(found.sources_failing[:3])
-        return f"Wait: mail from {who} fails, and is probably yours. Let it sign with DKIM, or allow it in SPF, first."
-    if found.aligned_share < SHARE_NEEDED:
-        return f"Wait: only {found.aligned_share:.0%} of the mail that seems to be yours passes."
-    if found.days_reported < DAYS_NEEDED:
-        return f"Wait a little: there are reports of {found.days_reported} days, and {DAYS_NEEDED} should speak for it."
+        fails = f" Mail from {who} fails: where it is yours, let it sign with DKIM, or allow it in SPF, first."
+        share = f"Wait: only {percent(found.aligned_share)} of the mail that seems to be yours passes."
+        return share + (fails if who else "")
+    if found.days_reported < ENOUGH_DAYS:
+        return f"Wait a little: there are reports of {found.days_reported} days, and {ENOUGH_DAYS} should speak for it."
     return ""
 
 
 def _praise(found: Evidence) -> str:
     forged = f", and {found.unauthenticated} forged ones were seen" if found.unauthenticated else ""
+    who = ", ".join(found.sources_failing[:3])
+    fails = f" Where {who} is yours, let it sign with DKIM, or allow it in SPF, first: its mail fails." if who else ""
     return (
         f"Safe to go on: {found.reporters or 'Some'} receivers reported {found.messages} messages in {DAYS} days, "
-        f"{found.aligned_share:.0%} of yours pass{forged}."
+        f"{percent(found.aligned_share)} of yours pass{forged}.{fails}"
     )

@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-from mailsuite.reports.services import Evidence
+from mailsuite.reports.services import ENOUGH_DAYS, ENOUGH_SHARE, Evidence
 
-# What it takes to be sure enough: rarer senders, such as a monthly invoice, may not have been seen before.
-ENOUGH_DAYS = 14
-ENOUGH_SHARE = 0.98
 STRICTER = {"none": "quarantine", "quarantine": "reject"}
 
 
@@ -73,7 +70,7 @@ def _advice(evidence: Evidence, policy: str) -> Sentence:
     if evidence.sources_failing and share < ENOUGH_SHARE:
         return Sentence(
             "waiting",
-            f"{_percent(share)} of what is meant to come from you passes. Set up SPF or DKIM for the sources above"
+            f"{percent(share)} of what is meant to come from you passes. Set up SPF or DKIM for the sources above"
             " that are yours, before the policy gets stricter; those that are not yours need nothing.",
         )
     if evidence.days_reported < ENOUGH_DAYS:
@@ -93,7 +90,7 @@ def _messages(count: int) -> str:
     return "1 message" if count == 1 else f"{count:,} messages"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Never 100 % where something is missing."""
     return f"{int(share * 1000) / 10:g} %"
 

@@ -11,6 +11,11 @@ from mailsuite.reports.models import DmarcDay, DmarcReport
 
 # Of a source's mail: less than this fails now and then on its way, whatever its sender does.
 FAILING_SHARE = 0.02
+# What it takes for a stricter policy: days with reports, so that those who send but once in a while were seen too, and
+# the share of mail that passes among what is meant to come from the domain. A forger who is authenticated as somebody
+# looks like a sender of the domain that fails, and must not keep it where it is.
+ENOUGH_DAYS = 7
+ENOUGH_SHARE = 0.98
 COUNTS = ("messages", "aligned", "dkim_aligned", "spf_aligned", "quarantined", "rejected", "overridden")
 
 

@@ -1,6 +1,7 @@
 """DKIM keys through their stages, and the stages of DMARC: what moves by itself, and what only by a person."""
 
 import dataclasses
+import itertools
 from datetime import date, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from mailsuite.records.models import DkimKey, DomainPolicy
 from mailsuite.records.rotation import advance_keys
 from mailsuite.records.services import activate_key, retire_key, start_rotation
 from mailsuite.records.setup import records_for
+from mailsuite.reports.sentences import sentences
 from mailsuite.reports.services import Evidence
 from mailsuite.secrets import field_cipher
 
@@ -100,8 +102,11 @@ def evidence(**changes):
     [
         (evidence(), True, "Safe to go on: 5 receivers"),
         (evidence(messages=0, aligned=0), False, "No reports"),
-        (evidence(sources_failing=("shop.test",)), False, "mail from shop.test fails"),
-        (evidence(aligned=900), False, "only 91%"),
+        (evidence(sources_failing=("shop.test",), failing=90, aligned=900), False, "90.9 % of the mail that"),
+        (evidence(sources_failing=("shop.test",), failing=90, aligned=900), False, "Mail from shop.test fails"),
+        (evidence(sources_failing=("shop.test",), failing=5, aligned=985), True, "Where shop.test is yours"),
+        (evidence(aligned=900), False, "only 90.9 %"),
+        (evidence(sources=(), aligned=0, unauthenticated=1000), False, "nobody who sends"),
         (evidence(days_reported=3), False, "reports of 3 days"),
     ],
 )
@@ -109,6 +114,18 @@ def test_reports_speak_for_a_step_or_against_it(domain, monkeypatch, found, is_s
     monkeypatch.setattr(stages, "evidence", lambda domain_id, days: found)
     advice = stages.advise(domain, "none")
     assert (advice.is_safe, words in advice.text, advice.next_stage) == (is_safe, True, "quarantine-trial"), advice.text
+
+
+def test_the_page_of_the_records_and_the_page_of_the_reports_agree(domain, monkeypatch):
+    monkeypatch.setattr(stages, "evidence", lambda domain_id, days: found)
+    for failing, days in itertools.product((None, 0, 19, 20), (6, 7, 14)):
+        found = evidence(days_reported=days, aligned=990 - (failing or 0), failing=failing or 0)
+        if failing is None:
+            found = evidence(days_reported=days, aligned=0, unauthenticated=1000, sources=())
+        elif failing:
+            found = dataclasses.replace(found, sources=("us", "shop.test"), sources_failing=("shop.test",))
+        says_safe = "safe to move" in sentences(found, "example.org", "none")[-1].text
+        assert stages.advise(domain, "none").is_safe == says_safe, found
 
 
 def test_stages_go_up_and_down_one_by_one_and_only_by_hand(domain):

@@ -65,7 +65,7 @@ THREE = ("example.org", "shop.example", "list.example")
         (facts(), "quarantine", ["safe to move from p=quarantine to p=reject"]),
         (facts(), "reject", ["nothing to do"]),
         (facts(), "", ["safe to move to the next"]),
-        (facts(days_reported=3), "none", ["3 of 14 days"]),
+        (facts(days_reported=3), "none", ["3 of 7 days"]),
         (facts(sources=THREE[:2]), "none", ["2 sources send as you, and both pass."]),
         (facts(sources=THREE), "none", ["3 sources send as you, and all of them pass."]),
         (facts(sources=THREE, sources_failing=THREE[1:2], failing=200, aligned=800), "none",
