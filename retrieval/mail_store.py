@@ -228,11 +228,14 @@ class Spool(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SpooledMessage:
+    """What is to be filed: `octets`, or if they are None those of a file in the spool."""
+
     file_name: str
     size_octets: int
     flags: int
     keywords: Sequence[str]
     internal_date: datetime | None
+    octets: bytes | None = None
 
 
 class Directory(Protocol):

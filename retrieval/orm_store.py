@@ -148,7 +148,9 @@ class OrmStore:
 
     async def append(self, folder_id: int, items: Sequence[SpooledMessage]) -> tuple[int, Sequence[int]]:
         appended = [
-            operations.AppendItem(item.file_name, item.size_octets, item.flags, list(item.keywords), item.internal_date)
+            operations.AppendItem(
+                *(item.file_name, item.size_octets, item.flags, list(item.keywords), item.internal_date, item.octets)
+            )
             for item in items
         ]
         try:
@@ -157,7 +159,8 @@ class OrmStore:
             )
         finally:
             for item in items:
-                (self._backend.spool_folder / item.file_name).unlink(missing_ok=True)
+                if item.octets is None:
+                    (self._backend.spool_folder / item.file_name).unlink(missing_ok=True)
         return answer.uid_validity, answer.uids
 
     async def store_flags(

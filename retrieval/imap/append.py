@@ -1,4 +1,4 @@
-"""APPEND (RFC 3501 §6.3.11): the message goes into the store's spool as it arrives and is never held in memory."""
+"""APPEND (RFC 3501 §6.3.11): the message goes into the store's spool as it arrives."""
 
 from dataclasses import dataclass
 from enum import Enum

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import errno
 from datetime import UTC, datetime
 
 import pytest
@@ -19,7 +20,9 @@ from mailsuite.store.models import Folder, MaildropLease, Message
 from mailsuite.store.operations import Hint, MarkFetched
 from retrieval.mail_store import Refused, StoreUnavailable
 from retrieval.orm import changes, reads, text_search
+from retrieval.orm import spool as spool_module
 from retrieval.orm.backend import Backend
+from retrieval.orm.spool import GATHER_OCTETS
 from retrieval.orm_store import OrmDirectory
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
@@ -292,6 +295,34 @@ def test_search(inside, where, needle, found):
     inside(scene)
 
 
+@pytest.mark.parametrize("size", [1, GATHER_OCTETS - 1, GATHER_OCTETS, 10 * GATHER_OCTETS + 7])
+def test_append_of_any_size(inside, size):
+    async def scene(store, backend):
+        message = (MAIL + b"0123456789" * size)[:size]
+        folder_id, uids = await append(store, message)
+        (row,) = await rows_of(store, folder_id, uids)
+        assert await store.octets(row, 0, size + 1) == message
+        assert spool_files() == []
+
+    inside(scene)
+
+
+def test_a_large_append_on_a_full_disk_leaves_no_file(inside, monkeypatch):
+    def full(descriptor, octets):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def scene(store, backend):
+        spool = await store.spool()
+        await spool.write(b"x" * GATHER_OCTETS)
+        await spool.write(b"the rest")
+        monkeypatch.setattr(spool_module.os, "write", full)
+        with pytest.raises(StoreUnavailable, match="No space"):
+            await spool.finish(0, (), None)
+        assert spool_files() == []
+
+    inside(scene)
+
+
 def test_refused_append_leaves_no_file(inside):
     services.change_mailbox("ann@example.org", quota_octets=100)
 
@@ -299,6 +330,9 @@ def test_refused_append_leaves_no_file(inside):
         _, limited = await login(backend)
         with pytest.raises(Refused) as refused:
             await append(limited, MAIL * 10)
+        with pytest.raises(Refused):
+            await append(limited, b"x" * 100 * GATHER_OCTETS)
+        assert spool_files() == []
         assert refused.value.code == "over-quota"
         spool = await store.spool()
         await spool.write(b"x" * 2_000_000)
@@ -316,6 +350,8 @@ def test_service_that_is_away(inside):
             await store.create_folder("x")
         with pytest.raises(StoreUnavailable):
             await append(store, MAIL)
+        with pytest.raises(StoreUnavailable):
+            await append(store, b"x" * GATHER_OCTETS)
         assert spool_files() == []
 
     inside(scene)
