@@ -71,7 +71,7 @@ def is_wanted(claim: Claim, action: Action) -> bool:
 
 
 def compose_notifications(fates: Iterable[Fate], now: datetime) -> list[Deliver]:
-    """The deliveries that tell the sender of one message of these fates: one for each action, their files spooled.
+    """The deliveries that tell the sender of one message of these fates: one for each action.
 
     Fates that nobody wants to hear of are passed over.
     """
@@ -79,12 +79,6 @@ def compose_notifications(fates: Iterable[Fate], now: datetime) -> list[Deliver]
     by_action = {action: [fate for fate in wanted if fate.action is action] for action in Action}
     found = (_compose(some, now) for some in by_action.values() if some)
     return [delivery for delivery in found if delivery]
-
-
-def discard(deliveries: Iterable[Deliver]) -> None:
-    """Removes the spooled files of deliveries that were not filed."""
-    for delivery in deliveries:
-        (mail_storage().spool / delivery.spool).unlink(missing_ok=True)
 
 
 def _compose(fates: Sequence[Fate], now: datetime) -> Deliver | None:
@@ -121,7 +115,7 @@ def _compose(fates: Sequence[Fate], now: datetime) -> Deliver | None:
         domain_id=domain_id,
         hold_reason=hold_reason,
     )
-    return Deliver(own_mail.spool(octets, "dsn"), len(octets), story, local, [outgoing] if remote else [])
+    return Deliver.carrying(octets, story, local=local, outgoing=[outgoing] if remote else [])
 
 
 def _sender(reverse_path: str) -> Address | None:

@@ -1,8 +1,6 @@
-"""Mail that this host makes itself, such as notifications and reports: signed, and spooled for the store."""
+"""Mail that this host makes itself, such as notifications and reports, is signed."""
 
 import logging
-import os
-import secrets
 from datetime import datetime
 
 from mailsuite.directory import lookup
@@ -10,7 +8,6 @@ from mailsuite.mail.header import header_end
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, signature_fields
 from mailsuite.secrets import SecretError
-from mailsuite.store.blobs import mail_storage
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +25,3 @@ def signatures(octets: bytes, domain: str, now: datetime) -> tuple[bytes, str]:
     except (SecretError, SigningError) as error:
         logger.error("mail of our own for %s can't be signed: %s", domain, error)
         return b"", CANT_SIGN
-
-
-def spool(octets: bytes, prefix: str) -> str:
-    """Writes the message into the spool and returns the file's name; the store makes it durable."""
-    name = f"{prefix}-{secrets.token_hex(16)}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(mail_storage().spool / name, flags, 0o600), "wb") as file:
-        file.write(octets)
-    return name

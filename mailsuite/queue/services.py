@@ -18,7 +18,7 @@ from mailsuite.mail.address import AddressError, address_key
 from mailsuite.mail.dsn import Action
 from mailsuite.queue.claims import claim_of, locked
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
-from mailsuite.queue.notifications import Fate, compose_notifications, discard
+from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.store.client import tell_service
 from mailsuite.store.handlers import execute
 from mailsuite.store.operations import AttemptResult, Claim, Refused, Settle
@@ -201,7 +201,6 @@ def _fail(claims: list[Claim], token: str, text: str, now: datetime) -> None:
     try:
         execute(Settle(token, results, notifications))
     except Refused as refusal:
-        discard(notifications)
         if refusal.code != "nonexistent":
             raise DirectoryError(f"It can't be failed now: {refusal}") from None
         # Whoever should be told is gone.

@@ -148,8 +148,7 @@ def _file(report: OutgoingReport, addresses: list[Address], now: datetime) -> st
     story = StoryFacts(
         report.story_id, "notification", "accepted", now, reason="dmarc-report", sender_domain_id=hosted.domain_id
     )
-    name = own_mail.spool(octets, "report")
-    execute(Deliver(name, len(octets), story, local, [outgoing] if remote else [], reports))
+    execute(Deliver.carrying(octets, story, local=local, outgoing=[outgoing] if remote else [], reports=reports))
     return ""
 
 

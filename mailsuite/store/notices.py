@@ -9,12 +9,11 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail.dates import format_date
 from mailsuite.mail.encoded_word import encode_text
 from mailsuite.mail.transfer_encoding import seven_bit
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.operations import Deliver, LocalDelivery, StoryFacts
 
 
 def notice(to: Mailbox, subject: str, text: str, reason: str, now: datetime) -> Deliver:
-    """The delivery of a message, spooled; `reason` is the story's word. Lines of `text` end with LF."""
+    """The delivery of a message; `reason` is the story's word. Lines of `text` end with LF."""
     hostname, story_id = settings.MAILSUITE.hostname, new_id()
     encoding, body = seven_bit(text.replace("\n", "\r\n").encode())
     header = [
@@ -29,8 +28,6 @@ def notice(to: Mailbox, subject: str, text: str, reason: str, now: datetime) -> 
         f"Content-Transfer-Encoding: {encoding}",
     ]
     octets = "".join(f"{line}\r\n" for line in header).encode() + b"\r\n" + body
-    spool = reference(new_id())
-    (mail_storage().spool / spool).write_bytes(octets)
     story = StoryFacts(story_id, "notification", "accepted", now, reason)
     delivery = LocalDelivery(to.pk, to.address, b"Return-Path: <>\r\n", to.domain_id)
-    return Deliver(spool, len(octets), story, [delivery])
+    return Deliver.carrying(octets, story, local=[delivery])

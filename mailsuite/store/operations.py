@@ -6,6 +6,7 @@ an answer promises that its effect is durable (promise 1).
 """
 
 from datetime import datetime
+from secrets import token_hex
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from msgspec import Struct
@@ -133,6 +134,11 @@ class Deliver(Operation[None], frozen=True, tag=True):
     reports: list[ReportDelivery] = []
     octets: bytes | None = None
     again: bool = False
+
+    @classmethod
+    def carrying(cls, octets: bytes, story: StoryFacts, **places: Any) -> "Deliver":
+        """The delivery of a message that is at hand; `places` are the lists above."""
+        return cls(token_hex(16), len(octets), story, octets=octets, **places)
 
 
 class AppendItem(Struct, frozen=True):

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mailsuite.ids import new_id, reference
-from mailsuite.queue.notifications import discard
-from mailsuite.store.handlers import StoreBug, StoreUnavailable
+from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.store.operations import Claim, Refused, RenewClaims, Settle
 from smtpd_service.outbound.courier import Courier, Delivery, Letter
 from smtpd_service.outbound.destinations import NextHop
@@ -362,11 +361,7 @@ class Worker:
         told = [verdict.told for verdict in verdicts if verdict.told and tells]
         notifications = await self._reader.notifications(told, now) if told else []
         results = [verdict.result for verdict in verdicts]
-        try:
-            await self._store.run(Settle(self._leases.token, results, notifications))
-        except (Refused, StoreUnavailable, StoreBug):
-            discard(notifications)
-            raise
+        await self._store.run(Settle(self._leases.token, results, notifications))
 
     # The end
 

@@ -1,13 +1,13 @@
 import pytest
 from django.db import connections
-from queued_mail import enqueue, forget_the_directory, spool_left_empty
+from queued_mail import enqueue, forget_the_directory
 
 from mailsuite.abuse.gate import GATE
 from mailsuite.directory import authentication, login_log
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.passwords import Argon2idHasher
 
-__all__ = ["enqueue", "forget_the_directory", "spool_left_empty"]
+__all__ = ["enqueue", "forget_the_directory"]
 
 
 @pytest.fixture(autouse=True)

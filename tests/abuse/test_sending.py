@@ -1,6 +1,5 @@
 """What mailboxes send in a day is counted where it is filed; beyond a cap it is held, and far beyond refused."""
 
-import secrets
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -32,15 +31,14 @@ def people(quick_hashes):
 
 
 def submission(sender_id, *remote, local=(), kind="submission", hold_reason=""):
-    now, name = datetime.now(UTC), secrets.token_hex(8)
+    now = datetime.now(UTC)
     mail_storage().prepare()
-    (mail_storage().spool / name).write_bytes(MAIL)
     story = StoryFacts(new_id(), kind, "accepted", now, sender_mailbox_id=sender_id)
     recipients = [RemoteRecipient(one, one.rpartition("@")[2]) for one in remote]
     envelope = {"sender_mailbox_id": sender_id, "hold_reason": hold_reason}
     out = Outgoing("ann@example.org", b"", recipients, now + timedelta(days=5), **envelope)
     deliveries = [LocalDelivery(one, "x@example.org", b"") for one in local]
-    return Deliver(name, len(MAIL), story, deliveries, [out] if remote else [])
+    return Deliver.carrying(MAIL, story, local=deliveries, outgoing=[out] if remote else [])
 
 
 def submit(*operations):
@@ -167,7 +165,7 @@ def test_a_batch_that_fails_counts_what_was_filed(people):
     ann = people["ann"]
     good, doubled = submission(ann, "x@far.test"), submission(ann, "y@far.test")
     submit(good)
-    wrong = Deliver(doubled.spool, doubled.size_octets, good.story, [], doubled.outgoing)
+    wrong = Deliver.carrying(MAIL, good.story, outgoing=doubled.outgoing)
     jobs = [Job(wrong), Job(submission(ann, "z@far.test"))]
     run_jobs(jobs)
     assert jobs[0].error and not jobs[1].error

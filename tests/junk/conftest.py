@@ -1,7 +1,6 @@
 """Mailboxes whose mail is filed and moved by the store's own operations, and learned by the worker."""
 
 import json
-import secrets
 from datetime import UTC, datetime
 
 import msgspec
@@ -69,13 +68,12 @@ class Post:
         return Folder.objects.get(mailbox=self.mailbox, role=role)
 
     def deliver(self, octets: bytes, role="inbox", report: AuthReport | None = None) -> Message:
-        name, story_id = secrets.token_hex(8), new_id()
-        (mail_storage().spool / name).write_bytes(octets)
+        story_id = new_id()
         found = json.loads(msgspec.json.encode(report)) if report else None
         data = json.dumps({"authentication": found} if found else {})
         story = StoryFacts(story_id, "inbound", "accepted", NOW, data=data)
         local = LocalDelivery(self.mailbox.pk, self.mailbox.address, b"", role=role)
-        execute(Deliver(name, len(octets), story, [local]))
+        execute(Deliver.carrying(octets, story, local=[local]))
         return Message.objects.get(story_id=story_id)
 
     def move(self, message: Message, role: str, *, copy=False) -> Message:

@@ -1,7 +1,6 @@
 """Whom a mailbox wrote to is known from then on, and so are the answers to what it sent."""
 
 import json
-import secrets
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +12,6 @@ from mailsuite.junk import contacts
 from mailsuite.junk.models import Progress, Sender
 from mailsuite.junk.reputation import standing
 from mailsuite.junk.signs import SenderSigns
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import execute
 from mailsuite.store.operations import Deliver, Outgoing, RemoteRecipient, StoryFacts
 from mailsuite.trace.models import Story
@@ -92,15 +90,14 @@ def test_message_ids_are_forgotten_and_contacts_stay(post):
 
 def submit(post, *recipients):
     """As the submission service files a message to other hosts; nothing has learned of it when this returns."""
-    octets, name = b"Message-ID: <1@example.org>\r\nSubject: a question\r\n\r\n", secrets.token_hex(8)
-    (mail_storage().spool / name).write_bytes(octets)
+    octets = b"Message-ID: <1@example.org>\r\nSubject: a question\r\n\r\n"
     story = StoryFacts(
         new_id(), "submission", "accepted", NOW, sender_mailbox_id=post.mailbox.pk,
         data=json.dumps({"recipients": list(recipients)}),
     )  # fmt: skip
     targets = [RemoteRecipient(one, one.partition("@")[2]) for one in recipients]
     outgoing = Outgoing(post.mailbox.address, b"", targets, NOW + timedelta(days=5), sender_mailbox_id=post.mailbox.pk)
-    execute(Deliver(name, len(octets), story, [], [outgoing]))
+    execute(Deliver.carrying(octets, story, outgoing=[outgoing]))
 
 
 ANSWER = SenderSigns(replies_to=("<0@example.org>", "<1@example.org>"))

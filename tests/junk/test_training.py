@@ -80,12 +80,10 @@ def test_keywords_say(post, deeds, words):
 
 
 def test_what_is_filed_as_junk_by_a_verdict_or_by_append_says_nothing(post, tmp_path):
-    from mailsuite.store.blobs import mail_storage
     from mailsuite.store.handlers import execute
 
     post.deliver(LETTER, "junk")
-    (mail_storage().spool / "s").write_bytes(LETTER)
-    execute(Append(post.mailbox.pk, post.folder("junk").pk, [AppendItem("s", len(LETTER))]))
+    execute(Append(post.mailbox.pk, post.folder("junk").pk, [AppendItem("s", len(LETTER), octets=LETTER)]))
     assert Message.objects.count() == 2 and not Judgement.objects.exists()
 
 

@@ -1,3 +1,3 @@
-from queued_mail import enqueue, forget_the_directory, spool_left_empty
+from queued_mail import enqueue, forget_the_directory
 
-__all__ = ["enqueue", "forget_the_directory", "spool_left_empty"]
+__all__ = ["enqueue", "forget_the_directory"]

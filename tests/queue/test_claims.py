@@ -211,11 +211,8 @@ def test_notifications_of_a_lost_lease_are_refused_whole(enqueue):
     enqueue("bob@remote.test", "cy@remote.test")
     bob, cy = claim("one")
     QueuedRecipient.objects.filter(pk=cy.recipient_id).update(claim_token="two")
-    from mailsuite.store.blobs import mail_storage
-
-    (mail_storage().spool / "dsn").write_bytes(b"Subject: Not delivered\r\n\r\n")
     story = StoryFacts(77, "notification", "accepted", datetime.now(UTC))
-    notification = Deliver("dsn", 26, story)
+    notification = Deliver.carrying(b"Subject: Not delivered\r\n\r\n", story)
     failed = [result(one.recipient_id, "failed", "550 no") for one in (bob, cy)]
     with pytest.raises(Refused) as refusal:
         execute(Settle("one", failed, [notification]))

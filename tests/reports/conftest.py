@@ -1,7 +1,6 @@
 """Report mail, filed the way the services do it."""
 
 import json
-import secrets
 
 import pytest
 from django.db import connections
@@ -52,12 +51,11 @@ def file_report(domains):
     def file(octets, domain="example.org", *, kind="dmarc", authentication="verified", story_kind="inbound"):
         if authentication == "verified":
             authentication = authentication_of()
-        name, story_id = secrets.token_hex(8), new_id()
-        (mail_storage().spool / name).write_bytes(octets)
+        story_id = new_id()
         data = json.dumps({"authentication": authentication} if authentication else {})
         target = ReportDelivery(kind, domains[domain].pk, f"{kind}-reports@{domain}")
         story = StoryFacts(story_id, story_kind, "accepted", NOW, data=data)
-        execute(Deliver(name, len(octets), story, reports=[target]))
+        execute(Deliver.carrying(octets, story, reports=[target]))
         return IncomingReport.objects.get(story_id=story_id)
 
     return file

@@ -5,7 +5,6 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.notices import notice
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -15,7 +14,7 @@ def test_words_outside_ascii_travel_in_7_bits(make_mailbox):
     to = make_mailbox("a@example.org")
     text = "Über jörg@example.org:\nalles gut.\n"
     delivery = notice(to, "Grüße an jörg@example.org", text, "alarm", datetime.now(UTC))
-    octets = (mail_storage().spool / delivery.spool).read_bytes()
+    octets = delivery.octets
     assert octets.isascii()
     message = message_from_bytes(octets, policy=policy.default)
     assert not message.defects

@@ -26,10 +26,9 @@ def mailboxes():
         add_mailbox(f"{name}@removal.test", PASSWORD)
     found = list(Mailbox.objects.filter(domain__name="removal.test").order_by("address"))
     mail_storage().prepare()
-    name = f"removal-{new_id()}"
-    (mail_storage().spool / name).write_bytes(b"Subject: x\r\n\r\n")
     local = [LocalDelivery(mailbox.pk, mailbox.address, b"") for mailbox in found]
-    execute(Deliver(name, 14, StoryFacts(new_id(), "inbound", "accepted", datetime.now(UTC)), local))
+    story = StoryFacts(new_id(), "inbound", "accepted", datetime.now(UTC))
+    execute(Deliver.carrying(b"Subject: x\r\n\r\n", story, local=local))
     return found
 
 

@@ -1,6 +1,6 @@
 """Mail in the queue, put there the way the services do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,16 +17,6 @@ def forget_the_directory() -> None:
     CACHE.clear()
 
 
-@pytest.fixture(autouse=True)
-def spool_left_empty() -> Iterator[None]:
-    """Notifications that a test composes and nobody files would lie in the spool, which others look into."""
-    from mailsuite.store.blobs import mail_storage
-
-    yield
-    for file in mail_storage().spool.glob("*"):
-        file.unlink()
-
-
 @pytest.fixture
 def enqueue(db: None) -> Callable[..., Any]:
     """`enqueue("bob@remote.test", …)` puts a message for these into the queue and returns its row."""
@@ -38,10 +28,8 @@ def enqueue(db: None) -> Callable[..., Any]:
     from mailsuite.store.operations import Deliver, Outgoing, RemoteRecipient, StoryFacts
 
     def put(*recipients: str, octets: bytes = MESSAGE, notify: str = "", **envelope: Any) -> QueuedMessage:
-        storage, name, now = mail_storage(), f"test-{new_id()}", datetime.now(UTC)
-        storage.prepare()
-        (storage.spool / name).write_bytes(octets)
-        story_id = new_id()
+        mail_storage().prepare()
+        story_id, now = new_id(), datetime.now(UTC)
         envelope.setdefault("reverse_path", "ann@example.org")
         envelope.setdefault("expires_at", now + timedelta(days=5))
         outgoing = Outgoing(
@@ -50,7 +38,7 @@ def enqueue(db: None) -> Callable[..., Any]:
             **envelope,
         )
         story = StoryFacts(story_id, "submission", "accepted", now, reverse_path=envelope["reverse_path"])
-        execute(Deliver(name, len(octets), story, outgoing=[outgoing]))
+        execute(Deliver.carrying(octets, story, outgoing=[outgoing]))
         return QueuedMessage.objects.get(story_id=story_id)
 
     return put

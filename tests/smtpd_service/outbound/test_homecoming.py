@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.conf import settings
 from django.db import connections
-from queued_mail import MESSAGE, enqueue, forget_the_directory, spool_left_empty
+from queued_mail import MESSAGE, enqueue, forget_the_directory
 
 from mailsuite.directory.services.aliases import add_alias
 from mailsuite.directory.services.domains import add_domain
@@ -28,7 +28,7 @@ from smtpd_service.outbound.results import judge
 from smtpd_service.outbound.retry import RetryPlan
 from smtpd_service.outbound.worker import Worker
 
-__all__ = ["enqueue", "forget_the_directory", "spool_left_empty"]
+__all__ = ["enqueue", "forget_the_directory"]
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 
