@@ -18,6 +18,7 @@ from mailsuite.resolver.answers import Answer, Mx, Rdata, Status, Tlsa
 from mailsuite.resolver.breaker import Breaker
 from mailsuite.resolver.cache import AnswerCache, Key
 from mailsuite.resolver.nameserver import BoundedNameserver
+from mailsuite.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class DnsResolver:
         self._cache = AnswerCache()
         self._asking: dict[Key, asyncio.Task[Answer]] = {}
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
+        self._turns = Turns()
         self._breaker = Breaker(self._probe)
         # Anybody on the way could set the bit: only a resolver on this machine is believed.
         self._is_trusted = all(ip_address(address).is_loopback for address in addresses)
@@ -70,6 +72,8 @@ class DnsResolver:
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 async with self._in_flight:
+                    # To make a query takes as long as to take a command.
+                    await self._turns.take()
                     answer = await self._resolve(*key)
         except TimeoutError:
             self._breaker.note(False)

@@ -23,6 +23,7 @@ from mailsuite.mail.header import collect_fields
 from mailsuite.mailauth.iprev import IprevOutcome
 from mailsuite.scanning.scanner import Scanner, ScanRequest
 from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
+from mailsuite.turns import Turns
 from mailsuite.verdict.conclude import Forward, conclude
 from mailsuite.verdict.facts import MailboxFacts, MessageFacts, RuleHit, ScanFact
 from mailsuite.verdict.judge import judge
@@ -32,7 +33,6 @@ from smtpd_service.inbound.delivery import Client, Recipient
 from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.parameters import Mail
 from smtpd_service.inbound.spool import SpoolFile
-from smtpd_service.inbound.turns import Turns
 from smtpd_service.inbound.view import Memory, Screening
 
 logger = logging.getLogger(__name__)

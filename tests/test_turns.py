@@ -2,7 +2,7 @@
 
 import asyncio
 
-from smtpd_service.inbound.turns import AT_ONCE, Turns
+from mailsuite.turns import AT_ONCE, Turns
 
 
 def test_a_pass_of_the_loop_does_so_many_steps_at_most_and_all_get_theirs():

@@ -1,5 +1,5 @@
-"""Taking turns: messages whose verdicts come from memory never wait by themselves, and twenty of them that end together
-would hold up all other sessions while one after the other is worked on."""
+"""Taking turns: what never waits by itself, such as a message whose verdict comes from memory, holds up all other
+sessions when twenty of its kind end together and one after the other is worked on."""
 
 import asyncio
 from collections import deque
@@ -8,8 +8,8 @@ AT_ONCE = 4
 
 
 class Turns:
-    """The longer steps of a process's sessions: AT_ONCE are done in one pass of its event loop, the rest in those that
-    follow, first come, first served."""
+    """The longer steps of one kind: AT_ONCE are done in one pass of an event loop, the rest in those that follow, first
+    come, first served."""
 
     def __init__(self) -> None:
         self._taken = 0
