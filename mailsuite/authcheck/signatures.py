@@ -10,7 +10,7 @@ from mailsuite.authcheck.questions import Questions
 from mailsuite.authcheck.report import ArcCheck, ArcSealer, DkimCheck
 from mailsuite.mailauth import arc, authentication_results
 from mailsuite.mailauth.arc import ArcOutcome
-from mailsuite.mailauth.dkim import BodyHashes, DkimOutcome, find_signatures, key_names, verify
+from mailsuite.mailauth.dkim import BodyHashes, DkimOutcome, HeaderFields, find_signatures, key_names, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class SignatureChecker:
 
     async def check(self, content: Content, author_domain: str, questions: Questions, now: float) -> SignaturesFound:
         """What the signatures of the message say; keys are asked for all at once, while the body is hashed."""
-        header = content.header
+        header = HeaderFields(content.header)
         signatures = find_signatures(header, author_domain)
         sets = arc.find_sets(header)
         if not signatures and not sets.instance and not sets.problem:

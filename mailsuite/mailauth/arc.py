@@ -3,9 +3,10 @@
 A chain proves who claims what, not that the claim is true: whom to believe is the site's to say. Its signatures are
 DKIM's and are read and verified by the same code. Nothing but cancellation is raised by finding and validating.
 
-    sets = find_sets(header_block)
+    header = HeaderFields(header_block)
+    sets = find_sets(header)
     hashes = BodyHashes([*signatures, *sets.body_users])
-    outcome = await validate(sets, header_block, hashes, resolver, now)
+    outcome = await validate(sets, header, hashes, resolver, now)
 """
 
 import hashlib
@@ -89,12 +90,11 @@ class ArcOutcome:
         return self.result
 
 
-def find_sets(header_block: bytes) -> ArcSets:
+def find_sets(header: HeaderFields) -> ArcSets:
     """Return the message's ARC sets. Never raises."""
-    header = HeaderFields(header_block)
     places = [header.named(name) for name in NAMES]
     if header.problem or not any(places):
-        return ArcSets(problem=header.problem if b"\narc-" in header_block.lower() else "")
+        return ArcSets(problem=header.problem if b"\narc-" in header.block.lower() else "")
     if any(len(found) > MAX_INSTANCE for found in places):
         return ArcSets(problem=f"there are more than {MAX_INSTANCE} sets", instance=MAX_INSTANCE)
     results = [_read_results(header.fields[place], place) for place in places[0]]
@@ -115,7 +115,7 @@ def find_sets(header_block: bytes) -> ArcSets:
 
 
 async def validate(
-    sets: ArcSets, header_block: bytes, hashes: BodyHashes, resolver: Resolver, now: float
+    sets: ArcSets, header: HeaderFields, hashes: BodyHashes, resolver: Resolver, now: float
 ) -> ArcOutcome:
     """Return the chain's outcome (§5.2). `hashes` were made with the sets' body_users and fed the body."""
     sealers = tuple(Sealer(one.instance, one.seal.domain, one.seal.selector) for one in sets.sets)
@@ -124,7 +124,7 @@ async def validate(
     if not sets.sets:
         return ArcOutcome("none")
     try:
-        result, reason = await _validate(sets, HeaderFields(header_block), hashes, resolver, now)
+        result, reason = await _validate(sets, header, hashes, resolver, now)
     except KeyProblem as problem:
         result, reason = "temperror" if problem.result == "temperror" else "fail", problem.reason
     except Exception as error:

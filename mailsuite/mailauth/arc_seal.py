@@ -19,10 +19,10 @@ def seal(
     validation gave (ArcOutcome.cv and .instance). Raises SigningError, where nothing may be sealed as well: after
     cv=fail, past MAX_INSTANCE, or with a number or status that doesn't follow.
     """
-    sets = find_sets(header_block)
+    header = HeaderFields(header_block)
+    sets = find_sets(header)
     if problem := _problem(sets, cv, instance, key):
         raise SigningError(problem)
-    header = HeaderFields(header_block)
     try:
         results = b"ARC-Authentication-Results: i=%d; %b\r\n" % (instance, claims)
         signature = _message_signature(header, body_hash, instance, key, timestamp)

@@ -15,7 +15,7 @@ from mailsuite.mail.header import header_end
 from mailsuite.mailauth.arc import ArcOutcome, Sealer, find_sets, validate
 from mailsuite.mailauth.arc_seal import seal
 from mailsuite.mailauth.dkim import BodyHashes, RelaxedBodyHash
-from mailsuite.mailauth.dkim.header import canonical_field
+from mailsuite.mailauth.dkim.header import HeaderFields, canonical_field
 from mailsuite.mailauth.dkim.sign import SigningError, sign_digest
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 
@@ -28,11 +28,11 @@ MAIL = HEADER + BODY
 
 def outcome(message: bytes, zone=ZONE, now: float = NOW) -> ArcOutcome:
     end = header_end(message, 0, len(message))
-    sets = find_sets(message[:end])
+    sets = find_sets(HeaderFields(message[:end]))
     hashes = BodyHashes(sets.body_users)
     hashes.update(message[end:])
     resolver = zone if hasattr(zone, "query") else resolver_of(zone)
-    return asyncio.run(validate(sets, message[:end], hashes, resolver, now))
+    return asyncio.run(validate(sets, HeaderFields(message[:end]), hashes, resolver, now))
 
 
 def sealed(message: bytes, *, by: int = 0, cv: str | None = None, now: int = NOW) -> bytes:
@@ -242,7 +242,7 @@ def test_work_is_bounded():
     """Only the newest signature's body is hashed, and the chain once for all seals."""
     message = chain(15)
     end = header_end(message, 0, len(message))
-    sets = find_sets(message[:end])
+    sets = find_sets(HeaderFields(message[:end]))
     assert len(sets.body_users) == 1
     assert len(sets.key_names) == 15
     big = b"X: " + b"a" * 300_000 + b"\r\n" + message

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from oracles import TestKey, dkimpy_verifies, mailauth, opendkim_signer, opendkim_verifies, resolver_of, zone_of
 
 from mailsuite.mail.header import header_end
-from mailsuite.mailauth.dkim import BodyHashes, RelaxedBodyHash, find_signatures, verify
+from mailsuite.mailauth.dkim import BodyHashes, HeaderFields, RelaxedBodyHash, find_signatures, verify
 from mailsuite.mailauth.dkim.sign import signature_fields
 
 HEADER = (
@@ -48,12 +48,12 @@ def zone(rsa_key, ed25519_key):
 
 def outcomes(message: bytes, zone, size: int = 4000):
     end = header_end(message, 0, len(message))
-    block, body = message[:end], message[end:]
-    signatures = find_signatures(block, "example.org")
+    header, body = HeaderFields(message[:end]), message[end:]
+    signatures = find_signatures(header, "example.org")
     hashes = BodyHashes(signatures)
     for start in range(0, len(body), size):
         hashes.update(body[start : start + size])
-    return asyncio.run(verify(signatures, block, hashes, resolver_of(zone), time.time()))
+    return asyncio.run(verify(signatures, header, hashes, resolver_of(zone), time.time()))
 
 
 def results(message: bytes, zone) -> list[str]:

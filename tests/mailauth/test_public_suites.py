@@ -15,7 +15,7 @@ from zone import zone_resolver
 
 from mailsuite.mail.header import header_end
 from mailsuite.mailauth.arc import find_sets, validate
-from mailsuite.mailauth.dkim import BodyHashes
+from mailsuite.mailauth.dkim import BodyHashes, HeaderFields
 from mailsuite.mailauth.spf import SpfOutcome, check_host
 from mailsuite.resolver.answers import Answer, Resolver, Status, ZoneResolver
 from mailsuite.resolver.dns_resolver import DnsResolver
@@ -75,10 +75,11 @@ def test_arc():
         keys = {(name, "TXT"): [record.encode()] for name, record in (scenario["txt-records"] or {}).items()}
         message = re.sub("\r?\n", "\r\n", test["message"]).encode()
         end = header_end(message, 0, len(message))
-        sets = find_sets(message[:end])
+        header = HeaderFields(message[:end])
+        sets = find_sets(header)
         hashes = BodyHashes(sets.body_users)
         hashes.update(message[end:])
-        outcome = asyncio.run(validate(sets, message[:end], hashes, ZoneResolver(keys), now=1_500_000_000))
+        outcome = asyncio.run(validate(sets, header, hashes, ZoneResolver(keys), now=1_500_000_000))
         count += 1
         if outcome.result != test["cv"].lower():
             differing[title] = outcome.reason

@@ -48,7 +48,7 @@ def craft(
 def check(message: bytes, zone: Any, *, now: float = NOW, author: str = "example.org") -> tuple[DkimOutcome, ...]:
     """Return the outcomes of a message's signatures. `zone` maps names to records, or is a resolver."""
     end = header_end(message, 0, len(message))
-    signatures = find_signatures(message[:end], author)
+    signatures = find_signatures(HeaderFields(message[:end]), author)
     return check_signatures(signatures, message[:end], [message[end:]], zone, now)[0]
 
 
@@ -59,7 +59,7 @@ def check_signatures(
     for chunk in chunks:
         hashes.update(chunk)
     resolver = zone if hasattr(zone, "query") else resolver_of(zone)
-    return asyncio.run(verify(signatures, block, hashes, resolver, now)), hashes
+    return asyncio.run(verify(signatures, HeaderFields(block), hashes, resolver, now)), hashes
 
 
 def _body_hash(values: dict[str, Any], body: bytes) -> str:

@@ -19,9 +19,10 @@ _SPACES = re.compile(rb"[ \t]{2,}|\t")
 
 class HeaderFields:
     """The fields of one block, by their place in it. Past the limits there are none, and `problem` says why.
-    `canonical_octets` counts what was made canonical."""
+    `block` is the block itself, `canonical_octets` counts what was made canonical."""
 
     def __init__(self, block: bytes, *, limited: bool = True) -> None:
+        self.block = block
         self.problem = _problem(block) if limited else ""
         fields = [] if self.problem else [one.removesuffix(b"\r") for one in split_fields(block)]
         self.fields = [field for field in fields if b":" in field]

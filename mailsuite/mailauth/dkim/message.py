@@ -6,7 +6,7 @@ for it; everything that could be read beside is there for the report.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from mailsuite.mail.address import AddressError, normalize_domain
@@ -82,12 +82,11 @@ class _Refused(Exception):
         self.result = result
 
 
-def find_signatures(header_block: bytes, author_domain: str = "") -> tuple[Signature, ...]:
+def find_signatures(header: HeaderFields, author_domain: str = "") -> tuple[Signature, ...]:
     """Return the message's first MAX_SIGNATURES signatures, those that may align with the domain in From before
     others, else from the top down. Never raises."""
-    header = HeaderFields(header_block)
     if header.problem:
-        return (Signature(0, result="permerror", reason=header.problem),) if _has_signature(header_block) else ()
+        return (Signature(0, result="permerror", reason=header.problem),) if _has_signature(header.block) else ()
     found = [read_signature(header.fields[place], place) for place in header.named(b"dkim-signature")]
     found.sort(key=lambda signature: _distance(signature.domain, author_domain.lower()))
     return tuple(found[:MAX_SIGNATURES])
@@ -105,10 +104,10 @@ def read_seal(field: bytes, place: int) -> Signature:
 
 
 def _read(field: bytes, place: int, steps: Sequence["_Step"]) -> Signature:
-    known: dict[str, Any] = {}
-    signature = Signature(place)
     if len(field) > MAX_FIELD_OCTETS:
-        return replace(signature, result="permerror", reason=f"the field is larger than {MAX_FIELD_OCTETS // 1024} KB")
+        reason = f"the field is larger than {MAX_FIELD_OCTETS // 1024} KB"
+        return Signature(place, result="permerror", reason=reason)
+    known: dict[str, Any] = {}
     try:
         tags = parse_tags(field.partition(b":")[2])
         known["unsigned"] = without_signature(field, tags)
@@ -118,7 +117,7 @@ def _read(field: bytes, place: int, steps: Sequence["_Step"]) -> Signature:
         known |= {"result": refused.result, "reason": str(refused)}
     except (TagError, AddressError) as error:
         known |= {"result": "permerror", "reason": f"the signature is malformed: {error}"}
-    return replace(signature, **known)
+    return Signature(place, **known)
 
 
 def without_signature(field: bytes, tags: Tags) -> bytes:

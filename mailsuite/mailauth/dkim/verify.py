@@ -40,13 +40,12 @@ def key_names(signatures: Sequence[Signature]) -> tuple[str, ...]:
 
 
 async def verify(
-    signatures: Sequence[Signature], header_block: bytes, hashes: BodyHashes, resolver: Resolver, now: float
+    signatures: Sequence[Signature], header: HeaderFields, hashes: BodyHashes, resolver: Resolver, now: float
 ) -> tuple[DkimOutcome, ...]:
     """Return an outcome for each of the signatures, in their order. `hashes` were made of them and fed the body; `now`
     are seconds of 1970."""
     if not any(signature.is_open for signature in signatures):
         return tuple(_outcome(signature, signature.result, signature.reason) for signature in signatures)
-    header = HeaderFields(header_block)
     return tuple([await verify_one(signature, header, hashes, resolver, now) for signature in signatures])
 
 
