@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from cryptography.hazmat.primitives.asymmetric import rsa
 from oracles import TestKey, dkimpy_verifies, zone_of
-from queued_mail import enqueue, forget_the_directory, spool_left_empty
+from queued_mail import enqueue, forget_the_directory
 from smtp_sink import Behaviour, Sink
 
 from mailsuite.directory.services.domains import add_domain
@@ -28,7 +28,7 @@ from smtpd_service.outbound.seven_bit import NOTE, seven_bit_letter
 from smtpd_service.outbound.tls_policy import Opportunistic
 from smtpd_service.outbound.transaction import Fate, Mail, Recipient
 
-__all__ = ["enqueue", "forget_the_directory", "spool_left_empty"]
+__all__ = ["enqueue", "forget_the_directory"]
 
 NOW = datetime.now(UTC)
 LOOPBACK = [ip_network("127.0.0.0/8")]
