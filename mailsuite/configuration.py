@@ -81,6 +81,8 @@ class Configuration:
     check_services: bool = True
     # Who may read the metrics page, besides this machine.
     metrics_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    # How long the stories of messages, and counts of refusals, are kept.
+    trace_days: int = 90
 
     @property
     def blobs(self) -> Path:
@@ -141,6 +143,7 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         check_services=env.boolean("MAILSUITE_CHECK_SERVICES", True),
         dkim_rotation_months=env.integer("MAILSUITE_DKIM_ROTATION", 0, 0, 60),
         metrics_networks=env.networks("MAILSUITE_METRICS_NETWORKS"),
+        trace_days=env.integer("MAILSUITE_TRACE_DAYS", 90, 7, 3650),
     )
 
 

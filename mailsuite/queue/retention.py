@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 
 from mailsuite.ids import first_id
@@ -9,7 +10,6 @@ from mailsuite.queue.models import QueuedMessage
 from mailsuite.trace.models import Event, RefusalCount, Story
 
 QUEUE_DAYS = 14
-STORY_DAYS = 90
 SLICE = 500
 
 
@@ -25,9 +25,10 @@ def forget_settled(now: datetime) -> int:
 
 
 def forget_stories(now: datetime) -> int:
-    """Deletes stories begun STORY_DAYS ago, except of mail that still waits; returns how many. Ids ascend with time, so
-    none but the primary key's index is needed."""
-    last = first_id(now - timedelta(days=STORY_DAYS))
+    """Deletes stories begun MAILSUITE_TRACE_DAYS ago, except of mail that still waits; returns how many. Ids ascend
+    with time, so none but the primary key's index is needed."""
+    oldest = now - timedelta(days=settings.MAILSUITE.trace_days)
+    last = first_id(oldest)
     waiting = QueuedMessage.objects.filter(settled_at=None).exclude(story_id=None).values("story_id")
     old = Story.objects.filter(pk__lt=last).exclude(pk__in=waiting).order_by("pk")
     forgotten = 0
@@ -36,5 +37,5 @@ def forget_stories(now: datetime) -> int:
             Event.objects.filter(story_id__in=ids).delete()
             Story.objects.filter(pk__in=ids).delete()
         forgotten += len(ids)
-    RefusalCount.objects.filter(minute__lt=now - timedelta(days=STORY_DAYS)).delete()
+    RefusalCount.objects.filter(minute__lt=oldest).delete()
     return forgotten

@@ -1,5 +1,6 @@
 """What an administrator may do with queued mail."""
 
+import dataclasses
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -161,11 +162,13 @@ def test_settled_rows_are_forgotten_in_time(enqueue):
     assert DeliveryAttempt.objects.filter(recipient__message_id=done.pk).count() == 0
 
 
-def test_stories_are_forgotten_in_time_but_not_of_mail_that_waits(enqueue):
+@pytest.mark.parametrize("days", [90, 7])
+def test_stories_are_forgotten_in_time_but_not_of_mail_that_waits(enqueue, settings, days):
+    settings.MAILSUITE = dataclasses.replace(settings.MAILSUITE, trace_days=days)
     done, waiting = enqueue("bob@far.test"), enqueue("cy@far.test")
     services.drop([done.pk], "test")
     now = datetime.now(UTC)
-    assert forget_stories(now + timedelta(days=89)) == 0
-    assert forget_stories(now + timedelta(days=91)) == 1
+    assert forget_stories(now + timedelta(days=days - 1)) == 0
+    assert forget_stories(now + timedelta(days=days + 1)) == 1
     assert [story.pk for story in Story.objects.all()] == [waiting.story_id]
     assert not Event.objects.filter(story_id=done.story_id).exists()
