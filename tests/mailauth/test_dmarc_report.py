@@ -2,14 +2,16 @@
 
 import gzip
 import io
+import itertools
 import struct
 import zipfile
 import zlib
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
 
 import pytest
+from dmarc_report.parser import DMARCParser
 
 from mailsuite.mailauth import dmarc_report_reader, report_file
 from mailsuite.mailauth.dmarc import POLICIES
@@ -121,6 +123,31 @@ def test_what_is_built_reads_back():
     summary = summarize([octets], NOW)
     assert (summary.head, summary.records, summary.messages, summary.aligned, summary.skipped) == (HEAD, 2, 8, 7, 0)
     assert list(read_records([octets])) == [RECORD, BARE]
+
+
+@pytest.mark.parametrize("head", [HEAD, replace(HEAD, errors=(), generator="", extra_contact_info="")])
+def test_others_read_what_is_built_as_it_was_meant(head):
+    values = [
+        replace(BARE, disposition=disposition, reasons=(Reason(override),), spf=(SpfResult("example.org", spf),))
+        for disposition, override, spf in itertools.product(DISPOSITIONS, OVERRIDES, SPF_RESULTS)
+    ]
+    values += [replace(BARE, dkim=(DkimResult("example.org", "s1", result),)) for result in DKIM_RESULTS]
+    read = DMARCParser.parse_bytes(build_report(head, [RECORD, BARE, *values]))
+    assert read.policy_published.report_format.value == "rfc_9990"
+    told, policy = read.report_metadata, read.policy_published
+    assert (told.org_name, told.email, told.report_id) == (head.org_name, head.email, head.report_id)
+    assert (told.date_range.begin, told.date_range.end) == (head.begins_at.timestamp(), head.ends_at.timestamp())
+    assert (told.extra_contact_info or "", told.generator or "") == (head.extra_contact_info, head.generator)
+    assert tuple(told.errors) == head.errors
+    assert (policy.domain, policy.p.value, policy.sp.value, policy.np.value) == astuple(head.policy)[:4]
+    assert (policy.adkim.value, policy.aspf.value, policy.testing.value) == ("r", "s", "n")
+    assert policy.discovery_method.value == "treewalk"
+    row, found = read.records[0], read.records[0].auth_results
+    assert (row.source_ip, row.count, row.policy_evaluated.disposition.value) == ("192.0.2.1", 7, "pass")
+    assert [(one.type.value, one.comment) for one in row.policy_evaluated.reasons] == [("other", "<we & they>")]
+    assert [one.selector for one in found.dkim] == ["r202611", "s1"]
+    assert [(one.domain, one.result.value) for one in found.spf] == [("bounces.example.org", "softfail")]
+    assert len(read.records) == 2 + len(values)
 
 
 def test_strangers_words_break_nothing():
