@@ -65,6 +65,15 @@ class FolderStatus:
     size_octets: int
 
 
+@dataclass(frozen=True, slots=True)
+class LeasedMaildrop:
+    """The inbox when a POP3 session began; the snapshot are its messages with uids below `uid_next`."""
+
+    folder_id: int
+    uid_next: int
+    message_count: int
+
+
 class MessageState(NamedTuple):
     """What changes about a message. `flags` are the bits of mailsuite.store.flags, `keywords` parted by spaces.
 
@@ -201,8 +210,13 @@ class MailStore(Protocol):
         """Returns when the watched folder may have changed since the last return."""
         ...
 
-    async def lease_maildrop(self, token: str) -> None:
-        """Takes or renews the POP3 lock. Refused: locked."""
+    async def lease_maildrop(self, token: str) -> LeasedMaildrop:
+        """Takes the POP3 lock. Refused: locked."""
+        ...
+
+    async def maildrop_row(self, folder_id: int, uid: int, fields: Collection[RowField]) -> MessageRow | None:
+        """A message of the snapshot, also when it has left the inbox since; `octets` serves it. None once the lock was
+        lost."""
         ...
 
     async def release_maildrop(self, token: str) -> None: ...

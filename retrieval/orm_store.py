@@ -17,6 +17,7 @@ from retrieval.mail_store import (
     FolderChanges,
     FolderInfo,
     FolderStatus,
+    LeasedMaildrop,
     LoginAnswer,
     MailStore,
     MessageRow,
@@ -235,12 +236,19 @@ class OrmStore:
         self._valid_at = version
         return True
 
-    # The maildrop's lock
+    # The maildrop
 
-    async def lease_maildrop(self, token: str) -> None:
+    async def lease_maildrop(self, token: str) -> LeasedMaildrop:
         """Takes the lock; the backend renews it until it is released."""
-        await self._run(operations.LeaseMaildrop(self._mailbox_id, token, LEASE_SECONDS))
+        answer = await self._run(operations.LeaseMaildrop(self._mailbox_id, token, LEASE_SECONDS))
         self._backend.leases[token] = self._mailbox_id
+        return LeasedMaildrop(answer.folder_id, answer.uid_next, answer.message_count)
+
+    async def maildrop_row(self, folder_id: int, uid: int, fields: Collection[RowField]) -> MessageRow | None:
+        reader = self._backend.reader
+        rows = await reader.run(reads.message_rows, self._mailbox_id, folder_id, [uid], fields)
+        rows = rows or await reader.run(reads.departed_rows, self._mailbox_id, uid, fields)
+        return rows[0] if rows else None
 
     async def release_maildrop(self, token: str) -> None:
         self._backend.leases.pop(token, None)

@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from mailsuite.ids import new_id, reference
 from mailsuite.queue import claims
-from mailsuite.store import filing, folders, messages
+from mailsuite.store import filing, folders, maildrop, messages
 from mailsuite.store import operations as ops
 from mailsuite.store.batch import Batch, Filed
 from mailsuite.store.blobs import LocalBlobs, mail_storage
@@ -32,9 +32,9 @@ HANDLERS: dict[type[Any], Callable[[Batch, Any], Any]] = {
     ops.RenameFolder: folders.rename_folder,
     ops.Subscribe: folders.subscribe,
     ops.ClaimRecent: messages.claim_recent,
-    ops.LeaseMaildrop: messages.lease_maildrop,
-    ops.ReleaseMaildrop: messages.release_maildrop,
-    ops.QuitMaildrop: messages.quit_maildrop,
+    ops.LeaseMaildrop: maildrop.lease,
+    ops.ReleaseMaildrop: maildrop.release,
+    ops.QuitMaildrop: maildrop.quit_maildrop,
     ops.MarkFetched: messages.mark_fetched,
     ops.ClaimDue: claims.claim_due,
     ops.RenewClaims: claims.renew,
@@ -88,7 +88,7 @@ def mailboxes(operation: Any) -> set[int]:
             local = [delivery for item in notifications for delivery in item.local]
             local += [delivery for result in results if result.arrival for delivery in result.arrival.local]
             return {delivery.mailbox_id for delivery in local}
-        case ops.LeaseMaildrop() | ops.ReleaseMaildrop() | ops.MarkFetched() | ops.Subscribe():
+        case ops.ReleaseMaildrop() | ops.MarkFetched() | ops.Subscribe():
             return set()
     mailbox_id = getattr(operation, "mailbox_id", None)
     return set() if mailbox_id is None else {mailbox_id}

@@ -1,17 +1,16 @@
-"""What IMAP and POP3 do to messages that are there: flags, removal, copies, moves, the maildrop's lock."""
+"""What IMAP and POP3 do to messages that are there: flags, removal, copies, moves."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from mailsuite.ids import new_id
 from mailsuite.junk.keywords import said_by_keywords, said_by_move
 from mailsuite.store import batch as tables
-from mailsuite.store import flags
+from mailsuite.store import departed, flags
 from mailsuite.store.batch import Batch, FolderRow
 from mailsuite.store.filing import insert_event
 from mailsuite.store.flags import MAX_KEYWORDS_OCTETS
-from mailsuite.store.models import MaildropLease, Message
+from mailsuite.store.models import Message
 from mailsuite.store.operations import (
     ClaimRecent,
     Copy,
@@ -20,11 +19,8 @@ from mailsuite.store.operations import (
     Expunge,
     ExpungeAnswer,
     FlagState,
-    LeaseMaildrop,
     MarkFetched,
-    QuitMaildrop,
     Refused,
-    ReleaseMaildrop,
     StoreFlags,
     StoreFlagsAnswer,
 )
@@ -81,6 +77,7 @@ def _join(words: dict[str, str]) -> str:
 def expunge(batch: Batch, op: Expunge) -> ExpungeAnswer:
     folder = batch.folder(op.mailbox_id, op.folder_id)
     rows = batch.messages(folder.id, op.uids, "id, uid, flags, size_octets", f" AND (flags & {flags.DELETED}) <> 0")
+    departed.keep(batch, folder, [row[0] for row in rows])
     return remove(batch, folder, rows)
 
 
@@ -143,6 +140,7 @@ def move(batch: Batch, source: FolderRow, target: FolderRow, rows: Sequence[tupl
     """Rows go over as they are, so that their unique_ids stay; the places that they leave become tombstones. Answers
     pairs of uid here and there."""
     pairs, updates = [], []
+    departed.keep(batch, source, [row[0] for row in rows])
     for row_id, _, bits, _, _, _, size, _, old_uid in rows:
         uid = target.draw_uid()
         source.count(bits, size, -1)
@@ -164,30 +162,6 @@ def claim_recent(batch: Batch, op: ClaimRecent) -> int:
         folder.recent_uid = folder.uid_next
         batch.cursor.execute("UPDATE store_folder SET recent_uid = %s WHERE id = %s", [folder.uid_next, folder.id])
     return first
-
-
-def lease_maildrop(batch: Batch, op: LeaseMaildrop) -> None:
-    lease = MaildropLease.objects.filter(mailbox_id=op.mailbox_id).first()
-    if lease and lease.token != op.token and lease.expires_at > batch.now:
-        raise Refused("locked", "another session has this mailbox open")
-    MaildropLease.objects.update_or_create(
-        mailbox_id=op.mailbox_id,
-        defaults={"token": op.token, "expires_at": batch.now + timedelta(seconds=op.seconds)},
-    )
-
-
-def release_maildrop(batch: Batch, op: ReleaseMaildrop) -> None:
-    MaildropLease.objects.filter(mailbox_id=op.mailbox_id, token=op.token).delete()
-
-
-def quit_maildrop(batch: Batch, op: QuitMaildrop) -> ExpungeAnswer:
-    """Messages that IMAP removed meanwhile are gone already and are no error."""
-    if not MaildropLease.objects.filter(mailbox_id=op.mailbox_id, token=op.token).exists():
-        raise Refused("lease-lost", "the lock on this mailbox was lost; nothing was deleted")
-    folder = batch.folder(op.mailbox_id, op.folder_id)
-    answer = remove(batch, folder, batch.messages(folder.id, op.uids, "id, uid, flags, size_octets"))
-    MaildropLease.objects.filter(mailbox_id=op.mailbox_id, token=op.token).delete()
-    return answer
 
 
 def mark_fetched(batch: Batch, op: MarkFetched) -> None:

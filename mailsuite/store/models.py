@@ -158,9 +158,35 @@ class MaildropLease(models.Model):
     mailbox = models.OneToOneField(Mailbox, models.CASCADE, primary_key=True)
     token = models.CharField(max_length=36)
     expires_at = models.DateTimeField()
+    # The inbox's when the session began: what it shows has uids below.
+    uid_next = models.PositiveBigIntegerField()
 
     def __str__(self) -> str:
         return f"maildrop {self.mailbox_id}"
+
+
+class DepartedMessage(models.Model):
+    """A message that has left the inbox while a POP3 session shows it: what serving it still takes. Holds its Content.
+
+    `uid` is the one that it had there; the inbox gives none twice.
+    """
+
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="+", db_index=False)
+    message_id = models.BigIntegerField(db_index=True)
+    content = models.ForeignKey(Content, models.PROTECT, related_name="+")
+    uid = models.PositiveBigIntegerField()
+    unique_id = models.BigIntegerField()
+    internal_date = models.DateTimeField()
+    save_date = models.DateTimeField()
+    prefix = models.BinaryField()
+    size_octets = models.BigIntegerField()
+    first_fetched_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["mailbox", "uid"], name="departed_uid_once")]
+
+    def __str__(self) -> str:
+        return f"{self.mailbox_id}:{self.uid}"
 
 
 class OrphanBlob(models.Model):

@@ -274,12 +274,24 @@ class ClaimRecent(Operation[int], frozen=True, tag=True):
     folder_id: int
 
 
-class LeaseMaildrop(Operation[None], frozen=True, tag=True):
-    """Takes or renews the POP3 lock for `seconds`. Refused: locked, when another's token holds it."""
+class LeaseAnswer(Struct, frozen=True):
+    """The inbox; the session's snapshot are its messages with uids below `uid_next`."""
 
+    folder_id: int
+    uid_next: int
+    message_count: int
+
+
+class LeaseMaildrop(Operation[LeaseAnswer], frozen=True, tag=True):
+    """Takes the POP3 lock for `seconds`, or renews it. Messages of the snapshot that leave the inbox meanwhile are kept
+    until the lease ends. Refused: nonexistent; locked, when another's token holds it; lease-lost, when there is nothing
+    to `renew`."""
+
+    Answer: ClassVar[Any] = LeaseAnswer
     mailbox_id: int
     token: str
     seconds: int = 120
+    renew: bool = False
 
 
 class ReleaseMaildrop(Operation[None], frozen=True, tag=True):

@@ -9,7 +9,7 @@ from django.db.models import F, QuerySet
 from mailsuite.directory.models import Alias, Domain, Mailbox
 from mailsuite.directory.version import touch_directory
 from mailsuite.records.models import DkimKey
-from mailsuite.store.models import Folder, Message, Tombstone, Usage
+from mailsuite.store.models import DepartedMessage, Folder, Message, Tombstone, Usage
 
 KEEP = timedelta(days=30)
 SLICE = 500
@@ -43,6 +43,7 @@ def _empty(mailbox: Mailbox) -> None:
     """Deletes what could be many rows, some at a time; the rest cascades. Messages are found by their folders: their
     own mailbox column has no index."""
     _in_slices(Message.objects.filter(folder__mailbox=mailbox))
+    _in_slices(DepartedMessage.objects.filter(mailbox=mailbox))
     _in_slices(Tombstone.objects.filter(folder__mailbox=mailbox))
     _in_slices(Folder.objects.filter(mailbox=mailbox))
 

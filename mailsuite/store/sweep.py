@@ -14,7 +14,8 @@ from django.db.models import Exists, OuterRef, Q
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.reports.models import IncomingReport
 from mailsuite.store.blobs import LocalBlobs, mail_storage
-from mailsuite.store.models import Content, Message, OrphanBlob
+from mailsuite.store.departed import sweep_departed
+from mailsuite.store.models import Content, DepartedMessage, Message, OrphanBlob
 
 GRACE = timedelta(days=1)
 SLICE = 500
@@ -22,6 +23,7 @@ SLICE = 500
 
 def sweep(now: datetime) -> int:
     """One round over everything, in short transactions; returns how many blobs were deleted."""
+    sweep_departed(now)
     forget_contents(now)
     mark_orphans(now)
     forget_orphans(now)
@@ -29,9 +31,9 @@ def sweep(now: datetime) -> int:
 
 
 def forget_contents(now: datetime) -> int:
-    """Deletes Content rows older than a day that no folder, queue or unread report holds; returns how many."""
+    """Deletes Content rows older than a day that no folder, maildrop, queue or unread report holds: how many."""
     held = Q()
-    for model in (Message, QueuedMessage, IncomingReport):
+    for model in (Message, DepartedMessage, QueuedMessage, IncomingReport):
         held |= Q(Exists(model._default_manager.filter(content=OuterRef("pk"))))
     forgotten, last = 0, 0
     while True:

@@ -92,14 +92,18 @@ class Backend:
         self.reader.close()
 
     async def _renew_leases(self) -> None:
-        for token, mailbox_id in list(self.leases.items()):
-            try:
-                await self.run(LeaseMaildrop(mailbox_id, token, LEASE_SECONDS))
-            except Refused:
+        """All at once: they share the store's commits, and one that waits lets no other run out."""
+        await asyncio.gather(*(self._renew_lease(token, mailbox_id) for token, mailbox_id in self.leases.items()))
+
+    async def _renew_lease(self, token: str, mailbox_id: int) -> None:
+        try:
+            await self.run(LeaseMaildrop(mailbox_id, token, LEASE_SECONDS, renew=True))
+        except Refused:
+            # One that was released meanwhile has lost nothing.
+            if self.leases.pop(token, None):
                 logger.warning("a POP3 session has lost the lock of mailbox %d", mailbox_id)
-                self.leases.pop(token, None)
-            except StoreUnavailable:
-                continue
+        except StoreUnavailable:
+            return
 
     async def _tell_fetched(self) -> None:
         fetched, self._fetched = self._fetched, {}

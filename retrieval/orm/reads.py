@@ -108,6 +108,7 @@ def message_rows(
 ) -> list[MessageRow]:
     """The rows of these ascending uids that are still there; at most MESSAGE_ROWS."""
     select = _select(frozenset(fields), is_sqlite=_is_sqlite())
+    select += " WHERE m.mailbox_id = %s AND m.folder_id = %s"
     first, last = uids[0], uids[-1]
     if last - first < 2 * len(uids):
         rows = _query(f"{select} AND m.uid BETWEEN %s AND %s ORDER BY m.uid", [mailbox_id, folder_id, first, last])
@@ -119,6 +120,12 @@ def message_rows(
     return _made(rows)
 
 
+def departed_rows(mailbox_id: int, uid: int, fields: Collection[RowField]) -> list[MessageRow]:
+    """The message, if it has left the inbox and is kept for the POP3 session that shows it."""
+    select = _select(frozenset(fields), is_sqlite=_is_sqlite(), departed=True)
+    return _made(_query(f"{select} WHERE m.mailbox_id = %s AND m.uid = %s", [mailbox_id, uid]))
+
+
 def places(mailbox_id: int, message_ids: Sequence[int]) -> dict[int, tuple[str, bytes]]:
     """Where the octets of these messages are: the blob's name and the prefix that stands in front."""
     rows = _query(
@@ -126,6 +133,13 @@ def places(mailbox_id: int, message_ids: Sequence[int]) -> dict[int, tuple[str, 
         f" WHERE m.mailbox_id = %s AND m.id IN ({placeholders(message_ids)})",
         [mailbox_id, *message_ids],
     )
+    if len(rows) < len(message_ids):
+        rows += _query(
+            "SELECT m.message_id, c.blob, m.prefix"
+            " FROM store_departedmessage m JOIN store_content c ON c.id = m.content_id"
+            f" WHERE m.mailbox_id = %s AND m.message_id IN ({placeholders(message_ids)})",
+            [mailbox_id, *message_ids],
+        )
     return {message_id: (blob, bytes(prefix)) for message_id, blob, prefix in rows}
 
 
@@ -175,19 +189,19 @@ def _query(sql: str, parameters: Sequence[int | str]) -> list[tuple[Any, ...]]:
 
 
 @lru_cache(maxsize=64)
-def _select(fields: frozenset[RowField], *, is_sqlite: bool) -> str:
-    """SELECT whose columns are MessageRow's, in their order."""
+def _select(fields: frozenset[RowField], *, is_sqlite: bool, departed: bool = False) -> str:
+    """SELECT whose columns are MessageRow's, in their order; which rows, m, is for the caller to add."""
+    table, message_id = ("store_departedmessage", "message_id") if departed else ("store_message", "id")
     # SQLite keeps datetimes as text in UTC; as an expression they escape Django's converters, which are slow.
     moment = "m.{} || '+00:00'" if is_sqlite else "m.{}"
     ready = [f"c.{name}" if name in fields else "NULL" for name in ("envelope", "body_structure", "body")]
     parts = "c.parts" if "parts" in fields else "NULL"
     header = "m.prefix, c.header" if "header" in fields else "NULL, NULL"
     return (
-        "SELECT m.uid, m.id, m.content_id, m.unique_id, c.thread_id,"
+        f"SELECT m.uid, m.{message_id}, m.content_id, m.unique_id, c.thread_id,"
         f" {moment.format('internal_date')}, {moment.format('save_date')}, m.size_octets,"
         f" m.size_octets - c.size_octets, m.first_fetched_at IS NOT NULL, {', '.join(ready)}, NULL, {parts}, {header}"
-        " FROM store_message m JOIN store_content c ON c.id = m.content_id"
-        " WHERE m.mailbox_id = %s AND m.folder_id = %s"
+        f" FROM {table} m JOIN store_content c ON c.id = m.content_id"
     )
 
 

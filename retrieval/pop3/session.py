@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator
 
 from mailsuite.mail.structure import decode_parts
-from retrieval.mail_store import Directory, MailStore, MessageRow, Refused, RowField, StoreUnavailable
+from retrieval.mail_store import Directory, LeasedMaildrop, MailStore, MessageRow, Refused, RowField, StoreUnavailable
 from retrieval.pop3.dialog import Dialog, LoginRequested, MessageRequested, Pop3Limits, State, UpdateRequested
 from retrieval.pop3.maildrop import Maildrop
 from retrieval.pop3.multiline import DotStuffer, LineCounter
@@ -112,9 +112,10 @@ class Pop3Session:
             if store is None:
                 self._dialog.login_failed(answer.reason)
                 return
-            await store.lease_maildrop(self._token)
+            # Before the answer, which may get lost: whatever happens, the lock is given back.
             self.mail_store = store
-            self._dialog.login_done(await _open_maildrop(store))
+            leased = await store.lease_maildrop(self._token)
+            self._dialog.login_done(await _open_maildrop(store, leased))
         except Exception as error:
             _log_bug("a POP3 login came to nothing", error)
             await self.abandon()
@@ -122,7 +123,7 @@ class Pop3Session:
             self._dialog.login_failed("locked" if locked else "unavailable")
 
     async def _message(self, event: MessageRequested) -> AsyncIterator[bytes]:
-        """The response with the message. What another session has removed meanwhile is refused."""
+        """The response with the message, whatever other sessions have done to it since the login."""
         try:
             row = await self._find(event)
             first = await self._octets(row, 0) if row else b""
@@ -131,7 +132,7 @@ class Pop3Session:
             self._dialog.refused("[SYS/TEMP] the message can't be read now; try again later")
             return
         if row is None:
-            self._dialog.refused("another session has removed that message")
+            self._dialog.refused("this session has lost its lock, and that message was removed since; log in again")
             return
         assert self.mail_store is not None
         await self.mail_store.mark_fetched([row], "POP3")
@@ -145,9 +146,8 @@ class Pop3Session:
     async def _find(self, event: MessageRequested) -> MessageRow | None:
         assert self.mail_store is not None
         fields: tuple[RowField, ...] = () if event.lines is None else ("parts",)
-        async for rows in self.mail_store.rows(self._dialog.maildrop.folder_id, [event.uid], fields):
-            return next((row for row in rows if row.unique_id == event.unique_id), None)
-        return None
+        row = await self.mail_store.maildrop_row(self._dialog.maildrop.folder_id, event.uid, fields)
+        return row if row and row.unique_id == event.unique_id else None
 
     async def _octets(self, row: MessageRow, start: int) -> bytes:
         assert self.mail_store is not None
@@ -195,14 +195,14 @@ def _log_bug(text: str, error: Exception) -> None:
     logger.log(logging.INFO if expected else logging.ERROR, "%s: %s", text, error, exc_info=not expected)
 
 
-async def _open_maildrop(store: MailStore) -> Maildrop:
-    """The inbox as it is now. Raises StoreUnavailable when there is none or it has too many messages to number."""
-    status = await store.status("INBOX")
-    if status is None or status.message_count > MAX_MESSAGES:
-        raise StoreUnavailable("no inbox that POP3 could serve")
-    maildrop = Maildrop(status.folder_id)
-    changes = await store.states(status.folder_id)
-    async for rows in store.rows(status.folder_id, [state.uid for state in changes.changed], ()):
+async def _open_maildrop(store: MailStore, leased: LeasedMaildrop) -> Maildrop:
+    """The inbox as it was when it was locked. Raises StoreUnavailable when it has too many messages to number."""
+    if leased.message_count > MAX_MESSAGES:
+        raise StoreUnavailable("the inbox has more messages than POP3 serves")
+    maildrop = Maildrop(leased.folder_id)
+    changes = await store.states(leased.folder_id)
+    uids = [state.uid for state in changes.changed if state.uid < leased.uid_next]
+    async for rows in store.rows(leased.folder_id, uids, ()):
         for row in rows:
             maildrop.add(row.uid, row.size_octets, row.unique_id)
     return maildrop

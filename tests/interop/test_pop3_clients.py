@@ -1,7 +1,9 @@
 """POP3 of the running suite with clients that others wrote: Python's poplib, curl and fetchmail."""
 
 import imaplib
+import os
 import poplib
+import signal
 import socket
 import ssl
 import subprocess
@@ -136,21 +138,51 @@ def test_lock_falls_when_the_connection_breaks(connect):
     pytest.fail("the maildrop stayed locked")
 
 
-def test_snapshot_stays_while_imap_goes_on(fill, connect, imap):
-    fill(SHAPES["plain"], SHAPES["dots"])
+def everything(client: poplib.POP3) -> list[object]:
+    """All that a session is told of its maildrop of three messages."""
+    said: list[object] = [client.stat(), client.list(), client.uidl()]
+    return said + [(client.retr(number), client.top(number, 1)) for number in (1, 2, 3)]
+
+
+def test_snapshot_stays_while_imap_goes_on(suite, fill, connect, imap):
+    fill(SHAPES["plain"], SHAPES["dots"], SHAPES["8-bit"])
     client = connect()
+    before = everything(client)
     imap.select("INBOX")
     imap.store("1", "+FLAGS", "\\Deleted")
     imap.expunge()
+    imap.uid("MOVE", "2", "Archive")
     fill(SHAPES["empty body"])
-    assert client.stat()[0] == 2
-    with pytest.raises(poplib.error_proto, match="removed"):
-        client.retr(1)
-    assert client.retr(2)[1][2] == b"."
+    assert everything(client) == before
+    # The store's end is not the session's.
+    for pid in suite.services["store"]:
+        os.kill(pid, signal.SIGKILL)
+    suite.wait_ready()
+    imap.store("1", "+FLAGS", "\\Deleted")
+    imap.expunge()
+    assert imap.select("INBOX")[1] == [b"1"]
+    assert everything(client) == before
+    for number in (1, 2, 3):
+        client.dele(number)
+    assert client.quit().startswith(b"+OK")
+    assert imap.select("Archive")[1] == [b"1"]
+    again = connect()
+    assert again.stat() == (1, len(SHAPES["empty body"]))
+    assert again.retr(1)[1] == [b"Subject: empty", b""]
+
+
+def test_what_a_session_did_not_delete_is_deleted_all_the_same(fill, connect, imap):
+    """IMAP's EXPUNGE is not undone by the session that still showed the message."""
+    fill(SHAPES["plain"], SHAPES["dots"])
+    client = connect()
+    imap.select("INBOX")
+    imap.store("1:2", "+FLAGS", "\\Deleted")
+    imap.expunge()
     client.dele(1)
-    client.dele(2)
+    client.rset()
+    assert client.retr(1)[1] == [b"Subject: plain", b"", b"text"]
     client.quit()
-    assert connect().stat()[0] == 1
+    assert connect().stat() == (0, 0)
 
 
 def test_nothing_is_removed_without_quit(fill, connect, imap):

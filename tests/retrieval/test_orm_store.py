@@ -423,6 +423,47 @@ def test_maildrop_is_locked_renewed_and_emptied(inside):
     inside(scene)
 
 
+@pytest.mark.parametrize("how", ["expunge", "move"])
+def test_what_leaves_the_inbox_is_served_to_the_session_that_locked_it(inside, how):
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL, LATIN, bits=flags.DELETED)
+        Message.objects.filter(uid=1).update(prefix=b"X: y\r\n", size_octets=len(MAIL) + 6)
+        _, imap = await login(backend)
+        leased = await store.lease_maildrop("a")
+        assert (leased.folder_id, leased.uid_next, leased.message_count) == (folder_id, 3, 2)
+        before = await store.maildrop_row(folder_id, 1, ("parts",))
+        (seen,) = await rows_of(imap, folder_id, [1])
+        if how == "expunge":
+            await imap.expunge(folder_id, uids)
+        else:
+            archive = await imap.status("Archive")
+            await imap.copy(folder_id, uids, archive.folder_id, move=True)
+        assert await rows_of(store, folder_id, uids) == []
+        assert await store.maildrop_row(folder_id, 1, ("parts",)) == before
+        assert await store.octets(before, 0, 10**6) == b"X: y\r\n" + MAIL
+        # Who has seen it before it went reads it to its end.
+        assert await imap.octets(seen, 2, 8) == b" y\r\nFr"
+        await store.quit_maildrop(folder_id, "a", uids)
+        assert await store.maildrop_row(folder_id, 1, ()) is None
+        assert Message.objects.count() == (0 if how == "expunge" else 2)
+
+    inside(scene)
+
+
+def test_renewal_does_not_revive_what_was_released_meanwhile(inside):
+    async def scene(store, backend):
+        _, other = await login(backend)
+        await store.lease_maildrop("a")
+        renewal = asyncio.ensure_future(backend._renew_leases())
+        await asyncio.sleep(0)
+        await store.release_maildrop("a")
+        await renewal
+        assert not MaildropLease.objects.exists() and not backend.leases
+        await other.lease_maildrop("b")
+
+    inside(scene)
+
+
 def test_first_reading_is_told_once(inside):
     async def scene(store, backend):
         folder_id, uids = await append(store, MAIL, MAIL)

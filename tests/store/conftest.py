@@ -5,6 +5,9 @@ import pytest
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.folders import prepare_mailbox
+from mailsuite.store.handlers import execute
+from mailsuite.store.models import Folder
+from mailsuite.store.operations import Append, AppendItem
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +38,22 @@ def spooled():
         return name
 
     return spool
+
+
+@pytest.fixture
+def mailbox(make_mailbox):
+    return make_mailbox("a@example.org")
+
+
+@pytest.fixture
+def fill(mailbox, spooled):
+    """Appends messages with these flags to the inbox and returns it."""
+
+    def fill(*bits: int) -> Folder:
+        inbox = Folder.objects.get(mailbox=mailbox, role="inbox")
+        items = [AppendItem(spooled(b"Subject: x\r\n\r\n"), 14, flag) for flag in bits]
+        execute(Append(mailbox.pk, inbox.pk, items))
+        inbox.refresh_from_db()
+        return inbox
+
+    return fill

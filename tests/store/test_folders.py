@@ -9,11 +9,6 @@ from mailsuite.store.operations import Append, AppendItem, CreateFolder, DeleteF
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def mailbox(make_mailbox):
-    return make_mailbox("a@example.org")
-
-
 def names(mailbox):
     return sorted(Folder.objects.filter(mailbox=mailbox, role="").values_list("name", flat=True))
 

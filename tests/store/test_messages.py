@@ -1,45 +1,14 @@
 """Flags, removal, copies and moves: rows, counters, modseqs and tombstones after each."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from django.db.models import Count, Q, Sum
 
 from mailsuite.store import flags
 from mailsuite.store.handlers import execute
-from mailsuite.store.models import Folder, MaildropLease, Message, Tombstone, Usage
-from mailsuite.store.operations import (
-    Append,
-    AppendItem,
-    ClaimRecent,
-    Copy,
-    Expunge,
-    LeaseMaildrop,
-    QuitMaildrop,
-    Refused,
-    StoreFlags,
-)
+from mailsuite.store.models import Folder, Message, Tombstone, Usage
+from mailsuite.store.operations import ClaimRecent, Copy, Expunge, Refused, StoreFlags
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def mailbox(make_mailbox):
-    return make_mailbox("a@example.org")
-
-
-@pytest.fixture
-def fill(mailbox, spooled):
-    """Appends messages with these flags to the inbox and returns it."""
-
-    def fill(*bits: int) -> Folder:
-        inbox = Folder.objects.get(mailbox=mailbox, role="inbox")
-        items = [AppendItem(spooled(b"Subject: x\r\n\r\n"), 14, flag) for flag in bits]
-        execute(Append(mailbox.pk, inbox.pk, items))
-        inbox.refresh_from_db()
-        return inbox
-
-    return fill
 
 
 @pytest.fixture(autouse=True)
@@ -177,29 +146,3 @@ def test_recent_is_claimed_once(fill, mailbox):
     inbox = fill(0, 0)
     assert execute(ClaimRecent(mailbox.pk, inbox.pk)) == 1
     assert execute(ClaimRecent(mailbox.pk, inbox.pk)) == 3
-
-
-def test_only_one_session_holds_the_maildrop(mailbox):
-    execute(LeaseMaildrop(mailbox.pk, "one"))
-    execute(LeaseMaildrop(mailbox.pk, "one"))
-    with pytest.raises(Refused) as refusal:
-        execute(LeaseMaildrop(mailbox.pk, "two"))
-    assert refusal.value.code == "locked"
-    MaildropLease.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    execute(LeaseMaildrop(mailbox.pk, "two"))
-
-
-def test_quit_removes_and_unlocks_together(fill, mailbox):
-    inbox = fill(0, 0)
-    execute(LeaseMaildrop(mailbox.pk, "one"))
-    assert execute(QuitMaildrop(mailbox.pk, inbox.pk, "one", [2, 9])).uids == [2]
-    assert not MaildropLease.objects.exists()
-
-
-def test_quit_without_the_lock_removes_nothing(fill, mailbox):
-    inbox = fill(0)
-    execute(LeaseMaildrop(mailbox.pk, "two"))
-    with pytest.raises(Refused) as refusal:
-        execute(QuitMaildrop(mailbox.pk, inbox.pk, "one", [1]))
-    assert refusal.value.code == "lease-lost"
-    assert Message.objects.count() == 1

@@ -10,8 +10,8 @@ from mailsuite.directory.services.mailboxes import add_mailbox, remove_mailbox
 from mailsuite.ids import new_id
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import execute
-from mailsuite.store.models import Content, Folder, Message, Usage
-from mailsuite.store.operations import Deliver, LocalDelivery, StoryFacts
+from mailsuite.store.models import Content, DepartedMessage, Folder, MaildropLease, Message, Usage
+from mailsuite.store.operations import Copy, Deliver, LeaseMaildrop, LocalDelivery, StoryFacts
 from mailsuite.store.removal import remove_marked
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
@@ -47,6 +47,17 @@ def test_a_removed_mailbox_is_deleted_after_thirty_days(mailboxes):
         assert not model.objects.filter(mailbox_id=ann.pk).exists()
         assert model.objects.filter(mailbox_id=bob.pk).exists()
     assert Content.objects.filter(messages__mailbox=bob).count() == 1
+
+
+def test_a_removed_mailbox_takes_what_a_pop3_session_showed(mailboxes):
+    ann, bob = mailboxes
+    for mailbox in mailboxes:
+        execute(LeaseMaildrop(mailbox.pk, "one"))
+        inbox, archive = (Folder.objects.get(mailbox=mailbox, role=role) for role in ("inbox", "archive"))
+        execute(Copy(mailbox.pk, inbox.pk, archive.pk, [1], move=True))
+    remove_mailbox("ann@removal.test")
+    assert remove_marked(days(31)) == 1
+    assert MaildropLease.objects.get().mailbox_id == DepartedMessage.objects.get().mailbox_id == bob.pk
 
 
 def test_a_removed_domain_is_deleted_with_its_other_names(mailboxes):

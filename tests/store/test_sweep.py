@@ -11,7 +11,17 @@ from mailsuite.store import flags
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import execute
 from mailsuite.store.models import Content, Folder, Message, OrphanBlob
-from mailsuite.store.operations import Append, AppendItem, Copy, Deliver, Expunge, ReportDelivery, StoryFacts
+from mailsuite.store.operations import (
+    Append,
+    AppendItem,
+    Copy,
+    Deliver,
+    Expunge,
+    LeaseMaildrop,
+    ReleaseMaildrop,
+    ReportDelivery,
+    StoryFacts,
+)
 from mailsuite.store.sweep import sweep, sweep_spool
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,6 +84,25 @@ def test_what_was_expunged_goes_after_days_not_at_once(kept):
     assert sweep(now + 2 * DAY) == 1
     assert blobs() == []
     assert not OrphanBlob.objects.exists()
+
+
+def test_what_a_pop3_session_shows_stays_until_its_end(kept):
+    execute(LeaseMaildrop(kept.mailbox_id, "one", seconds=30 * 86_400))
+    execute(Expunge(kept.mailbox_id, kept.pk, [1]))
+    now = age(30)
+    for day in range(5):
+        assert sweep(now + day * DAY) == 0
+    assert len(blobs()) == Content.objects.count() == 1
+    execute(ReleaseMaildrop(kept.mailbox_id, "one"))
+    assert sum(sweep(now + day * DAY) for day in range(5, 8)) == 1
+    assert blobs() == [] and not Content.objects.exists()
+
+
+def test_what_a_dead_pop3_session_showed_goes(kept):
+    execute(LeaseMaildrop(kept.mailbox_id, "one"))
+    execute(Expunge(kept.mailbox_id, kept.pk, [1]))
+    now = age(2)
+    assert sum(sweep(now + day * DAY) for day in range(1, 4)) == 1
 
 
 def test_what_is_copied_before_it_goes_stays(kept):

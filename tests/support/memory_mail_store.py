@@ -17,6 +17,7 @@ from retrieval.mail_store import (
     FolderChanges,
     FolderInfo,
     FolderStatus,
+    LeasedMaildrop,
     LoginAnswer,
     MessageRow,
     MessageState,
@@ -347,8 +348,13 @@ class MemoryStore:
         await self.has_changed.wait()
         self.has_changed.clear()
 
-    async def lease_maildrop(self, token: str) -> None:
+    async def lease_maildrop(self, token: str) -> LeasedMaildrop:
         """Nobody else wants it."""
+        inbox = self._up().folders["INBOX"]
+        return LeasedMaildrop(inbox.folder_id, inbox.uid_next, len(inbox.messages))
+
+    async def maildrop_row(self, folder_id: int, uid: int, fields: Collection[RowField]) -> MessageRow | None:
+        raise NotImplementedError
 
     async def release_maildrop(self, token: str) -> None:
         """Nobody else wants it."""

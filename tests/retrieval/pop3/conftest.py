@@ -8,7 +8,7 @@ from mailsuite.mail.message import parse_message
 from mailsuite.mail.structure import encode_parts
 from retrieval.mail_store import (
     FolderChanges,
-    FolderStatus,
+    LeasedMaildrop,
     LoginAnswer,
     MessageRow,
     MessageState,
@@ -25,19 +25,22 @@ SECOND = b"Subject: two\r\n\r\nno line end"
 
 
 class MemoryStore:
-    """One mailbox in memory, as much of MailStore as POP3 wants. `broken` makes every call fail."""
+    """One mailbox in memory, as much of MailStore as POP3 wants. `broken` makes every call fail,
+    `answer_is_lost` that for the lock after it was taken."""
 
     principal = Principal(1, 1, "ann@example.org", 0)
 
     def __init__(self, *messages: bytes) -> None:
         self.messages = dict(enumerate(messages, start=11))
+        self.departed: dict[int, bytes] = {}
+        self.uid_next = 100
         self.lease: str | None = None
-        self.broken = False
+        self.broken = self.answer_is_lost = False
         self.fetched: list[int] = []
 
-    async def status(self, name: str) -> FolderStatus:
-        self._check()
-        return FolderStatus(7, 1, 100, 1, len(self.messages), 0, 0, 0, 0)
+    def expunge(self, uid: int) -> None:
+        """As an IMAP session would while POP3 holds the lease."""
+        self.departed[uid] = self.messages.pop(uid)
 
     async def states(self, folder_id: int, *, since_modseq: int = 0) -> FolderChanges:
         return FolderChanges(1, 100, [MessageState(uid, 0, "", 1) for uid in self.messages], [])
@@ -46,9 +49,13 @@ class MemoryStore:
         self._check()
         yield [self._row(uid) for uid in uids if uid in self.messages]
 
+    async def maildrop_row(self, folder_id, uid, fields):
+        self._check()
+        return self._row(uid) if uid in self.messages | self.departed else None
+
     async def octets(self, row, start, end):
         self._check()
-        return self.messages[row.uid][start:end]
+        return (self.messages | self.departed)[row.uid][start:end]
 
     async def mark_fetched(self, rows, client):
         self.fetched += [row.uid for row in rows]
@@ -58,6 +65,9 @@ class MemoryStore:
         if self.lease not in (None, token):
             raise Refused("locked", "another session")
         self.lease = token
+        if self.answer_is_lost:
+            raise StoreUnavailable("killed")
+        return LeasedMaildrop(7, self.uid_next, len(self.messages))
 
     async def release_maildrop(self, token):
         if self.lease == token:
@@ -76,7 +86,7 @@ class MemoryStore:
             raise StoreUnavailable("broken")
 
     def _row(self, uid: int) -> MessageRow:
-        octets = self.messages[uid]
+        octets = (self.messages | self.departed)[uid]
         parts = encode_parts(parse_message(octets).parts)
         return MessageRow(uid, uid, uid, uid, 1, NOW, NOW, len(octets), 0, True, parts=parts)
 

@@ -144,10 +144,24 @@ def test_session_cut_at_every_octet(connect):
         assert dialog.output == whole.output
 
 
-def test_message_that_imap_removed_is_refused_but_still_counted(opened, store):
+def test_message_that_imap_removed_is_served_and_counted(opened, store):
+    store.expunge(11)
+    opened("C: STAT", "S: +OK 2 79", "C: LIST 1", "S: +OK 1 52", "C: UIDL 1", "S: +OK 1 b")
+    opened("C: TOP 1 0", "S: +OK 52 octets", "S: Subject: one", "S: ", "S: .")
+    opened("C: RETR 1", "S: +OK 52 octets", "S: Subject: one", "S: ", "S: first line", "S: ..dot", "S: ...two dots")
+    opened("S: last", "S: .", "C: DELE 1", "S: +OK…", "C: QUIT", "S: +OK…")
+    assert list(store.messages) == [12]
+
+
+def test_message_that_imap_removed_is_refused_once_the_lock_is_lost(opened, store):
     del store.messages[11]
-    opened("C: STAT", "S: +OK 2 79", "C: RETR 1", "S: -ERR another session has removed that message")
-    opened("C: TOP 1 0", "S: -ERR another session…", "C: RETR 2", "S: +OK 27 octets")
+    opened("C: STAT", "S: +OK 2 79", "C: RETR 1", "S: -ERR this session has lost its lock, and that message…")
+    opened("C: TOP 1 0", "S: -ERR this session…", "C: RETR 2", "S: +OK 27 octets")
+
+
+def test_what_comes_after_the_lock_was_taken_is_not_shown(dialog, store):
+    store.uid_next = 12
+    dialog("C: USER ann@example.org", "S: +OK…", "C: PASS secret", "S: +OK maildrop has 1 messages (52 octets)")
 
 
 def test_quit_that_fails_removes_nothing(opened, store):
@@ -177,6 +191,12 @@ def test_store_away_is_temporary(dialog, opened, store):
 
 def test_store_away_at_login_is_temporary_and_leaves_no_lock(dialog, store):
     store.broken = True
+    dialog("C: USER ann@example.org", "S: +OK…", "C: PASS secret", "S: -ERR [SYS/TEMP]…")
+    assert store.lease is None
+
+
+def test_lock_whose_answer_is_lost_is_given_back(dialog, store):
+    store.answer_is_lost = True
     dialog("C: USER ann@example.org", "S: +OK…", "C: PASS secret", "S: -ERR [SYS/TEMP]…")
     assert store.lease is None
 

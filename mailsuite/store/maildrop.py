@@ -1,0 +1,56 @@
+"""The maildrop of a POP3 session: its lock, and the end with what it deleted."""
+
+from datetime import timedelta
+
+from mailsuite.store import departed, messages
+from mailsuite.store.batch import Batch
+from mailsuite.store.models import Folder, MaildropLease
+from mailsuite.store.operations import (
+    ExpungeAnswer,
+    LeaseAnswer,
+    LeaseMaildrop,
+    QuitMaildrop,
+    Refused,
+    ReleaseMaildrop,
+)
+
+
+def lease(batch: Batch, op: LeaseMaildrop) -> LeaseAnswer:
+    """A lease that ran out is renewed like any other while nobody else has taken it: the store was away."""
+    inbox = batch.folder_for(op.mailbox_id, Folder.Role.INBOX, "")
+    expires_at = batch.now + timedelta(seconds=op.seconds)
+    held = MaildropLease.objects.filter(pk=op.mailbox_id).first()
+    if held and held.token == op.token:
+        MaildropLease.objects.filter(pk=op.mailbox_id).update(expires_at=expires_at)
+        return LeaseAnswer(inbox.id, held.uid_next, inbox.message_count)
+    if op.renew:
+        raise Refused("lease-lost", "the lock on this mailbox was lost")
+    if held and held.expires_at > batch.now:
+        raise Refused("locked", "another session has this mailbox open")
+    if held:
+        _end(op.mailbox_id, held.token)
+    MaildropLease.objects.create(
+        mailbox_id=op.mailbox_id, token=op.token, expires_at=expires_at, uid_next=inbox.uid_next
+    )
+    return LeaseAnswer(inbox.id, inbox.uid_next, inbox.message_count)
+
+
+def release(batch: Batch, op: ReleaseMaildrop) -> None:
+    _end(op.mailbox_id, op.token)
+
+
+def quit_maildrop(batch: Batch, op: QuitMaildrop) -> ExpungeAnswer:
+    """Messages that have left the inbox meanwhile are gone already, which is no error; where they were moved to, they
+    stay."""
+    folder = batch.folder(op.mailbox_id, op.folder_id)
+    if not _end(op.mailbox_id, op.token):
+        raise Refused("lease-lost", "the lock on this mailbox was lost; nothing was deleted")
+    return messages.remove(batch, folder, batch.messages(folder.id, op.uids, "id, uid, flags, size_octets"))
+
+
+def _end(mailbox_id: int, token: str) -> bool:
+    """Ends the lease with all that is kept for it; False when somebody else has it, or nobody."""
+    if not MaildropLease.objects.filter(pk=mailbox_id, token=token).delete()[0]:
+        return False
+    departed.let_go(mailbox_id)
+    return True
