@@ -5,7 +5,7 @@ envelopes cost little more than reading them.
 """
 
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -21,6 +21,9 @@ from retrieval.imap.view import FolderView
 from retrieval.mail_store import MessageRow, Refused, RowField, StoreUnavailable
 
 _SLICE_MESSAGES = 2_000
+# What of the answers is made at once: a client may ask for a header, or a part, two hundred times over.
+READY_OCTETS = 2 * 1024 * 1024
+MESSAGE_OCTETS = 1024 * 1024
 _FROM_VIEW = {Item.UID, Item.FLAGS}
 _ROW_FIELDS: dict[Item, RowField] = {
     Item.ENVELOPE: "envelope",
@@ -84,7 +87,8 @@ async def fetch(context: Context, command: Fetch) -> Output:
             async for octets in _with_sections(context, items, messages, seen):
                 yield octets
         else:
-            yield _ready(items, messages)
+            for portion in _portions(items, messages):
+                yield _ready(items, portion)
     if answered < sum(map(len, spans)) or (view.has_expunges and any(map(view.is_gone, uids))):
         view.stale = True
         if not command.by_uid:
@@ -110,6 +114,15 @@ def _ready(items: Sequence[Item | Section], messages: _Messages) -> bytes:
     template = b"* %d FETCH (" + b" ".join(map(_written, items)) + b")\r\n"
     numbers = [position + 1 for position in messages.positions]
     return b"".join(map(template.__mod__, zip(numbers, *(_column(item, messages) for item in items), strict=True)))
+
+
+def _portions(items: Sequence[Item | Section], messages: _Messages) -> Iterator[_Messages]:
+    """The slice in portions whose answers take some megabytes at most, however often the headers are asked for."""
+    view, positions, rows = messages
+    octets = sum(isinstance(item, Section) for item in items) * sum(len(row.header or b"") for row in rows)
+    step = max(1, len(rows) * READY_OCTETS // max(octets, READY_OCTETS))
+    for at in range(0, len(rows), step):
+        yield _Messages(view, positions[at : at + step], rows[at : at + step])
 
 
 def _written(item: Item | Section) -> bytes:
@@ -173,6 +186,7 @@ async def _with_sections(
         before = len(gathered)
         gathered.append(b"* %d FETCH (" % (messages.positions[at] + 1))
         for item in asked:
+            mark = len(gathered)
             if isinstance(item, Item):
                 gathered.append(_written(item) % ready[item][at])
             else:
@@ -184,12 +198,17 @@ async def _with_sections(
                         raise
                     messages.view.mark_gone([row.uid])
                     break
+            size += sum(map(len, gathered[mark:]))
+            if size >= MESSAGE_OCTETS:
+                context.is_mid_answer = True
+                yield b"".join(gathered)
+                gathered.clear()
+                size = 0
             gathered.append(b" ")
         if messages.view.is_gone(row.uid):
             del gathered[before:]
             continue
         gathered[-1] = b")\r\n"
-        size += sum(map(len, gathered[before:]))
         if context.is_mid_answer or size >= CHUNK_OCTETS:
             yield b"".join(gathered)
             gathered.clear()

@@ -15,7 +15,7 @@ MESSAGE = b"From: Bob <bob@example.org>\r\nTo: ann@example.org\r\nSubject: Lunch
 
 
 class Client:
-    """One session and what it has said. `dialog` plays lines that begin with `C: ` or `S: `.
+    """One session and what it has said, `longest` at once. `dialog` plays lines that begin with `C: ` or `S: `.
 
     An S line may hold `*` for what does not matter. A C line is sent with CRLF; `C- ` sends its text without one.
     """
@@ -23,6 +23,7 @@ class Client:
     def __init__(self, runner: asyncio.Runner, session: ImapSession) -> None:
         self._runner, self.session = runner, session
         self.said = session.greeting()
+        self.longest = 0
 
     def send(self, octets: bytes) -> None:
         """Let the session read the octets and answer what it can."""
@@ -83,6 +84,7 @@ class Client:
             async for piece in octets:
                 assert piece, "an empty piece is nothing to send"
                 self.said += piece
+                self.longest = max(self.longest, len(piece))
 
         self._runner.run(collect())
 

@@ -164,6 +164,24 @@ def test_a_large_message_comes_in_pieces_and_whole(client, mailbox):
     assert fetched(client, "1 BODY.PEEK[]<300000.600000>") == (b"* 1 FETCH (BODY[]<300000> {600000}\r\n%b)\r\n" % part)
 
 
+def test_what_is_asked_for_over_and_over_comes_in_pieces_too(client, mailbox):
+    """Two hundred times the headers, or the text, of some messages were gigabytes if they were made at once."""
+    header = b"X-Large: " + b"x" * 12_000 + b"\r\n" + SIMPLE[: -len(b"At noon?\r\n")]
+    text = b"0123456789abcdef" * 1_200
+    for _ in range(2):
+        mailbox.deliver(header + text)
+    client.select()
+    for section, whole in (("HEADER", header), ("TEXT", text)):
+        items = " ".join(f"BODY.PEEK[{section}]<{first}.200000>" for first in range(200))
+        answers = [
+            b"BODY[%b]<%d> {%d}\r\n%b" % (section.encode(), first, len(whole) - first, whole[first:])
+            for first in range(200)
+        ]
+        told = b" ".join(answers)
+        assert fetched(client, f"1:2 ({items})") == b"".join(b"* %d FETCH (%b)\r\n" % (n, told) for n in (1, 2))
+    assert client.longest < 3 * 1024 * 1024
+
+
 def test_reading_sets_seen_once_and_tells(client, mailbox):
     mailbox.deliver(SIMPLE)
     client.select()
