@@ -19,8 +19,9 @@ from mailsuite.mail.structure import encode_parts
 
 INLINE_OCTETS = 256 * 1024
 HEADER_IN_ROW_OCTETS = 64 * 1024
-# Beyond this a header is an attack, and reading it would keep the writer from others.
-LIMITS = ParseLimits(header_octets=100 * 1024)
+# Beyond this a header is an attack, and reading it would keep the writer from others; so is a structure: a session has
+# those of a hundred messages in memory at once.
+LIMITS = ParseLimits(header_octets=100 * 1024, structure_octets=256 * 1024)
 # No depth, no parts, no header fields: everything beyond the first octets is plain text.
 PLAIN_LIMITS = ParseLimits(header_octets=0)
 CHILD_SECONDS = 20.0
