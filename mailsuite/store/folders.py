@@ -14,6 +14,8 @@ SEPARATOR = "/"
 MAX_NAME_CHARACTERS = 1000
 MAX_DEPTH = 50
 MAX_FOLDERS = 5000
+# More than folders, for names that outlive theirs.
+MAX_SUBSCRIPTIONS = 2 * MAX_FOLDERS
 # There from the start: a client that finds none makes its own, under another name in every language.
 FIRST_FOLDERS = {
     "INBOX": Folder.Role.INBOX,
@@ -100,10 +102,13 @@ def rename_folder(batch: Batch, op: RenameFolder) -> None:
 
 
 def subscribe(batch: Batch, op: Subscribe) -> None:
-    if op.on:
-        Subscription.objects.get_or_create(mailbox_id=op.mailbox_id, name=op.name[:MAX_NAME_CHARACTERS])
-    else:
-        Subscription.objects.filter(mailbox_id=op.mailbox_id, name=op.name).delete()
+    subscribed = Subscription.objects.filter(mailbox_id=op.mailbox_id)
+    if not op.on:
+        subscribed.filter(name=op.name).delete()
+    elif not subscribed.filter(name=_checked(op.name)).exists():
+        if subscribed.count() >= MAX_SUBSCRIPTIONS:
+            raise Refused("cannot", f"a mailbox subscribes to at most {MAX_SUBSCRIPTIONS} names")
+        Subscription.objects.create(mailbox_id=op.mailbox_id, name=op.name)
 
 
 def _empty_into(batch: Batch, inbox: FolderRow, target: FolderRow) -> None:

@@ -261,6 +261,8 @@ class RenameFolder(Operation[None], frozen=True, tag=True):
 
 
 class Subscribe(Operation[None], frozen=True, tag=True):
+    """Subscribes a name, or unsubscribes it, whether or not there is such a folder. Refused: cannot, invalid."""
+
     mailbox_id: int
     name: str
     on: bool

@@ -2,9 +2,10 @@
 
 import pytest
 
+from mailsuite.store import folders
 from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder, Message
-from mailsuite.store.operations import Append, AppendItem, CreateFolder, DeleteFolder, Refused, RenameFolder
+from mailsuite.store.operations import Append, AppendItem, CreateFolder, DeleteFolder, Refused, RenameFolder, Subscribe
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,6 +31,17 @@ def test_a_new_mailbox_has_its_special_folders(mailbox):
     }
     assert mailbox.subscriptions.count() == 6
     assert len(set(mailbox.folders.values_list("uid_validity", flat=True))) == 6
+
+
+def test_names_are_subscribed_once_and_not_without_end(mailbox, monkeypatch):
+    monkeypatch.setattr(folders, "MAX_SUBSCRIPTIONS", 8)
+    for name in ("gone", "gone", "INBOX", "x" * 1000):
+        execute(Subscribe(mailbox.pk, name, on=True))
+    assert mailbox.subscriptions.count() == 8
+    assert refused(Subscribe(mailbox.pk, "one more", on=True)) == "cannot"
+    assert refused(Subscribe(mailbox.pk, "y" * 1001, on=True)) == "invalid"
+    execute(Subscribe(mailbox.pk, "gone", on=False))
+    execute(Subscribe(mailbox.pk, "one more", on=True))
 
 
 def test_missing_parents_are_made(mailbox):
