@@ -6,7 +6,7 @@ import dns.rdata
 import dns.rdataclass
 
 from mailsuite.resolver.answers import Answer, Rdata, Status, ZoneResolver
-from mailsuite.resolver.dns_resolver import _value
+from mailsuite.resolver.dns_resolver import rdata_value
 
 # An Answer stands for itself, such as one with a TTL of its own.
 Records = Mapping[tuple[str, str], Sequence[str] | str | Answer]
@@ -33,4 +33,4 @@ def _values(rdtype: str, texts: Sequence[str] | str | Answer) -> list[Rdata] | A
         return texts
     if isinstance(texts, str):
         return Answer(Status.NXDOMAIN if texts == "nxdomain" else Status.TEMPERROR, (), 5)
-    return [_value(dns.rdata.from_text("IN", rdtype, text)) for text in texts]
+    return [rdata_value(dns.rdata.from_text("IN", rdtype, text)) for text in texts]
