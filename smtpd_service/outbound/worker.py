@@ -2,8 +2,9 @@
 
 Mail for one next hop waits in a Lane; each lane has a few sessions, all lanes together some more. Lanes take turns, and
 retries leave a part of everything to fresh mail, so that no number of dead or slow hosts keeps the others waiting.
-A Job is one message with those of its recipients that go the same way. A claim is held under this worker's token from
-before a host is dialled until its result is written; results wait for a store service that is away, however long.
+A Job is one message with those of its recipients that go the same way and need the same of a host. A claim is held
+under this worker's token from before a host is dialled until its result is written; results wait for a store service
+that is away, however long.
 """
 
 import asyncio
@@ -182,13 +183,15 @@ class Worker:
         except Exception:
             await self._leases.give_back((claim.recipient_id for claim in claims), untried=True)
             raise
-        grouped: dict[tuple[int, str], tuple[NextHop, list[Claim]]] = {}
+        grouped: dict[tuple[int, str, bool], tuple[NextHop, list[Claim]]] = {}
         self._settle_here([claim for claim in claims if claim.recipient_id in here], here)
         for claim in claims:
             if claim.recipient_id in here:
                 continue
             hop = NextHop(claim.destination, find_route(claim.destination, routes))
-            grouped.setdefault((claim.message_id, hop.key), (hop, []))[1].append(claim)
+            # Apart: an address that needs SMTPUTF8 of the host must not keep the others from it.
+            key = (claim.message_id, hop.key, claim.forward_path.isascii())
+            grouped.setdefault(key, (hop, []))[1].append(claim)
         for hop, some in grouped.values():
             lane = self._lanes.setdefault(hop.key, Lane(hop))
             lane.hop = hop

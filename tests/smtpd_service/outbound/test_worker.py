@@ -13,7 +13,7 @@ from smtpd_service.outbound import worker as module
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.retry import RetryPlan
 from smtpd_service.outbound.routing import RouteFacts, Security
-from smtpd_service.outbound.transaction import Fate, Outcome
+from smtpd_service.outbound.transaction import Fate, Mail, Outcome
 from smtpd_service.outbound.worker import Worker
 
 NOW = datetime.now(UTC)
@@ -94,6 +94,7 @@ class Hosts:
         # What the answer to the final dot waits for, and what is known of a delivery that is cancelled.
         self.final: dict[str, asyncio.Event] = {}
         self.after_dot = 0
+        self.mails: list[Mail] = []
         self.known: list[Delivery | None] = []
 
     def __call__(self, hop):
@@ -108,6 +109,7 @@ class _Courier:
         self._hosts, self._hop = hosts, hop
 
     async def deliver(self, letter):
+        self._hosts.mails.append(letter.mail)
         if outcome := self._hosts.outcomes.get(self._hop.domain):
             return [Delivery(outcome) for _ in letter.mail.recipients]
         if self._hop.domain in self._hosts.slow:
@@ -176,6 +178,24 @@ def test_fresh_mail_does_not_wait_for_retries_at_slow_hosts():
         await until(lambda: "quick.test" in queue.settled.values())
 
     work(queue, Hosts(slow), story)
+
+
+def test_an_address_that_needs_smtputf8_goes_apart(monkeypatch):
+    """Else a host without it would have the others bounce too."""
+    queue, hosts = Queue(), Hosts()
+    queue.put("far.test", "far.test", "far.test")
+    for number, name in enumerate(("ann", "jörg", "bob"), 1):
+        claim = queue.waiting[number]
+        queue.waiting[number] = msgspec.structs.replace(claim, message_id=1, forward_path=f"{name}@far.test")
+
+    async def story(worker, until):
+        await until(lambda: len(queue.settled) == 3)
+
+    work(queue, hosts, story)
+    assert sorted((mail.smtputf8, [one.forward_path for one in mail.recipients]) for mail in hosts.mails) == [
+        (False, ["ann@far.test", "bob@far.test"]),
+        (True, ["jörg@far.test"]),
+    ]
 
 
 def test_a_lane_that_is_always_full_gives_way(monkeypatch):
