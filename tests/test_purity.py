@@ -1,4 +1,4 @@
-"""Arrows point one way: what is to be pure draws in neither Django nor anything that does I/O, in a clean interpreter."""
+"""Arrows point one way; what is to be pure draws in neither Django nor anything that does I/O."""
 
 import re
 import subprocess
