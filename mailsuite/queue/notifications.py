@@ -17,11 +17,10 @@ from mailsuite.directory import lookup
 from mailsuite.directory.resolution import Kind
 from mailsuite.ids import new_id, reference
 from mailsuite.mail import srs
-from mailsuite.mail.address import Address, AddressError, Path, parse_path
+from mailsuite.mail.address import Address, AddressError, parse_address, parse_path
 from mailsuite.mail.dsn import MAX_RETURNED_OCTETS, Action, DsnRecipient, DsnReport, build_dsn
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, header_end
-from mailsuite.mail.trace_fields import delivered_to, return_path
 from mailsuite.queue import own_mail
 from mailsuite.secrets import site_keys
 from mailsuite.store.blobs import mail_storage
@@ -129,16 +128,8 @@ def _ways_to(sender: Address, now: datetime) -> tuple[list[LocalDelivery], list[
     """Deliveries to mailboxes here, addresses elsewhere, and the hosted domain that is concerned."""
     found = lookup.resolve(sender)
     if found.kind is Kind.RESOLVED:
-        local = [
-            LocalDelivery(
-                target.mailbox_id,
-                target.address,
-                return_path(Path(None)) + delivered_to(_address(target.address)),
-                target.domain_id,
-            )
-            for target in found.local
-        ]
-        return local, [_address(text) for text in found.remote], found.domain_id
+        local = [own_mail.to_mailbox(target) for target in found.local]
+        return local, [parse_address(text) for text in found.remote], found.domain_id
     hosted = lookup.hosted_domain(sender.domain)
     if hosted and srs.is_srs(sender.local_part):
         try:
@@ -196,12 +187,6 @@ def _original(claim: Claim) -> bytes:
         logger.error("%s can't be read for a notification: %s", claim.blob, error)
         return claim.prefix + b"\r\n"
     return octets if small else octets[: header_end(octets, 0, len(octets))]
-
-
-def _address(text: str) -> Address:
-    address = parse_path(f"<{text}>").address
-    assert address is not None
-    return address
 
 
 def _from_xtext(text: str) -> str:

@@ -1,13 +1,17 @@
-"""Mail that this host makes itself, such as notifications and reports, is signed."""
+"""Mail that this host makes itself, such as notifications and reports: it has the null reverse-path, and is signed."""
 
 import logging
 from datetime import datetime
 
 from mailsuite.directory import lookup
+from mailsuite.directory.resolution import LocalTarget
+from mailsuite.mail.address import Path, parse_address
 from mailsuite.mail.header import header_end
+from mailsuite.mail.trace_fields import delivered_to, return_path
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, signature_fields
 from mailsuite.secrets import SecretError
+from mailsuite.store.operations import LocalDelivery
 
 logger = logging.getLogger(__name__)
 
@@ -25,3 +29,9 @@ def signatures(octets: bytes, domain: str, now: datetime) -> tuple[bytes, str]:
     except (SecretError, SigningError) as error:
         logger.error("mail of our own for %s can't be signed: %s", domain, error)
         return b"", CANT_SIGN
+
+
+def to_mailbox(target: LocalTarget) -> LocalDelivery:
+    """The delivery of such mail to a mailbox here."""
+    prefix = return_path(Path(None)) + delivered_to(parse_address(target.address))
+    return LocalDelivery(target.mailbox_id, target.address, prefix, target.domain_id)

@@ -13,8 +13,7 @@ from django.conf import settings
 from mailsuite.directory import lookup
 from mailsuite.directory.resolution import Kind
 from mailsuite.ids import reference
-from mailsuite.mail.address import Address, Path, parse_path
-from mailsuite.mail.trace_fields import delivered_to, return_path
+from mailsuite.mail.address import Address, parse_address
 from mailsuite.mailauth.dmarc import TemporaryError
 from mailsuite.mailauth.report_destinations import Destinations, find_destinations
 from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
@@ -162,21 +161,12 @@ def _ways_to(addresses: list[Address]) -> tuple[list[LocalDelivery], list[Report
         if found.kind is Kind.UNHOSTED:
             remote.setdefault(address.key, address)
         for target in found.local:
-            prefix = return_path(Path(None)) + delivered_to(_address(target.address))
-            local.setdefault(
-                target.mailbox_id, LocalDelivery(target.mailbox_id, target.address, prefix, target.domain_id)
-            )
+            local.setdefault(target.mailbox_id, own_mail.to_mailbox(target))
         for reader in found.reports:
             reports.setdefault(
                 (reader.kind, reader.domain_id), ReportDelivery(reader.kind, reader.domain_id, reader.address)
             )
         for text in found.remote:
-            other = _address(text)
+            other = parse_address(text)
             remote.setdefault(other.key, other)
     return list(local.values()), list(reports.values()), list(remote.values())
-
-
-def _address(text: str) -> Address:
-    address = parse_path(f"<{text}>").address
-    assert address is not None
-    return address
