@@ -1,11 +1,16 @@
 """The client's reverse DNS (RFC 8601 §3): its names, and which of them leads back to it."""
 
+import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from mailsuite.resolver.answers import Resolver, Status
 
 MAX_NAMES = 10
+_PROVIDERS = re.compile(
+    r"(?:^|[.\d-])(?:dyn|dynamic|dhcp|pool|ppp|pppoe|dsl|adsl|vdsl|xdsl|cable|dialup|dial|broadband|fttx|ftth|cust|customer"
+    r"|client|clients|residential|res|wireless|mobile)(?:[.\d-]|$)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +48,17 @@ async def check(resolver: Resolver, ip: str) -> IprevOutcome:
     if has_failed:
         return IprevOutcome("temperror", names, reason=f"DNS gives no answer about a name of {address}")
     return IprevOutcome("fail", names, reason=f"{address} is called {names[0]}, which does not lead back to it")
+
+
+def is_generic(name: str, address: IPv4Address | IPv6Address) -> bool:
+    """Whether the name is made from the address, or of words for lines that people dial in by."""
+    host = name.lower()
+    if _PROVIDERS.search(host):
+        return True
+    if isinstance(address, IPv6Address):
+        groups = address.exploded.split(":")
+        return sum(f"{int(group, 16):x}" in re.split(r"[.-]", host) for group in groups if int(group, 16)) >= 3
+    octets = str(address).split(".")
+    numbers = [str(int(number)) for number in re.findall(r"\d{1,3}", host)]
+    in_a_row = ["".join(f"{int(octet):03}" for octet in octets), f"{int(address):08x}"]
+    return all(octet in numbers for octet in octets) or any(text in host for text in in_a_row)

@@ -1,13 +1,12 @@
 """What a client's greeting and reverse DNS give away. Small weights: all of them together make no junk by themselves,
 since many a small host is set up badly; what is refused is a stranger who greets us by our own name."""
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from mailsuite.mail.reply import Reply
-from mailsuite.mailauth.iprev import IprevOutcome
+from mailsuite.mailauth.iprev import IprevOutcome, is_generic
 from mailsuite.screening.values import SPARED, ClientSigns, client_ip
 from mailsuite.verdict.facts import ListHit
 
@@ -22,10 +21,6 @@ SIGNS = {
     "helo-unknown": (0.2, "it greets with a name that DNS does not know"),
     "helo-hosted": (0.3, "it greets with a domain that is hosted here"),
 }
-_PROVIDERS = re.compile(
-    r"(?:^|[.\d-])(?:dyn|dynamic|dhcp|pool|ppp|pppoe|dsl|adsl|vdsl|xdsl|cable|dialup|dial|broadband|fttx|ftth|cust|customer"
-    r"|client|clients|residential|res|wireless|mobile)(?:[.\d-]|$)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +61,3 @@ def _reverse_dns_doubts(address: IPv4Address | IPv6Address, iprev: IprevOutcome)
     if iprev.result == "pass" and is_generic(iprev.confirmed, address):
         return ["reverse-dns-generic"]
     return []
-
-
-def is_generic(name: str, address: IPv4Address | IPv6Address) -> bool:
-    """Whether the name is made from the address, or of words for lines that people dial in by."""
-    host = name.lower()
-    if _PROVIDERS.search(host):
-        return True
-    if isinstance(address, IPv6Address):
-        groups = address.exploded.split(":")
-        return sum(f"{int(group, 16):x}" in re.split(r"[.-]", host) for group in groups if int(group, 16)) >= 3
-    octets = str(address).split(".")
-    numbers = [str(int(number)) for number in re.findall(r"\d{1,3}", host)]
-    in_a_row = ["".join(f"{int(octet):03}" for octet in octets), f"{int(address):08x}"]
-    return all(octet in numbers for octet in octets) or any(text in host for text in in_a_row)

@@ -1,6 +1,7 @@
 """The client's reverse DNS (RFC 8601 §3)."""
 
 import asyncio
+from ipaddress import ip_address
 
 import pytest
 from dns_server import DnsServer
@@ -59,3 +60,26 @@ def test_of_many_names_ten_are_asked():
     resolver = zone_resolver(ZONE)
     assert len(asyncio.run(iprev.check(resolver, "192.0.2.6")).names) == iprev.MAX_NAMES
     assert len(resolver.asked) == 1 + iprev.MAX_NAMES
+
+
+@pytest.mark.parametrize(
+    "name, address, expected",
+    [
+        ("dsl-192-0-2-10.isp.example", "192.0.2.10", True),
+        ("10.2.0.192.isp.example", "192.0.2.10", True),
+        ("host192000002010.isp.example", "192.0.2.10", True),
+        ("c000020a.isp.example", "192.0.2.10", True),
+        ("p5.dynamic.isp.example", "192.0.2.10", True),
+        ("pool-7.isp.example", "192.0.2.10", True),
+        ("a.dhcp.isp.example", "192.0.2.10", True),
+        ("2001-db8-0-0-0-0-0-10.isp.example", "2001:db8::10", True),
+        ("mail.isp.example", "192.0.2.10", False),
+        ("mx10.isp.example", "192.0.2.10", False),
+        ("mail-192.isp.example", "192.0.2.10", False),
+        ("carpool.example", "192.0.2.10", False),
+        ("static.mailhost.example", "192.0.2.10", False),
+        ("mail.isp.example", "2001:db8::10", False),
+    ],
+)
+def test_names_that_providers_give(name, address, expected):
+    assert iprev.is_generic(name, ip_address(address)) is expected

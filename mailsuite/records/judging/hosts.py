@@ -1,9 +1,9 @@
 """MX, addresses and reverse DNS: whether mail finds this host, and others believe its name."""
 
-import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 
+from mailsuite.mailauth.iprev import is_generic
 from mailsuite.records.judging.sides import Judge, change, publish
 from mailsuite.records.planning import NO_MAIL, Setup
 from mailsuite.records.publishing import Record
@@ -58,7 +58,7 @@ def judge_ptr(record: Record, address: str) -> Judge:
         if not names:
             return Judgement(Verdict.MISSING, f"No reverse DNS, which makes many hosts refuse mail: {ask}.")
         if host not in names:
-            generic = is_generic(names[0], address)
+            generic = is_generic(names[0], ip_address(address))
             what = "the generic name" if generic else "the name"
             return Judgement(Verdict.DIFFERS, f"Reverse DNS gives {address} {what} {names[0]}: {ask}.")
         if len(names) > 1:
@@ -70,13 +70,6 @@ def judge_ptr(record: Record, address: str) -> Judge:
         return Judgement(Verdict.DIFFERS, f"{host} does not lead back to {address}: publish {kind} {address} for it.")
 
     return judged
-
-
-def is_generic(name: str, address: str) -> bool:
-    """Whether a provider made the name from the address, as dial-up hosts have it."""
-    parts = address.split(".") if "." in address else [part for part in address.split(":") if part]
-    numbers = re.findall(r"[0-9a-f]+", name.lower())
-    return sum(part in numbers or part.zfill(3) in numbers for part in parts) >= 3
 
 
 async def _targets(record: Record, found: Sequence[Mx], setup: Setup, resolver: Resolver) -> Judgement | None:
