@@ -46,7 +46,7 @@ def client_signs(client_address: str, helo: str, iprev: IprevOutcome, *, helo_ex
         doubts.append("helo-literal")
     elif "." not in helo:
         doubts.append("helo-not-qualified")
-    elif helo in us.domains and not iprev.confirmed.endswith(helo):
+    elif helo in us.domains and not f".{iprev.confirmed}".endswith(f".{helo}"):
         doubts.append("helo-hosted")
     elif not helo_exists:
         doubts.append("helo-unknown")

@@ -29,6 +29,7 @@ CASES = [
     ("9.9.9.9", "", GOOD, True, ("helo-not-qualified",)),
     ("9.9.9.9", "absent.example", GOOD, False, ("helo-unknown",)),
     ("9.9.9.9", "hosted.example", GOOD, True, ("helo-hosted",)),
+    ("9.9.9.9", "hosted.example", IprevOutcome("pass", (), "unhosted.example"), True, ("helo-hosted",)),
     ("9.9.9.9", "hosted.example", IprevOutcome("pass", (), "www.hosted.example"), True, ()),
     ("9.9.9.9", "laptop", IprevOutcome("permerror"), True, ("no-reverse-dns", "helo-not-qualified")),
     # Loopback, and our own networks when they use our name, are spared.
