@@ -1,4 +1,4 @@
-"""What the directory's commands share: sub-commands, and refusals told in one line."""
+"""What the commands of all rooms share: sub-commands, and refusals told in one line."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence

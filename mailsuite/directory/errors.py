@@ -1,4 +1,4 @@
-"""What the directory refuses."""
+"""What people are refused, here and in the rooms above."""
 
 
 class DirectoryError(Exception):

@@ -17,7 +17,6 @@ The rules, each of which has a row in the tests:
 5. A success clears its pair's counter and no other: signing in to an account of one's own must not buy more guesses.
    Nor does the owner's, late because of a block, buy more for a neighbour.
 6. App passwords, which nobody can guess, and logins verified minutes ago are not asked about (authentication.py).
-
 7. A network that goes on is banned (mailsuite.abuse): what counts are counted failures, and different passwords that
    were refused unhashed by rule 2; not those for an account that the network is known for. A network from which anybody
    signed in lately is never banned for guessing.

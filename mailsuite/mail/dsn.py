@@ -9,7 +9,7 @@ from mailsuite.mail.dates import format_date
 from mailsuite.mail.dsn_report import Action as Action
 from mailsuite.mail.dsn_report import DsnRecipient as DsnRecipient
 from mailsuite.mail.dsn_report import DsnReport as DsnReport
-from mailsuite.mail.dsn_text import explain, one_line, subject
+from mailsuite.mail.dsn_text import diagnostic, explain, one_line, subject
 from mailsuite.mail.encoded_word import encode_text
 from mailsuite.mail.header import header_end
 from mailsuite.mail.seven_bit_copy import NotConvertible, seven_bit_copy
@@ -17,7 +17,6 @@ from mailsuite.mail.transfer_encoding import seven_bit
 
 MAX_RETURNED_OCTETS = 256 * 1024  # of a larger message only the header goes back
 _MAX_HEADER_OCTETS = 64 * 1024
-_MAX_DIAGNOSTIC = 800
 
 
 def build_dsn(report: DsnReport) -> bytes:
@@ -85,7 +84,7 @@ def _recipient_lines(recipient: DsnRecipient, *, smtputf8: bool) -> list[str]:
     if recipient.remote_host:
         lines.append(f"Remote-MTA: dns; {_ascii(one_line(recipient.remote_host))}")
     if recipient.diagnostic:
-        words = one_line(recipient.diagnostic)[:_MAX_DIAGNOSTIC]
+        words = diagnostic(recipient)
         # What no mail host said is no SMTP reply (RFC 3464 §2.3.6).
         kind = "smtp" if recipient.remote_host else "x-mailsuite"
         lines.append(f"Diagnostic-Code: {kind}; {words if smtputf8 else _ascii(words)}")

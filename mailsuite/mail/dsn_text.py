@@ -69,8 +69,10 @@ def _describe(recipient: DsnRecipient) -> str:
     if recipient.diagnostic:
         source = f"The mail host {one_line(recipient.remote_host)} said:" if recipient.remote_host else "The reason:"
         indent = " " * 6
-        words = one_line(recipient.diagnostic)[:_MAX_DIAGNOSTIC]
-        lines += [f"    {source}", *wrap(words, _WIDTH, initial_indent=indent, subsequent_indent=indent)]
+        lines += [
+            f"    {source}",
+            *wrap(diagnostic(recipient), _WIDTH, initial_indent=indent, subsequent_indent=indent),
+        ]
     if recipient.will_retry_until and recipient.action is Action.DELAYED:
         until = recipient.will_retry_until
         lines.append(f"    It will be tried until {until:%Y-%m-%d %H:%M} {until.tzname()}.")
@@ -84,6 +86,11 @@ def _advice(recipient: DsnRecipient) -> str:
     if detail in _ADVICE:
         return _ADVICE[detail]
     return _ADVICE["7."] if detail.startswith("7.") else _DEFAULT_ADVICE
+
+
+def diagnostic(recipient: DsnRecipient) -> str:
+    """Return what was said of the recipient: at most 800 characters of one line."""
+    return one_line(recipient.diagnostic or "")[:_MAX_DIAGNOSTIC]
 
 
 def one_line(text: str) -> str:

@@ -95,7 +95,7 @@ class QueuedMessageAdmin(ScopedAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[QueuedMessage]:
-        rows = super().get_queryset(request).select_related("content").defer("content__header", "content__envelope")
+        rows = super().get_queryset(request).select_related("content")
         rows = rows.defer(
             "content__body_structure", "content__body", "content__parts", "content__header", "content__envelope"
         )

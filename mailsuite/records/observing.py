@@ -41,8 +41,7 @@ def forget_observations(now: datetime) -> int:
 
 
 def history(domain_id: int, limit: int = 100) -> Sequence[Observation]:
-    """The latest changes first; of each the domain's own name servers' view, or the public one where only that is
-    there."""
+    """The latest changes, as the domain's own name servers and the public saw them; the newest first."""
     return list(Observation.objects.using("reader").filter(domain_id=domain_id).order_by("-at", "-pk")[:limit])
 
 

@@ -1,9 +1,9 @@
 """One transaction of the writer: what a batch has locked, what it will insert, whom it will tell.
 
 Order within a batch: Usage rows are locked, sorted by mailbox id; then the Folder rows they own; then what its senders
-sent today. Uids and one modseq
-for each folder come from the locked row, so commit order is modseq order. Rows gather in lists and are written by
-`flush` before the commit. Operations are functions (batch, operation) -> answer, found in `handlers.HANDLERS`.
+sent today. Uids and one modseq for each folder come from the locked row, so commit order is modseq order. Rows gather
+in lists and are written by `flush` before the commit. Operations are functions (batch, operation) -> answer, found in
+`handlers.HANDLERS`.
 """
 
 from collections.abc import Collection, Iterable, Mapping

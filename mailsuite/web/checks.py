@@ -6,6 +6,7 @@ E002 a database whose secrets can't be opened           W002 production without 
                                                         W004 production under a name that others can't look up
                                                         W005 a listener that asks for passwords without TLS beside it
                                                         W006 outgoing mail to every private host
+                                                        W007 TLSA records of no key (transport_security.checks)
                                                         W008 metrics for nearly everybody
 """
 

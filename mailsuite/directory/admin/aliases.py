@@ -9,7 +9,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mailsuite.directory import services
 from mailsuite.directory.admin.fields import badge, refuse_foreign_account, refuse_foreign_domain
-from mailsuite.directory.models import Alias, SendAs
+from mailsuite.directory.models import Alias, SendAs, User
 from mailsuite.directory.scoping import ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm
 
 
@@ -93,8 +93,6 @@ class SendAsAdmin(ScopedAdmin):
 
     def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Of the accounts that are wholly theirs, as in the list of accounts."""
-        from mailsuite.directory.models import User
-
         rows = super().in_scope(request, rows)
         return rows.filter(user__in=self.visible(request, User).order_by().values("pk"))
 

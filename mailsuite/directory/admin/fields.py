@@ -1,4 +1,4 @@
-"""What the directory's forms and lists share."""
+"""What the admin's forms and lists share, in all rooms."""
 
 from datetime import datetime
 from typing import Any
