@@ -1,5 +1,6 @@
 """What the delivery worker reads for itself: when something is due, routes, whom to tell. In one thread of its own,
-with a database connection of its own, so that no query ever stalls a connection to a remote host."""
+with a database connection of its own, so that no query ever stalls a connection to a remote host. Whatever is asked
+raises StoreUnavailable while the database does not answer."""
 
 import asyncio
 import logging
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from django.db import connections
+from django.db import Error, connections
 
 from mailsuite.directory import lookup
 from mailsuite.mailauth.dkim.sign import SigningKey
@@ -16,6 +17,7 @@ from mailsuite.queue.models import QueuedRecipient, Route
 from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.routes import route_password
 from mailsuite.secrets import SecretError
+from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.store.operations import Claim, Deliver
 from mailsuite.trace.models import Story
 from smtpd_service.outbound.courier import Delivery
@@ -74,10 +76,10 @@ class QueueReader:
 def _guarded(question: Callable[[], T]) -> T:
     try:
         return question()
-    except Exception:
-        # A connection that broke is made anew next time.
+    except Error as error:
+        # A connection that broke is made anew next time; what was to be asked, or told, waits till then.
         connections["reader"].close_if_unusable_or_obsolete()
-        raise
+        raise StoreUnavailable(str(error)) from error
 
 
 def _next_due() -> datetime | None:

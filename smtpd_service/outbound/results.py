@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from mailsuite.mail.dsn_report import Action
 from mailsuite.queue.notifications import Fate as Told
 from mailsuite.store.operations import AttemptResult, Claim
@@ -50,6 +52,15 @@ def judge(
         return Verdict(_result(claim, delivery, "queued", outcome.reason, again, warned=True), told)
     again = in_time_to_warn(again, claim.created_at, now, warned=claim.warned, random=random)
     return Verdict(_result(claim, delivery, "queued", outcome.reason, again))
+
+
+def bare(verdict: Verdict) -> Verdict:
+    """Return the verdict without a word of another host's, and telling nobody: all that must be known not to deliver
+    again, should a word be what can't be written."""
+    result = msgspec.structs.replace(
+        verdict.result, reply="", dialog="", remote_host="", remote_address="", tls="", code=None, enhanced_code=""
+    )
+    return Verdict(result)
 
 
 def _result(

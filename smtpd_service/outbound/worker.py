@@ -26,7 +26,7 @@ from smtpd_service.outbound.courier import Courier, Delivery, Letter
 from smtpd_service.outbound.destinations import NextHop
 from smtpd_service.outbound.leases import Leases, Store
 from smtpd_service.outbound.queue_reader import QueueReader
-from smtpd_service.outbound.results import Verdict, judge
+from smtpd_service.outbound.results import Verdict, bare, judge
 from smtpd_service.outbound.retry import RetryPlan
 from smtpd_service.outbound.routing import find_route
 from smtpd_service.outbound.seven_bit import seven_bit_letter
@@ -337,9 +337,12 @@ class Worker:
                 await asyncio.sleep(STORE_RETRY_SECONDS)
             except Exception:
                 logger.exception("Results of %s can't be written", reference(claims[0].message_id))
-                tells, patience = False, patience - 1
+                patience -= 1
                 if not patience:
                     break
+                if patience == 1:
+                    # What a host took and is not written down would be delivered again with every lease that ends.
+                    tells, verdicts = False, [bare(verdict) for verdict in verdicts]
                 await asyncio.sleep(STORE_RETRY_SECONDS)
             # What was written after all, or is somebody else's now, is no longer held.
             await self._leases.renew([verdict.result.recipient_id for verdict in verdicts])

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.store.operations import Arrival, AttemptResult, Claim, ClaimDue, RenewClaims, Settle
 from smtpd_service.outbound import worker as module
 from smtpd_service.outbound.courier import Delivery
@@ -33,6 +34,10 @@ class Queue:
         self.given_back: list[RenewClaims] = []
         self.route: list[RouteFacts] = []
         self.here: dict[str, Delivery] = {}
+        # Each attempt to write results, and whether it fails; what composing notifications raises, one after the other.
+        self.writes: list[tuple[list[AttemptResult], list[object]]] = []
+        self.writing_fails = lambda results: False
+        self.composing_fails: list[Exception] = []
 
     def put(self, *destinations, attempts=0):
         for destination in destinations:
@@ -61,7 +66,10 @@ class Queue:
                 return ids
             case RenewClaims(recipient_ids=ids):
                 return [number for number in ids if number in self.held]
-            case Settle(results=results):
+            case Settle(results=results, notifications=notifications):
+                self.writes.append((results, notifications))
+                if self.writing_fails(results):
+                    raise RuntimeError("can't be written")
                 self.results += results
                 for result in results:
                     self.settled[result.recipient_id] = self.held.pop(result.recipient_id).destination
@@ -72,6 +80,11 @@ class Queue:
 
     async def routes(self):
         return self.route
+
+    async def notifications(self, fates, now):
+        if self.composing_fails:
+            raise self.composing_fails.pop(0)
+        return [f"{fate.action} {fate.claim.forward_path}" for fate in fates]
 
     async def signing_keys(self, claim, author_domain):
         return ()
@@ -178,6 +191,39 @@ def test_fresh_mail_does_not_wait_for_retries_at_slow_hosts():
         await until(lambda: "quick.test" in queue.settled.values())
 
     work(queue, Hosts(slow), story)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(module, "STORE_RETRY_SECONDS", 0.0)
+
+
+def test_what_a_host_took_is_written_down_even_if_its_words_can_t_be(no_pauses):
+    """Else it would be delivered again with every lease that ends."""
+    queue = Queue()
+    queue.writing_fails = lambda results: any(result.reply for result in results)
+    queue.put("far.test")
+
+    async def story(worker, until):
+        await until(lambda: queue.settled)
+
+    work(queue, Hosts(), story)
+    [result] = queue.results
+    assert (result.state, result.reason, result.reply, len(queue.writes)) == ("delivered", "accepted", "", 3)
+
+
+@pytest.mark.parametrize("problem", [StoreUnavailable("no database"), RuntimeError("a bug, this once")])
+def test_a_failure_is_told_once_the_database_answers_again(no_pauses, problem):
+    queue, hosts = Queue(), Hosts()
+    hosts.outcomes["far.test"] = Outcome(Fate.NEVER, "5.1.1", "550 nobody", "recipient-refused", 550)
+    queue.composing_fails = [problem]
+    queue.put("far.test")
+
+    async def story(worker, until):
+        await until(lambda: queue.settled)
+
+    work(queue, hosts, story)
+    assert [notifications for _, notifications in queue.writes] == [["failed bob@far.test"]]
 
 
 def test_an_address_that_needs_smtputf8_goes_apart(monkeypatch):
