@@ -74,6 +74,14 @@ class LeasedMaildrop:
     message_count: int
 
 
+class MaildropEntry(NamedTuple):
+    """What a POP3 session's snapshot has of a message."""
+
+    uid: int
+    size_octets: int
+    unique_id: int
+
+
 class MessageState(NamedTuple):
     """What changes about a message. `flags` are the bits of mailsuite.store.flags, `keywords` parted by spaces.
 
@@ -212,6 +220,10 @@ class MailStore(Protocol):
 
     async def lease_maildrop(self, token: str) -> LeasedMaildrop:
         """Takes the POP3 lock. Refused: locked."""
+        ...
+
+    def maildrop_entries(self, leased: LeasedMaildrop) -> AsyncIterator[list[MaildropEntry]]:
+        """The snapshot, ascending by uid, in slices of some hundred messages."""
         ...
 
     async def maildrop_row(self, folder_id: int, uid: int, fields: Collection[RowField]) -> MessageRow | None:

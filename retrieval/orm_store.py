@@ -19,6 +19,7 @@ from retrieval.mail_store import (
     FolderStatus,
     LeasedMaildrop,
     LoginAnswer,
+    MaildropEntry,
     MailStore,
     MessageRow,
     MessageState,
@@ -243,6 +244,15 @@ class OrmStore:
         answer = await self._run(operations.LeaseMaildrop(self._mailbox_id, token, LEASE_SECONDS))
         self._backend.leases[token] = self._mailbox_id
         return LeasedMaildrop(answer.folder_id, answer.uid_next, answer.message_count)
+
+    async def maildrop_entries(self, leased: LeasedMaildrop) -> AsyncIterator[list[MaildropEntry]]:
+        reader, after_uid = self._backend.reader, 0
+        while entries := await reader.run(
+            reads.maildrop_entries, self._mailbox_id, leased.folder_id, after_uid, leased.uid_next
+        ):
+            yield entries
+            after_uid = entries[-1].uid
+            await asyncio.sleep(0)
 
     async def maildrop_row(self, folder_id: int, uid: int, fields: Collection[RowField]) -> MessageRow | None:
         reader = self._backend.reader

@@ -17,6 +17,7 @@ from retrieval.mail_store import (
     FolderChanges,
     FolderInfo,
     FolderStatus,
+    MaildropEntry,
     MessageRow,
     MessageState,
     Refused,
@@ -101,6 +102,16 @@ def more_states(folder_id: int, modseq: int, after_uid: int, uid_next: int) -> l
         [folder_id, after_uid, uid_next, modseq, STATE_ROWS],
     )
     return list(map(MessageState._make, rows))
+
+
+def maildrop_entries(mailbox_id: int, folder_id: int, after_uid: int, uid_next: int) -> list[MaildropEntry]:
+    """The next slice by uid; less than STATE_ROWS at the end."""
+    rows = _query(
+        "SELECT uid, size_octets, unique_id FROM store_message"
+        " WHERE mailbox_id = %s AND folder_id = %s AND uid > %s AND uid < %s ORDER BY uid LIMIT %s",
+        [mailbox_id, folder_id, after_uid, uid_next, STATE_ROWS],
+    )
+    return list(map(MaildropEntry._make, rows))
 
 
 def message_rows(

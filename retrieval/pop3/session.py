@@ -200,9 +200,7 @@ async def _open_maildrop(store: MailStore, leased: LeasedMaildrop) -> Maildrop:
     if leased.message_count > MAX_MESSAGES:
         raise StoreUnavailable("the inbox has more messages than POP3 serves")
     maildrop = Maildrop(leased.folder_id)
-    changes = await store.states(leased.folder_id)
-    uids = [state.uid for state in changes.changed if state.uid < leased.uid_next]
-    async for rows in store.rows(leased.folder_id, uids, ()):
-        for row in rows:
-            maildrop.add(row.uid, row.size_octets, row.unique_id)
+    async for entries in store.maildrop_entries(leased):
+        for entry in entries:
+            maildrop.add(*entry)
     return maildrop

@@ -423,6 +423,23 @@ def test_maildrop_is_locked_renewed_and_emptied(inside):
     inside(scene)
 
 
+def test_maildrop_is_the_inbox_as_it_was_when_it_was_locked(inside, monkeypatch):
+    monkeypatch.setattr(reads, "STATE_ROWS", 2)
+
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL, LATIN, MAIL, LATIN, MAIL)
+        await append(store, MAIL, name="Archive")
+        await store.store_flags(folder_id, [2], "add", flags.DELETED, [], None)
+        await store.expunge(folder_id, [2])
+        leased = await store.lease_maildrop("a")
+        await append(store, MAIL)
+        entries = [entry async for some in store.maildrop_entries(leased) for entry in some]
+        rows = await rows_of(store, folder_id, [1, 3, 4, 5])
+        assert entries == [(row.uid, row.size_octets, row.unique_id) for row in rows] and len(entries) == 4
+
+    inside(scene)
+
+
 @pytest.mark.parametrize("how", ["expunge", "move"])
 def test_what_leaves_the_inbox_is_served_to_the_session_that_locked_it(inside, how):
     async def scene(store, backend):

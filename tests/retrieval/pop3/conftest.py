@@ -7,11 +7,10 @@ import pytest
 from mailsuite.mail.message import parse_message
 from mailsuite.mail.structure import encode_parts
 from retrieval.mail_store import (
-    FolderChanges,
     LeasedMaildrop,
     LoginAnswer,
+    MaildropEntry,
     MessageRow,
-    MessageState,
     Principal,
     Refused,
     StoreUnavailable,
@@ -42,12 +41,10 @@ class MemoryStore:
         """As an IMAP session would while POP3 holds the lease."""
         self.departed[uid] = self.messages.pop(uid)
 
-    async def states(self, folder_id: int, *, since_modseq: int = 0) -> FolderChanges:
-        return FolderChanges(1, 100, [MessageState(uid, 0, "", 1) for uid in self.messages], [])
-
-    async def rows(self, folder_id, uids, fields):
-        self._check()
-        yield [self._row(uid) for uid in uids if uid in self.messages]
+    async def maildrop_entries(self, leased):
+        for uid in [uid for uid in self.messages if uid < leased.uid_next]:
+            self._check()
+            yield [MaildropEntry(uid, len(self.messages[uid]), uid)]
 
     async def maildrop_row(self, folder_id, uid, fields):
         self._check()
