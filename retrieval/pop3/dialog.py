@@ -6,9 +6,10 @@ pipelined answers come in order (RFC 2449 §6.8); a name or password is taken on
 QUIT's event is answered.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import islice
 
 from retrieval.buffer import LineBuffer, LineTooLong
 from retrieval.pop3.maildrop import Maildrop, unique_id_text
@@ -38,6 +39,8 @@ LEGAL: dict[State, frozenset[str]] = {
 }
 KNOWN = frozenset().union(*LEGAL.values())
 NOT_UNDER_CLEAR_TEXT = frozenset({"USER", "PASS", "AUTH"})
+# Lines of a listing that are made in one go, some milliseconds' worth.
+LINES_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class Dialog:
         self._waiting = self._at_end_of_stream = False
         self._name: str | None = None
         self._exchange: PlainExchange | None = None
+        self._listing: Iterator[str] | None = None
         self._errors = self._failed_logins = 0
 
     def greeting(self) -> bytes:
@@ -123,9 +127,12 @@ class Dialog:
     def next_event(self) -> Event | None:
         """Return the next thing only the store can do, or None when there is something to send or to wait for.
 
-        While an event is unanswered, or STARTTLS awaited, later commands wait.
+        While an event is unanswered, a listing unfinished or STARTTLS awaited, later commands wait.
         """
         while not self._pauses():
+            if self._listing:
+                self._go_on_listing(self._listing)
+                continue
             try:
                 if (line := self._take_line()) is None:
                     self.closed = self._at_end_of_stream
@@ -326,7 +333,16 @@ class Dialog:
             number = self._message_number(argument)
             self._say(f"+OK {number} {value(number)}")
         else:
-            self._say_lines(text, (f"{number} {value(number)}" for number in self.maildrop.numbers()))
+            self._say(f"+OK {text}")
+            self._listing = (f"{number} {value(number)}" for number in self.maildrop.numbers())
+
+    def _go_on_listing(self, listing: Iterator[str]) -> None:
+        """Says some lines more: a maildrop may have a million, and others want their turn meanwhile."""
+        if lines := list(islice(listing, LINES_AT_ONCE)):
+            self._say("\r\n".join(lines))
+        else:
+            self._say(".")
+            self._listing = None
 
     def _count_error(self, text: str) -> None:
         self._say(f"-ERR {text}")

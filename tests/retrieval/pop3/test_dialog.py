@@ -4,6 +4,7 @@ from base64 import b64encode
 import pytest
 
 from retrieval.pop3.dialog import LEGAL, Pop3Limits, State
+from retrieval.pop3.maildrop import unique_id_text
 
 PLAIN = b64encode(b"\0ann@example.org\0secret").decode()
 
@@ -245,6 +246,26 @@ def test_output_of_pipelined_commands_is_not_gathered_in_memory(opened):
 
     asyncio.run(run())
     assert max(largest) < 70_000
+
+
+def test_long_listings_are_said_in_pieces_and_in_order(connect, store):
+    store.messages = dict.fromkeys(range(1, 10_001), b"x\r\n")
+    store.uid_next = 10_001
+    dialog = connect()
+    dialog("C: USER ann@example.org", "S: +OK…", "C: PASS secret", "S: +OK maildrop has 10000 messages…")
+    dialog.session.receive_data(b"DELE 2\r\nLIST\r\nSTAT\r\nUIDL\r\nNOOP\r\n")
+    pieces = []
+
+    async def run():
+        async for chunk in dialog.session.run_ready():
+            pieces.append(chunk)
+
+    asyncio.run(run())
+    assert max(map(len, pieces)) < 90_000
+    numbers = [1, *range(3, 10_001)]
+    expected = ["+OK message 2 deleted", "+OK 9999 messages", *(f"{number} 3" for number in numbers), "."]
+    expected += ["+OK 9999 29997", "+OK unique-ids follow", *(f"{n} {unique_id_text(n)}" for n in numbers), ".", "+OK"]
+    assert b"".join(pieces).decode().split("\r\n") == [*expected, ""]
 
 
 def test_every_verb_of_a_state_has_its_handler(opened):
