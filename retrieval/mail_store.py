@@ -234,7 +234,7 @@ class MailStore(Protocol):
     async def release_maildrop(self, token: str) -> None: ...
 
     async def quit_maildrop(self, folder_id: int, token: str, uids: Sequence[int]) -> None:
-        """Removes the messages and drops the lock, all or nothing. Refused: lease-lost."""
+        """Removes the messages, a thousand at a time, and drops the lock with the last. Refused: lease-lost."""
         ...
 
     async def still_valid(self) -> bool:

@@ -39,6 +39,7 @@ from retrieval.orm.text_search import Patience, Searched, header_text, matching_
 # Messages whose places (blob and prefix) are looked up together.
 PLACES = 100
 SEARCH_ROWS = 100
+REMOVED_AT_ONCE = 1_000
 # Where a field's text is kept and at how many characters it was cut.
 _COLUMNS = {
     "subject": ("c.subject", 500),
@@ -265,8 +266,12 @@ class OrmStore:
         await self._run(operations.ReleaseMaildrop(self._mailbox_id, token))
 
     async def quit_maildrop(self, folder_id: int, token: str, uids: Sequence[int]) -> None:
-        self._backend.leases.pop(token, None)
-        await self._run(operations.QuitMaildrop(self._mailbox_id, folder_id, token, list(uids)))
+        """In portions, since the store has others to serve; when the lock is lost between two, the rest stays."""
+        for start in range(0, max(1, len(uids)), REMOVED_AT_ONCE):
+            some, more = list(uids[start : start + REMOVED_AT_ONCE]), start + REMOVED_AT_ONCE < len(uids)
+            if not more:
+                self._backend.leases.pop(token, None)
+            await self._run(operations.QuitMaildrop(self._mailbox_id, folder_id, token, some, more))
 
     async def _run(self, operation: Any) -> Any:
         return await self._backend.run(operation)

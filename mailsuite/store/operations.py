@@ -302,13 +302,15 @@ class ReleaseMaildrop(Operation[None], frozen=True, tag=True):
 
 
 class QuitMaildrop(Operation[ExpungeAnswer], frozen=True, tag=True):
-    """POP3's UPDATE state: removes the uids whatever their flags and drops the lock. Refused: lease-lost."""
+    """POP3's UPDATE state: removes the uids whatever their flags and drops the lock, unless `more` are to follow.
+    Refused: lease-lost."""
 
     Answer: ClassVar[Any] = ExpungeAnswer
     mailbox_id: int
     folder_id: int
     token: str
     uids: list[int]
+    more: bool = False
 
 
 class MarkFetched(Operation[None], frozen=True, tag=True):

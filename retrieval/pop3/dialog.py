@@ -74,7 +74,7 @@ class MessageRequested:
 
 @dataclass(frozen=True, slots=True)
 class UpdateRequested:
-    """QUIT: remove these, all or none, and unlock the maildrop. Answered by `updated` or `update_failed`."""
+    """QUIT: remove these and unlock the maildrop. Answered by `updated` or, when any may be left, `update_failed`."""
 
     uids: list[int]
 
@@ -183,8 +183,8 @@ class Dialog:
         self._waiting, self.closed = False, True
 
     def update_failed(self) -> None:
-        """Some deleted messages not removed (RFC 1939 §6); here it is none of them."""
-        self._say("-ERR [SYS/TEMP] the deleted messages could not be removed; they are still there")
+        """Some deleted messages not removed (RFC 1939 §6)."""
+        self._say("-ERR [SYS/TEMP] not all deleted messages could be removed; the next session shows which are left")
         self._waiting, self.closed = False, True
 
     def _pauses(self) -> bool:

@@ -182,7 +182,7 @@ class Pop3Session:
         try:
             await self.mail_store.quit_maildrop(self._dialog.maildrop.folder_id, self._token, uids)
         except Exception as error:
-            _log_bug("QUIT removed nothing", error)
+            _log_bug("QUIT may not have removed everything", error)
             self._dialog.update_failed()
         else:
             self.mail_store = None

@@ -18,6 +18,7 @@ from mailsuite.store.handlers import StoreUnavailable as ServiceUnavailable
 from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder, MaildropLease, Message
 from mailsuite.store.operations import Hint, MarkFetched
+from retrieval import orm_store
 from retrieval.mail_store import Refused, StoreUnavailable
 from retrieval.orm import changes, reads, text_search
 from retrieval.orm import spool as spool_module
@@ -463,6 +464,36 @@ def test_what_leaves_the_inbox_is_served_to_the_session_that_locked_it(inside, h
         await store.quit_maildrop(folder_id, "a", uids)
         assert await store.maildrop_row(folder_id, 1, ()) is None
         assert Message.objects.count() == (0 if how == "expunge" else 2)
+
+    inside(scene)
+
+
+def test_quit_removes_much_in_portions(inside, monkeypatch):
+    monkeypatch.setattr(orm_store, "REMOVED_AT_ONCE", 2)
+
+    async def scene(store, backend):
+        folder_id, uids = await append(store, *[MAIL] * 5)
+        await store.lease_maildrop("a")
+        await store.quit_maildrop(folder_id, "a", uids)
+        assert not Message.objects.exists() and not MaildropLease.objects.exists() and not backend.leases
+        _, uids = await append(store, *[MAIL] * 5)
+        await store.lease_maildrop("b")
+        run, asked = backend.client.run, []
+
+        async def run_two(operation):
+            asked.append(operation)
+            backend.client.away = len(asked) > 2
+            return await run(operation)
+
+        backend.client.run = run_two
+        with pytest.raises(StoreUnavailable):
+            await store.quit_maildrop(folder_id, "b", uids)
+        assert list(Message.objects.values_list("uid", flat=True)) == uids[4:]
+        backend.client.run, backend.client.away = run, False
+        await store.release_maildrop("b")
+        await store.lease_maildrop("c")
+        await store.quit_maildrop(folder_id, "c", [])
+        assert Message.objects.count() == 1 and not MaildropLease.objects.exists()
 
     inside(scene)
 

@@ -107,6 +107,17 @@ def test_quit_removes_and_unlocks_together(fill, mailbox):
     assert not MaildropLease.objects.exists()
 
 
+def test_quit_in_portions_unlocks_with_the_last_and_keeps_nothing(fill, mailbox):
+    inbox = fill(0, 0, 0)
+    execute(LeaseMaildrop(mailbox.pk, "one"))
+    assert execute(QuitMaildrop(mailbox.pk, inbox.pk, "one", [1, 2], more=True)).uids == [1, 2]
+    assert MaildropLease.objects.exists() and departed() == []
+    assert execute(QuitMaildrop(mailbox.pk, inbox.pk, "one", [3])).uids == [3]
+    assert not MaildropLease.objects.exists()
+    with pytest.raises(Refused):
+        execute(QuitMaildrop(mailbox.pk, inbox.pk, "one", [1], more=True))
+
+
 def test_quit_without_the_lock_removes_nothing(fill, mailbox):
     inbox = fill(0)
     execute(LeaseMaildrop(mailbox.pk, "two"))

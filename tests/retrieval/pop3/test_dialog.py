@@ -168,7 +168,7 @@ def test_what_comes_after_the_lock_was_taken_is_not_shown(dialog, store):
 def test_quit_that_fails_removes_nothing(opened, store):
     opened("C: DELE 1", "S: +OK…")
     store.broken = True
-    opened("C: QUIT", "S: -ERR [SYS/TEMP] the deleted messages could not be removed…")
+    opened("C: QUIT", "S: -ERR [SYS/TEMP] not all deleted messages could be removed…")
     assert len(store.messages) == 2 and opened.session.closed
 
 
