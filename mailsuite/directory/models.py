@@ -134,7 +134,7 @@ class Alias(models.Model):
     # `sales@example.org`, `@example.org` for the catch-all, `sales-*@example.org` for a pattern.
     address = models.CharField(max_length=320)
     address_key = models.CharField(max_length=320, unique=True, editable=False)
-    is_active = models.BooleanField(default=True)
+    is_active = models.BooleanField("in use", default=True)
     members_may_send = models.BooleanField(
         "members may send as this address", default=True, help_text="Owners of the target mailboxes may use it as From."
     )
@@ -179,14 +179,14 @@ class SendAs(models.Model):
 class Credential(models.Model):
     """An app password: long, random, for protocols only; found by one keyed hash of it."""
 
-    user = models.ForeignKey(User, models.CASCADE, related_name="credentials")
-    label = models.CharField(max_length=100)
+    user = models.ForeignKey(User, models.CASCADE, related_name="credentials", verbose_name="account")
+    label = models.CharField("for", max_length=100)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    scopes = models.CharField(max_length=50, default="smtp imap pop3")
+    scopes = models.CharField("good for", max_length=50, default="smtp imap pop3")
     created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    last_used_at = models.DateTimeField(null=True, blank=True)
-    revoked_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField("ends", null=True, blank=True)
+    last_used_at = models.DateTimeField("last used", null=True, blank=True)
+    revoked_at = models.DateTimeField("revoked", null=True, blank=True)
 
     class Meta:
         verbose_name = "app password"
@@ -202,7 +202,7 @@ class Login(models.Model):
     address_key = models.CharField(max_length=320)
     at = models.DateTimeField(db_index=True)
     protocol = models.CharField(max_length=12)
-    client_address = models.CharField(max_length=45)
+    client_address = models.CharField("from", max_length=45)
     succeeded = models.BooleanField()
     reason = models.CharField(max_length=40, blank=True)
     # Equal attempts within a minute are one row: an attack must not fill the table.

@@ -41,7 +41,7 @@ class SenderAdmin(ScopedAdmin):
     )
     scope = ("mailbox__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
-    list_display = ("key", "mailbox", "standing", "wanted", "junked", "wrote_at")
+    list_display = ("key", "mailbox", "standing", "as_wanted", "as_junk", "wrote_at")
     list_filter = (WrittenToFilter, "rung", ("mailbox", ScopedFilter))
     list_select_related = ("mailbox",)
     search_fields = ("key", "mailbox__address")
@@ -67,6 +67,14 @@ class SenderAdmin(ScopedAdmin):
     def standing(self, row: Sender) -> SafeString:
         label = services.standing_of(row)
         return badge(label, TONES[label])
+
+    @admin.display(description="Wanted", ordering="wanted")
+    def as_wanted(self, row: Sender) -> int:
+        return row.wanted
+
+    @admin.display(description="Junk", ordering="junked")
+    def as_junk(self, row: Sender) -> int:
+        return row.junked
 
 
 @admin.register(WordTable)

@@ -5,6 +5,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Count, Max, Min, Q, QuerySet
 from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -37,7 +38,7 @@ class SettledFilter(admin.SimpleListFilter):
     title, parameter_name = "state", "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("held", "held"), ("settled", "settled"), ("all", "all")]
+        return [("held", "held"), ("settled", "done"), ("all", "all")]
 
     def choices(self, changelist: Any) -> Any:
         first, *others = super().choices(changelist)
@@ -74,17 +75,6 @@ class QueuedMessageAdmin(ScopedAdmin):
     search_fields = ("reverse_path", "recipients__forward_path", "recipients__destination")
     ordering = ("-id",)
     inlines = (RecipientInline,)
-    fields = (
-        "queue_id",
-        "sender",
-        "subject",
-        "size_octets",
-        "created_at",
-        "expires_at",
-        "state_badge",
-        "hold_reason",
-        "story",
-    )
     actions = ("retry", "hold", "release", "fail", "drop")
     verbs: Sequence[Verb] = (
         Verb("retry", "Retry now", "refresh", "", _open),
@@ -93,6 +83,10 @@ class QueuedMessageAdmin(ScopedAdmin):
         Verb("fail", "Fail with bounce", "undo", "Give up on all recipients and tell the sender?", _open),
         Verb("drop", "Drop", "delete", "Give up on all recipients without telling anybody?", _open),
     )
+
+    def get_fields(self, request: HttpRequest, obj: QueuedMessage | None = None) -> list[str]:
+        held = ["hold_reason"] if obj is not None and obj.held_at else []
+        return ["queue_id", "sender", "subject", "size", "created_at", "expires_at", "state_badge", *held, "story"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[QueuedMessage]:
         rows = super().get_queryset(request).select_related("content")
@@ -173,10 +167,14 @@ class QueuedMessageAdmin(ScopedAdmin):
     def subject(self, message: QueuedMessage) -> str:
         return message.content.subject
 
+    @admin.display(description="Size")
+    def size(self, message: QueuedMessage) -> str:
+        return filesizeformat(message.size_octets)
+
     @admin.display(description="State")
     def state_badge(self, message: QueuedMessage) -> SafeString:
         if message.settled_at:
-            return badge("settled", "plain")
+            return badge("done", "plain")
         if message.held_at:
             return badge("held", "waiting")
         return badge("waiting", "plain")
@@ -203,6 +201,7 @@ class QueuedMessageAdmin(ScopedAdmin):
 
 @admin.register(DeliveryAttempt)
 class DeliveryAttemptAdmin(ScopedAdmin):
+    intro = "Each time that mail was offered to another host, for each recipient, and what the host said."
     scope = ("recipient__message__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW})
     list_display = ("started_at", "recipient", "remote_host", "outcome_badge", "code", "reply_text")
@@ -243,6 +242,10 @@ class RouteForm(ServiceForm):
 
 @admin.register(Route)
 class RouteAdmin(ScopedAdmin):
+    intro = (
+        "Hosts that take mail for some domains, or for all, in place of those that DNS names: a provider's smarthost, "
+        "or a machine inside. Without routes mail goes where DNS says."
+    )
     form = RouteForm
     list_display = ("pattern", "host", "port", "scheme", "username", "state_badge")
     search_fields = ("pattern", "host")

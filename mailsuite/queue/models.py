@@ -24,10 +24,10 @@ class QueuedMessage(models.Model):
     # RFC 3461: what the sender asked to hear of.
     dsn_ret = models.CharField(max_length=4, blank=True)
     dsn_envid = models.CharField(max_length=100, blank=True)
-    created_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField("queued at")
+    expires_at = models.DateTimeField("given up at")
     held_at = models.DateTimeField(null=True)
-    hold_reason = models.CharField(max_length=200, blank=True)
+    hold_reason = models.CharField("held because", max_length=200, blank=True)
     settled_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -54,12 +54,12 @@ class QueuedRecipient(models.Model):
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     message = models.ForeignKey(QueuedMessage, models.CASCADE, related_name="recipients")
-    forward_path = models.CharField(max_length=320)
+    forward_path = models.CharField("recipient", max_length=320)
     destination = models.CharField(max_length=255)
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
-    next_attempt_at = models.DateTimeField(null=True)
+    next_attempt_at = models.DateTimeField("next try", null=True)
     claim_token = models.CharField(max_length=36, blank=True)
-    attempt_count = models.PositiveIntegerField(default=0)
+    attempt_count = models.PositiveIntegerField("tries", default=0)
     last_reply = models.TextField(blank=True)
     last_host = models.CharField(max_length=255, blank=True)
     warned_at = models.DateTimeField(null=True)
@@ -90,14 +90,14 @@ class DeliveryAttempt(models.Model):
     token = models.CharField(max_length=36)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
-    remote_host = models.CharField(max_length=255, blank=True)
-    remote_address = models.CharField(max_length=45, blank=True)
-    tls = models.CharField(max_length=100, blank=True)
+    remote_host = models.CharField("host", max_length=255, blank=True)
+    remote_address = models.CharField("host's address", max_length=45, blank=True)
+    tls = models.CharField("TLS", max_length=100, blank=True)
     outcome = models.CharField(max_length=10, blank=True)
-    code = models.PositiveSmallIntegerField(null=True)
-    enhanced_code = models.CharField(max_length=12, blank=True)
+    code = models.PositiveSmallIntegerField("reply code", null=True)
+    enhanced_code = models.CharField("status code", max_length=12, blank=True)
     reply = models.TextField(blank=True)
-    dialog = models.TextField(blank=True)
+    dialog = models.TextField("what was said", blank=True)
 
     class Meta:
         ordering = ["started_at"]
@@ -114,13 +114,13 @@ class Route(models.Model):
         SMTP_STARTTLS = "smtp+starttls", "SMTP, STARTTLS required"
         SMTPS = "smtps", "implicit TLS"
 
-    pattern = models.CharField(max_length=255, unique=True)
-    scheme = models.CharField(max_length=15, choices=Scheme, default=Scheme.SMTP)
+    pattern = models.CharField("mail for", max_length=255, unique=True)
+    scheme = models.CharField("encryption", max_length=15, choices=Scheme, default=Scheme.SMTP)
     host = models.CharField(max_length=255)
     port = models.PositiveIntegerField(default=25)
-    username = models.CharField(max_length=320, blank=True)
+    username = models.CharField("user name", max_length=320, blank=True)
     password = models.TextField(blank=True, editable=False, help_text="Encrypted by the root secret.")
-    is_active = models.BooleanField(default=True)
+    is_active = models.BooleanField("in use", default=True)
 
     class Meta:
         ordering = ["pattern"]

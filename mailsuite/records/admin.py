@@ -15,6 +15,10 @@ TONES = {"active": "good", "pending": "plain", "published": "plain", "retired": 
 
 @admin.register(DkimKey)
 class DkimKeyAdmin(ScopedAdmin):
+    intro = (
+        "Keys that sign what your domains send, so that others can tell it from forgeries. Their records are on each "
+        "domain's page, where keys are changed as well."
+    )
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
     list_display = ("name", "domain", "algorithm", "state_badge", "seen_in_dns_at")

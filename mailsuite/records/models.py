@@ -26,8 +26,8 @@ class DkimKey(models.Model):
     private_key = models.TextField(editable=False)
     public_key = models.TextField(editable=False, help_text="The p= value: base64, one line.")
     created_at = models.DateTimeField(auto_now_add=True)
-    seen_in_dns_at = models.DateTimeField(null=True, blank=True, editable=False)
-    activated_at = models.DateTimeField(null=True, blank=True, editable=False)
+    seen_in_dns_at = models.DateTimeField("seen in DNS", null=True, blank=True, editable=False)
+    activated_at = models.DateTimeField("signs since", null=True, blank=True, editable=False)
     retired_at = models.DateTimeField(null=True, blank=True, editable=False)
     # A key of a rotation: it takes over by itself once its record is seen at the domain's own name servers.
     takes_over = models.BooleanField(default=False, editable=False)

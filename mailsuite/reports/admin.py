@@ -34,6 +34,7 @@ ROWS = 200
 class DmarcReportAdmin(ScopedAdmin):
     """Aggregate reports as they came; the pages that add them up hang here too."""
 
+    intro = "Single reports as they came, about mail in your domains' names. What they come to is under Reports."
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW})
     list_display = ("org_name", "policy_domain", "period", "message_count", "aligned_count", "verified_badge")
@@ -186,6 +187,7 @@ class IncomingReportAdmin(ScopedAdmin):
 
 @admin.register(TlsReport)
 class TlsReportAdmin(ScopedAdmin):
+    intro = "Single reports as they came, about encryption on the way to you. What they come to is under Reports."
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW})
     list_display = ("org_name", "domain", "begins_at", "is_verified")

@@ -35,9 +35,9 @@ class IncomingReport(models.Model):
     story_id = models.BigIntegerField(null=True)
     received_at = models.DateTimeField()
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
-    is_verified = models.BooleanField(default=False)
+    is_verified = models.BooleanField("sender proved", default=False)
     # The domain of the mail's author, as far as one can be told.
-    sender_domain = models.CharField(max_length=253, blank=True, default="")
+    sender_domain = models.CharField("sent by", max_length=253, blank=True, default="")
     attempt_count = models.PositiveIntegerField(default=0)
     # Why it was not read or not believed, for people.
     reason = models.CharField(max_length=300, blank=True, default="")
@@ -61,9 +61,9 @@ class DmarcReport(models.Model):
 
     domain = models.ForeignKey(Domain, models.CASCADE, related_name="dmarc_reports")
     incoming = models.ForeignKey(IncomingReport, models.SET_NULL, null=True, related_name="dmarc_reports")
-    is_verified = models.BooleanField(default=False)
-    policy_domain = models.CharField(max_length=253)
-    org_name = models.CharField(max_length=255)
+    is_verified = models.BooleanField("counts", default=False)
+    policy_domain = models.CharField("about", max_length=253)
+    org_name = models.CharField("reporter", max_length=255)
     email = models.CharField(max_length=320, blank=True)
     extra_contact_info = models.CharField(max_length=500, blank=True)
     report_id = models.CharField(max_length=255)
@@ -75,8 +75,8 @@ class DmarcReport(models.Model):
     errors = models.TextField(blank=True)
     record_count = models.PositiveIntegerField(default=0)
     records_read = models.PositiveIntegerField(default=0)
-    message_count = models.BigIntegerField(default=0)
-    aligned_count = models.BigIntegerField(default=0)
+    message_count = models.BigIntegerField("messages", default=0)
+    aligned_count = models.BigIntegerField("passed", default=0)
 
     class Meta:
         verbose_name = "DMARC report"
@@ -181,12 +181,12 @@ class TlsReport(models.Model):
 
     domain = models.ForeignKey(Domain, models.CASCADE, related_name="tls_reports")
     incoming = models.ForeignKey(IncomingReport, models.SET_NULL, null=True, related_name="tls_reports")
-    is_verified = models.BooleanField(default=False)
-    org_name = models.CharField(max_length=255)
+    is_verified = models.BooleanField("counts", default=False)
+    org_name = models.CharField("reporter", max_length=255)
     contact = models.CharField(max_length=320, blank=True)
-    report_id = models.CharField(max_length=255)
-    begins_at = models.DateTimeField()
-    ends_at = models.DateTimeField()
+    report_id = models.CharField("report ID", max_length=255)
+    begins_at = models.DateTimeField("from")
+    ends_at = models.DateTimeField("until")
 
     class Meta:
         verbose_name = "TLS report"
@@ -242,21 +242,21 @@ class OutgoingReport(models.Model):
         SKIPPED = "skipped"
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
-    policy_domain = models.CharField(max_length=253)
+    policy_domain = models.CharField("domain", max_length=253)
     day = models.DateField()
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     # Why it was not sent, or waits, for people.
     reason = models.CharField(max_length=300, blank=True, default="")
-    next_attempt_at = models.DateTimeField()
-    attempt_count = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField("next try")
+    attempt_count = models.PositiveIntegerField("tries", default=0)
     # Where the domain's record wants it, and the report itself, packed, until it is sent.
-    rua = models.TextField(blank=True, default="")
+    rua = models.TextField("asked for at", blank=True, default="")
     octets = models.BinaryField(null=True)
-    submitter = models.CharField(max_length=253, blank=True, default="")
-    recipients = models.TextField(blank=True, default="")
-    file_name = models.CharField(max_length=600, blank=True, default="")
-    record_count = models.PositiveIntegerField(default=0)
-    message_count = models.BigIntegerField(default=0)
+    submitter = models.CharField("sent by", max_length=253, blank=True, default="")
+    recipients = models.TextField("sent to", blank=True, default="")
+    file_name = models.CharField("file", max_length=600, blank=True, default="")
+    record_count = models.PositiveIntegerField("rows", default=0)
+    message_count = models.BigIntegerField("messages", default=0)
     story_id = models.BigIntegerField(default=new_id)
     sent_at = models.DateTimeField(null=True)
 

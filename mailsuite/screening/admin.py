@@ -22,6 +22,10 @@ STATES = {"good": "good", "error": "bad", "untested": "waiting"}
 class RuleAdmin(ScopedAdmin):
     """Rules of the site are its superusers' alone; domain administrators write those of their domains and mailboxes."""
 
+    intro = (
+        "Whose mail is always taken, goes to Junk or is refused, before anything else is looked at: for the whole "
+        "site, a domain or a mailbox. Owners write rules of their own at /rules."
+    )
     scope = ("domain", "mailbox__domain")
     superusers_may = domain_administrators_may = frozenset({VIEW, ADD, CHANGE, DELETE})
     list_display = ("action_badge", "looks_at", "holds_for", "expires", "note")

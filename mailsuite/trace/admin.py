@@ -95,4 +95,5 @@ class StoryAdmin(ScopedAdmin):
 
     @admin.display(description="Why", ordering="reason")
     def why(self, story: Story) -> str:
-        return story.why
+        # What a notification tells is its subject.
+        return "" if story.kind == Story.Kind.NOTIFICATION else story.reason

@@ -4,4 +4,4 @@ from django.apps import AppConfig
 class TraceConfig(AppConfig):
     name = "mailsuite.trace"
     label = "trace"
-    verbose_name = "Trace"
+    verbose_name = "Traffic"

@@ -76,6 +76,15 @@ def test_a_mailbox_is_suspended_with_its_mail_and_given_back(request, message, w
     assert "that are dropped: 1" in press_mailbox("drop_held") and QueuedMessage.objects.get().settled_at
 
 
+def test_a_queued_message_is_told_in_words_that_people_know(as_superuser, message):
+    url = reverse("admin:queue_queuedmessage_change", args=[message.pk])
+    page = as_superuser.get(url).content.decode()
+    assert all(word in page for word in ("Size", "Queued at", "Given up at", "Recipient", "Tries", "Next try"))
+    assert "octets" not in page and "Held because" not in page
+    press(as_superuser, message, "hold")
+    assert "Held because" in as_superuser.get(url).content.decode()
+
+
 def test_actions_take_what_waits_and_tell_what_they_could_not(as_superuser, message):
     url = reverse("admin:queue_queuedmessage_changelist")
     for action in ("hold", "release", "retry", "drop"):

@@ -5,6 +5,7 @@ from html import unescape
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets, label_for_field
 from django.urls import resolve, reverse
 from django.utils.html import escape
 from django.utils.text import capfirst
@@ -56,6 +57,19 @@ def test_a_page_bears_the_name_that_the_menu_gives_it(as_superuser, item):
 def title_of(client, item):
     page = text(client.get(str(item["link"]), follow=True))
     return unescape(page.partition("<title>")[2].partition("</title>")[0].strip())
+
+
+@pytest.mark.parametrize("model", list(admin.site._registry), ids=lambda model: model.__name__)
+def test_labels_are_words_that_people_know(superuser, model, rf):
+    one, request = admin.site._registry[model], rf.get("/")
+    request.user = superuser
+    shown = [*one.get_list_display(request), *flatten_fieldsets(one.get_fieldsets(request, None))]
+    written = {name: field.label or name for name, field in one.form.base_fields.items()}
+    known = [name for name in shown if name in written or hasattr(one, name) or hasattr(model, name)]
+    labels = {str(written[name] if name in written else label_for_field(name, model, one)).lower() for name in known}
+    jargon = {"octets", "rua", "forward path", "reverse path", "org name", "policy domain", "submitter", "is active"}
+    assert not {word for word in jargon for label in labels if word in label}
+    assert one.intro or not getattr(one, "search_fields", ())
 
 
 @pytest.mark.parametrize(

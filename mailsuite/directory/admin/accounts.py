@@ -42,6 +42,7 @@ class UserForm(ServiceForm):
 
 @admin.register(User)
 class UserAdmin(ScopedAdmin):
+    intro = "Who signs in: owners of mailboxes, and those who administer domains or everything."
     form = UserForm
     scope = ("mailboxes__domain",)
     superusers_may = frozenset({VIEW, ADD, CHANGE})
@@ -132,6 +133,10 @@ class CredentialForm(ServiceForm):
 
 @admin.register(Credential)
 class CredentialAdmin(ScopedAdmin):
+    intro = (
+        "Passwords for single programs and devices. They open mail and no web page, and stay valid when the account's "
+        "password is changed: revoke those of lost devices, and all of an account whose password was stolen."
+    )
     form = CredentialForm
     scope = ("user__mailboxes__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ADD, ACT})

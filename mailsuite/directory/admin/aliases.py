@@ -32,6 +32,7 @@ class AliasForm(ServiceForm):
 
 @admin.register(Alias)
 class AliasAdmin(ScopedAdmin):
+    intro = "Addresses without a mailbox of their own: mail to them goes to other addresses, here or elsewhere."
     form = AliasForm
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ADD, CHANGE, DELETE})
@@ -50,7 +51,8 @@ class AliasAdmin(ScopedAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         fields = ["is_active", "members_may_send"] if obj else ["address", "is_active", "members_may_send"]
-        return super().get_form(request, obj, change=change, **kwargs | {"fields": fields})
+        shown = {"help_texts": {"address": ""}} if obj else {}
+        return super().get_form(request, obj, change=change, **kwargs | {"fields": fields} | shown)
 
     def prepare(self, request: HttpRequest, object_id: str | None) -> None:
         if not object_id:
@@ -84,6 +86,7 @@ class AliasAdmin(ScopedAdmin):
 
 @admin.register(SendAs)
 class SendAsAdmin(ScopedAdmin):
+    intro = "Who may write in the name of an address that is neither their mailbox nor an alias to it."
     scope = ("user__mailboxes__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ADD, DELETE})
     list_display = ("user", "address")

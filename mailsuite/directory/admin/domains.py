@@ -37,6 +37,7 @@ class DomainForm(ServiceForm):
 
 @admin.register(Domain)
 class DomainAdmin(DnsPages, ScopedAdmin):
+    intro = "Domains whose mail comes here. The share is how much of their DNS is as it should be: open one to see."
     form = DomainForm
     scope = ("pk",)
     superusers_may = frozenset({VIEW, ADD, CHANGE, ACT})

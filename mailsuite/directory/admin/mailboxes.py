@@ -4,7 +4,6 @@ from django.contrib import admin
 from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -15,6 +14,7 @@ from mailsuite.directory.admin.fields import (
     QuotaField,
     badge,
     held_mail,
+    moment,
     password_field,
     refuse_foreign_account,
     refuse_foreign_domain,
@@ -64,6 +64,7 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(Mailbox)
 class MailboxAdmin(ScopedAdmin):
+    intro = "Addresses that keep mail, each with an account that opens it."
     form = MailboxForm
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ADD, CHANGE, ACT})
@@ -115,11 +116,11 @@ class MailboxAdmin(ScopedAdmin):
         if obj is None:
             return ["address", "password", "name", "quota_octets"]
         facts = ["owner", "created_at", "last_login"]
-        return ["address", "state_badge", "name", "quota_octets", "used", "held", "password", "app_passwords", *facts]
+        return ["address", "state_told", "name", "quota_octets", "used", "held", "password", "app_passwords", *facts]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> tuple[str, ...]:
         facts = ("owner", "created_at", "last_login")
-        return ("address", "state_badge", "used", "held", "app_passwords", *facts) if obj else ()
+        return ("address", "state_told", "used", "held", "app_passwords", *facts) if obj else ()
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         fields = ["name", "quota_octets"] if obj else ["address", "name", "quota_octets"]
@@ -222,9 +223,19 @@ class MailboxAdmin(ScopedAdmin):
     def state_badge(self, mailbox: Mailbox) -> SafeString:
         return badge(mailbox.state, TONES.get(mailbox.state, "plain"))
 
+    @admin.display(description="State")
+    def state_told(self, mailbox: Mailbox) -> SafeString:
+        """The same with what it means, on the mailbox's page."""
+        if mailbox.state != Mailbox.State.SUSPENDED:
+            return self.state_badge(mailbox)
+        return format_html(
+            "{} Nobody gets in, by app passwords neither. Mail to it is taken; what it has in the queue is held.",
+            self.state_badge(mailbox),
+        )
+
     @admin.display(description="Last login", ordering="login_at")
     def last_login(self, mailbox: Any) -> Any:
-        return localize(mailbox.login_at) if mailbox.login_at else "never"
+        return moment(mailbox.login_at, "never")
 
     @admin.display(description="Account")
     def owner(self, mailbox: Any) -> str:
