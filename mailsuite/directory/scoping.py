@@ -9,6 +9,7 @@ transaction that the admin had begun is rolled back.
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,7 +173,10 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        return type(form.__name__, (form,), {"refusal": getattr(request, "refusal", ""), "request": request})
+        own: Any = type(form.__name__, (form,), {"refusal": getattr(request, "refusal", ""), "request": request})
+        # Fields that a form declares are one for all pages: what one page changes of them must not show on another.
+        own.base_fields = deepcopy(own.base_fields)
+        return own
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Without Django's own deletion, which knows no services; none for those who may only look."""

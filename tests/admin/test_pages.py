@@ -215,6 +215,17 @@ def test_app_passwords_of_an_account_beyond_the_domains_are_not_its_administrato
     assert services.app_passwords_in_force(ann.user_id).count() == 1
 
 
+def test_what_one_page_says_of_a_field_is_not_said_on_another(as_superuser, domains):
+    ann = Mailbox.objects.get(address="ann@mine.example")
+    mailbox = "directory_mailbox", ann.pk, ("Leave empty to keep it.", "empty for the domain")
+    account = "directory_user", ann.user_id, ("Leave empty to keep it.", "At least ten characters.")
+    for name, pk, (of_one, of_new) in (mailbox, account):
+        changed = text(as_superuser.get(reverse(f"admin:{name}_change", args=[pk])))
+        added = text(as_superuser.get(reverse(f"admin:{name}_add")))
+        assert of_one in changed and of_new not in changed
+        assert of_new in added and of_one not in added
+
+
 def test_send_as(as_superuser, domains):
     ann = User.objects.get(email="ann@mine.example")
     post(as_superuser, "directory_sendas_add", {"user": ann.pk, "address": "@theirs.example"})
