@@ -235,7 +235,7 @@ def _print_stall(folder: Path) -> None:
     found = [json.loads(file.read_text()) for file in folder.glob("service-*")]
     if not found:
         raise SystemExit("no event loop was watched")
-    for name, text in (("computed_ms", "longest without a pause, computing"), ("late_ms", "longest wait for its turn")):
+    for name, text in (("computed_ms", "longest pass, computing"), ("late_ms", "longest pass, by the clock")):
         values = sorted(value[name] for value in found)
         median = statistics.median(values)
         print(f"event loop of smtpd, {text}: {values[-1]:.1f} ms; median of the seconds' longest {median:.1f} ms")
