@@ -91,7 +91,9 @@ class SpoolFile:
         """The octets of a small message, for which no file is made. Otherwise write what is left, close and return
         None: the name is the store's from now on."""
         if self._descriptor is None:
-            return b"".join(self._gathered)
+            octets = b"".join(self._gathered)
+            self._gathered.clear()
+            return octets
         await undisturbed(self._flush)
         self._close()
         return None
