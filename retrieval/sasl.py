@@ -45,7 +45,7 @@ class PlainExchange:
     def step(self, response: bytes | None) -> bytes | Credentials:
         if response is None:
             return b""
-        authorization, authentication, password = split_plain(response)
+        authorization, authentication, password = _split_plain(response)
         return Credentials(authentication, password, authorization)
 
 
@@ -81,12 +81,7 @@ def decode_response(line: bytes) -> bytes:
         raise SaslError("the response is not base64") from None
 
 
-def decode_plain(line: bytes) -> tuple[str, str, str]:
-    """Return (authzid, authcid, password) of a PLAIN response in base64. Raises SaslError."""
-    return split_plain(decode_response(line))
-
-
-def split_plain(message: bytes) -> tuple[str, str, str]:
+def _split_plain(message: bytes) -> tuple[str, str, str]:
     """Return the parts of PLAIN's message = [authzid] NUL authcid NUL passwd (RFC 4616 §2). Raises SaslError."""
     parts = message.split(b"\0")
     if len(parts) != 3:

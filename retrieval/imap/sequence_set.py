@@ -7,7 +7,7 @@ seq-number   = nz-number / "*"       "*" is the last message; a range may stand 
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from retrieval.imap.errors import BadCommand
@@ -79,11 +79,6 @@ def format_uid_set(uids: Iterable[int]) -> bytes:
     if first:
         pieces.append(_span(first, last))
     return b",".join(pieces)
-
-
-def count_of(spans: Sequence[range]) -> int:
-    """Return how many positions the spans hold."""
-    return sum(map(len, spans))
 
 
 def _number(octets: bytes) -> int:

@@ -59,7 +59,6 @@ SENT_TOO_MUCH = _refusal(
 LOGIN_FAILED = _refusal(replies.AUTH_FAILED, "login-failed")
 STORE_UNAVAILABLE = _refusal(replies.LOCAL_ERROR, "store-unavailable")
 SIGNING_FAILED = _refusal(replies.LOCAL_ERROR, "signing-failed")
-FORWARDING_FAILED = _refusal(replies.LOCAL_ERROR, "forwarding-failed")
 
 
 def recipient(resolution: Resolution, *, may_relay: bool) -> Refusal | None:

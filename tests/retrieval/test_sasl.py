@@ -2,12 +2,16 @@ from base64 import b64encode
 
 import pytest
 
-from retrieval.sasl import Credentials, LoginExchange, PlainExchange, SaslError, decode_plain, decode_response
+from retrieval.sasl import Credentials, LoginExchange, PlainExchange, SaslError, decode_response
+
+
+def plain(response):
+    return PlainExchange().step(decode_response(response))
 
 
 def test_plain():
-    assert decode_plain(b64encode(b"\0tim\0tanstaaftanstaaf")) == ("", "tim", "tanstaaftanstaaf")
-    assert decode_plain(b64encode("Ursel\0Kurt\0xipj3 plmq ü".encode())) == ("Ursel", "Kurt", "xipj3 plmq ü")
+    assert plain(b64encode(b"\0tim\0tanstaaftanstaaf")) == Credentials("tim", "tanstaaftanstaaf")
+    assert plain(b64encode("Ursel\0Kurt\0xipj3 plmq ü".encode())) == Credentials("Kurt", "xipj3 plmq ü", "Ursel")
 
 
 @pytest.mark.parametrize(
@@ -27,7 +31,7 @@ def test_plain():
 )
 def test_malformed_plain(response):
     with pytest.raises(SaslError):
-        decode_plain(response)
+        plain(response)
 
 
 def test_plain_with_and_without_initial_response():
