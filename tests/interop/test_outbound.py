@@ -1,6 +1,7 @@
 """Mail to other hosts through the whole suite: submitted by a real client, carried by the queue, taken by a sink."""
 
 import email
+import email.policy
 import imaplib
 import os
 import signal
@@ -69,6 +70,13 @@ def test_mail_goes_out_signed_and_is_settled(sending, sink):
     assert b"DKIM-Signature:" in message.data
     assert message.data.endswith(b"Hello\r\n.dot\r\n")
     assert message.data.startswith(b"Received: ")
+    # A host that takes ASCII alone gets it signed as well.
+    sink.behaviour = Behaviour(extensions=("PIPELINING",))
+    submit(sending, "bob@far.test", subject="Grüße")
+    _, message = sink.wait_for_messages(2)
+    assert message.data.isascii() and message.data.count(b"DKIM-Signature:") == 1
+    copy = email.message_from_bytes(message.data, policy=email.policy.default)
+    assert (copy["Subject"], copy.get_content()) == ("Grüße", "Hello\r\n.dot\r\n")
 
 
 def test_what_is_put_off_goes_out_later(sending, sink):
