@@ -134,14 +134,16 @@ class Pop3Session:
         if row is None:
             self._dialog.refused("this session has lost its lock, and that message was removed since; log in again")
             return
-        assert self.mail_store is not None
-        await self.mail_store.mark_fetched([row], "POP3")
         yield f"+OK {row.size_octets} octets\r\n".encode()
         stuffer = DotStuffer()
         async for chunk in self._wanted(row, event.lines, first):
             yield stuffer.stuff(chunk)
         self._dialog.message_sent()
         yield stuffer.end()
+        # A client that looks at headers has not read the message.
+        if event.lines != 0:
+            assert self.mail_store is not None
+            await self.mail_store.mark_fetched([row], "POP3")
 
     async def _find(self, event: MessageRequested) -> MessageRow | None:
         assert self.mail_store is not None

@@ -47,6 +47,12 @@ def test_top(opened, lines, body):
     assert opened.output == b""
 
 
+@pytest.mark.parametrize(("command", "fetched"), [("RETR 1", [11]), ("TOP 1 1", [11]), ("TOP 1 0", []), ("LIST 1", [])])
+def test_what_reads_more_than_headers_counts_as_fetched(opened, store, command, fetched):
+    opened(f"C: {command}")
+    assert store.fetched == fetched
+
+
 def test_failed_login_stays_in_authorization(dialog):
     dialog("C: USER ann@example.org", "S: +OK…", "C: PASS wrong", "S: -ERR [AUTH] wrong mailbox or password")
     dialog("C: STAT", "S: -ERR STAT not valid in AUTHORIZATION state")
