@@ -249,6 +249,8 @@ def test_refusals_above_the_rate_become_one_row_with_a_count(service, make_mailb
     at = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
     async def work(client):
+        # Connected, it sends in the order in which it was asked: what is asked last is answered after all were heard.
+        await client.run(Subscribe(mailbox.pk, "v", True))
         for _ in range(50):
             facts = StoryFacts(new_id(), "inbound", "refused", at, "unknown", data=secrets.token_hex(4))
             client.send(TellStory(facts, "192.0.2.0/24"))
