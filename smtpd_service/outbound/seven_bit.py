@@ -7,6 +7,7 @@ have signed goes with signatures that fail: better than a bounce, which is what 
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from mailsuite.ids import reference
 from mailsuite.mail.address import AddressError
-from mailsuite.mail.header import header_end, header_fields
+from mailsuite.mail.header import header_end, header_fields, split_fields
 from mailsuite.mail.seven_bit_copy import NotConvertible, seven_bit_copy
 from mailsuite.mail.submission import author_addresses
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
@@ -27,6 +28,7 @@ from smtpd_service.outbound.courier import Letter
 
 logger = logging.getLogger(__name__)
 
+_NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 NOTE = "the host takes ASCII alone: what follows is a copy of the message in which the rest is encoded"
 
 # The keys with which a claimed message is signed whose author is at the domain; none where it came from elsewhere.
@@ -47,8 +49,6 @@ async def seven_bit_letter(letter: Letter, claim: Claim, path: Path, keys: Keys)
     """The letter with the copy of the message at the path; where there is none, the letter as it is, and why. Raises
     OSError, and SigningError or what `keys` raises: never unsigned by accident."""
     try:
-        if not claim.prefix.isascii():
-            raise NotConvertible("its trace is not ASCII")
         found = await asyncio.to_thread(_examine, path)
     except NotConvertible as problem:
         return replace(letter, mail=replace(letter.mail, why_not_ascii=str(problem)), seven_bit=None)
@@ -57,7 +57,7 @@ async def seven_bit_letter(letter: Letter, claim: Claim, path: Path, keys: Keys)
         header = header_fields(header, (b"dkim-signature",), exclude=True)
         header = signature_fields(header, found.body_hash, signing, int(time.time())) + header
     logger.info("%s goes out as a 7-bit copy", reference(claim.message_id))
-    front = claim.prefix + header
+    front = _ascii_trace(claim.prefix) + header
     is_ascii = "".join((letter.mail.reverse_path, *(one.forward_path for one in letter.mail.recipients))).isascii()
     mail = replace(
         letter.mail,
@@ -67,6 +67,15 @@ async def seven_bit_letter(letter: Letter, claim: Claim, path: Path, keys: Keys)
         note=NOTE,
     )
     return replace(letter, mail=mail, body=partial(_chunks, path, front), seven_bit=None)
+
+
+def _ascii_trace(prefix: bytes) -> bytes:
+    """What we put in front, so that no bounce is our doing: without the addresses outside ASCII that it names."""
+    if prefix.isascii():
+        return prefix
+    *fields, rest = split_fields(prefix)
+    kept = (field for field in fields if field.isascii() or not field.lower().startswith(b"delivered-to:"))
+    return b"".join(_NOT_ASCII.sub(b"?", field) + b"\n" for field in kept) + rest
 
 
 def _examine(path: Path) -> _Found:

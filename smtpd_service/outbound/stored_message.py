@@ -24,8 +24,10 @@ class StoredMessage:
                 yield chunk
 
     def has_ascii_header(self) -> bool:
-        """Whether the header, or as much of it as the first chunk shows, is ASCII: then SMTPUTF8 is not needed for it
+        """Whether trace and header, or as much of it as the first chunk shows, are ASCII: then they don't need SMTPUTF8
         (RFC 6531 §3.4). Raises OSError."""
+        if not self._prefix.isascii():
+            return False
         with open(self._path, "rb") as file:
             head = file.read(CHUNK_OCTETS)
         return head[: head.find(b"\r\n\r\n") % (len(head) + 1)].isascii()

@@ -290,7 +290,7 @@ class Worker:
             reverse_path=first.reverse_path,
             recipients=[Recipient(claim.forward_path, claim.dsn_notify, claim.dsn_orcpt) for claim in claims],
             size_octets=first.size_octets,
-            eight_bit=first.eight_bit,
+            eight_bit=first.eight_bit or not first.prefix.isascii(),
             smtputf8=not addresses_are_ascii or (first.smtputf8 and not message.has_ascii_header()),
             ret=first.dsn_ret,
             envelope_id=first.dsn_envid,

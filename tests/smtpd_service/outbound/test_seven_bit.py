@@ -25,6 +25,7 @@ from smtpd_service.outbound.courier import Courier, Letter
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.queue_reader import QueueReader
 from smtpd_service.outbound.seven_bit import NOTE, seven_bit_letter
+from smtpd_service.outbound.stored_message import StoredMessage
 from smtpd_service.outbound.tls_policy import Opportunistic
 from smtpd_service.outbound.transaction import Fate, Mail, Recipient
 
@@ -37,6 +38,7 @@ TRACE = b"Received: from client by us\r\n"
 HEADER = "From: Jürgen <ann@us.test>\r\nTo: bob@far.test\r\nSubject: Grüße\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\n"
 TEXT = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
 BODY = ".\r\nGrüße\r\n" * 2
+PLAIN = b"From: ann@us.test\r\n\r\nHello\r\n"
 MESSAGE = (HEADER + TEXT + BODY).encode()
 SEVEN_BIT = Behaviour(extensions=("PIPELINING", "SIZE"))
 
@@ -153,20 +155,24 @@ def test_a_header_that_needs_no_smtputf8_goes_without(sink, key, tmp_path):
     assert "SMTPUTF8" not in delivery.dialog.partition("MAIL FROM")[2]
 
 
-@pytest.mark.parametrize(
-    "octets, prefix, needs, status, why",
-    [
-        ("From: jürgen@us.test\r\n\r\n".encode(), TRACE, {"smtputf8": True}, "5.6.7", "field From can't be"),
-        ("From: jürgen@us.test\r\n\r\n".encode(), TRACE, {}, "5.6.3", "field From can't be"),
-        (MESSAGE, "Delivered-To: <jürgen@us.test>\r\n".encode(), {}, "5.6.3", "its trace is not ASCII"),
-    ],
-)
-def test_what_has_no_copy_comes_back_and_says_why(sink, tmp_path, octets, prefix, needs, status, why):
+def test_nothing_bounces_for_what_we_put_in_front(sink, tmp_path):
     path = tmp_path / "blob"
-    path.write_bytes(octets)
-    delivery, _ = deliver(sink.port, path, prefix=prefix, **needs)
+    path.write_bytes(PLAIN)
+    trace = "Delivered-To: jürgen@us.test\r\nReceived: from client\r\n\tby us for <jürgen@us.test>\r\n".encode()
+    assert StoredMessage(path, TRACE, 0).has_ascii_header()
+    assert not StoredMessage(path, trace, 0).has_ascii_header()
+    delivery, _ = deliver(sink.port, path, prefix=trace, smtputf8=True)
+    assert delivery.outcome.fate is Fate.DELIVERED
+    assert sink.messages[0].data == b"Received: from client\r\n\tby us for <j?rgen@us.test>\r\n" + PLAIN
+
+
+@pytest.mark.parametrize(("needs", "status"), [({"smtputf8": True}, "5.6.7"), ({}, "5.6.3")])
+def test_what_has_no_copy_comes_back_and_says_why(sink, tmp_path, needs, status):
+    path = tmp_path / "blob"
+    path.write_bytes("From: jürgen@us.test\r\n\r\n".encode())
+    delivery, _ = deliver(sink.port, path, **needs)
     assert (delivery.outcome.fate, delivery.outcome.status) == (Fate.NEVER, status)
-    assert why in delivery.outcome.text
+    assert "field From can't be" in delivery.outcome.text
 
 
 def test_it_waits_rather_than_go_unsigned(sink, key, tmp_path):
