@@ -19,6 +19,7 @@ from retrieval.mail_store import (
     FolderStatus,
     LeasedMaildrop,
     LoginAnswer,
+    MaildropEntry,
     MessageRow,
     MessageState,
     Principal,
@@ -352,6 +353,10 @@ class MemoryStore:
         """Nobody else wants it."""
         inbox = self._up().folders["INBOX"]
         return LeasedMaildrop(inbox.folder_id, inbox.uid_next, len(inbox.messages))
+
+    async def maildrop_entries(self, leased: LeasedMaildrop) -> AsyncIterator[list[MaildropEntry]]:
+        for message in self._up().folder(leased.folder_id).messages.values():
+            yield [MaildropEntry(message.uid, len(message.served), message.unique_id)]
 
     async def maildrop_row(self, folder_id: int, uid: int, fields: Collection[RowField]) -> MessageRow | None:
         raise NotImplementedError
