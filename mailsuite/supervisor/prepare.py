@@ -97,10 +97,21 @@ def _migrate(configuration: Configuration, *, copy_first: bool) -> tuple[str, in
     if not plan:
         return "", 0
     backup: Path | None = None
+    if not executor.loader.applied_migrations:
+        _make_private()
     if executor.loader.applied_migrations and copy_first:
         backup = _copy(configuration.data / "backups")
     call_command("migrate", verbosity=0, interactive=False)
     return str(backup or ""), len(plan)
+
+
+def _make_private() -> None:
+    """Takes a new SQLite database from others, who may look into a data folder that was there before; the log beside it
+    is made with the same rights."""
+    if connection.vendor == "sqlite":
+        for path in (f"{connection.settings_dict['NAME']}{end}" for end in ("", "-wal", "-shm")):
+            if os.path.exists(path):
+                os.chmod(path, 0o600)
 
 
 def _copy(folder: Path) -> Path:

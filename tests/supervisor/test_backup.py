@@ -54,6 +54,16 @@ def test_nothing_to_migrate_is_nothing_to_copy(new_suite):
     assert not (suite.data / "backups").exists()
 
 
+@pytest.mark.sqlite_only
+def test_a_new_database_is_for_this_user_alone(new_suite):
+    """The data folder may be one that others may look into, such as a home that adduser made."""
+    suite = new_suite(from_nothing=True)
+    suite.data.mkdir()
+    suite.manage("up", "--prepare-only")
+    files = [path for path in suite.data.iterdir() if path.name.startswith("mailsuite.sqlite3")]
+    assert files and all(path.stat().st_mode & 0o077 == 0 for path in files)
+
+
 def test_the_copy_can_be_left_out(older):
     older.manage("up", "--prepare-only", "--no-copy")
     assert not (older.data / "backups").exists()
