@@ -154,6 +154,13 @@ def test_the_command(host, domain, seen):
         call_command("certificate", "check", stdout=out)
 
 
+def test_a_host_without_a_public_name_is_told_to_have_one(host, domain, settings):
+    settings.MAILSUITE = dataclasses.replace(host, hostname="localhost")
+    out = io.StringIO()
+    call_command("certificate", "check", stdout=out)
+    assert "set MAILSUITE_HOSTNAME first" in out.getvalue()
+
+
 def test_the_schedule_tells_changes(host, seen, settings):
     seen(answer(read_keys(host).current))
     assert (schedule.look_at_ourselves(NOW), schedule.look_at_ourselves(NOW)) == (1, 0)

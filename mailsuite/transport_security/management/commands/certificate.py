@@ -47,8 +47,12 @@ class Command(SubcommandCommand):
         domains = Domain.objects.filter(state=Domain.State.ACTIVE).values_list("name", flat=True)
         for name in uncovered_names(list(domains)):
             self.stdout.write(f"MTA-STS      the certificate does not name {name}: its policy can't be fetched")
-        look = DaneLook.objects.filter(hostname=settings.MAILSUITE.hostname).first()
-        self.stdout.write(f"in DNS       {look.text if look else 'not looked yet: manage.py certificate check'}")
+        hostname = settings.MAILSUITE.hostname
+        look = DaneLook.objects.filter(hostname=hostname).first()
+        unseen = "not looked yet: manage.py certificate check"
+        if "." not in hostname:
+            unseen = f"others can't look up the name {hostname}: set MAILSUITE_HOSTNAME first"
+        self.stdout.write(f"in DNS       {look.text if look else unseen}")
         if look and not look.resolver_validates:
             self.stdout.write(f"outgoing     DANE is off: {look.resolver_text}")
         self.stdout.write(f"next key     {advise(read_keys(settings.MAILSUITE), now).text}")
