@@ -34,7 +34,7 @@ class Command(SubcommandCommand):
             for one in bans
         ]
         if rows:
-            self.table(("Who", "Reason", "Since", "Until", "Times", "Refused", "Note"), rows)
+            self.table(("WHO", "REASON", "SINCE", "UNTIL", "TIMES", "REFUSED", "NOTE"), rows)
         else:
             self.stdout.write("Nobody is banned.")
         if allowed := ", ".join(AllowedNetwork.objects.values_list("network", flat=True)):

@@ -44,7 +44,7 @@ class Command(SubcommandCommand):
         if not rows:
             self.stdout.write("The queue is empty." if not words else "Nothing in the queue fits.")
             return
-        self.table(("Queue id", "From", "To", "State", "Tries", "Next try", "Last word"), rows)
+        self.table(("QUEUE ID", "FROM", "TO", "STATE", "TRIES", "NEXT TRY", "LAST WORD"), rows)
         if more := recipients.count() - len(rows):
             self.stdout.write(f"… and {more} more; --limit {limit + more} shows all.")
 
@@ -56,7 +56,7 @@ class Command(SubcommandCommand):
             self.stdout.write(f"held since {_time(message.held_at)}: {message.hold_reason}")
         self.stdout.write("")
         self.table(
-            ("Queue id", "From", "To", "State", "Tries", "Next try", "Last word"),
+            ("QUEUE ID", "FROM", "TO", "STATE", "TRIES", "NEXT TRY", "LAST WORD"),
             [self._row(recipient) for recipient in message.recipients.select_related("message").order_by("pk")],
         )
         for attempt in DeliveryAttempt.objects.filter(recipient__message=message).select_related("recipient"):
