@@ -95,6 +95,7 @@ def test_a_password_that_is_given_to_an_account_that_is_there(domain, administra
         ("mailbox add ann@example.org --password-stdin", "", "needs a password"),
         ("mailbox add ann@example.org", "", "--password-stdin"),
         ("mailbox add ann@example.org --password-stdin --quota lots", PASSWORD, "such as 500M"),
+        ("mailbox add b@example.org --owner a@example.org --password-stdin", PASSWORD, "keeps its password"),
         ("mailbox suspend nobody@example.org", "", "no mailbox"),
         ("mailbox import /nowhere.csv", "", "can't be read"),
         ("domain add nodots", "", "no whole domain"),

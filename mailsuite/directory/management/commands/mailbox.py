@@ -45,6 +45,8 @@ class Command(SubcommandCommand):
 
     def add(self, address: str, quota: str, name: str, owner: str, weak_password_ok: bool, **options: Any) -> None:
         parsing.own_domain(parsing.address(address).domain)
+        if owner and options["password_stdin"]:
+            raise CommandError(f"The account {owner} keeps its password: leave --password-stdin out.")
         account = owner or (address if services.joins_account(address) and not options["password_stdin"] else "")
         services.add_mailbox(
             address,
