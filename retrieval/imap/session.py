@@ -307,7 +307,7 @@ class ImapSession:
         """RFC 2177: from here on `notify` tells changes at once, until DONE."""
         try:
             told = await untagged_updates(self._context, expunges=True, look=True)
-        except FolderVanished as problem:
+        except Exception as problem:
             yield self._completed(tag, self._failure(problem))
             return
         self._idle_tag = tag
@@ -315,7 +315,11 @@ class ImapSession:
 
     async def _end_idle(self, line: bytes) -> AsyncIterator[bytes]:
         tag, self._idle_tag = self._idle_tag, b""
-        await claim_seen(self._context)
+        try:
+            await claim_seen(self._context)
+        except Exception as problem:
+            yield self._completed(tag, self._failure(problem))
+            return
         if line.strip().upper() == b"DONE":
             yield self._completed(tag, Completion("OK", "IDLE completed"))
         else:

@@ -125,6 +125,21 @@ def test_the_end_of_the_stream_ends_the_session_after_what_is_complete(client):
     assert client.session.closed
 
 
+def test_a_bug_while_new_mail_is_claimed_ends_idle_and_not_the_session(client, mailbox, monkeypatch):
+    async def bug(folder_id):
+        raise ZeroDivisionError
+
+    client.select()
+    monkeypatch.setattr(client.session.mail_store, "claim_recent", bug)
+    client.dialog("C: a IDLE", "S: + Idling")
+    mailbox.deliver(MESSAGE)
+    client.notify()
+    client.dialog("S: * 1 EXISTS", "S: * 1 RECENT", "C: DONE", "S: a NO [SERVERBUG] *")
+    mailbox.deliver(MESSAGE)
+    client.dialog("C: b IDLE", "S: b NO [SERVERBUG] *", "C: c CAPABILITY", "S: * CAPABILITY *", "S: c OK Completed")
+    assert not client.session.closed
+
+
 def test_a_bug_is_answered_as_ours(client, monkeypatch, caplog):
     async def bug():
         raise ZeroDivisionError("secret detail")
