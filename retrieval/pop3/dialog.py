@@ -86,6 +86,7 @@ LOGIN_FAILURES = {
     "throttled": "[LOGIN-DELAY] too many failed logins; try again in some minutes",
     "suspended": "[SYS/PERM] this mailbox is suspended",
     "locked": "[IN-USE] another session has this maildrop open",
+    "limit": "[SYS/PERM] the inbox has too many messages for POP3; move some to other folders by IMAP",
     "unavailable": "[SYS/TEMP] logins can't be checked now; try again later",
 }
 

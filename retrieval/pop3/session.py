@@ -119,8 +119,7 @@ class Pop3Session:
         except Exception as error:
             _log_bug("a POP3 login came to nothing", error)
             await self.abandon()
-            locked = isinstance(error, Refused) and error.code == "locked"
-            self._dialog.login_failed("locked" if locked else "unavailable")
+            self._dialog.login_failed(error.code if isinstance(error, Refused) else "unavailable")
 
     async def _message(self, event: MessageRequested) -> AsyncIterator[bytes]:
         """The response with the message, whatever other sessions have done to it since the login."""
@@ -198,9 +197,9 @@ def _log_bug(text: str, error: Exception) -> None:
 
 
 async def _open_maildrop(store: MailStore, leased: LeasedMaildrop) -> Maildrop:
-    """The inbox as it was when it was locked. Raises StoreUnavailable when it has too many messages to number."""
+    """The inbox as it was when it was locked. Refused: limit, when it has too many messages to number."""
     if leased.message_count > MAX_MESSAGES:
-        raise StoreUnavailable("the inbox has more messages than POP3 serves")
+        raise Refused("limit", f"the inbox has {leased.message_count} messages")
     maildrop = Maildrop(leased.folder_id)
     async for entries in store.maildrop_entries(leased):
         for entry in entries:

@@ -3,6 +3,7 @@ from base64 import b64encode
 
 import pytest
 
+from retrieval.pop3 import session
 from retrieval.pop3.dialog import LEGAL, Pop3Limits, State
 from retrieval.pop3.maildrop import unique_id_text
 
@@ -199,6 +200,14 @@ def test_store_away_is_temporary(dialog, opened, store):
 def test_store_away_at_login_is_temporary_and_leaves_no_lock(dialog, store):
     store.broken = True
     dialog("C: USER ann@example.org", "S: +OK…", "C: PASS secret", "S: -ERR [SYS/TEMP]…")
+    assert store.lease is None
+
+
+def test_inbox_with_too_many_messages_is_refused_with_advice(dialog, store, monkeypatch):
+    monkeypatch.setattr(session, "MAX_MESSAGES", 1)
+    dialog(
+        "C: USER ann@example.org", "S: +OK…", "C: PASS secret", "S: -ERR [SYS/PERM] the inbox has too many messages…"
+    )
     assert store.lease is None
 
 
