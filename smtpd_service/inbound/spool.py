@@ -60,8 +60,8 @@ class Spool:
 
 
 class SpoolFile:
-    """One message being received. `head` is its beginning, up to HEAD_OCTETS, where its header is found; `eight_bit`
-    tells whether it holds octets that are not ASCII."""
+    """One message being received. `head` is its beginning, as far as the blank line or HEAD_OCTETS and what came with
+    them; `eight_bit` tells whether it holds octets that are not ASCII."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -69,6 +69,7 @@ class SpoolFile:
         self.path = f"{folder}/{self.name}"
         self.size_octets = 0
         self.head = b""
+        self._in_head = True
         self.eight_bit = False
         self._descriptor: int | None = None
         self._gathered: list[bytes] = []
@@ -78,8 +79,10 @@ class SpoolFile:
         """Append octets."""
         if not octets:
             return
-        if len(self.head) < HEAD_OCTETS:
+        if self._in_head:
+            before = len(self.head)
             self.head = self.head + octets if self.head else octets
+            self._in_head = len(self.head) < HEAD_OCTETS and self.head.find(b"\n\r\n", max(0, before - 2)) < 0
         self.size_octets += len(octets)
         self.eight_bit = self.eight_bit or not octets.isascii()
         self._gathered.append(octets)

@@ -47,6 +47,25 @@ def test_head_is_replaced(tmp_path, size):
     assert file.size_octets == 12 + size
 
 
+@pytest.mark.parametrize("step", [1, 2, 3, 1000, 200_000])
+def test_the_head_ends_with_the_header(tmp_path, step):
+    header, body = b"Subject: x\r\nTo: y\r\n\r\n", b"b" * 100_000
+
+    async def write(octets):
+        file = Spool(tmp_path).new_file()
+        for start in range(0, len(octets), step):
+            await file.write(octets[start : start + step])
+        file.discard()
+        return file.head
+
+    head = asyncio.run(write(header + body))
+    assert head.startswith(header) and len(head) < len(header) + step
+    if step >= 1000:
+        without_end = b"x: y\r\n" * 60_000
+        head = asyncio.run(write(without_end))
+        assert without_end.startswith(head) and spool.HEAD_OCTETS <= len(head) < spool.HEAD_OCTETS + step
+
+
 def test_discarded_at_any_time(tmp_path):
     async def discard(size):
         file = Spool(tmp_path).new_file()
