@@ -23,7 +23,7 @@ def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
 # Teal, evenly spaced in lightness so that text on it stays readable in both themes.
 PRIMARY = {
     "50": "oklch(98% .014 185)", "100": "oklch(95% .04 183)", "200": "oklch(91% .08 181)", "300": "oklch(85% .11 182)",
-    "400": "oklch(76% .12 184)", "500": "oklch(66% .11 187)", "600": "oklch(54% .09 188)", "700": "oklch(47% .08 189)",
+    "400": "oklch(76% .12 184)", "500": "oklch(66% .11 187)", "600": "oklch(52% .09 188)", "700": "oklch(47% .08 189)",
     "800": "oklch(41% .07 191)", "900": "oklch(36% .06 193)", "950": "oklch(26% .045 195)",
 }  # fmt: skip
 
