@@ -215,11 +215,12 @@ class AlarmFilter(admin.SimpleListFilter):
 def _suspend(mailbox: Mailbox) -> str:
     count = suspension.suspend(mailbox.address)
     return format_html(
-        "{} is suspended; messages held in the queue: {}. Mail to it is still taken. "
+        "{} is suspended; messages held in the queue: {}. Mail to it is still taken.{} "
         '<a class="ms-link" href="{}">Its page</a> has what is left to do: set a new password, revoke its '
         "app passwords, resume it, and send or drop what is held.",
         mailbox,
         count,
+        suspension.still_open(mailbox.pk),
         reverse("admin:directory_mailbox_change", args=[mailbox.pk]),
     )
 

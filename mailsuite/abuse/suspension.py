@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from mailsuite.abuse.sending import SENDER_SUSPENDED
 from mailsuite.directory import services as directory
 from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Mailbox
 from mailsuite.directory.services import parsing
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage
@@ -28,6 +29,13 @@ def suspend(address: str) -> int:
         mailbox_id = parsing.live_mailbox(address).pk
         _each(_queued(mailbox_id).filter(held_at=None), lambda ids: queue.hold(ids, SENDER_SUSPENDED))
         return held_count(mailbox_id)
+
+
+def still_open(mailbox_id: int) -> str:
+    """A sentence about the account's other mailboxes, which its password opens as before; "" when there is none."""
+    user = Mailbox.objects.filter(pk=mailbox_id).values("user")
+    count = Mailbox.objects.filter(user__in=user, state=Mailbox.State.ACTIVE).exclude(pk=mailbox_id).count()
+    return f" Its account's password still opens other mailboxes ({count}): set a new one." if count else ""
 
 
 def held_count(mailbox_id: int) -> int:

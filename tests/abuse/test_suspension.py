@@ -50,6 +50,16 @@ def test_suspending_holds_the_mailbox_s_own_mail(people, from_both):
     assert due() == {"z@far.test"}
 
 
+def test_other_mailboxes_of_the_account_are_told(people):
+    ann, bob = people["ann@example.org"], people["bob@example.org"]
+    assert suspension.still_open(ann) == ""
+    Mailbox.objects.filter(pk=bob).update(user=Mailbox.objects.get(pk=ann).user)
+    suspension.suspend("ann@example.org")
+    assert "still opens other mailboxes (1): set a new one" in suspension.still_open(ann)
+    suspension.suspend("bob@example.org")
+    assert suspension.still_open(ann) == ""
+
+
 def test_suspended_and_held_is_one_transaction(from_both, monkeypatch):
     def fails(ids, reason):
         raise RuntimeError

@@ -177,7 +177,8 @@ class MailboxAdmin(ScopedAdmin):
 
     def do_suspend(self, request: HttpRequest, mailbox: Mailbox) -> str:
         count = suspension.suspend(mailbox.address)
-        return f"{mailbox} is suspended; messages held in the queue: {count}. Mail to it is still taken."
+        others = suspension.still_open(mailbox.pk)
+        return f"{mailbox} is suspended; messages held in the queue: {count}. Mail to it is still taken.{others}"
 
     def do_resume(self, request: HttpRequest, mailbox: Mailbox) -> str:
         services.resume_mailbox(mailbox.address)

@@ -65,7 +65,8 @@ class Command(SubcommandCommand):
 
     def suspend(self, address: str, **options: Any) -> None:
         count = suspension.suspend(address)
-        self.stdout.write(f"{address} is suspended; messages held in the queue: {count}.")
+        others = suspension.still_open(parsing.live_mailbox(address).pk)
+        self.stdout.write(f"{address} is suspended; messages held in the queue: {count}.{others}")
 
     def resume(self, address: str, **options: Any) -> None:
         services.resume_mailbox(address)
