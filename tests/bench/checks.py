@@ -16,7 +16,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +27,7 @@ from clients import ImapClient
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from dns_server import DnsServer
+from folders import bench_folder, side_folder
 from ours import Ours
 from peer import DOMAIN, PASSWORD, QUIET, Peer, free_port, wait_for_port
 
@@ -53,15 +53,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="mailsuite-bench-"))
-    folder.chmod(0o755)
+    folder = bench_folder()
+    mine, theirs = side_folder(folder), side_folder(folder)
     (folder / "watch").mkdir()
     records, files = _senders(folder)
     watch = {"PYTHONPATH": str(Path(__file__).parent / "watch"), "LOOP_WATCH": str(folder / "watch")}
     with SlowDns(records) as dns:
-        ours = Ours(folder / "ours", aliases=MESSAGES_A_DOMAIN + 10, MAILSUITE_RESOLVER=f"{RESOLVER}:53", **watch)
+        ours = Ours(mine / "ours", aliases=MESSAGES_A_DOMAIN + 10, MAILSUITE_RESOLVER=f"{RESOLVER}:53", **watch)
         milters = Milters(folder / "milters", dns.port)
-        peer = Peer(folder / "peer", folder / "ours/tls/cert.pem", folder / "ours/tls/key.pem", milters.ports)
+        peer = Peer(theirs / "peer", mine / "ours/tls/cert.pem", mine / "ours/tls/key.pem", milters.ports)
         try:
             milters.start()
             ours.start()

@@ -9,12 +9,11 @@ Figures are medians over the rounds; a round measures one side, then the other, 
 import argparse
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from clients import ImapClient, send_many, send_one
+from folders import bench_folder, side_folder
 from ours import Ours, proportional_memory
 from peer import DOMAIN, PASSWORD, Peer
 
@@ -95,10 +94,10 @@ def main() -> None:
     parser.add_argument("--only", default=",".join([*MEASURES, "memory"]))
     options = parser.parse_args()
     wanted = options.only.split(",")
-    folder = Path(tempfile.mkdtemp(prefix="mailsuite-bench-"))
-    folder.chmod(0o755)
-    ours = Ours(folder / "ours", aliases=FILED_MESSAGES + 10)
-    peer = Peer(folder / "peer", folder / "ours/tls/cert.pem", folder / "ours/tls/key.pem")
+    folder = bench_folder()
+    mine, theirs = side_folder(folder), side_folder(folder)
+    ours = Ours(mine / "ours", aliases=FILED_MESSAGES + 10)
+    peer = Peer(theirs / "peer", mine / "ours/tls/cert.pem", mine / "ours/tls/key.pem")
     try:
         ours.start()
         peer.start()

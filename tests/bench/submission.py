@@ -20,7 +20,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from clients import submissions
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from folders import bench_folder, side_folder
 from oracles import TestKey, opendkim_verifies, zone_of
 from ours import Ours
 from peer import DOMAIN, PASSWORD, QUIET, Peer, free_port, wait_for_port
@@ -74,11 +74,11 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(MEASURES))
     options = parser.parse_args()
     wanted = options.only.split(",")
-    folder = Path(tempfile.mkdtemp(prefix="mailsuite-bench-"))
-    folder.chmod(0o755)
+    folder = bench_folder()
+    mine, theirs = side_folder(folder), side_folder(folder)
     with _nobody() as nobody, _signer(folder / "opendkim") as (signer, key):
-        ours = Ours(folder / "ours", aliases=0, MAILSUITE_RETRY="1d")
-        peer = Peer(folder / "peer", folder / "ours/tls/cert.pem", folder / "ours/tls/key.pem", [signer], nobody)
+        ours = Ours(mine / "ours", aliases=0, MAILSUITE_RETRY="1d")
+        peer = Peer(theirs / "peer", mine / "ours/tls/cert.pem", mine / "ours/tls/key.pem", [signer], nobody)
         try:
             ours.start()
             ours.suite.manage("shell", "-v0", "-c", RAISE_CAPS)
