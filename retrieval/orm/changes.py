@@ -79,6 +79,10 @@ class Changes:
         except StoreUnavailable as error:
             logger.warning("the database can't be asked for changes: %s", error)
             return LOOK_SECONDS_WITHOUT_VERSION
+        except Exception:
+            # All sessions of the process depend on the next look, and on the timers beside it.
+            logger.exception("looking for changes failed")
+            return LOOK_SECONDS_WITHOUT_VERSION
         return LOOK_SECONDS_WITHOUT_VERSION if version is None else LOOK_SECONDS
 
     async def _compare(self) -> None:

@@ -400,6 +400,34 @@ def test_change_is_seen_without_any_hint(inside, monkeypatch):
     inside(scene)
 
 
+def test_a_look_that_fails_is_not_the_last(inside, monkeypatch, caplog):
+    monkeypatch.setattr(changes, "LOOK_SECONDS_WITHOUT_VERSION", 0.05)
+    whole, asked = reads.data_version, []
+
+    def broken_once():
+        asked.append(1)
+        if len(asked) == 1:
+            raise RuntimeError("a bug")
+        return whole()
+
+    monkeypatch.setattr(reads, "data_version", broken_once)
+
+    async def scene(store, backend):
+        timers = asyncio.ensure_future(backend.run_timers())
+        inbox = await store.status("INBOX")
+        await store.watch(inbox.folder_id)
+        async with asyncio.timeout(10):
+            await store.changed()
+            await append(store, MAIL)
+            await store.changed()
+        timers.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await timers
+
+    inside(scene)
+    assert "looking for changes failed" in caplog.text
+
+
 def test_maildrop_is_locked_renewed_and_emptied(inside):
     async def scene(store, backend):
         folder_id, uids = await append(store, MAIL, MAIL)
