@@ -22,11 +22,11 @@ USER = "Debian-exim"
 PASSWORD = "correct horse battery"
 ANN = "ann@with-exim.example"
 HEADER = (
-    f"From: {ANN}\r\nTo: bob@far.test\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@with-exim.example>\r\n"
+    f"From: {ANN}\r\nTo: bob@exim.test\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@with-exim.example>\r\n"
 )
 TEXT = f"Subject: to and fro\r\n\r\n.\r\n..two\r\n{'x' * 990}\r\nGrüße\r\n"
 SETTINGS = """\
-primary_hostname = mx.far.test
+primary_hostname = mx.exim.test
 spool_directory = {folder}/spool
 log_file_path = {folder}/log/%slog
 deliver_drop_privilege = true
@@ -43,11 +43,11 @@ begin acl
 recipients:
   deny local_parts = nobody
        message = 5.1.1 no such user
-  accept domains = far.test
+  accept domains = exim.test
 begin routers
 here:
   driver = accept
-  domains = far.test
+  domains = exim.test
   transport = maildir
 there:
   driver = manualroute
@@ -79,7 +79,7 @@ class Exim:
         self._command = [PROGRAM, "-C", folder / "conf"]
         settings = SETTINGS.format(program=PROGRAM, folder=folder, port=self.port, our_port=our_port)
         (folder / "conf").write_text(settings)
-        ensure_certificate(folder / "cert.pem", folder / "key.pem", "mx.far.test", datetime.now(UTC))
+        ensure_certificate(folder / "cert.pem", folder / "key.pem", "mx.exim.test", datetime.now(UTC))
         for name in ("spool", "log", "mail"):
             (folder / name).mkdir()
         subprocess.run(["chown", "-R", f"{USER}:", folder], check=True)
@@ -97,7 +97,7 @@ class Exim:
 
     def send(self, recipient: str, octets: bytes) -> None:
         """Gives it a message to deliver at once."""
-        command = [*self._command, "-odf", "-oi", "-f", "bob@far.test", recipient]
+        command = [*self._command, "-odf", "-oi", "-f", "bob@exim.test", recipient]
         subprocess.run(command, input=octets.replace(b"\r\n", b"\n"), check=True, timeout=60)
 
     @property
@@ -124,9 +124,9 @@ def exim(suite):
         peer.start()
         suite.add_domain(ANN.partition("@")[2])
         suite.add_mailbox(ANN, PASSWORD)
-        suite.manage("route", "add", "far.test", f"smtp://127.0.0.1:{peer.port}")
+        suite.manage("route", "add", "exim.test", f"smtp://127.0.0.1:{peer.port}")
         yield peer
-        suite.manage("route", "remove", "far.test")
+        suite.manage("route", "remove", "exim.test")
         peer.stop()
 
 
@@ -139,19 +139,19 @@ def test_our_queue_delivers_to_it_under_tls(suite, exim, tls):
     message = (HEADER + TEXT).encode()
     with smtplib.SMTP_SSL("localhost", suite.port("SUBMISSIONS"), context=tls, timeout=30) as client:
         client.login(ANN, PASSWORD)
-        refused = client.sendmail(ANN, ["bob@far.test", "nobody@far.test"], message, ["BODY=8BITMIME"])
+        refused = client.sendmail(ANN, ["bob@exim.test", "nobody@exim.test"], message, ["BODY=8BITMIME"])
     assert refused == {}
     exim.wait_for(lambda: list((exim.folder / "mail").glob("new/*")))
     [file] = (exim.folder / "mail" / "new").iterdir()
     filed = file.read_bytes()
     assert filed.endswith(message.replace(b"\r\n", b"\n")) and b"DKIM-Signature: " in filed
     exim.wait_for(lambda: "P=esmtps X=TLS1.3" in exim.log)
-    assert "rejected RCPT <nobody@far.test>" in exim.log
-    exim.wait_for(lambda: "5.1.1" in suite.manage("trace", "nobody@far.test"))
+    assert "rejected RCPT <nobody@exim.test>" in exim.log
+    exim.wait_for(lambda: "5.1.1" in suite.manage("trace", "nobody@exim.test"))
 
 
 def test_it_delivers_to_our_mx_under_tls(suite, exim, tls):
-    octets = HEADER.replace(ANN, "bob@far.test").encode() + TEXT.encode()
+    octets = HEADER.replace(ANN, "bob@exim.test").encode() + TEXT.encode()
     exim.send(ANN, octets)
     exim.send(f"nobody@{ANN.partition('@')[2]}", octets)
     assert f"=> {ANN} " in exim.log and "X=TLS1.3" in exim.log
