@@ -21,9 +21,7 @@ PROGRAM = BASE / ".oracles" / "exim" / "usr" / "sbin" / "exim4"
 USER = "Debian-exim"
 PASSWORD = "correct horse battery"
 ANN = "ann@with-exim.example"
-HEADER = (
-    f"From: {ANN}\r\nTo: bob@exim.test\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@with-exim.example>\r\n"
-)
+HEADER = f"From: {ANN}\r\nTo: bob@exim.test\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@with-exim.example>\r\n"
 TEXT = f"Subject: to and fro\r\n\r\n.\r\n..two\r\n{'x' * 990}\r\nGrüße\r\n"
 SETTINGS = """\
 primary_hostname = mx.exim.test
