@@ -21,7 +21,10 @@ PROGRAM = BASE / ".oracles" / "exim" / "usr" / "sbin" / "exim4"
 USER = "Debian-exim"
 PASSWORD = "correct horse battery"
 ANN = "ann@with-exim.example"
-HEADER = f"From: {ANN}\r\nTo: bob@exim.test\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@with-exim.example>\r\n"
+HEADER = (
+    f"From: {ANN}\r\nTo: bob@exim.test\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\n"
+    "Message-ID: <1@with-exim.example>\r\n"
+)
 TEXT = f"Subject: to and fro\r\n\r\n.\r\n..two\r\n{'x' * 990}\r\nGrüße\r\n"
 SETTINGS = """\
 primary_hostname = mx.exim.test
@@ -119,13 +122,15 @@ def exim(suite):
         folder = Path(name)
         folder.chmod(0o755)
         peer = Exim(folder, suite.port("SMTP"))
-        peer.start()
         suite.add_domain(ANN.partition("@")[2])
         suite.add_mailbox(ANN, PASSWORD)
         suite.manage("route", "add", "exim.test", f"smtp://127.0.0.1:{peer.port}")
-        yield peer
-        suite.manage("route", "remove", "exim.test")
-        peer.stop()
+        peer.start()
+        try:
+            yield peer
+        finally:
+            peer.stop()
+            suite.manage("route", "remove", "exim.test")
 
 
 @pytest.fixture
