@@ -1,10 +1,9 @@
 """Messages on their way in: files in the spool folder, which the store service adopts by renaming them.
 
 Names can't be guessed, files are nobody else's to read. A small message stays in memory and goes to the store with
-what is to be done with it: making a file waits for whatever the file system's journal is just writing, half a
-millisecond of all sessions' time for each message and now and then a tenth of a second. What a large one gathers is
-written by a thread. Nothing is fsynced here: the store service does that for a whole batch. What a process that died
-leaves behind it sweeps too.
+what is to be done with it: making a file here would have all sessions wait for whatever the file system's journal is
+just writing. What a large one gathers is written by a thread. Nothing is fsynced here: the store service does that for
+a whole batch. What a process that died leaves behind it sweeps too.
 """
 
 import asyncio
