@@ -15,10 +15,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import RelatedOnlyFieldListFilter
+from django.contrib.admin import RelatedOnlyFieldListFilter, ShowFacets
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import get_model_from_relation
-from django.contrib.admin.views.main import ERROR_FLAG
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.contrib.admin.views.main import ERROR_FLAG, SEARCH_VAR
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db import DataError
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -26,6 +27,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin, TabularInline
 
+from mailsuite.adminkit import parameters
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, User
 
@@ -134,6 +136,8 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
     form = ServiceForm
     compressed_fields = True
     list_per_page = 50
+    # Counts beside each choice of a filter look at the whole table, for whoever writes `_facets` into an address.
+    show_facets = ShowFacets.NEVER
     actions: Sequence[Any] = ()
     verbs: Sequence[Verb] = ()
     change_form_outer_before_template = "admin/verbs.html"
@@ -157,6 +161,8 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
             return super().changeform_view(request, object_id, *args, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if parameters.is_too_much(request.GET.get(SEARCH_VAR, "")):
+            messages.error(request, parameters.TOO_MUCH)
         # Named as in the menu, in place of Django's "Select … to view".
         named = {"title": capfirst(str(self.opts.verbose_name_plural))}
         try:
@@ -165,6 +171,25 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
             # A filter's number that SQLite can't hold, a NUL that PostgreSQL can't: answered as Django answers other
             # filters that make no sense.
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """By name alone, and each once: what is not allowed is a bad request, before anything is looked up."""
+        names = parameters.filter_names(self.model, tuple(self.get_list_filter(request)))
+        return lookup in names and len(request.GET.getlist(lookup)) == 1
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """Rows are named by their ids and by nothing else of theirs."""
+        return to_field in (self.opts.pk.name, self.opts.pk.attname)
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[QuerySet[Any], bool]:
+        """Lists and autocompletion search by it; a search beyond its budget finds nothing."""
+        if parameters.is_too_much(search_term):
+            return queryset.none(), False
+        return self.search(request, queryset, search_term)
+
+    def search(self, request: HttpRequest, rows: QuerySet[Any], words: str) -> tuple[QuerySet[Any], bool]:
+        """The rows that fit the words, and whether some may be there twice."""
+        return super().get_search_results(request, rows, words)  # type: ignore[no-any-return]
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> Any:
         """Without the way to a history where nothing is ever changed by a form, so that there is none."""
@@ -183,6 +208,15 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
         actions: dict[str, Any] = super().get_actions(request) if self.allows(request, ACT) else {}
         actions.pop("delete_selected", None)
         return actions
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Rows are chosen by their ids: what can be none is a bad request."""
+        try:
+            for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.to_python(chosen)
+        except ValidationError:
+            raise BadRequest("no id of a row") from None
+        return super().response_action(request, queryset)
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_do"

@@ -11,9 +11,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from mailsuite.adminkit.parameters import WordFilter
 from mailsuite.directory.admin.fields import badge, password_field
 from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, ScopedInline, ServiceForm, Verb
 from mailsuite.queue import routes, services
+from mailsuite.queue.claims import ABANDONED, DELAYED
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient, Route
 
 TONES = {"queued": "plain", "delivered": "good", "relayed": "good", "failed": "bad", "dropped": "waiting"}
@@ -199,13 +201,18 @@ class QueuedMessageAdmin(ScopedAdmin):
         return format_html('<a class="ms-link" href="{}">the whole way of this message</a>', url)
 
 
+class OutcomeFilter(WordFilter):
+    title = parameter_name = "outcome"
+    words = ("delivered", "relayed", "failed", DELAYED, ABANDONED)
+
+
 @admin.register(DeliveryAttempt)
 class DeliveryAttemptAdmin(ScopedAdmin):
     intro = "Each time that mail was offered to another host, for each recipient, and what the host said."
     scope = ("recipient__message__domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW})
     list_display = ("started_at", "recipient", "remote_host", "outcome_badge", "code", "reply_text")
-    list_filter = ("outcome",)
+    list_filter = (OutcomeFilter,)
     search_fields = ("recipient__forward_path", "remote_host")
     ordering = ("-started_at",)
     fields = (

@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from mailsuite.adminkit.parameters import WordFilter
 from mailsuite.directory.admin.fields import badge
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, Verb, scope_of
@@ -192,6 +193,11 @@ class SenderPauseAdmin(ScopedAdmin):
         services.remove_pause(obj)
 
 
+class KindFilter(WordFilter):
+    title = parameter_name = "kind"
+    words = (greylist.GREYLISTED, greylist.FIRST_TIME)
+
+
 @admin.register(GreylistEntry)
 class GreylistEntryAdmin(ScopedAdmin):
     intro = (
@@ -200,7 +206,7 @@ class GreylistEntryAdmin(ScopedAdmin):
     )
     superusers_may = frozenset({VIEW, ACT})
     list_display = ("first_seen_at", "network", "sender", "recipient", "state_badge", "doubts")
-    list_filter = ("kind",)
+    list_filter = (KindFilter,)
     search_fields = ("network", "reverse_path", "recipient")
     fields = (
         *("kind", "network", "sender", "recipient", "doubts"),

@@ -50,12 +50,8 @@ class StoryAdmin(ScopedAdmin):
         """None: the template above them tells it all."""
         return []
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Story], search_term: str
-    ) -> tuple[QuerySet[Story], bool]:
-        if not search_term:
-            return queryset, False
-        return services.matching(queryset, search_term, scope_of(request)), False
+    def search(self, request: HttpRequest, rows: QuerySet[Story], words: str) -> tuple[QuerySet[Story], bool]:
+        return (services.matching(rows, words, scope_of(request)) if words else rows), False
 
     def changeform_view(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> Any:
         story = self.find(request, object_id) if object_id else None

@@ -296,7 +296,7 @@ def test_an_administrators_own_password_is_changed_where_guesses_are_slowed(as_s
 
 
 @pytest.mark.parametrize(
-    ("page", "query"), [("directory_mailbox", {"domain": "9" * 30}), ("directory_login", {"protocol__exact": "\0"})]
+    ("page", "query"), [("directory_mailbox", {"domain__id__exact": "9" * 30}), ("abuse_ban", {"reason__exact": "\0"})]
 )
 def test_a_filter_that_makes_no_sense_is_no_error_of_ours(as_superuser, domains, page, query):
     """Each is one to one of the databases."""

@@ -6,10 +6,16 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from mailsuite.adminkit.parameters import WordFilter
 from mailsuite.directory import throttle
 from mailsuite.directory.admin.fields import badge, moment
 from mailsuite.directory.models import Domain, Login, LoginThrottle
 from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, Verb, scope_of
+
+
+class ProtocolFilter(WordFilter):
+    title = parameter_name = "protocol"
+    words = ("web", "smtp", "imap", "pop3")
 
 
 @admin.register(Login)
@@ -17,7 +23,7 @@ class LoginAdmin(ScopedAdmin):
     superusers_may = domain_administrators_may = frozenset({VIEW})
     intro = "Who signed in, or tried to, from where; the same within some minutes is one line."
     list_display = ("at", "address", "protocol", "client_address", "outcome", "times")
-    list_filter = ("succeeded", "protocol")
+    list_filter = ("succeeded", ProtocolFilter)
     search_fields = ("address_key", "client_address")
     ordering = ("-at",)
     fields = ("at", "address", "protocol", "client_address", "outcome", "times")
