@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from mailsuite.mail.body_structure import ParseLimits, TooComplex, plain_structure, read_structure
-from mailsuite.mail.encoded_word import decode_charset
+from mailsuite.mail.charset import decode_charset
 from mailsuite.mail.envelope_structure import Fields
 from mailsuite.mail.header import collect_fields, unfold
 from mailsuite.mail.mime_fields import TEXT_PLAIN, ContentType, parse_content_type

@@ -1,26 +1,22 @@
 """Text in header fields (RFC 2047): octets to what a person reads, within bounds, and text to encoded words."""
 
 import binascii
-import codecs
 import re
-from functools import lru_cache
+
+from mailsuite.mail.charset import decode_charset, decode_octets
 
 _MAX_WORDS = 200
 # encoded-word = "=?" charset ["*" language] "?" encoding "?" encoded-text "?="  (RFC 2047 §2, RFC 2231 §5)
 _ENCODED_WORD = re.compile(rb"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[^?\s]{0,40})?\?([BbQq])\?([^?]*+)\?=")
 _Q_OCTET = re.compile(rb"=([0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# What senders mean by these names is the larger set
-_LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "ks_c_5601-1987": "cp949", "euc-kr": "cp949", "us-ascii": "utf-8"}
-# Codecs of Python that are no charset of mail, some slow on purpose-made input
-_NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw-unicode-escape", "unicode-escape", "undefined"})
 
 
 def decode_text(value: bytes, limit: int) -> str:
     """Return the text of an unfolded field value: encoded words decoded, other octets as UTF-8 or else Latin-1,
     control characters removed, cut to `limit` characters. Never raises."""
     value = value[: limit * 12]  # an encoded word takes up to nine octets a character, its frame some more
-    text = _decode_words(value) if b"=?" in value else _decode_octets(value)
+    text = _decode_words(value) if b"=?" in value else decode_octets(value)
     return clean_text(text, limit)
 
 
@@ -62,11 +58,11 @@ def _decode_words(value: bytes) -> str:
             pieces.append(decode_charset(pending, charset))
             pending = b""
         if not joins:
-            pieces.append(_decode_octets(between))
+            pieces.append(decode_octets(between))
         charset, at = match[1].lower(), match.end()
         pending += _decode_payload(match[3], match[2])
     pieces.append(decode_charset(pending, charset))
-    pieces.append(_decode_octets(value[at:]))
+    pieces.append(decode_octets(value[at:]))
     return "".join(pieces)
 
 
@@ -77,33 +73,3 @@ def _decode_payload(payload: bytes, encoding: bytes) -> bytes:
         return binascii.a2b_base64(payload + b"==")
     except binascii.Error:
         return payload
-
-
-def _decode_octets(octets: bytes) -> str:
-    try:
-        return octets.decode()
-    except UnicodeDecodeError:
-        return octets.decode("latin-1")
-
-
-def decode_charset(octets: bytes, charset: bytes) -> str:
-    """Return the text of octets in the charset; where Python has no codec fit for it, as UTF-8 or else Latin-1. Never
-    raises."""
-    codec = _find_codec(charset.decode("ascii", "replace")[:40])
-    if codec is None:
-        return _decode_octets(octets)
-    try:
-        return octets.decode(codec, "replace")
-    except (UnicodeError, LookupError):
-        return _decode_octets(octets)
-
-
-@lru_cache(maxsize=256)
-def _find_codec(charset: str) -> str | None:
-    """Return the name of Python's codec for the charset, or None when it has none fit for mail."""
-    try:
-        name = codecs.lookup(_LARGER.get(charset, charset)).name
-        b"".decode(name)
-    except (LookupError, ValueError, ImportError):
-        return None
-    return None if name in _NO_CHARSETS else name

@@ -5,13 +5,13 @@ everything must not cost the others. Attachments that are no text are not looked
 """
 
 import binascii
-import codecs
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from mailsuite.mail.charset import piecewise_decoder
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, unfold
 from mailsuite.mail.mime_fields import TEXT_PLAIN, parse_content_type
@@ -110,7 +110,7 @@ def _part_matches(descriptor: int, part: Part, needle: str, patience: Patience) 
     if kind.main != b"text":
         return False
     encoding = unfold(fields.get(b"content-transfer-encoding", [b""])[0]).lower()
-    decoder = _charset_decoder(kind.parameter(b"charset") or b"")
+    decoder = piecewise_decoder(kind.parameter(b"charset") or b"")
     tail = ""
     for octets in _decoded(_pieces(descriptor, part, patience), encoding):
         window = tail + decoder.decode(octets).casefold()
@@ -150,7 +150,9 @@ def _base64(octets: bytes) -> tuple[bytes, bytes]:
 
 
 def _quoted_printable(octets: bytes) -> tuple[bytes, bytes]:
-    whole = octets.rfind(b"\n") + 1
+    """All but what may be the beginning of an escape or of a soft line break: lines may be as long as the message."""
+    cut = octets.rfind(b"=", max(0, len(octets) - 2))
+    whole = cut if cut >= 0 else len(octets)
     return binascii.a2b_qp(octets[:whole]), octets[whole:]
 
 
@@ -158,14 +160,3 @@ _DECODERS: dict[bytes, Callable[[bytes], tuple[bytes, bytes]]] = {
     b"base64": _base64,
     b"quoted-printable": _quoted_printable,
 }
-
-
-def _charset_decoder(charset: bytes) -> codecs.IncrementalDecoder:
-    """US-ASCII is read as UTF-8: much mail says the one and holds the other."""
-    name = charset.decode("ascii", "replace").lower()
-    try:
-        if name not in ("", "us-ascii", "ascii") and codecs.lookup(name)._is_text_encoding:
-            return codecs.getincrementaldecoder(name)("replace")
-    except (LookupError, ValueError):
-        pass
-    return codecs.getincrementaldecoder("utf-8")("replace")

@@ -609,3 +609,12 @@ def test_a_search_that_takes_too_long_says_so(inside, monkeypatch):
         assert refused.value.code == "limit"
 
     inside(scene)
+
+
+def test_quoted_printable_without_line_ends_is_read_once():
+    """A text of one line would else be held, and decoded, whole."""
+    octets, text, longest, rest = b"=C3=A4" * 50_000 + b"=\r\nend", b"", 0, b""
+    for at in range(0, len(octets), 1001):
+        plain, rest = text_search._quoted_printable(rest + octets[at : at + 1001])
+        text, longest = text + plain, max(longest, len(rest))
+    assert text + rest == "ä".encode() * 50_000 + b"end" and longest <= 2

@@ -1,0 +1,134 @@
+"""Which codec reads text in a charset that mail names: the one place where such a name meets Python's codecs.
+
+A table made at the start, so that a name from outside is only ever looked up in it: asking `codecs.lookup` imports
+whatever module is called so, keeps every name that it did not find for ever, and knows things that are no charset
+(zip, rot13, idna) or take a time that grows with the square of the text (punycode). All in the table are linear and
+run in C.
+"""
+
+import codecs
+import re
+from encodings.aliases import aliases
+from typing import Protocol
+
+# Python's codecs of text, by their modules.
+_CODECS = frozenset(
+    "ascii utf_8 utf_8_sig utf_16 utf_16_be utf_16_le utf_32 utf_32_be utf_32_le utf_7"
+    " latin_1 iso8859_2 iso8859_3 iso8859_4 iso8859_5 iso8859_6 iso8859_7 iso8859_8 iso8859_9 iso8859_10 iso8859_11"
+    " iso8859_13 iso8859_14 iso8859_15 iso8859_16 tis_620"
+    " cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp1125 cp874 koi8_r koi8_t koi8_u kz1048 ptcp154"
+    " cp037 cp273 cp424 cp437 cp500 cp720 cp737 cp775 cp850 cp852 cp855 cp857 cp858 cp860 cp861 cp862 cp863 cp864"
+    " cp865 cp866 cp869 cp1026 cp1140"
+    " mac_cyrillic mac_greek mac_iceland mac_latin2 mac_roman mac_turkish hp_roman8"
+    " big5 big5hkscs cp950 gb2312 gbk gb18030 hz euc_jp euc_jis_2004 euc_jisx0213 shift_jis shift_jis_2004"
+    " shift_jisx0213 cp932 iso2022_jp iso2022_jp_1 iso2022_jp_2 iso2022_jp_2004 iso2022_jp_3 iso2022_jp_ext"
+    " euc_kr johab cp949 iso2022_kr".split()
+)
+# What senders mean by these is the larger set (https://encoding.spec.whatwg.org/#names-and-labels).
+_LARGER = {
+    "ascii": "utf_8",
+    "latin_1": "cp1252",
+    "iso8859_9": "cp1254",
+    "iso8859_11": "cp874",
+    "tis_620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "big5": "big5hkscs",
+    "euc_kr": "cp949",
+    "shift_jis": "cp932",
+}
+# Names that mail uses and Python does not know.
+_MORE_NAMES = {
+    "iso_8859_1_windows_3_1_latin_1": "cp1252",
+    "iso_8859_6_e": "iso8859_6",
+    "iso_8859_6_i": "iso8859_6",
+    "iso_8859_8_e": "iso8859_8",
+    "iso_8859_8_i": "iso8859_8",
+    "koi8_ru": "koi8_u",
+    "unicode_1_1_utf_7": "utf_7",
+    "unicode_1_1_utf_8": "utf_8",
+    "windows_874": "cp874",
+    "windows_31j": "cp932",
+    "windows_949": "cp949",
+    "windows_936": "gb18030",
+    "windows_932": "cp932",
+    "x_cp1250": "cp1250",
+    "x_cp1251": "cp1251",
+    "x_cp1252": "cp1252",
+    "x_euc_jp": "euc_jp",
+    "x_gbk": "gb18030",
+    "x_mac_cyrillic": "mac_cyrillic",
+    "x_mac_roman": "mac_roman",
+    "x_sjis": "cp932",
+    "x_x_big5": "big5hkscs",
+}
+_PARTED = re.compile(r"[^a-z0-9]+")
+_MAX_NAME_OCTETS = 40
+
+
+def _names() -> dict[str, str]:
+    names = {name: name for name in _CODECS}
+    names |= {name: codec for name, codec in aliases.items() if codec in _CODECS}
+    names = {_PARTED.sub("_", name.lower()): codec for name, codec in names.items()} | _MORE_NAMES
+    return {name: _LARGER.get(codec, codec) for name, codec in names.items()}
+
+
+CODECS_BY_NAME = _names()
+
+
+def codec_of(charset: bytes) -> str | None:
+    """Return the name of the codec for a charset's name in whatever case and spelling; None when there is none."""
+    if len(charset) > _MAX_NAME_OCTETS:
+        return None
+    return CODECS_BY_NAME.get(_PARTED.sub("_", charset.decode("latin-1").strip().lower()))
+
+
+def decode_charset(octets: bytes, charset: bytes) -> str:
+    """Return the text of octets in the charset, what is no character as U+FFFD; where there is no codec for it, as
+    UTF-8 or else Latin-1. Never raises."""
+    codec = codec_of(charset)
+    return octets.decode(codec, "replace") if codec else decode_octets(octets)
+
+
+def decode_octets(octets: bytes) -> str:
+    """Return octets that say nothing of their charset as text: UTF-8, or else Latin-1."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
+
+
+class PieceDecoder(Protocol):
+    """Octets of a text in, piece after piece; characters out. What is no character becomes U+FFFD."""
+
+    def decode(self, octets: bytes, /) -> str: ...
+
+
+def piecewise_decoder(charset: bytes) -> PieceDecoder:
+    """Return what decodes a text in the charset, as UTF-8 where there is no codec for it."""
+    codec = codec_of(charset) or "utf_8"
+    if codec in ("utf_16", "utf_32"):
+        return _EitherByteOrder(codec)
+    return _PiecesAlone() if codec == "utf_7" else codecs.getincrementaldecoder(codec)("replace")
+
+
+class _PiecesAlone:
+    """UTF-7 with every piece decoded by itself. Python's own decodes an unfinished run of base64 again with each piece
+    until it ends, so a run through many pieces would take a time that grows with the square of their number."""
+
+    def decode(self, octets: bytes, /) -> str:
+        return octets.decode("utf_7", "replace")
+
+
+class _EitherByteOrder:
+    """UTF-16 or UTF-32 in the order that its mark says, little endian without one: Python's own refuses that."""
+
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
+        self._decoder: PieceDecoder | None = None
+
+    def decode(self, octets: bytes, /) -> str:
+        if self._decoder is None:
+            is_big = octets[:4].lstrip(b"\0").startswith(b"\xfe\xff")
+            self._decoder = codecs.getincrementaldecoder(f"{self._codec}_{'be' if is_big else 'le'}")("replace")
+        return self._decoder.decode(octets).removeprefix("\ufeff")
