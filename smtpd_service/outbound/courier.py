@@ -1,6 +1,7 @@
 """One message to one destination: host after host, connections kept for the next message to the same place."""
 
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ MAX_ENDPOINTS = 6
 # RFC 5321 §4.5.3.1.8: any host takes a hundred.
 MAX_RECIPIENTS = 100
 MESSAGES_PER_SESSION = 20
+_NOT_OF_THE_MESSAGE = ("connection-lost", "out-of-step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Courier:
         self._hop, self._destinations, self._policy = hop, destinations, policy
         self._helo, self._allowed = helo, None if hop.route else allowed
         self._session: Session | None = None
+        # Those that got out of step when commands were pipelined.
+        self._step_by_step: set[Endpoint] = set()
         self._attempt: _Attempt | None = None
         # Set when nobody at all answered: whoever waits for this destination need not dial again.
         self.unreachable: Outcome | None = None
@@ -105,7 +109,9 @@ class Courier:
         self, endpoints: Sequence[Endpoint], letter: Letter, attempt: "_Attempt", sessions: int = 0
     ) -> None:
         dialogs = attempt.dialogs_so_far()
-        for endpoint in endpoints[:MAX_ENDPOINTS]:
+        ahead = deque(endpoints[:MAX_ENDPOINTS])
+        while ahead:
+            endpoint = ahead.popleft()
             try:
                 session = await self._open(endpoint)
             except NoSession as failure:
@@ -120,8 +126,12 @@ class Courier:
                 continue
             sessions += 1
             attempt.earlier = "\n".join(dialogs)
+            pipelined = session.pipelines
             if await self._by_session(session, letter, attempt) or sessions >= MAX_SESSIONS:
                 break
+            if pipelined and attempt.lost_step:
+                self._step_by_step.add(endpoint)
+                ahead.appendleft(endpoint)
             dialogs = attempt.dialogs_so_far()
         self.unreachable = None if sessions else attempt.last_outcome()
 
@@ -132,7 +142,8 @@ class Courier:
             demand_of(route.security) if route else await self._policy.for_host(self._hop.domain, endpoint.host)
         )
         login = Login(route.username, route.password) if route and route.username else None
-        return await open_session(endpoint, demand, self._helo, login, self._allowed)
+        pipelines = endpoint not in self._step_by_step
+        return await open_session(endpoint, demand, self._helo, login, self._allowed, pipelines=pipelines)
 
     async def _by_session(self, session: Session, letter: Letter, attempt: "_Attempt") -> bool:
         """Sends to those who wait, in as many transactions as the host needs; True when nobody waits any more."""
@@ -142,13 +153,13 @@ class Courier:
         try:
             if letter.seven_bit and not session.takes_as_it_is(letter.mail):
                 letter = await letter.seven_bit(letter)
-            while waiting and session.is_ready and session.messages < MESSAGES_PER_SESSION:
+            while waiting and (session.is_ready or not session.messages) and session.messages < MESSAGES_PER_SESSION:
                 indexes, waiting = waiting[:MAX_RECIPIENTS], waiting[MAX_RECIPIENTS:]
                 mail = replace(letter.mail, recipients=[letter.mail.recipients[index] for index in indexes])
                 outcomes = await session.transact(mail, letter.body, letter.may_finish)
                 letter.finished()
-                if reused and all(outcome.reason == "connection-lost" for outcome in outcomes):
-                    # It had closed the connection meanwhile: no fault of this message.
+                if reused and all(outcome.reason in _NOT_OF_THE_MESSAGE for outcome in outcomes):
+                    # It had closed the connection meanwhile, or answered the message before once more.
                     break
                 waiting = attempt.record(session, indexes, outcomes) + waiting
         except BaseException:
@@ -203,6 +214,12 @@ class _Attempt:
         """Whether all who still wait were refused for now, each by its own reply."""
         waiting = [self._found[index] for index in self.waiting()]
         return all(found is not None and found.outcome.reason == "recipient-refused" for found in waiting)
+
+    @property
+    def lost_step(self) -> bool:
+        """Whether those who still wait do so because it can't be told which reply was for whom."""
+        last = self.last_outcome()
+        return last is not None and last.reason in ("out-of-step", "protocol-error")
 
     def last_outcome(self) -> Outcome | None:
         return next((found.outcome for index in self.waiting() if (found := self._found[index])), None)

@@ -169,11 +169,11 @@ class HostTest:
 
     async def _step(self, connection: Connection, client: SmtpClient) -> None:
         try:
-            async with asyncio.timeout(min(STEP_SECONDS, self._left())):
+            async with asyncio.timeout(min(STEP_SECONDS, client.timeout_seconds, self._left())):
                 await connection.send(client.data_to_send())
                 client.receive_data(await connection.receive())
         except TimeoutError:
-            client.lost("said nothing")
+            client.timed_out()
 
     def _answered(
         self, awaited: str, client: SmtpClient, event: object, details: tuple[str, ...], started: float

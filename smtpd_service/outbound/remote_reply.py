@@ -1,19 +1,28 @@
 """Reading what a remote host says: replies out of octets, with limits, since any host can be anybody's.
 
 reply-line = *( code "-" [ text ] CRLF ) code [ SP text ] CRLF      RFC 5321 §4.2
+
+Where one reply alone is awaited, nothing can be mistaken for another one's, so what is no reply is passed over, and a
+line that is nearly one counts (a blank in front of the code, none after it): mail would else never reach such hosts.
+Where several are awaited it is a violation. Of a reply in several lines the last line's code decides.
 """
 
 import re
 from dataclasses import dataclass
 
-# RFC 5321 §4.5.3.1.5 says 512; real hosts send explanations much longer.
+# RFC 5321 §4.5.3.1.5 says 512; real hosts send explanations much longer. What is longer than this is cut.
 MAX_LINE_OCTETS = 4096
+# Of the lines of a reply so many are kept, the last one in any case.
 MAX_LINES = 200
+# For everything up to the end of a reply, with what is passed over.
+MAX_REPLY_OCTETS = 64 * 1024
 # Of what is kept of a reply, in the rows of the recipient, its attempts and its story, and is told to the sender: a
 # host could else fill our disk by putting off what we send it, again and again.
 MAX_TEXT = 1000
 
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+_NEARLY = re.compile(rb"[ \t]*([2-5][0-9][0-9])(?:([ -])(.*)|([^0-9].*))?", re.DOTALL)
+_CODE_AND_BLANK = re.compile(rb"[2-5][0-9][0-9] .*", re.DOTALL)
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?:\s|$)", re.ASCII)
 
 
@@ -30,9 +39,9 @@ class RemoteReply:
 
     @property
     def enhanced_code(self) -> str:
-        """Return the enhanced code the host gave (RFC 2034 §4), or "" when there is none or it contradicts the code."""
-        match = _ENHANCED.match(self.lines[0])
-        return match[0].strip() if match and int(match[1]) == self.code // 100 else ""
+        """Return the enhanced code the host gave (RFC 2034 §4): the first that does not contradict the code, or ""."""
+        matches = (_ENHANCED.match(line) for line in self.lines)
+        return next((match[0].strip() for match in matches if match and int(match[1]) == self.code // 100), "")
 
     def __str__(self) -> str:
         """Return the reply in one line, cut where it goes on for long."""
@@ -40,50 +49,77 @@ class RemoteReply:
         return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
 
 
+@dataclass(frozen=True, slots=True)
+class StrayLine:
+    """A line that is no reply, made printable; "" for an empty one."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text[:80] or "(an empty line)"
+
+
 class ReplyReader:
-    """Octets in as they come, whole replies out."""
+    """Octets in as they come, one reply after the other out."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._octets = 0
         self._code = 0
         self._lines: list[str] = []
 
     @property
     def is_between_replies(self) -> bool:
+        """Whether there is nothing that was not taken."""
         return not self._buffer and not self._lines
 
-    def feed(self, data: bytes) -> list[RemoteReply]:
-        """Return the replies that are now complete. Raises ProtocolViolation."""
+    def feed(self, data: bytes) -> None:
+        """Take octets from the host."""
         self._buffer += data
-        replies: list[RemoteReply] = []
-        start = 0
-        while (end := self._buffer.find(b"\n", start)) >= 0:
-            if end - start > MAX_LINE_OCTETS:
-                raise ProtocolViolation("sent an endless line")
-            reply = self._take(bytes(self._buffer[start:end]).removesuffix(b"\r"))
-            start = end + 1
-            if reply:
-                replies.append(reply)
-        del self._buffer[:start]
-        if len(self._buffer) > MAX_LINE_OCTETS:
-            raise ProtocolViolation("sent an endless line")
-        return replies
 
-    def _take(self, line: bytes) -> RemoteReply | None:
-        match = _LINE.fullmatch(line)
+    def next(self, *, lenient: bool) -> RemoteReply | StrayLine | None:
+        """Return the next reply, or line that was passed over; None when more octets are needed. `lenient` says that
+        one reply alone is awaited. Raises ProtocolViolation."""
+        while (end := self._buffer.find(b"\n")) >= 0:
+            line = bytes(self._buffer[:end]).removesuffix(b"\r")
+            del self._buffer[: end + 1]
+            self._count(end + 1)
+            if found := self._take(line[:MAX_LINE_OCTETS], lenient=lenient):
+                return found
+        if self._octets + len(self._buffer) > MAX_REPLY_OCTETS:
+            raise ProtocolViolation("sent an endless reply")
+        return None
+
+    def at_end(self) -> RemoteReply | None:
+        """Return the reply whose line end is all that was missing when the host closed the connection, if its code and
+        the blank behind it are there: what else could have come would not have changed it."""
+        line = bytes(self._buffer)
+        self._buffer.clear()
+        found = self._take(line[:MAX_LINE_OCTETS], lenient=True) if _CODE_AND_BLANK.fullmatch(line) else None
+        return found if isinstance(found, RemoteReply) else None
+
+    def _count(self, octets: int) -> None:
+        self._octets += octets
+        if self._octets > MAX_REPLY_OCTETS:
+            raise ProtocolViolation("sent an endless reply")
+
+    def _take(self, line: bytes, *, lenient: bool) -> RemoteReply | StrayLine | None:
+        match = (_NEARLY if lenient else _LINE).fullmatch(line)
         if match is None:
+            if lenient or not line.strip():
+                return StrayLine(printable(line))
             raise ProtocolViolation(f"sent a line that is no reply: {printable(line[:80])}")
         code = int(match[1])
-        if self._lines and code != self._code:
+        if self._lines and not lenient and code // 100 != self._code // 100:
             raise ProtocolViolation(f"changed the code within one reply, from {self._code} to {code}")
-        if len(self._lines) >= MAX_LINES:
-            raise ProtocolViolation("sent an endless reply")
         self._code = code
-        self._lines.append(printable(match[3] or b""))
-        if match[2] == b"-":
-            return None
-        reply, self._lines = RemoteReply(code, tuple(self._lines)), []
-        return reply
+        text = match[3] or (match[4] if lenient else b"") or b""
+        if match[2] != b"-":
+            reply, self._lines, self._octets = RemoteReply(code, (*self._lines, printable(text))), [], 0
+            return reply
+        if len(self._lines) < MAX_LINES - 1:
+            self._lines.append(printable(text))
+        return None
 
 
 def printable(octets: bytes) -> str:

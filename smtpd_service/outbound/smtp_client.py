@@ -6,15 +6,27 @@ smarthost, then any number of transactions, QUIT. Commands of a transaction are 
 
 An outcome is permanent only when the host refused this mail for good. What is wrong with us, the connection or the
 greeting is temporary: mail must not bounce because of that.
+
+A host that says more than it was asked for (the final dot answered twice, say) gets its replies out of step with our
+commands, and one recipient's refusal would be taken for another's. So what comes unasked ends the session; the replies
+to an envelope count only once that to DATA shows that they were in step, and where DATA was refused although somebody
+had been accepted, only once RSET is answered as nothing but RSET is. In a session that has served before, where such a
+late reply is most likely, a refused MAIL is temporary too: over a new connection it is asked again.
 """
 
 import base64
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from smtpd_service.outbound.remote_reply import MAX_TEXT, ProtocolViolation, RemoteReply, ReplyReader
+from smtpd_service.outbound.remote_reply import (
+    MAX_TEXT,
+    ProtocolViolation,
+    RemoteReply,
+    ReplyReader,
+    StrayLine,
+)
 from smtpd_service.outbound.transaction import (
     BodyWanted,
     Event,
@@ -50,6 +62,10 @@ class State(Enum):
 # RFC 5321 §4.5.3.2: how long to wait for the host, in seconds.
 _TIMEOUTS = {State.STARTTLS: 120.0, State.HANDSHAKE: 60.0, State.BODY: 180.0, State.FINAL: 600.0, State.QUIT: 5.0}
 _TIMEOUT = 300.0
+# A host that greeted twice has yet to answer EHLO; if nothing comes, the second greeting was the answer.
+_TIMEOUT_GREETED_TWICE = 10.0
+# Of lines that are no replies, what a dialog tells.
+_STRAY_LINES_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +80,23 @@ class SmtpClient:
     """One session. Feed `receive_data`, send `data_to_send`, act on `next_event`; `lost` ends it from outside."""
 
     def __init__(
-        self, *, helo: str, starttls: StartTls, tls: str = "", login: Login | None = None, host: str = ""
+        self,
+        *,
+        helo: str,
+        starttls: StartTls,
+        tls: str = "",
+        login: Login | None = None,
+        host: str = "",
+        pipelines: bool = True,
     ) -> None:
+        """`pipelines` False: one command after the other, whatever the host offers."""
         self.state = State.GREETING
-        # How many the host has given.
-        self.replies = 0
+        # How many of the host's replies were answers: what is passed over buys a host no time.
+        self.answers = 0
         self.extensions: dict[str, str] = {}
         self.tls = tls
         self._helo, self._starttls, self._login, self._host = helo, starttls, login, host
+        self._may_pipeline = pipelines
         self._reader = ReplyReader()
         self._output = bytearray()
         self._events: deque[Event] = deque()
@@ -85,6 +110,12 @@ class SmtpClient:
         self._auth_lines: list[bytes] = []
         self._needs_reset = False
         self._probes = False
+        self._transactions = 0
+        self._stray_lines = 0
+        # A greeting that came when EHLO was to be answered.
+        self._second_greeting: RemoteReply | None = None
+        # The refusal of DATA that counts if we are in step.
+        self._refusal: Outcome | None = None
         self._tail = b"\r\n"
 
     @property
@@ -105,7 +136,17 @@ class SmtpClient:
     @property
     def timeout_seconds(self) -> float:
         """How long to wait now for the host's next octets, or for room to send."""
-        return _TIMEOUTS.get(self.state, _TIMEOUT)
+        return _TIMEOUT_GREETED_TWICE if self._second_greeting else _TIMEOUTS.get(self.state, _TIMEOUT)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a transaction can begin, with nothing said that was not asked for."""
+        return self.state is State.READY and self._reader.is_between_replies
+
+    @property
+    def pipelines(self) -> bool:
+        """Whether commands go out before the replies to those before them are there."""
+        return self._may_pipeline and "PIPELINING" in self.extensions and not self._probes
 
     def data_to_send(self) -> bytes:
         data = bytes(self._output)
@@ -126,18 +167,26 @@ class SmtpClient:
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the host; none at the end of the stream."""
-        if not data:
-            return self.lost("closed the connection")
-        if self.state is State.CLOSED:
+        if self._is_closed:
             return None
+        if data and self.state is State.HANDSHAKE:
+            return self._refuse_injection()
+        self._reader.feed(data)
         try:
-            for reply in self._reader.feed(data):
-                self.replies += 1
-                self._say("S", str(reply), self._expected[0][1] if self._expected else None)
-                self._on_reply(reply)
+            while not self._is_closed and (found := self._reader.next(lenient=self._awaits_one)):
+                self._on_stray(found) if isinstance(found, StrayLine) else self._take(found)
+            if not data and self._awaits_one and (last := self._reader.at_end()):
+                self._take(last)
         except ProtocolViolation as violation:
-            self.give_up("4.5.0", "protocol-error", f"The host {violation}")
-        return None
+            self._lose_step("protocol-error", f"The host {violation}")
+        return None if data else self.lost("closed the connection")
+
+    def timed_out(self) -> None:
+        """The host's time is over."""
+        if reply := self._second_greeting:
+            self._second_greeting = None
+            return self._on_hello(reply)
+        return self.lost("gave no reply in time")
 
     def tls_started(self, description: str) -> None:
         """The handshake is done; what the host said in clear is forgotten (RFC 3207 §4.2)."""
@@ -162,7 +211,8 @@ class SmtpClient:
         if self.state is not State.READY:
             raise RuntimeError(f"no transaction can begin while waiting for {self.state.value}")
         self._mail, self._outcomes, self._accepted = mail, [None] * len(mail.recipients), set()
-        self._dialog, self._probes = [], probes
+        self._dialog, self._probes, self._refusal = [], probes, None
+        self._transactions += 1
         if problem := self._obstacle(mail):
             return self._finish(problem)
         if mail.note:
@@ -170,13 +220,17 @@ class SmtpClient:
         self.state = State.ENVELOPE
         if self._needs_reset:
             self._command("RSET", "RSET")
-            self._needs_reset = False
+        if self.pipelines or not self._needs_reset:
+            self._begin(mail)
+        self._needs_reset = False
+        return None
+
+    def _begin(self, mail: Mail) -> None:
         self._command("MAIL", self._mail_command(mail))
-        if self._pipelines:
+        if self.pipelines:
             for index in range(len(mail.recipients)):
                 self._send_recipient(index)
             self._command("DATA", "DATA")
-        return None
 
     def send_body(self, chunk: bytes) -> None:
         """Take octets of the message: dots at the beginning of lines are doubled (RFC 5321 §4.5.2)."""
@@ -203,15 +257,51 @@ class SmtpClient:
 
     # What the host says
 
+    @property
+    def _is_closed(self) -> bool:
+        return self.state is State.CLOSED
+
+    @property
+    def _awaits_one(self) -> bool:
+        return len(self._expected) <= 1
+
+    def _take(self, reply: RemoteReply) -> None:
+        self._say("S", str(reply), self._expected[0][1] if self._expected else None)
+        if self._is_passed_over(reply):
+            return self.note("passed over: it answers nothing")
+        if self._output and self.state is not State.BODY and reply.code != 421:
+            # What it would answer is not even sent.
+            return self._lose_step("out-of-step", f"The host said what was not asked for: {reply}")
+        self.answers += 1
+        return self._on_reply(reply)
+
+    def _is_passed_over(self, reply: RemoteReply) -> bool:
+        """Whether it is a reply too many that does no harm. A second greeting may yet prove to be EHLO's answer."""
+        match self.state:
+            case State.EHLO:
+                is_greeting = reply.code == 220
+                self._second_greeting = (self._second_greeting or reply) if is_greeting else None
+                return is_greeting
+            case State.READY:
+                return self._transactions == 0 and reply.code // 100 == 2
+            case State.BODY | State.FINAL:
+                # It had said so before: no final dot is answered by that.
+                return reply.code == 354
+        return False
+
+    def _on_stray(self, line: StrayLine) -> None:
+        self._stray_lines += 1
+        if self._stray_lines <= _STRAY_LINES_TOLD:
+            self._say("S", str(line))
+        if self.state is State.READY and self._transactions:
+            self._lose_step("out-of-step", f"The host said what was not asked for: {line}")
+
     def _on_reply(self, reply: RemoteReply) -> None:
-        if self.state is State.HANDSHAKE:
-            # Octets after the reply to STARTTLS, in clear: somebody on the way put them there.
-            return self.give_up("4.7.0", "tls-injection", "The host sent more than its reply to STARTTLS in clear")
         if reply.code == 421 and self.state is not State.QUIT:
             return self._fail_by(reply, "service-closing")
         match self.state:
             case State.GREETING:
-                self._say_hello() if reply.code == 220 else self._fail_by(reply, "greeting-refused")
+                self._say_hello() if reply.code // 100 == 2 else self._fail_by(reply, "greeting-refused")
             case State.EHLO | State.HELO:
                 self._on_hello(reply)
             case State.STARTTLS:
@@ -255,10 +345,10 @@ class SmtpClient:
         return self._be_ready()
 
     def _on_starttls(self, reply: RemoteReply) -> None:
-        if reply.code == 220:
+        if reply.code // 100 == 2:
             self.state = State.HANDSHAKE
             if not self._reader.is_between_replies:
-                return self.give_up("4.7.0", "tls-injection", "The host sent more than its reply to STARTTLS in clear")
+                return self._refuse_injection()
             self._events.append(HandshakeNeeded())
         elif self._starttls is StartTls.REQUIRED:
             self._fail_by(reply, "tls-refused")
@@ -267,6 +357,10 @@ class SmtpClient:
         else:
             self._be_ready()
         return None
+
+    def _refuse_injection(self) -> None:
+        """Octets after the reply to STARTTLS, in clear: somebody on the way put them there."""
+        self.give_up("4.7.0", "tls-injection", "The host sent more than its reply to STARTTLS in clear")
 
     def _authenticate(self, login: Login) -> None:
         mechanisms = self.extensions.get("AUTH", "").split()
@@ -300,6 +394,9 @@ class SmtpClient:
             raise ProtocolViolation(f"sent a reply that answers nothing: {reply}")
         command, index = self._expected.popleft()
         positive = reply.code // 100 == 2
+        if reply.code // 100 == 3 and command != "DATA":
+            what = "the final dot" if command == "DOT" else command
+            return self._lose_step("out-of-step", f"The host is out of step, it answered {what} with {reply}")
         match command:
             case "MAIL":
                 self._on_mail(reply, positive=positive)
@@ -308,21 +405,24 @@ class SmtpClient:
                 self._on_recipient(reply, index, positive=positive)
             case "DATA":
                 self._on_data(reply)
-            case "RSET" if self._probes and self._outcomes[0]:
-                self._finish(None)
+            case "RSET" if not positive:
+                self._lose_step("out-of-step", f"The host is out of step, it answered RSET with {reply}")
+            case "RSET" if self._refusal or (self._probes and self._outcomes[0]):
+                self._finish(self._refusal)
+            case "RSET" if not self._expected and self._mail:
+                self._begin(self._mail)
             case "DOT":
-                outcome = _outcome(reply, "accepted" if positive else "message-refused")
-                if positive or reply.code >= 400:
-                    return self._finish(outcome)
-                raise ProtocolViolation(f"answered the final dot with {reply}")
+                self._finish(_outcome(reply, "accepted" if positive else "message-refused"))
         return None
 
     def _on_mail(self, reply: RemoteReply, *, positive: bool) -> None:
         assert self._mail is not None
         if not positive:
             outcome = _outcome(reply, "sender-refused")
+            if self._transactions > 1:
+                outcome = _for_now(outcome)
             self._outcomes = [outcome] * len(self._outcomes)
-        if not self._pipelines:
+        if not self.pipelines:
             self._send_recipient(0) if positive else self._finish_without_data()
 
     def _on_recipient(self, reply: RemoteReply, index: int, *, positive: bool) -> None:
@@ -333,7 +433,7 @@ class SmtpClient:
             self._accepted.add(index)
         elif self._outcomes[index] is None:
             self._outcomes[index] = _outcome(reply, "recipient-refused")
-        if self._pipelines:
+        if self.pipelines:
             return
         if index + 1 < len(self._mail.recipients):
             self._send_recipient(index + 1)
@@ -345,18 +445,21 @@ class SmtpClient:
             self._finish_without_data()
 
     def _on_data(self, reply: RemoteReply) -> None:
-        if reply.code == 354 and self._accepted:
+        if reply.code // 100 == 3 and self._accepted:
             self.state, self._tail = State.BODY, b"\r\n"
             self._events.append(BodyWanted())
-        elif reply.code == 354:
+        elif reply.code // 100 == 3:
             # Nobody wants it, yet the host waits for a message: an empty one ends that (RFC 2920 §3.1).
             self._output += b".\r\n"
             self._expected.append(("DOT", None))
             self.note("no recipient was accepted: the final dot alone")
-        elif reply.code >= 400:
-            self._finish_without_data(_outcome(reply, "data-refused"))
+        elif reply.code // 100 == 2:
+            self._lose_step("out-of-step", f"The host is out of step, it answered DATA with {reply}")
+        elif self._accepted:
+            self._refusal = _outcome(reply, "data-refused")
+            self._command("RSET", "RSET")
         else:
-            raise ProtocolViolation(f"answered DATA with {reply}")
+            self._finish_without_data()
 
     # Ends
 
@@ -364,9 +467,15 @@ class SmtpClient:
         self.state = State.READY
         self._events.append(Ready())
 
-    def _finish_without_data(self, outcome: Outcome | None = None) -> None:
+    def _finish_without_data(self) -> None:
         self._needs_reset = True
-        self._finish(outcome)
+        self._finish(None)
+
+    def _lose_step(self, reason: str, text: str) -> None:
+        """What the host said can't be told apart: before its consent to DATA nothing of it counts."""
+        if self.state is State.ENVELOPE:
+            self._outcomes, self._refusal = [None] * len(self._outcomes), None
+        self.give_up("4.5.0", reason, text)
 
     def _finish(self, outcome: Outcome | None) -> None:
         """The transaction is over; `outcome` is for those that have none of their own."""
@@ -378,8 +487,8 @@ class SmtpClient:
 
     def _fail_by(self, reply: RemoteReply, reason: str, *, keeps_class: bool = False) -> None:
         outcome = _outcome(reply, reason)
-        if not keeps_class and outcome.fate is Fate.NEVER:
-            outcome = Outcome(Fate.LATER, f"4{outcome.status[1:]}", outcome.text, reason, outcome.code)
+        if not keeps_class:
+            outcome = _for_now(outcome)
         self._end(outcome if outcome.fate is not Fate.DELIVERED else _later("4.5.0", "protocol-error", str(reply)))
 
     def _end(self, outcome: Outcome) -> None:
@@ -388,6 +497,9 @@ class SmtpClient:
         if state is State.FINAL and self._mail and outcome.code is None:
             text = f"{outcome.text}: it may have been delivered, and is sent again"
             outcome = Outcome(Fate.UNKNOWN, "4.4.2", text, "lost-after-final-dot")
+        if state is State.ENVELOPE and self._transactions > 1:
+            # Without an answer to DATA nothing shows that the session was still in step.
+            self._outcomes, self._refusal = [None] * len(self._outcomes), None
         self.note(outcome.text)
         self._output.clear()
         # What was still to be done can't be done any more; results stay.
@@ -398,13 +510,9 @@ class SmtpClient:
             self._events.append(SessionFailed(outcome))
             return
         self._mail = None
-        self._events.append(Sent(tuple(own or outcome for own in self._outcomes)))
+        self._events.append(Sent(tuple(own or self._refusal or outcome for own in self._outcomes)))
 
     # What we say
-
-    @property
-    def _pipelines(self) -> bool:
-        return "PIPELINING" in self.extensions and not self._probes
 
     @property
     def _at_line_start(self) -> bool:
@@ -465,6 +573,13 @@ def _outcome(reply: RemoteReply, reason: str) -> Outcome:
     family = reply.code // 100
     status = reply.enhanced_code or f"{4 if family == 3 else family}.0.0"
     return Outcome(fates[family], status, str(reply), reason, reply.code)
+
+
+def _for_now(outcome: Outcome) -> Outcome:
+    """The same refusal, as one that is not for good."""
+    if outcome.fate is not Fate.NEVER:
+        return outcome
+    return replace(outcome, fate=Fate.LATER, status=f"4{outcome.status[1:]}")
 
 
 def _later(status: str, reason: str, text: str) -> Outcome:

@@ -58,11 +58,15 @@ class Session:
     @property
     def is_ready(self) -> bool:
         """Whether another transaction can begin."""
-        return self._client.state is State.READY and not self._connection.has_news
+        return self._client.is_ready and not self._connection.has_news
 
     @property
     def tls(self) -> str:
         return self._client.tls
+
+    @property
+    def pipelines(self) -> bool:
+        return self._client.pipelines
 
     @property
     def offers_dsn(self) -> bool:
@@ -94,6 +98,11 @@ class Session:
         """Sends one message; an outcome for each recipient, whatever happens. `may_finish` is asked before the final
         dot: without its consent the connection is dropped, and nobody has got the message."""
         self.messages += 1
+        if self._connection.has_news:
+            self._client.receive_data(self._connection.received_already())
+        if not self._client.is_ready:
+            outcome = Outcome(Fate.LATER, "4.5.0", "The host said what was not asked for, or closed", "out-of-step")
+            return [outcome] * len(mail.recipients)
         self._client.send(mail)
         while True:
             match await self._until_event():
@@ -120,18 +129,18 @@ class Session:
         self._connection.abort()
 
     async def _until_event(self) -> HandshakeNeeded | Ready | BodyWanted | Sent | SessionFailed:
-        replies, deadline = -1, 0.0
+        known, deadline = (-1, 0.0), 0.0
         while (event := self._client.next_event()) is None:
-            if replies != self._client.replies:
+            now = self._client.answers, self._client.timeout_seconds
+            if known != now:
                 # Time is for a whole reply: octets now and then must not outlast a lease.
-                replies = self._client.replies
-                deadline = asyncio.get_running_loop().time() + self._client.timeout_seconds
+                known, deadline = now, asyncio.get_running_loop().time() + self._client.timeout_seconds
             try:
                 async with asyncio.timeout_at(deadline):
                     await self._connection.send(self._client.data_to_send())
                     self._client.receive_data(await self._connection.receive())
             except TimeoutError:
-                self._client.lost("gave no reply in time")
+                self._client.timed_out()
         return event
 
     async def _handshake(self, demand: TlsDemand) -> None:
@@ -148,7 +157,9 @@ class Session:
             if not await self._send_or_lose():
                 return
         if await may_finish():
-            self._client.end_body()
+            # What is here by now was said before the final dot, so it can't be the answer.
+            if await self._send_or_lose():
+                self._client.end_body()
         else:
             text = "The message was not finished: too little was left of its lease to wait for the reply"
             self._client.give_up("4.3.0", "lease-too-short", text)
@@ -170,22 +181,29 @@ class HandshakeFailed(NoSession):
 
 
 async def open_session(
-    endpoint: Endpoint, demand: TlsDemand, helo: str, login: Login | None, allowed: Sequence[Network] | None
+    endpoint: Endpoint,
+    demand: TlsDemand,
+    helo: str,
+    login: Login | None,
+    allowed: Sequence[Network] | None,
+    *,
+    pipelines: bool = True,
 ) -> Session:
     """Connects and greets. Where the demand allows it, a failed handshake leads to a second connection in clear.
 
-    `allowed` are the private networks that may be dialled, None for any (a Route's host). Raises NoSession.
+    `allowed` are the private networks that may be dialled, None for any (a Route's host); `pipelines` False is for a
+    host that gets out of step otherwise. Raises NoSession.
     """
     if demand.refusal:
         raise NoSession(demand.refusal, f"*: {demand.refusal.text}")
     try:
-        return await _open(endpoint, demand, helo, login, allowed, demand.starttls, "")
+        return await _open(endpoint, demand, helo, login, allowed, demand.starttls, "", pipelines=pipelines)
     except HandshakeFailed as failure:
         if not demand.falls_back or login:
             raise
         note = f"{failure.dialog}\n*: {failure.outcome.text}; a new connection without TLS"
     try:
-        return await _open(endpoint, demand, helo, login, allowed, StartTls.NEVER, note)
+        return await _open(endpoint, demand, helo, login, allowed, StartTls.NEVER, note, pipelines=pipelines)
     except NoSession as failure:
         raise NoSession(failure.outcome, f"{note}\n{failure.dialog}") from None
 
@@ -198,6 +216,8 @@ async def _open(
     allowed: Sequence[Network] | None,
     starttls: StartTls,
     note: str,
+    *,
+    pipelines: bool,
 ) -> Session:
     try:
         connection = await connect(endpoint.address, endpoint.port)
@@ -209,7 +229,7 @@ async def _open(
         await connection.close()
         text = f"{endpoint} is this host itself, which does not host that domain"
         raise NoSession(Outcome(Fate.NEVER, "5.4.6", text, "mail-loop"), f"*: {text}")
-    client = SmtpClient(helo=helo, starttls=starttls, login=login, host=endpoint.host)
+    client = SmtpClient(helo=helo, starttls=starttls, login=login, host=endpoint.host, pipelines=pipelines)
     session = Session(endpoint, connection, client)
     for line in note.splitlines():
         client.note(line)

@@ -159,15 +159,39 @@ def test_a_route_s_password_is_not_sent_in_clear_or_told(sink, tls):
             Behaviour(recipient=lambda to: "250 ok" if to.startswith("bob") else "550 5.1.1 who?"),
             [(Fate.DELIVERED, "2.0.0"), (Fate.NEVER, "5.1.1")],
         ),
-        (Behaviour(raw=lambda sock: sock.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")), [(Fate.LATER, "4.5.0")] * 2),
+        (Behaviour(raw=lambda sock: sock.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")), [(Fate.LATER, "4.4.2")] * 2),
         (Behaviour(raw=lambda sock: sock.sendall(b"220-a\r\n" * 10_000)), [(Fate.LATER, "4.5.0")] * 2),
-        (Behaviour(raw=lambda sock: sock.sendall(b"220-a\r\n250 b\r\n")), [(Fate.LATER, "4.5.0")] * 2),
+        (Behaviour(raw=lambda sock: sock.sendall(b"220-a\r\n354 b\r\n")), [(Fate.LATER, "4.0.0")] * 2),
     ],
 )
 def test_what_a_host_may_do(sink, behaviour, expected):
     sink.behaviour = behaviour
     found = deliver(sink.port, letter("bob@far.test", "cy@far.test"))
     assert fates(found) == expected
+
+
+def test_a_host_that_gets_out_of_step_is_asked_one_by_one_over_a_new_connection(sink):
+    """A text behind each reply: harmless where one reply is awaited, not where three are."""
+    sink.behaviour = Behaviour(sender=lambda _: "250 ok\r\nwell", recipient=lambda _: "250 ok\r\nhm")
+    both = deliver(sink.port, letter("bob@far.test", "cy@far.test"), letter())
+    assert [fates(found) for found in both] == [[(Fate.DELIVERED, "2.0.0")] * 2, [(Fate.DELIVERED, "2.0.0")]]
+    assert (sink.connections, len(sink.messages)) == (2, 2)
+
+
+def test_a_final_dot_that_is_answered_twice(sink):
+    """At once, or while the next message is under way: what is said then is never taken for that one's."""
+    for final in ("250 2.0.0 taken\r\n250 2.0.0 taken", "250 2.0.0 taken\r\n\r\n"):
+        before = len(sink.messages)
+        sink.behaviour = Behaviour(
+            final=lambda _, final=final: final,
+            recipient=lambda to: "550 5.1.1 no" if to.startswith("bad") else "250 ok",
+        )
+        found = deliver(sink.port, letter(), letter("bad@far.test", "good@far.test"))
+        assert [fates(each) for each in found] == [
+            [(Fate.DELIVERED, "2.0.0")],
+            [(Fate.NEVER, "5.1.1"), (Fate.DELIVERED, "2.0.0")],
+        ]
+        assert len(sink.messages) == before + 2
 
 
 def test_after_the_final_dot_no_other_host_is_tried(sink):
