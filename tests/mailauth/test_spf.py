@@ -28,6 +28,9 @@ ZONE = {
     ("eleven.test", "MX"): MANY_MX,
     ("ten.test", "MX"): MANY_MX[:10],
     **{(f"mx{number}.test", "A"): ["198.51.100.2"] for number in range(10)},
+    ("six.test", "MX"): [f"{number} six{number}.test." for number in range(3)],
+    **{(f"six{number}.test", "AAAA"): ["2001:db8::66"] for number in range(3)},
+    ("nowhere.test", "MX"): [f"{number} nowhere{number}.test." for number in range(3)],
     ("broken.test", "A"): "servfail",
     ("broken.test", "TXT"): "servfail",
     ("broken.test", "MX"): "servfail",
@@ -215,6 +218,17 @@ CASES = [
     *rows("4.6.4", IP, ("exists:host.test " * 11 + "all", "pass"), ("include:fail.test " * 11 + "all", "permerror")),
     *rows("4.6.4", IP, ("a:absent.test a:empty.test -all", "fail")),
     *rows("4.6.4", IP, ("a:absent.test mx:empty.test exists:absent2.test -all", "permerror")),
+    # What is limited are terms that find nothing. One mx is one term, and a host with the other family is not nothing.
+    *rows("4.6.4", IP6, ("mx:ten.test -all", "fail"), ("a:elsewhere.test mx:ten.test ip6:2001:db8::10 -all", "pass"),
+          differs="counts questions"),
+    *rows("4.6.4", IP6, ("a:elsewhere.test " * 9 + "ip6:2001:db8::10 -all", "pass"), differs="counts questions"),
+    *rows("4.6.4", IP, ("mx:six.test ip4:192.0.2.10 -all", "pass"), ("mx:six.test " * 3 + "-all", "fail"),
+          differs="counts questions"),
+    *rows("4.6.4", IP, ("mx:nowhere.test ip4:192.0.2.10 -all", "pass"), differs="counts questions"),
+    *rows("4.6.4", IP, ("mx:nowhere.test " * 3 + "ip4:192.0.2.10 -all", "permerror")),
+    *rows("4.6.4", IP6, ("a:absent.test a:elsewhere.test exists:absent.test ip6:2001:db8::10 -all", "pass"),
+          differs="counts questions"),
+    *rows("4.6.4", IP6, ("a:absent.test a:elsewhere.test exists:absent.test a:empty.test -all", "permerror")),
 ]  # fmt: skip
 
 
@@ -236,6 +250,17 @@ def test_rule(case):
     assert outcome.result == case.expected, outcome
     assert outcome.lookups <= 11
     assert len(resolver.asked) < 50
+
+
+def test_the_other_family_is_asked_for_only_where_the_result_hangs_on_it():
+    def asked(record):
+        resolver = zone_resolver(zone_of(Case("", f"v=spf1 {record}", "")))
+        asyncio.run(judge(resolver, Case("", "", "", IP6)))
+        return [name for name, rdtype in resolver.asked if rdtype == "A"]
+
+    assert asked("a:elsewhere.test mx:ten.test ip6:2001:db8::10 -all") == []
+    # Of each term one host is enough.
+    assert asked("mx:ten.test a:elsewhere.test a:absent.test -all") == ["mx0.test", "elsewhere.test"]
 
 
 def test_the_same_through_a_real_dns_server():

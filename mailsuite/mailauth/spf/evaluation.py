@@ -119,7 +119,9 @@ class _Evaluation:
             "r": receiver,
             "t": str(int(time.time()) if now is None else now),
         }
-        self.terms = self._voids = 0
+        self.terms = 0
+        # For each term that found nothing, the hosts that are there, though without an address of the client's family.
+        self._void_terms: list[list[str]] = []
         self._validated: list[str] | None = None
 
     async def check(self, domain: str) -> _Found:
@@ -192,11 +194,11 @@ class _Evaluation:
             case "include":
                 return await self._includes(name)
             case "a":
-                return self._is_among(await self._addresses(name), mechanism)
+                return await self._is_one_of([name], mechanism)
             case "mx":
                 return await self._is_exchange(name, mechanism)
             case "exists":
-                return bool((await self._ask(name, "A")).rdata)
+                return await self._exists(name)
         return any(_is_within(one, name) for one in await self._validated_names())
 
     async def _includes(self, name: str) -> bool:
@@ -209,10 +211,30 @@ class _Evaluation:
         exchanges = [mx for mx in (await self._ask(name, "MX")).rdata if isinstance(mx, Mx)]
         if len(exchanges) > MAX_MX_NAMES:
             raise _Stop("permerror", f"{name} has more than {MAX_MX_NAMES} MX records")
-        for mx in sorted(exchanges, key=lambda one: (one.preference, one.exchange)):
-            if mx.exchange and self._is_among(await self._addresses(mx.exchange), mechanism):
+        if not exchanges:
+            await self._count_void([])
+        ordered = sorted(exchanges, key=lambda one: (one.preference, one.exchange))
+        return await self._is_one_of([mx.exchange for mx in ordered if mx.exchange], mechanism)
+
+    async def _is_one_of(self, hosts: list[str], mechanism: Mechanism) -> bool:
+        """Whether the client has an address of one of the hosts, which are asked about until one fits."""
+        found, others = False, list[str]()
+        for host in hosts:
+            answer = await self._ask(host, "A" if self._ip.version == 4 else "AAAA")
+            if self._is_among([one for one in answer.rdata if isinstance(one, str)], mechanism):
                 return True
+            found = found or bool(answer.rdata)
+            if answer.status is Status.NODATA:
+                others.append(host)
+        if hosts and not found:
+            await self._count_void(others)
         return False
+
+    async def _exists(self, name: str) -> bool:
+        answer = await self._ask(name, "A")
+        if not answer.rdata:
+            await self._count_void([])
+        return bool(answer.rdata)
 
     def _is_among(self, addresses: list[str], mechanism: Mechanism) -> bool:
         prefix = mechanism.prefix4 if self._ip.version == 4 else mechanism.prefix6
@@ -222,19 +244,28 @@ class _Evaluation:
         network = int(self._ip) >> host_bits
         return any(int.from_bytes(inet_pton(family, address)) >> host_bits == network for address in addresses)
 
-    async def _addresses(self, name: str) -> list[str]:
-        answer = await self._ask(name, "A" if self._ip.version == 4 else "AAAA")
-        return [address for address in answer.rdata if isinstance(address, str)]
-
     async def _ask(self, name: str, rdtype: str) -> Answer:
         answer = await self._resolver.query(name, rdtype)
         if answer.status is Status.TEMPERROR:
             raise _Stop("temperror", f"DNS gives no answer about {name} {rdtype}")
-        if not answer.rdata:
-            self._voids += 1
-            if self._voids > MAX_VOIDS:
-                raise _Stop("permerror", f"more than {MAX_VOIDS} questions to DNS found nothing")
         return answer
+
+    async def _count_void(self, others: list[str]) -> None:
+        """Counts a term whose look-ups found nothing (§4.6.4 limits such terms, not questions). A host of `others` that
+        has addresses of the other family is not nothing; that is asked only where the result hangs on it."""
+        self._void_terms.append(others)
+        if len(self._void_terms) > MAX_VOIDS:
+            self._void_terms = [[] for hosts in self._void_terms if not await self._any_has_addresses(hosts)]
+        if len(self._void_terms) > MAX_VOIDS:
+            raise _Stop("permerror", f"more than {MAX_VOIDS} terms ask DNS for what is not there")
+
+    async def _any_has_addresses(self, hosts: list[str]) -> bool:
+        """Whether one of the hosts has an address of the family that is not the client's, as far as DNS tells now."""
+        for host in hosts:
+            answer = await self._resolver.query(host, "AAAA" if self._ip.version == 4 else "A")
+            if answer.rdata or answer.status is Status.TEMPERROR:
+                return True
+        return False
 
     def _count_term(self) -> None:
         self.terms += 1
