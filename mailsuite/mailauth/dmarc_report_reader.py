@@ -28,7 +28,8 @@ from mailsuite.mailauth.report_file import ReportError
 
 _NAMESPACES = {"", NAMESPACE, "http://dmarc.org/dmarc-xml/0.1", "https://dmarc.org/dmarc-xml/0.1"}
 
-MAX_RECORDS = 500_000
+# Each costs a step of ours. A record has some thirty: this is room for more of them than are kept.
+MAX_ELEMENTS = 200_000
 MAX_DEPTH = 12
 # Between two events of the parser: a longer tag or comment would have expat go over it again and again.
 MAX_TOKEN_OCTETS = 256 * 1024
@@ -91,14 +92,13 @@ class _Parser:
 
     def __init__(self) -> None:
         self.values: Values = {}
-        self.skipped = 0
+        self.skipped = self.elements = 0
         self._path: list[str] = []
         self._foreign = 0
         self._text: list[str] = []
         self._text_length = 0
         self._raw: _Raw | None = None
         self._group: Values | None = None
-        self._seen = 0
         self._ready: list[Record] = []
         self._fed = self._event_at = 0
         self._names: set[str] = set()
@@ -133,6 +133,9 @@ class _Parser:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._event_at = self._fed
+        self.elements += 1
+        if self.elements > MAX_ELEMENTS:
+            raise ReportError(f"it has more than {MAX_ELEMENTS:,} elements")
         self._learn(name, *attributes)
         if len(self._path) + self._foreign >= MAX_DEPTH:
             raise ReportError("its XML is nested too deeply")
@@ -145,7 +148,7 @@ class _Parser:
         self._path.append(local)
         self._text, self._text_length = [], 0
         if self._path[1:] == ["record"]:
-            self._begin_record()
+            self._raw = _Raw()
         elif self._raw is not None and (path := "/".join(self._path[2:])) in _GROUPS:
             found = self._raw.groups.setdefault(path, [])
             self._group = {}
@@ -159,12 +162,6 @@ class _Parser:
 
     def _declare(self, prefix: str | None, uri: str | None) -> None:
         self._learn(f"{prefix}={uri}")
-
-    def _begin_record(self) -> None:
-        self._seen += 1
-        if self._seen > MAX_RECORDS:
-            raise ReportError(f"it has more than {MAX_RECORDS} records")
-        self._raw = _Raw()
 
     def _end(self, name: str) -> None:
         self._event_at = self._fed

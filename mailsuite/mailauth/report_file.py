@@ -7,8 +7,9 @@ more than CHUNK_OCTETS, whatever the file says of itself.
 import zlib
 from collections.abc import Iterator
 
-MAX_MAIL_OCTETS = 10 * 1024 * 1024
-MAX_OCTETS = 100 * 1024 * 1024
+# A report address takes no larger mail. The reports of large providers about busy domains have some hundred kilobytes.
+MAX_MAIL_OCTETS = 2 * 1024 * 1024
+MAX_OCTETS = 16 * 1024 * 1024
 # Reports shrink to a tenth or a thirtieth. A file that makes more of itself than this is a bomb (deflate can do 1032).
 MAX_RATIO = 200
 # Below this much nobody asks for the ratio.

@@ -37,9 +37,9 @@ class DmarcReportAdmin(ScopedAdmin):
     intro = "Single reports as they came, about mail in your domains' names. What they come to is under Reports."
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW})
-    list_display = ("org_name", "policy_domain", "period", "message_count", "aligned_count", "verified_badge")
-    list_filter = ("is_verified", ("domain", ScopedFilter))
-    search_fields = ("org_name", "policy_domain", "report_id")
+    list_display = ("org_name", "reporter", "policy_domain", "period", "message_count", "aligned_count")
+    list_filter = (("domain", ScopedFilter),)
+    search_fields = ("org_name", "reporter", "policy_domain", "report_id")
     change_form_outer_before_template = "admin/dmarc_report.html"
 
     def get_fieldsets(self, request: HttpRequest, obj: DmarcReport | None = None) -> list[Any]:
@@ -104,23 +104,20 @@ class DmarcReportAdmin(ScopedAdmin):
     def period(self, report: DmarcReport) -> str:
         return f"{report.begins_at:%Y-%m-%d %H:%M} – {report.ends_at:%Y-%m-%d %H:%M}"
 
-    @admin.display(description="Counts", ordering="is_verified")
-    def verified_badge(self, report: DmarcReport) -> SafeString:
-        return badge("verified", "good") if report.is_verified else badge("unverified", "waiting")
-
 
 @admin.register(IncomingReport)
 class IncomingReportAdmin(ScopedAdmin):
     """Mail to the report addresses, and what came of it."""
 
     intro = (
-        "Mail to the report addresses, and whether it could be read. What the reports say is under Reports; there "
-        "is nothing to mend here when one of a stranger fails."
+        "Mail to the report addresses, and whether it could be read and counts. A report counts when it came from "
+        "elsewhere, was sent by the organisation that it names as its reporter, and is about the domain that asked for "
+        "it. What the reports say is under Reports; there is nothing to mend here when one of a stranger fails."
     )
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
     list_display = ("received_at", "address", "sender_domain", "state_badge", "verified_badge", "reason")
-    list_filter = ("state", "is_verified", "kind", ("domain", ScopedFilter))
+    list_filter = ("state", "cause", "kind", ("domain", ScopedFilter))
     search_fields = ("sender_domain", "address")
     fields = ("address", "sender_domain", "received_at", "state_badge", "verified_badge", "reason", "story", "raw")
     verbs = (
@@ -129,7 +126,7 @@ class IncomingReportAdmin(ScopedAdmin):
             "Read again",
             "refresh",
             "",
-            lambda row: row.content_id is not None and row.state in ("failed", "ignored"),
+            lambda row: row.content_id is not None and row.state in ("failed", "ignored", "uncounted"),
         ),
     )
 
@@ -190,10 +187,10 @@ class TlsReportAdmin(ScopedAdmin):
     intro = "Single reports as they came, about encryption on the way to you. What they come to is under Reports."
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW})
-    list_display = ("org_name", "domain", "begins_at", "is_verified")
-    list_filter = ("is_verified", ("domain", ScopedFilter))
-    search_fields = ("org_name", "report_id")
-    fields = ("org_name", "domain", "contact", "report_id", "begins_at", "ends_at", "is_verified", "sessions")
+    list_display = ("org_name", "reporter", "domain", "begins_at")
+    list_filter = (("domain", ScopedFilter),)
+    search_fields = ("org_name", "reporter", "report_id")
+    fields = ("org_name", "reporter", "domain", "contact", "report_id", "begins_at", "ends_at", "sessions")
 
     @admin.display(description="Sessions")
     def sessions(self, report: TlsReport) -> SafeString:

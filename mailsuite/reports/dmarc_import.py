@@ -8,11 +8,11 @@ from itertools import islice
 
 from django.db import connection, transaction
 
-from mailsuite.directory.models import Domain
 from mailsuite.mailauth.dmarc_report import PolicyPublished, Record
 from mailsuite.mailauth.dmarc_report_reader import Summary, read_records, summarize
 from mailsuite.mailauth.report_file import ReportError
-from mailsuite.reports.models import DmarcDay, DmarcRecord, DmarcReport, IncomingReport
+from mailsuite.reports.admission import Admission
+from mailsuite.reports.models import DmarcDay, DmarcRecord, DmarcReport
 from mailsuite.reports.sources import source_of
 
 SLICE = 500
@@ -25,16 +25,18 @@ class Duplicate(Exception):
     """The same report was read before."""
 
 
-def import_report(incoming: IncomingReport, open_file: Callable[[], Iterable[bytes]], now: datetime) -> DmarcReport:
-    """Reads the report whole to check it, then once more to count it; goes on where it was broken off.
+def import_report(admission: Admission, open_file: Callable[[], Iterable[bytes]], now: datetime) -> DmarcReport:
+    """Reads the report whole to check it, then once more to count it; goes on where it was broken off. What is more
+    than the admission has room for is counted as left out.
 
-    Raises ReportError for what is no report about one of our domains, Duplicate for one read before.
+    Raises ReportError for what is no report about one of our domains, Uncounted for one that does not count, Duplicate
+    for one read before.
     """
     summary = summarize(open_file(), now)
     if not summary.records:
         raise ReportError("it has no record")
-    report = _begin(incoming, summary)
-    records = iter(read_records(open_file()))
+    report = _begin(admission, summary)
+    records = islice(read_records(open_file()), report.record_count - report.records_left_out)
     for _ in islice(records, report.records_read):
         continue
     while some := list(islice(records, SLICE)):
@@ -43,23 +45,15 @@ def import_report(incoming: IncomingReport, open_file: Callable[[], Iterable[byt
     return report
 
 
-def hosted_domain_of(name: str) -> Domain:
-    """The hosted domain that a report about `name` is about: that one, or the nearest above it. Raises ReportError."""
-    labels = name.split(".")
-    names = [".".join(labels[at:]) for at in range(min(len(labels), 20))]
-    found = Domain.objects.filter(name__in=names).exclude(state=Domain.State.REMOVED)
-    domain = max(found, key=lambda domain: len(domain.name), default=None)
-    if domain is None:
-        raise ReportError(f"it is about {name}, which is not hosted here")
-    return domain
-
-
-def _begin(incoming: IncomingReport, summary: Summary) -> DmarcReport:
-    head = summary.head
-    domain = hosted_domain_of(head.policy.domain)
+def _begin(admission: Admission, summary: Summary) -> DmarcReport:
+    head, incoming = summary.head, admission.incoming
+    admission.check_reporter(head.email, head.org_name, head.extra_contact_info)
+    domain = admission.domain_of(head.policy.domain)
+    kept = min(summary.records, admission.rows_left)
     with transaction.atomic():
         report, is_new = DmarcReport.objects.get_or_create(
             policy_domain=head.policy.domain,
+            reporter=admission.reporter,
             org_name=head.org_name,
             report_id=head.report_id,
             is_verified=incoming.is_verified,
@@ -74,12 +68,16 @@ def _begin(incoming: IncomingReport, summary: Summary) -> DmarcReport:
                 "generator": head.generator,
                 "errors": "\n".join(head.errors),
                 "record_count": summary.records,
+                "records_left_out": summary.records - kept,
                 "message_count": summary.messages,
                 "aligned_count": summary.aligned,
             },
         )
-    if not is_new and report.incoming_id != incoming.pk:
-        raise Duplicate
+        if not is_new and report.incoming_id != incoming.pk:
+            raise Duplicate
+        # The day's share is taken before the rows are there: broken off, it is not taken again.
+        incoming.rows = 1 + report.record_count - report.records_left_out
+        incoming.save(update_fields=["rows"])
     return report
 
 

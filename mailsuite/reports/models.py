@@ -1,8 +1,9 @@
 """Reports about mail in our domains' names, and those that we owe others.
 
 `IncomingReport` is one mail to a report address, filed in the SMTP transaction; what it said is in `DmarcReport`
-with its `DmarcRecord` rows, `FailureReport` or `TlsReport`. Only reports that are verified (their own mail was
-authenticated) are counted in `DmarcDay`, from which charts, advice and the stages of a DMARC policy come.
+with its `DmarcRecord` rows, `FailureReport` or `TlsReport`. Only reports that count (mailsuite.reports.admission) are
+taken in; of others the mail's row says why not. `DmarcDay` has the sums from which charts, advice and the stages of a
+DMARC policy come.
 """
 
 from django.db import models
@@ -24,7 +25,17 @@ class IncomingReport(models.Model):
         READ = "read"
         DUPLICATE = "duplicate"
         IGNORED = "ignored"
+        UNCOUNTED = "uncounted", "not counted"
         FAILED = "failed"
+
+    class Cause(models.TextChoices):
+        """Why a report does not count: the word for it, and how a page says it of many."""
+
+        UNPROVED = "unproved", "whose sender was not proved"
+        OWN_USER = "own-user", "sent by users of this host"
+        NOT_THE_REPORTER = "not-the-reporter", "sent by somebody other than the reporter that it names"
+        OTHER_DOMAIN = "other-domain", "about a domain that did not ask for reports at that address"
+        OVER_BUDGET = "over-budget", "beyond what is read in a day"
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     # The hosted domain whose report address it came to.
@@ -39,6 +50,10 @@ class IncomingReport(models.Model):
     # The domain of the mail's author, as far as one can be told.
     sender_domain = models.CharField("sent by", max_length=253, blank=True, default="")
     attempt_count = models.PositiveIntegerField(default=0)
+    cause = models.CharField("why not counted", max_length=20, choices=Cause, blank=True, default="")
+    # What it cost: rows that were kept of it, and how large it was unpacked.
+    rows = models.PositiveIntegerField(default=0)
+    octets_read = models.BigIntegerField(default=0)
     # Why it was not read or not believed, for people.
     reason = models.CharField(max_length=300, blank=True, default="")
     read_at = models.DateTimeField(null=True)
@@ -46,7 +61,10 @@ class IncomingReport(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = "report mail", "report mail"
         ordering = ["-id"]
-        indexes = [models.Index(fields=["id"], name="report_waiting", condition=models.Q(state="waiting"))]
+        indexes = [
+            models.Index(fields=["id"], name="report_waiting", condition=models.Q(state="waiting")),
+            models.Index(fields=["domain", "read_at"], name="report_read_of_domain"),
+        ]
 
     def __str__(self) -> str:
         return reference(self.pk)
@@ -55,14 +73,16 @@ class IncomingReport(models.Model):
 class DmarcReport(models.Model):
     """One aggregate report (RFC 9990 §3.1) about a domain of ours, or a name below one.
 
-    It is read in slices: `records_read` of `record_count` records are counted. The same report twice counts once; one
-    that nobody vouches for can't take the place of a verified one.
+    It is read in slices: `records_read` of `record_count` records are counted, all but `records_left_out`, which were
+    more than is kept. The same report twice counts once; nobody can take the place of another's, since `reporter` is
+    the domain that is proved to have sent it. `is_verified` is false in rows of an older version alone.
     """
 
     domain = models.ForeignKey(Domain, models.CASCADE, related_name="dmarc_reports")
     incoming = models.ForeignKey(IncomingReport, models.SET_NULL, null=True, related_name="dmarc_reports")
     is_verified = models.BooleanField("counts", default=False)
     policy_domain = models.CharField("about", max_length=253)
+    reporter = models.CharField("sent by", max_length=253, blank=True, default="")
     org_name = models.CharField("reporter", max_length=255)
     email = models.CharField(max_length=320, blank=True)
     extra_contact_info = models.CharField(max_length=500, blank=True)
@@ -75,6 +95,7 @@ class DmarcReport(models.Model):
     errors = models.TextField(blank=True)
     record_count = models.PositiveIntegerField(default=0)
     records_read = models.PositiveIntegerField(default=0)
+    records_left_out = models.PositiveIntegerField(default=0)
     message_count = models.BigIntegerField("messages", default=0)
     aligned_count = models.BigIntegerField("passed", default=0)
 
@@ -83,7 +104,7 @@ class DmarcReport(models.Model):
         ordering = ["-begins_at"]
         constraints = [
             models.UniqueConstraint(
-                fields=["policy_domain", "org_name", "report_id", "is_verified"], name="dmarc_report_once"
+                fields=["policy_domain", "reporter", "org_name", "report_id", "is_verified"], name="dmarc_report_once"
             )
         ]
         indexes = [models.Index(fields=["domain", "begins_at"], name="dmarc_report_of_domain")]
@@ -182,6 +203,7 @@ class TlsReport(models.Model):
     domain = models.ForeignKey(Domain, models.CASCADE, related_name="tls_reports")
     incoming = models.ForeignKey(IncomingReport, models.SET_NULL, null=True, related_name="tls_reports")
     is_verified = models.BooleanField("counts", default=False)
+    reporter = models.CharField("sent by", max_length=253, blank=True, default="")
     org_name = models.CharField("reporter", max_length=255)
     contact = models.CharField(max_length=320, blank=True)
     report_id = models.CharField("report ID", max_length=255)
@@ -192,7 +214,9 @@ class TlsReport(models.Model):
         verbose_name = "TLS report"
         ordering = ["-begins_at"]
         constraints = [
-            models.UniqueConstraint(fields=["domain", "org_name", "report_id", "is_verified"], name="tls_report_once")
+            models.UniqueConstraint(
+                fields=["domain", "reporter", "org_name", "report_id", "is_verified"], name="tls_report_once"
+            )
         ]
         indexes = [models.Index(fields=["domain", "begins_at"], name="tls_report_of_domain")]
 

@@ -211,11 +211,11 @@ def _uncounted(domain: Domain, days: int) -> str:
     """How much mail to the report addresses did not count, by what came of it; "" when all did."""
     rows = IncomingReport.objects.using("reader").filter(domain=domain, received_at__gte=_first(days))
     counts = dict(rows.order_by().values_list("state").annotate(n=Count("pk")))
-    unverified = rows.filter(state=IncomingReport.State.READ, is_verified=False).count()
+    causes = dict(rows.exclude(cause="").order_by().values_list("cause").annotate(n=Count("pk")))
     found = (
         (counts.get("waiting", 0), "waiting to be read"),
         (counts.get("failed", 0), "that could not be read"),
-        (unverified, "whose sender was not proved"),
+        *((causes.get(cause.value, 0), str(cause.label)) for cause in IncomingReport.Cause),
     )
     return ", ".join(f"{count:,} {words}" for count, words in found if count)
 

@@ -56,7 +56,9 @@ def _let_go(rows: QuerySet[IncomingReport]) -> int:
 def _let_go_of_surplus() -> int:
     """Mail that was no report, or nobody's, beyond the newest of each domain."""
     count = 0
-    unread = IncomingReport.objects.exclude(content=None).filter(state__in=[State.FAILED, State.IGNORED])
+    unread = IncomingReport.objects.exclude(content=None).filter(
+        state__in=[State.FAILED, State.IGNORED, State.UNCOUNTED]
+    )
     for domain_id in list(unread.order_by().values_list("domain", flat=True).distinct()):
         newest = unread.filter(domain=domain_id).order_by("-pk").values_list("pk", flat=True)
         if surplus := list(newest[MAX_RAW_FAILED : MAX_RAW_FAILED + 1]):

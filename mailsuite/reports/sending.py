@@ -16,7 +16,6 @@ from mailsuite.ids import reference
 from mailsuite.mail.address import Address, parse_address
 from mailsuite.mailauth.dmarc import TemporaryError
 from mailsuite.mailauth.report_destinations import Destinations, find_destinations
-from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
 from mailsuite.queue import own_mail
 from mailsuite.reports.models import OutgoingReport
 from mailsuite.reports.preparing import head_of, report_settings
@@ -30,6 +29,8 @@ from mailsuite.store.operations import Deliver, LocalDelivery, Outgoing, RemoteR
 RETRIES = (timedelta(hours=1), timedelta(hours=2), timedelta(hours=4), timedelta(hours=8))
 EXPIRES_AFTER = timedelta(days=2)
 SENT_AT_ONCE = 200
+# What most hosts take; ours takes less of others.
+MAX_MAIL_OCTETS = 10 * 1024 * 1024
 # Questions to DNS for so many reports are under way at a time.
 AT_ONCE = 10
 State = OutgoingReport.State

@@ -1,41 +1,51 @@
 """TLS reports (RFC 8460) into rows: how many sessions with our hosts were under TLS, and what failed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from mailsuite.mailauth import tlsrpt
 from mailsuite.mailauth.dmarc_report_reader import MAX_AGE, MAX_AHEAD
-from mailsuite.mailauth.report_file import ReportError, chunks
-from mailsuite.reports.dmarc_import import Duplicate, hosted_domain_of
-from mailsuite.reports.models import IncomingReport, TlsFailure, TlsPolicy, TlsReport
+from mailsuite.mailauth.report_file import ReportError
+from mailsuite.reports.admission import Admission, Uncounted
+from mailsuite.reports.dmarc_import import Duplicate
+from mailsuite.reports.models import TlsFailure, TlsPolicy, TlsReport
 
 # JSON is read in one go, for which everybody in the process waits; real reports have some kilobytes.
-MAX_JSON_OCTETS = 5 * 1024 * 1024
+MAX_JSON_OCTETS = 1024 * 1024
 MAX_PERIOD = timedelta(days=8)
+MAX_POLICIES = 100
 MAX_DETAILS = 1000
 
 
-def import_tls_report(incoming: IncomingReport, file: bytes, now: datetime) -> list[TlsReport]:
-    """Reads the report, which may tell of several domains; returns a row for each that is ours.
+def import_tls_report(admission: Admission, chunks: Iterable[bytes], now: datetime) -> list[TlsReport]:
+    """Reads the report, which may tell of several domains; returns a row for each that may be told of.
 
-    Raises ReportError for what is no report about one of our domains, Duplicate for one read before.
+    Raises ReportError for what is no report about one of our domains, Uncounted for one that does not count, Duplicate
+    for one read before.
     """
-    found = tlsrpt.parse_report(b"".join(chunks(file, max_octets=MAX_JSON_OCTETS)))
+    found = tlsrpt.parse_report(b"".join(chunks))
     _check(found, now)
+    admission.check_reporter(found.contact, found.organization)
+    incoming = admission.incoming
     with transaction.atomic():
         reports = [
-            _create(incoming, found, domain_id, policies) for domain_id, policies in _by_domain(found.policies).items()
+            _create(admission, found, domain_id, policies)
+            for domain_id, policies in _by_domain(admission, found.policies).items()
         ]
-    if not any(reports):
-        raise Duplicate
+        if not any(reports):
+            raise Duplicate
+        incoming.rows = 1 + sum(1 + len(policy.failures) for policy in found.policies)
+        incoming.save(update_fields=["rows"])
     return [report for report in reports if report]
 
 
 def _check(found: tlsrpt.Report, now: datetime) -> None:
     if not found.organization:
         raise ReportError("it names no organisation")
+    if len(found.policies) > MAX_POLICIES:
+        raise ReportError(f"it has more than {MAX_POLICIES} policies")
     if sum(len(policy.failures) for policy in found.policies) > MAX_DETAILS:
         raise ReportError(f"it has more than {MAX_DETAILS} kinds of failures")
     if found.end > found.begin + MAX_PERIOD:
@@ -46,14 +56,17 @@ def _check(found: tlsrpt.Report, now: datetime) -> None:
         raise ReportError("it is too old")
 
 
-def _by_domain(policies: Sequence[tlsrpt.PolicyResult]) -> dict[int, list[tlsrpt.PolicyResult]]:
-    """By the hosted domain's id, what is about it. Raises ReportError when none is about ours."""
-    found: dict[int, list[tlsrpt.PolicyResult]] = {}
-    strange = ReportError("it has no policy")
+def _by_domain(admission: Admission, policies: Sequence[tlsrpt.PolicyResult]) -> dict[int, list[tlsrpt.PolicyResult]]:
+    """By the hosted domain's id, what is about it. Raises ReportError or Uncounted when none may be told of."""
+    by_name: dict[str, list[tlsrpt.PolicyResult]] = {}
     for policy in policies:
+        by_name.setdefault(policy.domain[:253], []).append(policy)
+    found: dict[int, list[tlsrpt.PolicyResult]] = {}
+    strange: ReportError | Uncounted = ReportError("it has no policy")
+    for name, some in by_name.items():
         try:
-            found.setdefault(hosted_domain_of(policy.domain[:253]).pk, []).append(policy)
-        except ReportError as error:
+            found.setdefault(admission.domain_of(name).pk, []).extend(some)
+        except (ReportError, Uncounted) as error:
             strange = error
     if not found:
         raise strange
@@ -61,16 +74,17 @@ def _by_domain(policies: Sequence[tlsrpt.PolicyResult]) -> dict[int, list[tlsrpt
 
 
 def _create(
-    incoming: IncomingReport, found: tlsrpt.Report, domain_id: int, policies: list[tlsrpt.PolicyResult]
+    admission: Admission, found: tlsrpt.Report, domain_id: int, policies: list[tlsrpt.PolicyResult]
 ) -> TlsReport | None:
     """The rows of one domain; None when they are there already."""
     report, is_new = TlsReport.objects.get_or_create(
         domain_id=domain_id,
+        reporter=admission.reporter,
         org_name=found.organization[:255],
         report_id=found.report_id[:255],
-        is_verified=incoming.is_verified,
+        is_verified=admission.incoming.is_verified,
         defaults={
-            "incoming": incoming,
+            "incoming": admission.incoming,
             "contact": found.contact[:320],
             "begins_at": found.begin,
             "ends_at": found.end,

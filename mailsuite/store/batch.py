@@ -55,7 +55,7 @@ QUEUED_RECIPIENT = Insert(
 REPORT = Insert(
     IncomingReport,
     *("id", "domain", "address", "kind", "content", "story_id", "received_at", "state", "is_verified", "reason"),
-    *("sender_domain", "attempt_count"),
+    *("sender_domain", "attempt_count", "cause", "rows", "octets_read"),
 )
 JUDGEMENT = Insert(Judgement, "id", "mailbox", "content_id", "story_id", "word", "at")
 INSERTS = (CONTENT, STORY, EVENT, MESSAGE, TOMBSTONE, QUEUED_MESSAGE, QUEUED_RECIPIENT, REPORT, JUDGEMENT)

@@ -160,7 +160,7 @@ def _insert_report(batch: Batch, report: ReportDelivery, content_id: int, story_
         tables.REPORT,
         (
             *(new_id(), report.domain_id, report.address, report.kind, content_id, story_id, batch.now_value),
-            *("waiting", False, "", "", 0),
+            *("waiting", False, "", "", 0, "", 0, 0),
         ),
     )
     return EventFacts(FILED, report.address, "", "for the report reader", report.domain_id)

@@ -11,6 +11,7 @@ from mailsuite.mail import reply as replies
 from mailsuite.mail.header import split_fields
 from mailsuite.mail.reply import Reply
 from mailsuite.mailauth.dkim.header import MAX_FIELDS
+from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
 from mailsuite.verdict.verdict import Verdict
 from smtpd_service.inbound.content import ContentReader
 
@@ -33,6 +34,9 @@ RELAYING = _refusal(replies.RELAYING_DENIED, "relaying-denied")
 RECIPIENT_DISABLED = _refusal(replies.MAILBOX_DISABLED, "recipient-disabled")
 MAILBOX_FULL = _refusal(replies.MAILBOX_FULL, "mailbox-full")
 TOO_BIG = _refusal(replies.MESSAGE_TOO_BIG, "message-too-big")
+REPORT_TOO_BIG = _refusal(
+    replies.MESSAGE_TOO_BIG.with_text(f"Reports may have {MAX_MAIL_OCTETS // (1024 * 1024)} MB"), "report-too-big"
+)
 LOOP = _refusal(replies.MAIL_LOOP, "mail-loop")
 SENDER_NOT_OWNED = _refusal(replies.SENDER_NOT_OWNED, "sender-not-owned")
 FROM_NOT_OWNED = _refusal(
@@ -79,10 +83,12 @@ def quota(resolution: Resolution, used: Mapping[int, int], size_octets: int) -> 
     """Return MAILBOX_FULL when nobody whom the address leads to has room for a message of that size (0: not known).
 
     `used` holds the octets in use by mailbox id. An alias with one full mailbox among others is taken: the sender
-    could not tell them apart. The report reader has room.
+    could not tell them apart. The report reader has room, but for mail of a size that no report has (REPORT_TOO_BIG).
     """
-    if resolution.remote or resolution.reports or not resolution.local:
+    if resolution.remote or not (resolution.local or resolution.reports):
         return None
+    if resolution.reports:
+        return REPORT_TOO_BIG if size_octets > MAX_MAIL_OCTETS and not resolution.local else None
     full = [
         target.quota_octets > 0 and used.get(target.mailbox_id, 0) + max(size_octets, 1) > target.quota_octets
         for target in resolution.local

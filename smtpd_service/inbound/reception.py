@@ -261,15 +261,17 @@ class Reception:
             self._trial = None
 
     async def _refuse_size(self, size_octets: int) -> Refusal | None:
-        """MAILBOX_FULL when the message is larger than its sender said, and nobody has room for it."""
+        """Why nobody has room for the message, when it is larger than its sender said."""
         assert self._mail is not None
         if size_octets <= self._mail.size_octets:
             return None
+        refusal: Refusal | None = decisions.MAILBOX_FULL
         for recipient in self._recipients:
             used = await self._used(recipient.resolution)
-            if not decisions.quota(recipient.resolution, used, size_octets):
+            refusal = decisions.quota(recipient.resolution, used, size_octets)
+            if refusal is None:
                 return None
-        return decisions.MAILBOX_FULL
+        return refusal
 
     async def _resolve(self, path: Path) -> Resolution:
         """Where mail for the path goes; one of our rewritten senders leads back to whoever wrote."""

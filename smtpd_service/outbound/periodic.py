@@ -1,7 +1,7 @@
 """Work that comes round: a table of jobs, each run now and then.
 
-Those that ask other hosts run one after the other in a thread of their own, so that a DNS server that is silent holds
-up no alarm; all others in a second one.
+Each job has a lane: a thread in which the jobs of one kind run one after the other. So a short one, such as an alarm,
+never waits behind a long one, a DNS server that is silent, or a stranger's report.
 """
 
 import asyncio
@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
+from functools import partial
 
 from django.db import connections
 
@@ -21,6 +23,7 @@ from mailsuite.queue.retention import forget_settled, forget_stories
 from mailsuite.records.alarms import tell_of_drift
 from mailsuite.records.checking import check_due
 from mailsuite.records.observing import forget_observations
+from mailsuite.records.report_addresses import names_address
 from mailsuite.records.rotation import advance_keys
 from mailsuite.reports.names import look_up_names
 from mailsuite.reports.preparing import prepare as prepare_reports
@@ -43,51 +46,61 @@ LOOK_SECONDS = 10.0
 FIRST_WITHIN = timedelta(hours=1)
 
 
+class Lane(Enum):
+    """What a job may be made to wait for, and so keep others waiting."""
+
+    PROMPT = "work of a moment, which people wait for"
+    DNS = "other hosts, asked about our own domains, keys and lists"
+    REPORTING = "other hosts, asked about those whom reports name or go to"
+    READING = "reports that anybody may have written"
+    CLEANING = "rows and files forgotten in slices, as many as there are"
+    LEARNING = "messages read again"
+
+
 @dataclass(frozen=True, slots=True)
 class PeriodicJob:
-    """`run` gets the time, works in short transactions, and returns how many things it did. It may wait for other hosts
-    if it `asks_others`."""
+    """`run` gets the time, works in short transactions, and returns how many things it did."""
 
     name: str
     every: timedelta
     run: Callable[[datetime], int]
-    asks_others: bool = False
+    lane: Lane = Lane.PROMPT
 
 
 JOBS = (
     PeriodicJob("owners warned of a full mailbox", timedelta(minutes=5), warn_full_mailboxes),
-    PeriodicJob("settled queue rows forgotten", timedelta(hours=1), forget_settled),
-    PeriodicJob("stories forgotten", timedelta(hours=1), forget_stories),
-    PeriodicJob("removed mailboxes and domains deleted", timedelta(hours=1), remove_marked),
-    PeriodicJob("old failures of logins forgotten", timedelta(hours=1), throttle.forget_old),
-    PeriodicJob("old bans and offences forgotten", timedelta(hours=1), forget_old_bans),
+    PeriodicJob("settled queue rows forgotten", timedelta(hours=1), forget_settled, Lane.CLEANING),
+    PeriodicJob("stories forgotten", timedelta(hours=1), forget_stories, Lane.CLEANING),
+    PeriodicJob("removed mailboxes and domains deleted", timedelta(hours=1), remove_marked, Lane.CLEANING),
+    PeriodicJob("old failures of logins forgotten", timedelta(hours=1), throttle.forget_old, Lane.CLEANING),
+    PeriodicJob("old bans and offences forgotten", timedelta(hours=1), forget_old_bans, Lane.CLEANING),
     PeriodicJob("mails about mailboxes near or over their caps", timedelta(seconds=15), sending_alarms.warn),
     PeriodicJob("alarms raised", timedelta(minutes=1), alarms.watch),
-    PeriodicJob("old alarms forgotten", timedelta(hours=6), alarms.forget_old),
-    PeriodicJob("old counts of what was sent forgotten", timedelta(hours=6), sending.forget_old),
-    PeriodicJob("old logins forgotten", timedelta(hours=6), login_log.forget_old),
-    PeriodicJob("ended sessions of the web forgotten", timedelta(hours=6), sessions.forget_ended),
-    PeriodicJob("domains whose DNS records were looked at", timedelta(minutes=1), check_due, asks_others=True),
+    PeriodicJob("old alarms forgotten", timedelta(hours=6), alarms.forget_old, Lane.CLEANING),
+    PeriodicJob("old counts of what was sent forgotten", timedelta(hours=6), sending.forget_old, Lane.CLEANING),
+    PeriodicJob("old logins forgotten", timedelta(hours=6), login_log.forget_old, Lane.CLEANING),
+    PeriodicJob("ended sessions of the web forgotten", timedelta(hours=6), sessions.forget_ended, Lane.CLEANING),
+    PeriodicJob("domains whose DNS records were looked at", timedelta(minutes=1), check_due, Lane.DNS),
     PeriodicJob("DKIM keys moved on", timedelta(minutes=2), advance_keys),
     PeriodicJob("mails about DNS records that got worse", timedelta(minutes=5), tell_of_drift),
-    PeriodicJob("old DNS observations forgotten", timedelta(days=1), forget_observations),
-    PeriodicJob("reports read", timedelta(minutes=1), read_waiting),
-    PeriodicJob("addresses in reports named", timedelta(hours=1), look_up_names, asks_others=True),
-    PeriodicJob("reports for others made", timedelta(minutes=20), prepare_reports, asks_others=True),
-    PeriodicJob("reports sent to others", timedelta(minutes=5), send_due_reports, asks_others=True),
-    PeriodicJob("rows of old reports forgotten", timedelta(hours=6), forget_old_reports),
-    PeriodicJob("DNS lists switched off or on again", timedelta(hours=1), screening.test_lists, asks_others=True),
-    PeriodicJob("greylisted senders forgotten", timedelta(hours=1), greylist.forget_old),
-    PeriodicJob("expired rules forgotten", timedelta(hours=6), rules.forget_expired),
-    PeriodicJob("MTA-STS policies of others refreshed", timedelta(hours=1), refresh_policies, asks_others=True),
-    PeriodicJob("MTA-STS policies of others forgotten", timedelta(hours=6), forget_policies),
-    PeriodicJob("changes of our TLSA records noticed", timedelta(hours=1), look_at_ourselves, asks_others=True),
-    PeriodicJob("words of owners on junk learned", timedelta(seconds=30), training.learn_waiting),
-    PeriodicJob("submissions noted as contacts", timedelta(seconds=30), contacts.learn_submissions),
-    PeriodicJob("messages kept by their readers", timedelta(hours=1), kept.learn_kept),
-    PeriodicJob("sent Message-IDs forgotten", timedelta(hours=12), contacts.forget_unanswered),
-    PeriodicJob("old lessons on junk forgotten", timedelta(hours=12), training.forget_old),
-    PeriodicJob("unnamed blobs deleted", timedelta(hours=6), sweep),
+    PeriodicJob("old DNS observations forgotten", timedelta(days=1), forget_observations, Lane.CLEANING),
+    PeriodicJob("reports read", timedelta(minutes=1), partial(read_waiting, names_address=names_address), Lane.READING),
+    PeriodicJob("addresses in reports named", timedelta(hours=1), look_up_names, Lane.REPORTING),
+    PeriodicJob("reports for others made", timedelta(minutes=20), prepare_reports, Lane.REPORTING),
+    PeriodicJob("reports sent to others", timedelta(minutes=5), send_due_reports, Lane.REPORTING),
+    PeriodicJob("rows of old reports forgotten", timedelta(hours=6), forget_old_reports, Lane.CLEANING),
+    PeriodicJob("DNS lists switched off or on again", timedelta(hours=1), screening.test_lists, Lane.DNS),
+    PeriodicJob("greylisted senders forgotten", timedelta(hours=1), greylist.forget_old, Lane.CLEANING),
+    PeriodicJob("expired rules forgotten", timedelta(hours=6), rules.forget_expired, Lane.CLEANING),
+    PeriodicJob("MTA-STS policies of others refreshed", timedelta(hours=1), refresh_policies, Lane.DNS),
+    PeriodicJob("MTA-STS policies of others forgotten", timedelta(hours=6), forget_policies, Lane.CLEANING),
+    PeriodicJob("changes of our TLSA records noticed", timedelta(hours=1), look_at_ourselves, Lane.DNS),
+    PeriodicJob("words of owners on junk learned", timedelta(seconds=30), training.learn_waiting, Lane.LEARNING),
+    PeriodicJob("submissions noted as contacts", timedelta(seconds=30), contacts.learn_submissions, Lane.LEARNING),
+    PeriodicJob("messages kept by their readers", timedelta(hours=1), kept.learn_kept, Lane.LEARNING),
+    PeriodicJob("sent Message-IDs forgotten", timedelta(hours=12), contacts.forget_unanswered, Lane.CLEANING),
+    PeriodicJob("old lessons on junk forgotten", timedelta(hours=12), training.forget_old, Lane.CLEANING),
+    PeriodicJob("unnamed blobs deleted", timedelta(hours=6), sweep, Lane.CLEANING),
 )
 
 
@@ -100,8 +113,8 @@ class Periodic:
     async def run(self, ended: asyncio.Event) -> None:
         """Until `ended` is set; jobs under way are finished."""
         async with asyncio.TaskGroup() as lanes:
-            for asks_others in (False, True):
-                jobs = [job for job in self._jobs if job.asks_others is asks_others]
+            for lane in Lane:
+                jobs = [job for job in self._jobs if job.lane is lane]
                 lanes.create_task(_run_lane(jobs, ended))
 
 

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.urls import reverse
-from report_mail import FORGED, OWN, SHOP, mail, report_mail
+from report_mail import FORGED, OWN, SHOP, authentication_of, mail, report_mail
 
 from mailsuite.directory.models import User
+from mailsuite.reports import admission
 from mailsuite.reports.charts import Kind, stacked
 from mailsuite.reports.models import IncomingReport, OutgoingReport, ReportExclusion, ReportSettings
 from mailsuite.reports.reading import read_waiting
@@ -80,6 +81,29 @@ def test_mail_that_was_no_report_shows_why_and_can_be_read_again(client, page, f
     assert b"Subject: Report Domain" in raw.content and raw["Content-Disposition"].startswith("attachment")
     client.post(reverse("admin:reports_incomingreport_do", args=[incoming.pk, "read"]))
     assert IncomingReport.objects.get().state == "waiting"
+
+
+def test_what_does_not_count_is_told_in_words(page, file_report, domains):
+    file_report(report_mail(OWN), authentication=None)
+    file_report(report_mail(OWN), authentication=None)
+    file_report(report_mail(OWN), authentication=authentication_of("evil.example", signer="evil.example"))
+    file_report(report_mail(OWN, domain="example.net"))
+    read_waiting(datetime.now(UTC))
+    text = page("reports_domain", domains["example.org"].pk)
+    assert (
+        "not counted: 2 whose sender was not proved, 1 sent by somebody other than the reporter that it names,"
+        " 1 about a domain that did not ask for reports at that address." in text
+    )
+    rows = page("reports_incomingreport_changelist")
+    assert "anybody may have sent it: not counted" in rows and "evil.example sent it: not counted" in rows
+
+
+def test_a_report_says_what_was_left_out_of_it(page, file_report, domains, monkeypatch):
+    monkeypatch.setattr(admission, "MAX_ROWS", 1)
+    file_report(report_mail(OWN, SHOP, FORGED, begins=TODAY - timedelta(days=1)))
+    read_waiting(datetime.now(UTC))
+    text = page("reports_dmarcreport_change", domains["example.org"].dmarc_reports.get().pk)
+    assert "2 of 3 rows: more than is kept" in text and "reporter.example" in text
 
 
 def test_what_strangers_wrote_is_never_markup(page, file_report, domains):

@@ -3,9 +3,10 @@
 import base64
 import gzip
 import io
+import json
 import zipfile
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.db import OperationalError
@@ -16,16 +17,27 @@ from report_mail import (
     SHOP,
     YESTERDAY,
     authentication_of,
+    head,
     mail,
     report_mail,
     report_xml,
 )
 
-from mailsuite.mailauth.dmarc_report import Reason, Record
+from mailsuite.mailauth.dmarc_report import Reason, Record, build_report
 from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
-from mailsuite.reports import dmarc_import, reading
-from mailsuite.reports.models import DmarcDay, DmarcRecord, DmarcReport, FailureReport, IncomingReport
+from mailsuite.records.models import Observation
+from mailsuite.records.report_addresses import names_address
+from mailsuite.reports import admission, dmarc_import, reading
+from mailsuite.reports.models import (
+    DmarcDay,
+    DmarcRecord,
+    DmarcReport,
+    FailureReport,
+    IncomingReport,
+    OutgoingReport,
+)
 from mailsuite.reports.reading import MAX_ATTEMPTS, read_waiting
+from mailsuite.trace.models import Story
 
 DAY = date(2026, 11, 23)
 
@@ -109,31 +121,160 @@ def test_the_same_report_counts_once(file_report):
         (authentication_of(dmarc="temperror"), "inbound", False),
         ({"nonsense": 1}, "inbound", False),
         (None, "inbound", False),
-        (None, "submission", True),
-        (None, "notification", True),
     ],
 )
 def test_only_authenticated_reports_count(file_report, authentication, kind, verified):
-    file_report(report_mail(), authentication=authentication, story_kind=kind)
+    incoming = file_report(report_mail(), authentication=authentication, story_kind=kind)
     read_waiting(NOW)
-    assert DmarcReport.objects.get().is_verified is verified
-    assert DmarcRecord.objects.count() == 1
+    incoming.refresh_from_db()
+    assert incoming.cause == ("" if verified else "unproved")
+    assert DmarcReport.objects.count() == DmarcRecord.objects.count() == verified
     assert counts() == ([("example.org", 10, 10, 0)] if verified else [])
+
+
+@pytest.mark.parametrize("kind", ["submission", "notification"])
+def test_our_own_users_have_nothing_to_report(file_report, kind):
+    incoming = file_report(report_mail(), authentication=None, story_kind=kind)
+    read_waiting(NOW)
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.cause) == ("uncounted", "own-user")
+    assert not DmarcReport.objects.exists()
+
+
+def test_what_we_report_to_ourselves_counts(file_report):
+    incoming = file_report(report_mail(), authentication=None, story_kind="notification")
+    Story.objects.filter(pk=incoming.story_id).update(from_text="DMARC reports <dmarc@reporter.example>")
+    OutgoingReport.objects.create(
+        policy_domain="example.org", day=DAY, next_attempt_at=NOW, story_id=incoming.story_id, state="sent"
+    )
+    read_waiting(NOW)
+    assert DmarcReport.objects.get().reporter == "reporter.example"
+
+
+def test_what_does_not_count_is_neither_opened_nor_unpacked(file_report, monkeypatch):
+    incoming = file_report(report_mail(), authentication=None)
+    monkeypatch.setattr(reading, "find_report", lambda *_: pytest.fail("it was opened"))
+    assert read_waiting(NOW) == 1
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.rows, incoming.octets_read) == ("uncounted", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("sender", "email", "org", "extra", "subject", "counts_as"),
+    [
+        ("reporter.example", "dmarc@reporter.example", "Reporter", "", "", "reporter.example"),
+        ("mail.reporter.example", "dmarc@reporter.example", "Reporter", "", "", "mail.reporter.example"),
+        # The large ones name themselves in one of several places, and not always in the address.
+        ("dmarc.reporter.example", "help@else.example", "Reporter", "", "reporter.example", "dmarc.reporter.example"),
+        ("reporter.example", "help@else.example", "reporter.example", "", "", "reporter.example"),
+        ("reporter.example", "", "Reporter", "https://support.reporter.example/dmarc", "", "reporter.example"),
+        ("evil.example", "dmarc@reporter.example", "reporter.example", "https://reporter.example/", "", ""),
+        ("evil.example", "evil.example@reporter.example", "Reporter", "", "", ""),
+        ("evil.example", "", "Reporter", "https://reporter.example/evil.example", "", ""),
+        ("evil.example", "dmarc@notevil.example", "Reporter", "", "", ""),
+    ],
+)  # fmt: skip
+def test_who_sends_is_who_reports(file_report, sender, email, org, extra, subject, counts_as):
+    about = replace(head(org=org), email=email, extra_contact_info=extra)
+    octets = mail(gzip.compress(build_report(about, [OWN])))
+    octets = octets.replace(b"Report Domain: example.org", f"Report Domain: x Submitter: {subject}".encode())
+    incoming = file_report(octets, authentication=authentication_of(sender, signer=sender))
+    read_waiting(NOW)
+    incoming.refresh_from_db()
+    assert incoming.cause == ("" if counts_as else "not-the-reporter")
+    assert list(DmarcReport.objects.values_list("reporter", flat=True)) == [counts_as] * bool(counts_as)
+    if not counts_as:
+        assert "evil.example sent it" in incoming.reason and incoming.rows == 0
 
 
 def test_a_forged_report_does_not_take_the_place_of_the_true_one(file_report):
     file_report(report_mail(FORGED), authentication=None)
+    evil = replace(head(), email="x@evil.example")
+    file_report(
+        mail(gzip.compress(build_report(evil, [FORGED]))),
+        authentication=authentication_of("evil.example", signer="evil.example"),
+    )
     file_report(report_mail(OWN))
     read_waiting(NOW)
-    assert counts() == [("example.org", 10, 10, 0)]
-    assert DmarcReport.objects.count() == 2
+    assert ("example.org", 10, 10, 0) in counts()
+    assert set(DmarcReport.objects.values_list("reporter", flat=True)) == {"evil.example", "reporter.example"}
 
 
 def test_a_report_counts_for_the_hosted_domain_above_its_policy_domain(file_report, domains):
     file_report(report_mail(domain="news.example.org"))
-    file_report(report_mail(domain="example.net"), "example.org")
     read_waiting(NOW)
-    assert set(DmarcDay.objects.values_list("domain__name", "messages")) == {("example.org", 10), ("example.net", 10)}
+    assert set(DmarcDay.objects.values_list("domain__name", "messages")) == {("example.org", 10)}
+
+
+@pytest.mark.parametrize(
+    ("record", "counted"),
+    [
+        ("", False),
+        ("v=DMARC1; p=none; rua=mailto:dmarc-reports@example.net", False),
+        ("v=DMARC1; p=none; rua=mailto:a@b.example, mailto:DMARC-Reports@example.org!10m", True),
+    ],
+)
+def test_a_report_comes_to_the_domain_that_it_speaks_of(file_report, domains, record, counted):
+    """Or to where that domain's published record sends it, as somebody with several domains may have it."""
+    if record:
+        Observation.objects.create(
+            domain=domains["example.net"], name="_dmarc.example.net", type="TXT", source="public", at=NOW,
+            values=json.dumps([record]), verdict="ok",
+        )  # fmt: skip
+    incoming = file_report(report_mail(domain="example.net"), "example.org")
+    read_waiting(NOW, names_address)
+    incoming.refresh_from_db()
+    assert incoming.cause == ("" if counted else "other-domain")
+    assert list(DmarcDay.objects.values_list("domain__name", "messages")) == [("example.net", 10)] * counted
+
+
+def test_rows_are_bounded_by_report_by_reporter_and_by_domain(file_report, monkeypatch):
+    for name, most in (("MAX_ROWS", 6), ("REPORTER_ROWS_A_DAY", 10), ("DOMAIN_ROWS_A_DAY", 13)):
+        monkeypatch.setattr(admission, name, most)
+    many = [replace(OWN, source_ip=f"192.0.2.{n}", count=1) for n in range(9)]
+    now = datetime.now(UTC)
+    yesterday = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+
+    def report(sender, number):
+        about = replace(head(report_id=str(number), begins=yesterday), email=f"r@{sender}")
+        incoming = file_report(
+            mail(gzip.compress(build_report(about, many))), authentication=authentication_of(sender, signer=sender)
+        )
+        read_waiting(now)
+        incoming.refresh_from_db()
+        return incoming.cause, incoming.rows
+
+    assert report("one.example", 1) == ("", 7)
+    left_out = DmarcReport.objects.get()
+    assert (left_out.record_count, left_out.records_read, left_out.records_left_out) == (9, 6, 3)
+    assert left_out.message_count == 9
+    # Names below one domain are one reporter.
+    assert report("sub.one.example", 2) == ("", 4)
+    assert report("one.example", 3) == ("over-budget", 0)
+    assert report("two.example", 4) == ("", 3)
+    assert report("three.example", 5) == ("over-budget", 0)
+    assert DmarcRecord.objects.count() == 11
+    IncomingReport.objects.update(read_at=now - timedelta(days=1))
+    assert report("one.example", 6) == ("", 7)
+
+
+def test_octets_are_bounded_by_reporter_and_counted_when_nothing_comes_of_them(file_report, monkeypatch):
+    monkeypatch.setattr(admission, "REPORTER_OCTETS_A_DAY", len(XML))
+    broken = file_report(mail(gzip.compress(XML[:-10] + b" " * 100)))
+    after = file_report(report_mail())
+    read_waiting(datetime.now(UTC))
+    broken.refresh_from_db()
+    after.refresh_from_db()
+    assert (broken.state, broken.octets_read, broken.rows) == ("failed", len(XML) + 90, 0)
+    assert (after.cause, after.octets_read) == ("over-budget", 0)
+
+
+def test_a_run_ends_after_its_time_and_the_next_goes_on(file_report):
+    for number in range(3):
+        file_report(report_mail(report_id=str(number)))
+    ticks = iter([0.0, 1.0, reading.RUN_SECONDS + 1])
+    assert read_waiting(NOW, clock=lambda: next(ticks)) == 1
+    assert read_waiting(NOW) == 2
 
 
 def test_the_day_is_where_most_of_the_period_lies(file_report):
@@ -161,7 +302,7 @@ DSN = (
         (mail(XML[:-30], "text/xml", "r.xml"), "failed", "no well-formed XML"),
         (mail(gzip.compress(XML)[:-9]), "failed", "cut off"),
         (mail(gzip.compress(b"<feedback>" + b" " * 50_000_000)), "failed", "times its size"),
-        (b"Subject: x\r\n\r\n" + XML + b" " * MAX_MAIL_OCTETS, "failed", "larger than 10 MB"),
+        (b"Subject: x\r\n\r\n" + XML + b" " * MAX_MAIL_OCTETS, "failed", "larger than 2 MB"),
         (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 5000, "failed", "no report"),
         (mail(b"x", "application/gzip", "r.xml.gz", "base64; boundary=" + "é" * 100), "failed", "no report"),
     ],

@@ -64,9 +64,50 @@ def test_the_same_report_counts_once_and_each_domain_its_own(file_report):
     read_waiting(NOW)
     again.refresh_from_db()
     assert again.state == "duplicate"
+    # Only the domain whose address it came to asked for it.
+    assert list(TlsPolicy.objects.values_list("report__domain__name", "successes")) == [("example.org", 90)]
+
+
+def test_each_domain_that_sends_its_reports_there_has_its_own(file_report):
+    both = tls_report(policy(), policy("example.net", 5, 0, details=False))
+    incoming = file_report(mail(gzip.compress(both), TYPE), kind="tls")
+    asked = []
+
+    def names_address(domain, kind, address):
+        asked.append((domain.name, kind, address))
+        return True
+
+    read_waiting(NOW, names_address)
+    incoming.refresh_from_db()
+    assert asked == [("example.net", "tls", "tls-reports@example.org")] and incoming.rows == 4
     assert set(TlsPolicy.objects.values_list("report__domain__name", "successes")) == {
         *[("example.org", 90), ("example.net", 5)]
     }
+
+
+@pytest.mark.parametrize(
+    ("contact", "field", "cause"),
+    [
+        ("tls@reporter.example", "", ""),
+        ("https://else.example/", "reporter.example", ""),
+        ("tls@else.example", "else.example", "not-the-reporter"),
+    ],
+)
+def test_who_sends_is_who_reports(file_report, contact, field, cause):
+    octets = mail(tls_report(**{"contact-info": contact}), "application/tlsrpt+json", "r.json")
+    incoming = file_report(f"TLS-Report-Submitter: {field}\r\n".encode() + octets, kind="tls")
+    read_waiting(NOW)
+    incoming.refresh_from_db()
+    assert incoming.cause == cause
+    assert TlsReport.objects.count() == (not cause)
+
+
+def test_one_question_a_name_however_many_policies(file_report, django_assert_max_num_queries):
+    few = file_report(mail(tls_report(*[policy("elsewhere.example")] * 90), "application/tlsrpt+json", "r.json"))
+    with django_assert_max_num_queries(12):
+        read_waiting(NOW)
+    few.refresh_from_db()
+    assert "not hosted here" in few.reason
 
 
 def test_what_is_about_other_domains_is_left_out(file_report):
@@ -87,7 +128,8 @@ def test_what_is_about_other_domains_is_left_out(file_report):
         (b"{" * 100_000, "no JSON"),
         (b'{"a":' * 100_000, "no JSON"),
         (tls_report()[:-9], "no JSON"),
-        (gzip.compress(b"{" + b" " * 50_000_000), "more than 5 MB"),
+        (gzip.compress(b"{" + b" " * 50_000_000), "more than 1 MB"),
+        (tls_report(*[policy()] * 101), "more than 100 policies"),
         (tls_report(policy() | {"failure-details": policy()["failure-details"] * 1001}), "kinds of failures"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -1,6 +1,7 @@
 import pytest
 
 from mailsuite.directory.resolution import Kind, LocalTarget, ReportTarget, Resolution
+from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.content import ContentReader
 from smtpd_service.inbound.decisions import Refusal
@@ -51,6 +52,20 @@ def test_the_report_reader_takes_what_a_full_mailbox_of_that_name_would_not():
     reader = (ReportTarget("dmarc", 1, "dmarc-reports@example.org"),)
     assert decisions.recipient(Resolution(Kind.RESOLVED, reports=reader), may_relay=False) is None
     assert decisions.quota(Resolution(Kind.RESOLVED, (ROOM,), reports=reader), {1: 1000}, 10) is None
+
+
+@pytest.mark.parametrize(
+    ("targets", "remote", "size", "refusal"),
+    [
+        ((), (), MAX_MAIL_OCTETS, None),
+        ((), (), MAX_MAIL_OCTETS + 1, decisions.REPORT_TOO_BIG),
+        ((NO_QUOTA,), (), MAX_MAIL_OCTETS + 1, None),
+        ((), ("x@else.example",), MAX_MAIL_OCTETS + 1, None),
+    ],
+)
+def test_the_report_reader_takes_no_mail_of_a_size_that_no_report_has(targets, remote, size, refusal):
+    reader = (ReportTarget("dmarc", 1, "dmarc-reports@example.org"),)
+    assert decisions.quota(Resolution(Kind.RESOLVED, targets, remote, reports=reader), {}, size) is refusal
 
 
 def test_a_bounce_goes_to_few():

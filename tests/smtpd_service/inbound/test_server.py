@@ -18,6 +18,7 @@ from mailsuite.mail import srs
 from mailsuite.mail.address import Address
 from mailsuite.store.handlers import StoreBug, StoreUnavailable
 from mailsuite.store.operations import Refused, ReportDelivery
+from smtpd_service.inbound import decisions
 from smtpd_service.inbound import dialog as dialog_module
 from smtpd_service.inbound import server as server_module
 from smtpd_service.inbound import spool as spool_module
@@ -359,6 +360,20 @@ def test_the_report_reader_gets_a_report_once_beside_the_mailbox_of_that_name(se
     assert talk.mail(b"Delivered-To: ann@example.org\r\n\r\n", "rua@example.org").startswith("250 ")
     operation = server.store.delivered[-1][0]
     assert (len(operation.reports), operation.local) == (1, [])
+
+
+def test_mail_too_large_for_a_report_is_refused_when_announced_and_when_it_came(server, monkeypatch):
+    monkeypatch.setattr(decisions, "MAX_MAIL_OCTETS", 1000)
+    target = ReportTarget("dmarc", 1, "dmarc-reports@example.org")
+    server.directory.remote["dmarc-reports@example.org"] = Resolution(Kind.RESOLVED, domain_id=1, reports=(target,))
+    talk = server.connect()
+    assert talk.ask("MAIL FROM:<x@other.example> SIZE=1001").startswith("250 ")
+    assert talk.ask("RCPT TO:<dmarc-reports@example.org>").startswith(
+        "552 5.3.4 Reports may have 2 MB (report-too-big)"
+    )
+    assert talk.ask("RSET").startswith("250 ")
+    assert talk.mail(b"x" * 1000 + b"\r\n", "dmarc-reports@example.org").startswith("552 5.3.4 Reports may have")
+    assert server.store.delivered == []
 
 
 def test_senders_without_room_for_rewriting_and_our_own_are_known(server):

@@ -2,8 +2,10 @@ import asyncio
 import threading
 from datetime import datetime, timedelta
 
+import pytest
+
 from smtpd_service.outbound import periodic
-from smtpd_service.outbound.periodic import JOBS, Periodic, PeriodicJob, run_job
+from smtpd_service.outbound.periodic import JOBS, Lane, Periodic, PeriodicJob, run_job
 
 
 def test_jobs_come_round_and_one_that_fails_stops_no_other(monkeypatch, caplog):
@@ -48,7 +50,8 @@ def test_nothing_is_due_before_its_time(monkeypatch):
     assert ran == []
 
 
-def test_a_silent_host_holds_up_no_other_work(monkeypatch):
+@pytest.mark.parametrize("lane", [lane for lane in Lane if lane is not Lane.PROMPT])
+def test_a_long_job_holds_up_no_prompt_one(monkeypatch, lane):
     monkeypatch.setattr(periodic, "LOOK_SECONDS", 0.001)
     asked, answered = threading.Event(), threading.Event()
 
@@ -65,7 +68,7 @@ def test_a_silent_host_holds_up_no_other_work(monkeypatch):
                 loop.call_soon_threadsafe(ended.set)
             return 0
 
-        jobs = [PeriodicJob("ask", timedelta(0), ask, asks_others=True), PeriodicJob("count", timedelta(0), count)]
+        jobs = [PeriodicJob("ask", timedelta(0), ask, lane), PeriodicJob("count", timedelta(0), count)]
         async with asyncio.timeout(20):
             await Periodic(jobs).run(ended)
 
