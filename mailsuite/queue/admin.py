@@ -238,7 +238,13 @@ class RouteForm(ServiceForm):
     class Meta:
         model = Route
         fields = ["pattern", "scheme", "host", "port", "username", "is_active"]
-        help_texts = {"pattern": "example.org, *.example.org or * for everything."}
+        help_texts = {
+            "pattern": "example.org, *.example.org or * for everything.",
+            "scheme": "The last two check the host's certificate. With a user name that is done whatever is chosen, "
+            "since a password goes to nobody who can't prove to be the host; until they can, mail waits.",
+            "host": "As its certificate names it, such as smtp.example.net.",
+            "username": "Empty if the host asks for none.",
+        }
 
     def clean(self) -> dict[str, Any] | None:
         data = super().clean()

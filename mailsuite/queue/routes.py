@@ -14,7 +14,10 @@ from mailsuite.queue.models import Route
 from mailsuite.secrets import field_cipher
 
 DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
-FORM = "smtp://[user:password@]HOST:PORT, or with smtp+starttls:// or smtps:// to insist on TLS"
+FORM = (
+    "smtp://[user:password@]HOST:PORT, or with smtp+starttls:// or smtps:// to insist on TLS, as is always done with a "
+    "password"
+)
 
 
 def add_route(pattern: str, url: str) -> int:

@@ -9,7 +9,7 @@ from mailsuite.mail.networks import Network
 from mailsuite.store.operations import Arrival
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.routing import Unroutable
-from smtpd_service.outbound.tls_policy import TlsDemand, TlsPolicy, demand_of
+from smtpd_service.outbound.tls_policy import TlsDemand, TlsPolicy, demand_of_route
 from smtpd_service.outbound.transaction import Fate, Login, Mail, Outcome, Recipient
 from smtpd_service.outbound.transport import Body, Endpoint, MayFinish, NoSession, Session, open_session
 
@@ -139,7 +139,7 @@ class Courier:
         await self.close()
         route = self._hop.route
         demand: TlsDemand = (
-            demand_of(route.security) if route else await self._policy.for_host(self._hop.domain, endpoint.host)
+            demand_of_route(route) if route else await self._policy.for_host(self._hop.domain, endpoint.host)
         )
         login = Login(route.username, route.password) if route and route.username else None
         pipelines = endpoint not in self._step_by_step

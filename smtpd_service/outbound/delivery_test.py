@@ -24,7 +24,7 @@ from smtpd_service.outbound.destinations import SMTP_PORT, Destinations, NextHop
 from smtpd_service.outbound.host_test import HostTest
 from smtpd_service.outbound.published_policy import Judgement, PublishedPolicy
 from smtpd_service.outbound.routing import RouteFacts, Unroutable, find_route, literal_address
-from smtpd_service.outbound.tls_policy import TlsDemand, demand_of
+from smtpd_service.outbound.tls_policy import TlsDemand, demand_of_route
 from smtpd_service.outbound.transaction import Login
 from smtpd_service.outbound.transport import Endpoint
 
@@ -84,7 +84,7 @@ async def delivery_test(text: str, tools: Tools) -> AsyncGenerator[Stage, None]:
         if judgement:
             for stage in _demands(judgement, host[0].host, tools, first=number == 0, milliseconds=clock.lap()):
                 yield stage
-        demand = judgement.demand if judgement else demand_of(route.security)  # type: ignore[union-attr]
+        demand = judgement.demand if judgement else demand_of_route(route)  # type: ignore[arg-type]
         async with aclosing(_host(host, demand, target, tools, route, ends_at)) as stages:
             async for stage in stages:
                 if stage.name == "end":

@@ -216,7 +216,7 @@ class HostTest:
         return self._stage("tls", *self._praise(demand), facts, started)
 
     def _handshake_failed(self, demand: TlsDemand, error: OSError, started: float) -> Stage:
-        outcome = handshake_outcome(self.endpoint, error)
+        outcome = handshake_outcome(self.endpoint, error, demand.advice)
         if not self._demand.falls_back or self._login:
             self._conclude(Tone.BAD, outcome.text)
             return self._stage("tls", Tone.BAD, f"{outcome.text}. TLS is demanded here: no delivery.", (), started)

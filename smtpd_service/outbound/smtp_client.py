@@ -67,6 +67,11 @@ _TIMEOUT_GREETED_TWICE = 10.0
 # Of lines that are no replies, what a dialog tells.
 _STRAY_LINES_TOLD = 5
 
+NEEDS_TLS = (
+    "The route has a password, which is only sent under TLS, and the host offers none here: choose implicit TLS "
+    "and its port (465) in the route if the host has that, or take user name and password out of the route"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class DialogLine:
@@ -338,7 +343,7 @@ class SmtpClient:
                 self.state = State.STARTTLS
                 self._output += b"STARTTLS\r\n"
                 return self._say("C", "STARTTLS")
-            if self._starttls is StartTls.REQUIRED:
+            if self._starttls is StartTls.REQUIRED and not self._login:
                 return self.give_up("4.7.4", "tls-missing", "The host does not offer STARTTLS, which is required here")
         if self._login:
             return self._authenticate(self._login)
@@ -365,7 +370,7 @@ class SmtpClient:
     def _authenticate(self, login: Login) -> None:
         mechanisms = self.extensions.get("AUTH", "").split()
         if not self.tls:
-            return self.give_up("4.7.11", "auth-needs-tls", "The route has a password, which is only sent under TLS")
+            return self.give_up("4.7.11", "auth-needs-tls", NEEDS_TLS)
         user, password = login.username.encode(), login.password.encode()
         if "PLAIN" in mechanisms:
             self._auth_lines = []

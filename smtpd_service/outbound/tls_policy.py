@@ -2,21 +2,27 @@
 
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
-from smtpd_service.outbound.routing import Security
+from smtpd_service.outbound.routing import RouteFacts, Security
 from smtpd_service.outbound.transaction import Outcome, StartTls
 
 # Certificates as the host sent them, DER, its own first; "" or why they are not good enough.
 CertificateCheck = Callable[[Sequence[bytes]], str]
 
+PASSWORD_ADVICE = (
+    "The route has a password, which is sent only to who proves to be the host: name the host in the route as its "
+    "certificate does, or, if its authority is not one that this system knows, name that in SSL_CERT_FILE"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TlsDemand:
     """`falls_back` allows a second connection in clear when the handshake fails; never where TLS is demanded. `check`
-    has the last word on a handshake that the context let pass. With a `refusal` the host is not dialled at all."""
+    has the last word on a handshake that the context let pass. With a `refusal` the host is not dialled at all.
+    `advice` tells an administrator what to do when the handshake fails."""
 
     starttls: StartTls
     context: ssl.SSLContext
@@ -24,6 +30,7 @@ class TlsDemand:
     falls_back: bool = False
     check: CertificateCheck | None = None
     refusal: Outcome | None = None
+    advice: str = ""
 
 
 class TlsPolicy(Protocol):
@@ -37,6 +44,15 @@ class Opportunistic:
 
     async def for_host(self, domain: str, host: str) -> TlsDemand:
         return demand_of(Security.OPPORTUNISTIC)
+
+
+def demand_of_route(route: RouteFacts) -> TlsDemand:
+    """What a route demands: with a password never less than TLS under a certificate that fits the host's name, or
+    whoever stands between would be given it (RFC 4954 §4, RFC 8314 §4.3)."""
+    if not route.username:
+        return demand_of(route.security)
+    required = Security.STARTTLS if route.security is Security.OPPORTUNISTIC else route.security
+    return replace(demand_of(required), advice=PASSWORD_ADVICE)
 
 
 def demand_of(security: Security) -> TlsDemand:

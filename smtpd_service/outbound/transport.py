@@ -147,7 +147,7 @@ class Session:
         try:
             description = await self._connection.start_tls(demand.context, self.endpoint.host)
         except OSError as error:
-            raise HandshakeFailed(handshake_outcome(self.endpoint, error), self.dialog()) from None
+            raise HandshakeFailed(handshake_outcome(self.endpoint, error, demand.advice), self.dialog()) from None
         _check_certificates(self.endpoint, self._connection, demand, self._client)
         self._client.tls_started(description)
 
@@ -251,7 +251,7 @@ async def _implicit_handshake(session: Session, connection: Connection, client: 
     try:
         client.tls = await connection.start_tls(demand.context, session.endpoint.host)
     except OSError as error:
-        raise HandshakeFailed(handshake_outcome(session.endpoint, error), client.dialog()) from None
+        raise HandshakeFailed(handshake_outcome(session.endpoint, error, demand.advice), client.dialog()) from None
     _check_certificates(session.endpoint, connection, demand, client)
     client.note(f"TLS: {client.tls}")
 
@@ -262,14 +262,15 @@ def _check_certificates(endpoint: Endpoint, connection: Connection, demand: TlsD
         raise HandshakeFailed(Outcome(Fate.LATER, "4.7.5", text, "tls-failed"), client.dialog())
 
 
-def handshake_outcome(endpoint: Endpoint, error: OSError) -> Outcome:
+def handshake_outcome(endpoint: Endpoint, error: OSError, advice: str = "") -> Outcome:
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message
     elif isinstance(error, ssl.SSLError):
         why = (error.reason or str(error)).replace("_", " ").lower()
     else:
         why = str(error) or "the connection broke"
-    return Outcome(Fate.LATER, "4.7.5", f"No TLS with {endpoint}: {why}", "tls-failed")
+    text = f"No TLS with {endpoint}: {why}{f'. {advice}' if advice else ''}"
+    return Outcome(Fate.LATER, "4.7.5", text, "tls-failed")
 
 
 def _is_ourselves(connection: Connection, allowed: Sequence[Network]) -> bool:

@@ -8,10 +8,11 @@ from ipaddress import ip_network
 
 import pytest
 import uvloop
+from certificates import client_context, make
 from smtp_sink import Behaviour, Sink
 
 from mailsuite.resolver.answers import Mx, ZoneResolver
-from smtpd_service.outbound import connection, courier
+from smtpd_service.outbound import connection, courier, tls_policy
 from smtpd_service.outbound.courier import Courier, Letter
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.routing import RouteFacts, Security
@@ -132,12 +133,32 @@ def test_a_route_that_requires_tls_never_goes_in_clear(sink, tls, breaks, reason
     assert not any(command.startswith("MAIL") for command in sink.commands)
 
 
-def test_a_route_s_password_is_not_sent_in_clear_or_told(sink, tls):
+@pytest.mark.parametrize("security", list(Security))
+@pytest.mark.parametrize("name", ["127.0.0.1", "other.test"])
+def test_a_route_s_password_goes_to_nobody_without_proof(sink, tmp_path, monkeypatch, security, name):
+    """A certificate that nobody vouches for, and one of another name: whatever the route's scheme."""
+    issuer, other = make(common_name="one", ca=True), make(common_name="another", ca=True)
+    shown, known = make(name, issuer=issuer), other if name == "127.0.0.1" else issuer
+    monkeypatch.setattr(tls_policy, "verified_context", lambda: client_context(known))
+    sink.behaviour = Behaviour(extensions=("AUTH PLAIN LOGIN",), tls=shown.server_context(tmp_path))
+    route = RouteFacts("*", "127.0.0.1", sink.port, security, "ann", "secret")
+    [found] = deliver(0, letter(), route=route)
+    assert (found.outcome.fate, found.outcome.reason) == (Fate.LATER, "tls-failed")
+    if security is not Security.IMPLICIT:
+        assert "name the host in the route as its certificate does" in found.outcome.text
+        assert "certificate" in found.outcome.text.partition(". The route")[0].lower()
+    assert not sink.messages and not any("AUTH" in command for command in sink.commands)
+
+
+def test_a_route_s_password_is_not_sent_in_clear_or_told(sink, tmp_path, monkeypatch):
     route = RouteFacts("*", "127.0.0.1", sink.port, Security.OPPORTUNISTIC, "ann", "secret")
     sink.behaviour = Behaviour(extensions=("AUTH PLAIN",))
     [found] = deliver(0, letter(), route=route)
-    assert found.outcome.reason == "auth-needs-tls"
-    sink.behaviour = Behaviour(extensions=("AUTH PLAIN",), tls=tls)
+    assert found.outcome.reason == "auth-needs-tls" and "take user name and password out" in found.outcome.text
+    authority = make(common_name="known", ca=True)
+    monkeypatch.setattr(tls_policy, "verified_context", lambda: client_context(authority))
+    host = make("127.0.0.1", issuer=authority)
+    sink.behaviour = Behaviour(extensions=("AUTH PLAIN",), tls=host.server_context(tmp_path))
     [found] = deliver(0, letter(), route=route)
     assert found.outcome.fate is Fate.DELIVERED
     assert "AUTH PLAIN AGFubgBzZWNyZXQ=" in sink.commands
