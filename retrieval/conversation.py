@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mailsuite.mail.foreign import foreign_protocol
+from mailsuite.server.admission import Admission
 from retrieval.mail_store import MailStore
 from retrieval.stream import Stream
+
+GIVING_WAY_SECONDS = 1.0
 
 
 class Session(Protocol):
@@ -56,18 +59,31 @@ class Connection:
 
     id: str
     client_address: str
-    network: str
     stream: Stream
     login_by: float
+    admission: "Admission[Connection]"
     session: Session | None = None
     task: asyncio.Task[None] | None = None
     ending: str = ""
     has_spoken: bool = False
+    is_waiting: bool = False
     offence: str = ""
 
-    def end(self, text: str) -> None:
+    def end(self, text: str, seconds: float) -> None:
+        """Has the session end once it is done with its command, within so many seconds."""
         self.ending = self.ending or text
         self.stream.wake()
+        self.stream.abort_after(seconds)
+        if self.session is None and self.task is not None:
+            self.task.cancel()
+
+    def may_give_way(self) -> bool:
+        """Whether no command is under way."""
+        return self.session is None or self.is_waiting
+
+    def give_way(self) -> None:
+        """Closes for a newcomer."""
+        self.end("Closed to make room for others, connect again", GIVING_WAY_SECONDS)
 
 
 async def converse(connection: Connection, session: Session, context: ssl.SSLContext) -> None:
@@ -86,6 +102,8 @@ async def converse(connection: Connection, session: Session, context: ssl.SSLCon
             if session.wants_starttls:
                 await stream.start_tls(context)
                 session.tls_started()
+            if session.mail_store is not None:
+                connection.admission.vouch(connection)
             changed = _awaiting_changes(session, changed, stream)
             if session.closed or not await _more(connection, session):
                 continue
@@ -104,10 +122,13 @@ async def _more(connection: Connection, session: Session) -> bool:
     """Waits for something to do; False when the session was ended instead, because of the time or the server."""
     try:
         if not connection.ending:
+            connection.is_waiting = True
             await connection.stream.wait(_patience(connection, session))
         text = connection.ending
     except TimeoutError:
         text = "Closed after long silence" if session.mail_store else "Closed without a login"
+    finally:
+        connection.is_waiting = False
     if text:
         await connection.stream.send(session.end(text))
     return not text
@@ -122,6 +143,9 @@ async def _heard(connection: Connection, session: Session, octets: bytes) -> boo
         await connection.stream.send(session.end(f"{foreign} is not spoken here"))
     else:
         session.receive_data(octets)
+        if session.mail_store is not None:
+            # Whoever has yet to log in makes no progress by words.
+            connection.admission.progressed(connection)
     return not foreign
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
-import resource
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 import uvloop
 
 from mailsuite.abuse.gate import GATE
+from mailsuite.server.accepting import raise_descriptor_limit
+from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.supervisor.services import ServiceContext, watch_for_end
 from mailsuite.tls import server_context
 from retrieval.conversation import Session
@@ -20,11 +22,8 @@ from retrieval.pop3.dialog import Pop3Limits
 from retrieval.pop3.session import Pop3Session
 from retrieval.transport import Kind, Server, ServerLimits
 
-MAX_CONNECTIONS = 10_000
 # Households and firms stand behind one address, and each client opens several connections.
-MAX_CONNECTIONS_PER_ADDRESS = 200
-# Descriptors for the database, spool files and the rest.
-SPARE_DESCRIPTORS = 200
+LIMITS = AdmissionLimits(total=10_000, per_client=200)
 
 
 def run(context: ServiceContext) -> None:
@@ -40,7 +39,7 @@ async def _serve(context: ServiceContext) -> None:
     watch_for_end(context, asyncio.get_running_loop(), ended.set)
     backend = Backend(configuration)
     tls = server_context(configuration.certificate, configuration.certificate_key)
-    server = Server(_limits(context.workers), tls, GATE.check, GATE.note)
+    server = Server(ServerLimits(), tls, Admission(_limits(context.workers), banned=GATE.check), GATE.note)
     GATE.start()
     kinds = _kinds(configuration.hostname, configuration.message_size, OrmDirectory(backend))
     for name, kind in kinds.items():
@@ -56,13 +55,10 @@ async def _serve(context: ServiceContext) -> None:
     GATE.stop()
 
 
-def _limits(workers: int) -> ServerLimits:
+def _limits(workers: int) -> AdmissionLimits:
     """This worker's share, within what the process may have open."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    connections = min(MAX_CONNECTIONS // workers, hard - SPARE_DESCRIPTORS)
-    return ServerLimits(max(1, connections), max(1, MAX_CONNECTIONS_PER_ADDRESS // workers))
+    share = LIMITS.share(workers)
+    return replace(share, total=min(share.total, raise_descriptor_limit()))
 
 
 def _kinds(hostname: str, message_octets: int, directory: OrmDirectory) -> dict[str, Kind]:

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from functools import partial
 
 from mailsuite.ids import new_id, reference
+from mailsuite.server.accepting import Door, say_and_close
+from mailsuite.server.admission import Admission, Reason
 from retrieval.conversation import Connection, Session, converse
 from retrieval.mail_store import StoreUnavailable
 from retrieval.stream import ConnectionEnded, NoTls, Stream, StreamLimits
@@ -17,8 +18,6 @@ from retrieval.stream import ConnectionEnded, NoTls, Stream, StreamLimits
 logger = logging.getLogger(__name__)
 
 VALIDITY_SECONDS = 2.0
-ACCEPTED_AT_ONCE = 50
-PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +34,9 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """Counts are of this process; loopback is spared. `login_seconds`: what a client has to log in, however busy it is.
-    `end_seconds`: what a session has to come to its end."""
+    """`login_seconds`: what a client has to log in, however busy it is. `end_seconds`: what a session may take to come
+    to its end."""
 
-    connections: int = 2000
-    connections_per_address: int = 100
     login_seconds: float = 300.0
     end_seconds: float = 5.0
     stream: StreamLimits = field(default_factory=StreamLimits)
@@ -52,25 +49,22 @@ class Server:
         self,
         limits: ServerLimits,
         context: ssl.SSLContext,
-        is_banned: Callable[[str], object] = lambda client_address: False,
+        admission: Admission[Connection],
         note_offence: Callable[[str, str], object] = lambda client_address, offence: None,
     ) -> None:
         self._limits, self._context = limits, context
-        self._is_banned, self._note_offence = is_banned, note_offence
-        self._listeners: list[socket.socket] = []
-        self._connections: set[Connection] = set()
-        self._by_network: Counter[str] = Counter()
+        self._admission, self._note_offence = admission, note_offence
+        self._doors: list[Door] = []
 
     def listen(self, sock: socket.socket, kind: Kind) -> None:
-        """Accepts clients of this kind from now on, on a listening socket that doesn't block."""
-        self._listeners.append(sock)
-        asyncio.get_running_loop().add_reader(sock, self._accept, sock, kind)
+        """Accepts clients of this kind from now on, on a listening socket."""
+        self._doors.append(Door(sock, partial(self._accepted, kind)))
 
     async def end_invalid(self) -> None:
         """Ends the sessions of mailboxes that may not be read any more, again and again until cancelled."""
         while True:
             await asyncio.sleep(VALIDITY_SECONDS)
-            for connection in list(self._connections):
+            for connection in self._admission:
                 store = connection.session.mail_store if connection.session else None
                 try:
                     if store is not None and not connection.ending and not await store.still_valid():
@@ -82,14 +76,13 @@ class Server:
 
     async def close(self) -> None:
         """Accepts nobody any more and ends all sessions: each finishes the command it is at."""
-        loop = asyncio.get_running_loop()
-        listeners, self._listeners = self._listeners, []
-        for sock in listeners:
-            loop.remove_reader(sock)
-            sock.close()
-        for connection in list(self._connections):
+        doors, self._doors = self._doors, []
+        for door in doors:
+            door.close()
+        connections = list(self._admission)
+        for connection in connections:
             self._end(connection, "The server is shutting down")
-        tasks = [connection.task for connection in self._connections if connection.task]
+        tasks = [connection.task for connection in connections if connection.task]
         if tasks:
             await asyncio.wait(tasks, timeout=self._limits.end_seconds + 1)
             for task in tasks:
@@ -97,53 +90,24 @@ class Server:
             await asyncio.wait(tasks, timeout=1)
 
     def _end(self, connection: Connection, text: str) -> None:
-        connection.end(text)
-        connection.stream.abort_after(self._limits.end_seconds)
-        if connection.session is None and connection.task is not None:
-            connection.task.cancel()
+        connection.end(text, self._limits.end_seconds)
 
-    def _accept(self, sock: socket.socket, kind: Kind) -> None:
-        """Takes what waits. Clients are counted here, before TLS: a handshake costs."""
-        loop = asyncio.get_running_loop()
-        for _ in range(ACCEPTED_AT_ONCE):
-            try:
-                accepted, address = sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                logger.warning("%s: no connection can be accepted now: %s", kind.name, error)
-                # The listener stays readable: without a pause this would be asked again at once.
-                loop.remove_reader(sock)
-                loop.call_later(PAUSE_SECONDS, self._resume, sock, kind)
-                return
-            accepted.setblocking(False)
-            self._accepted(accepted, address[0], kind)
-
-    def _resume(self, sock: socket.socket, kind: Kind) -> None:
-        if sock.fileno() >= 0:
-            asyncio.get_running_loop().add_reader(sock, self._accept, sock, kind)
-
-    def _accepted(self, sock: socket.socket, client_address: str, kind: Kind) -> None:
-        if self._is_banned(client_address):
-            _refuse(sock, b"" if kind.implicit_tls else kind.banned)
-            return
-        network = _network(client_address)
-        if network and self._is_full(network):
-            logger.warning("%s refused for %s: too many connections", kind.name, client_address)
-            _refuse(sock, b"" if kind.implicit_tls else kind.refusal)
+    def _accepted(self, kind: Kind, sock: socket.socket, client_address: str) -> None:
+        """Takes a client, or turns it away. It is counted here, before TLS: a handshake costs."""
+        if denial := self._admission.deny(client_address):
+            text = kind.refusal
+            if denial.reason is Reason.BANNED:
+                text = kind.banned
+            else:
+                logger.warning("%s refused for %s: too many connections", kind.name, client_address)
+            say_and_close(sock, b"" if kind.implicit_tls else text)
             return
         loop, limits = asyncio.get_running_loop(), self._limits
         stream, login_by = Stream(limits.stream), loop.time() + limits.login_seconds
-        connection = Connection(reference(new_id()), client_address, network, stream, login_by)
-        self._connections.add(connection)
-        self._by_network[network] += 1
+        connection = Connection(reference(new_id()), client_address, stream, login_by, self._admission)
+        self._admission.enter(connection, client_address)
         connection.task = loop.create_task(self._serve(connection, sock, kind))
-
-    def _is_full(self, network: str) -> bool:
-        limits = self._limits
-        return (
-            len(self._connections) >= limits.connections or self._by_network[network] >= limits.connections_per_address
-        )
+        connection.task.add_done_callback(lambda _: self._admission.leave(connection))
 
     async def _serve(self, connection: Connection, sock: socket.socket, kind: Kind) -> None:
         stream = connection.stream
@@ -163,16 +127,10 @@ class Server:
             logger.exception("%s: %s session ended by an error", connection.id, kind.name)
             stream.abort()
         finally:
-            self._forget(connection)
+            self._admission.leave(connection)
             self._judge(connection, kind)
             await self._abandon(connection)
             stream.close()
-
-    def _forget(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        self._by_network[connection.network] -= 1
-        if not self._by_network[connection.network]:
-            del self._by_network[connection.network]
 
     def _judge(self, connection: Connection, kind: Kind) -> None:
         """Has it counted against the client how it ended."""
@@ -188,24 +146,3 @@ class Server:
                 await connection.session.abandon()
         except Exception:
             logger.exception("%s: left something behind", connection.id)
-
-
-def _refuse(sock: socket.socket, text: bytes) -> None:
-    """Says so, if the socket takes it at once, and closes."""
-    with sock:
-        try:
-            sock.send(text)
-        except OSError:
-            pass
-
-
-def _network(address: str) -> str:
-    """Whose connections are counted together: an IPv4 address, an IPv6 /64; "" for loopback, which is not counted."""
-    try:
-        ip = ip_address(address.partition("%")[0])
-    except ValueError:
-        return ""
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    if ip.is_loopback:
-        return ""
-    return str(ip) if ip.version == 4 else str(ip_network((ip, 64), strict=False))

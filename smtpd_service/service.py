@@ -2,11 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 
 import uvloop
 
-from mailsuite.abuse.gate import GATE, Banned
+from mailsuite.abuse.gate import GATE
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.configuration import Configuration
@@ -17,20 +16,21 @@ from mailsuite.scanning.rspamd import Rspamd
 from mailsuite.scanning.scanner import Scanner
 from mailsuite.screening.facade import Screening
 from mailsuite.secrets import site_keys
+from mailsuite.server.accepting import raise_descriptor_limit
+from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.store.client import StoreClient
 from mailsuite.supervisor.services import ServiceContext, watch_for_end
 from mailsuite.tls import server_context
-from smtpd_service.inbound.admission import Admission
 from smtpd_service.inbound.delivery import Composer
 from smtpd_service.inbound.directory_view import OrmDirectory
 from smtpd_service.inbound.judging import Judging
 from smtpd_service.inbound.listener import close, listen, make_listeners
 from smtpd_service.inbound.reception import Surroundings
+from smtpd_service.inbound.server import Receiver
 from smtpd_service.inbound.spool import Spool
 
 # From other hosts, and as many again from users.
-MAX_CONNECTIONS = 1000
-MAX_CONNECTIONS_PER_ADDRESS = 50
+LIMITS = AdmissionLimits(total=1000, per_client=50)
 
 
 def run(context: ServiceContext) -> None:
@@ -43,8 +43,10 @@ def run(context: ServiceContext) -> None:
 async def _serve(context: ServiceContext) -> None:
     configuration = context.configuration
     store = StoreClient(configuration.store_socket)
-    mx_admission = _admission(context.workers, GATE.check_at_mx)
-    submission_admission = _admission(context.workers, GATE.check)
+    raise_descriptor_limit()
+    limits = LIMITS.share(context.workers)
+    mx_admission: Admission[Receiver] = Admission(limits, banned=GATE.check_at_mx)
+    submission_admission: Admission[Receiver] = Admission(limits, banned=GATE.check)
     ended = asyncio.Event()
     watch_for_end(context, asyncio.get_running_loop(), ended.set)
     listeners = make_listeners(
@@ -61,14 +63,6 @@ async def _serve(context: ServiceContext) -> None:
     await close(servers, [mx_admission, submission_admission])
     await store.close()
     GATE.stop()
-
-
-def _admission(workers: int, banned: Callable[[str], Banned | None]) -> Admission:
-    return Admission(
-        total=max(1, MAX_CONNECTIONS // workers),
-        per_address=max(1, MAX_CONNECTIONS_PER_ADDRESS // workers),
-        banned=banned,
-    )
 
 
 def _surroundings(configuration: Configuration, store: StoreClient) -> Surroundings:

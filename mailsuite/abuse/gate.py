@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from django.db import DatabaseError, connections
 from django.db.models import Q
 
 from mailsuite.abuse import services
 from mailsuite.abuse.models import AllowedNetwork, Ban
-from mailsuite.abuse.offences import Network, counted_network, offence_of
+from mailsuite.abuse.offences import offence_of
+from mailsuite.mail.client_network import Network, client_ip, client_network
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +57,9 @@ class Networks:
         """The entry in force that the address lies in."""
         if not self._by_prefix:
             return None
-        try:
-            address = ip_address(client_address.partition("%")[0])
-        except ValueError:
+        address = client_ip(client_address)
+        if address is None:
             return None
-        address = getattr(address, "ipv4_mapped", None) or address
         number = int(address)
         for (version, host_bits), entries in self._by_prefix.items():
             if version == address.version:
@@ -116,7 +115,7 @@ class Gate:
 
     def count(self, client_address: str, reason: str, points: int = 1) -> None:
         """Counts against the client; written within seconds."""
-        network = counted_network(client_address)
+        network = client_network(client_address)
         with self._lock:
             if network and (len(self._points) < MOST_COUNTED or (network, reason) in self._points):
                 self._points[network, reason] += points

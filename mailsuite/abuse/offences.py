@@ -7,14 +7,15 @@ network is longer than the one before, until it has behaved for FORGIVEN_AFTER.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network
+
+from mailsuite.mail.client_network import WIDER_PREFIX, Network, wider_network
 
 WINDOW = timedelta(hours=1)
-WIDE_PREFIX, WIDER = 48, 4
+WIDER = 4
 FORGIVEN_AFTER = timedelta(days=30)
 LONGEST = timedelta(days=7)
 
-Network = IPv4Network | IPv6Network
 _OWN = (IPv4Network("127.0.0.1/32"), IPv6Network("::/64"))
 
 
@@ -54,26 +55,16 @@ def offence_of(reason: str) -> tuple[str, int] | None:
     return REFUSALS.get(reason)
 
 
-def counted_network(client_address: str) -> Network | None:
-    """The network that an address counts as; None for what is no address."""
-    try:
-        address = ip_address(client_address.partition("%")[0])
-    except ValueError:
-        return None
-    address = getattr(address, "ipv4_mapped", None) or address
-    return ip_network((address, 32 if address.version == 4 else 64), strict=False)
-
-
 def counted_with(network: Network) -> tuple[Network, ...]:
     """The network itself, and the wider one that counts with it."""
     if network.version == 4:
         return (network,)
-    return network, network.supernet(new_prefix=WIDE_PREFIX)
+    return network, wider_network(network)
 
 
 def enough(network: Network, reason: str) -> int:
     """How many points make a ban."""
-    is_wide = network.version == 6 and network.prefixlen <= WIDE_PREFIX
+    is_wide = network.version == 6 and network.prefixlen <= WIDER_PREFIX[6]
     return MEASURES[reason].enough * (WIDER if is_wide else 1)
 
 

@@ -10,10 +10,11 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from mailsuite.abuse.models import AllowedNetwork, Ban, BanVersion, Offence
-from mailsuite.abuse.offences import FORGIVEN_AFTER, MEASURES, Network, counted_with, duration, enough, is_spared
+from mailsuite.abuse.offences import FORGIVEN_AFTER, MEASURES, counted_with, duration, enough, is_spared
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.ids import new_id
 from mailsuite.mail.address import AddressError, address_key
+from mailsuite.mail.client_network import Network
 
 Points = Mapping[tuple[Network, str], int]
 LONGEST_WINDOW = max(measure.window for measure in MEASURES.values())

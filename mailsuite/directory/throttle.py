@@ -31,11 +31,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.db import transaction
 
 from mailsuite.directory.models import LoginThrottle
+from mailsuite.mail.client_network import client_network
 
 KNOWN_GOOD = timedelta(days=30)
 DELAY_SECONDS = (0.5, 1.0, 2.0, 4.0)
@@ -86,13 +86,10 @@ class Attempt:
 
 def network(client_address: str) -> str:
     """The network that counts as one client: an IPv4 address, an IPv6 /64."""
-    try:
-        address = ip_address(client_address.partition("%")[0])
-    except ValueError:
+    found = client_network(client_address)
+    if found is None:
         return "unknown"
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
-    return str(address)
+    return str(found.network_address if found.version == 4 else found)
 
 
 def verdict(attempt: Attempt, now: datetime) -> Verdict:

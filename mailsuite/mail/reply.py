@@ -59,6 +59,8 @@ SEND_DATA = Reply(354, None, "End data with <CRLF>.<CRLF>")
 # Try again later
 SHUTTING_DOWN = Reply(421, "3.2", "Service is restarting, try again in a moment")
 TOO_MANY_CONNECTIONS = Reply(421, "7.0", "Too many connections, try again later")
+MAKING_ROOM = Reply(421, "7.0", "Idle for too long while others wait, connect again")
+LONG_ENOUGH = Reply(421, "3.2", "This connection has lasted long enough, connect again")
 TOO_MANY_ERRORS = Reply(421, "7.0", "Too many errors, goodbye")
 TOO_MANY_LOGINS = Reply(421, "7.0", "Too many failed logins, goodbye")
 NOT_SMTP = Reply(421, "7.0", "This is a mail server and speaks SMTP, goodbye")

@@ -6,26 +6,27 @@ import logging
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from functools import partial
 
 from mailsuite.abuse.gate import GATE
+from mailsuite.server.accepting import Door, say_and_close
+from mailsuite.server.admission import Admission, Denial, Reason
 from mailsuite.tls import speaks_no_tls
-from smtpd_service.inbound.admission import Admission
+from smtpd_service.inbound import decisions
+from smtpd_service.inbound.decisions import Refusal
+from smtpd_service.inbound.delivery import Client
 from smtpd_service.inbound.dialog import Terms
 from smtpd_service.inbound.reception import Surroundings
-from smtpd_service.inbound.server import ENDING_SECONDS, HANDSHAKE_SECONDS, Listener, Receiver, client_address
+from smtpd_service.inbound.server import ENDING_SECONDS, HANDSHAKE_SECONDS, Listener, Receiver
 
 logger = logging.getLogger(__name__)
-
-ACCEPTED_AT_ONCE = 50
-PAUSE_SECONDS = 0.2
 
 
 def make_listeners(
     surroundings: Surroundings,
     *,
-    mx_admission: Admission,
-    submission_admission: Admission,
+    mx_admission: Admission[Receiver],
+    submission_admission: Admission[Receiver],
     size_limit: int,
     mx_tls: ssl.SSLContext | None,
     submission_tls: ssl.SSLContext | None,
@@ -44,95 +45,66 @@ def make_listeners(
     }
 
 
-class Door(Protocol):
-    """What accepts connections until it is closed."""
-
-    def close(self) -> None: ...
-
-
 async def listen(listeners: Mapping[str, Listener], sockets: Mapping[str, Sequence[socket.socket]]) -> list[Door]:
-    """Serve the listening, non-blocking sockets, by the name of their listener."""
-    loop = asyncio.get_running_loop()
-    Receiver.prepare(loop, next(iter(listeners.values())).surroundings.hostname)
-    doors: list[Door] = []
-    for name, listener in listeners.items():
-        for sock in sockets.get(name, ()):
-            doors.append(TlsDoor(listener, loop, sock) if listener.implicit_tls else await _serve(listener, loop, sock))
-    return doors
+    """Serve the listening sockets, by the name of their listener."""
+    Receiver.prepare(asyncio.get_running_loop(), next(iter(listeners.values())).surroundings.hostname)
+    return [
+        Door(sock, partial(_accepted, listener))
+        for name, listener in listeners.items()
+        for sock in sockets.get(name, ())
+    ]
 
 
-async def _serve(listener: Listener, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Door:
-    return await loop.create_server(lambda: Receiver(listener, loop), sock=sock)
-
-
-class TlsDoor:
-    """Accepts for a listener of implicit TLS. The loop's own server would show us a client only after its handshake,
-    which is what costs: here it is counted first."""
-
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-        self._listener, self._loop, self._socket = listener, loop, sock
-        self._handshakes: set[asyncio.Task[None]] = set()
-        sock.setblocking(False)
-        loop.add_reader(sock, self._accept)
-
-    def close(self) -> None:
-        """Accept no more."""
-        if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket)
-            self._socket.close()
-        for task in self._handshakes:
-            task.cancel()
-
-    def _accept(self) -> None:
-        for _ in range(ACCEPTED_AT_ONCE):
-            try:
-                connection, peer = self._socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                # No descriptor is free: connections that end will free some.
-                logger.error("can't accept: %s", error)
-                self._loop.remove_reader(self._socket)
-                self._loop.call_later(PAUSE_SECONDS, self._go_on)
-                return
-            self._admit(connection, client_address(peer))
-
-    def _go_on(self) -> None:
-        if self._socket.fileno() >= 0:
-            self._loop.add_reader(self._socket, self._accept)
-
-    def _admit(self, connection: socket.socket, address: str) -> None:
-        receiver = Receiver(self._listener, self._loop)
-        if refusal := self._listener.admission.admit(receiver, address):
-            # Nothing can be said before the handshake, and that is what we have no room for.
-            receiver.refuse(refusal, address)
-            connection.close()
-            return
-        task = self._loop.create_task(self._open(receiver, connection, address))
-        self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
-
-    async def _open(self, receiver: Receiver, connection: socket.socket, address: str) -> None:
-        connection.setblocking(False)
-        try:
-            await self._loop.connect_accepted_socket(
-                lambda: receiver, connection, ssl=self._listener.tls, ssl_handshake_timeout=HANDSHAKE_SECONDS
-            )
-        except (OSError, TimeoutError) as error:
-            logger.info("%s: TLS handshake failed: %s", address, error)
-            if speaks_no_tls(error):
-                GATE.note(address, "tls-handshake")
-        finally:
-            if not receiver.has_begun:
-                self._listener.admission.leave(receiver, address)
-
-
-async def close(doors: Sequence[Door], admissions: Sequence[Admission]) -> None:
+async def close(doors: Sequence[Door], admissions: Sequence[Admission[Receiver]]) -> None:
     """Accept no more, and end what is open: at once where nothing is under way, else within seconds."""
     for door in doors:
         door.close()
-    for admission in admissions:
-        admission.end_all()
+    receivers = [receiver for admission in admissions for receiver in admission]
+    for receiver in receivers:
+        receiver.end()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(ENDING_SECONDS):
-            await asyncio.gather(*(admission.emptied() for admission in admissions))
+            await asyncio.gather(*(receiver.gone.wait() for receiver in receivers))
+
+
+def _accepted(listener: Listener, sock: socket.socket, address: str) -> None:
+    """Let a client in, or not. It is counted here, before TLS: a handshake costs."""
+    if denial := listener.admission.deny(address):
+        refusal = _refusal(denial)
+        if denial.reason is not Reason.BANNED:
+            # A ban counts by itself, and costs no story.
+            listener.reception(Client(address, listener.name)).refuse(refusal)
+        # Nothing can be said before the handshake, and that is what we have no room for.
+        say_and_close(sock, b"" if listener.implicit_tls else f"{refusal.reply}\r\n".encode())
+        return
+    receiver = Receiver(listener, asyncio.get_running_loop(), address)
+    listener.admission.enter(receiver, address)
+    receiver.opening = asyncio.ensure_future(_open(receiver, listener, sock, address))
+    receiver.opening.add_done_callback(lambda _: _opened(receiver, sock))
+
+
+def _refusal(denial: Denial) -> Refusal:
+    match denial.reason:
+        case Reason.TOTAL:
+            return decisions.TOO_MANY_CONNECTIONS
+        case Reason.CLIENT:
+            return decisions.TOO_MANY_FROM_ADDRESS
+    return decisions.BANNED_FOR_NOW if denial.ban.ends_at and denial.ban.reason != "by-hand" else decisions.BANNED
+
+
+async def _open(receiver: Receiver, listener: Listener, sock: socket.socket, address: str) -> None:
+    tls, seconds = (listener.tls, HANDSHAKE_SECONDS) if listener.implicit_tls else (None, None)
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: receiver, sock, ssl=tls, ssl_handshake_timeout=seconds
+        )
+    except (OSError, TimeoutError) as error:
+        logger.info("%s: no connection, or no TLS: %s", address, error)
+        if speaks_no_tls(error):
+            GATE.note(address, "tls-handshake")
+
+
+def _opened(receiver: Receiver, sock: socket.socket) -> None:
+    if not receiver.has_begun:
+        receiver.left()
+        sock.close()

@@ -16,10 +16,11 @@ What is overridden, and why:
 import asyncio
 import itertools
 import logging
+import math
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
@@ -27,8 +28,8 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail.reply import Reply
 from mailsuite.mail.trace_fields import TlsInfo
+from mailsuite.server.admission import Admission
 from smtpd_service.inbound import decisions
-from smtpd_service.inbound.admission import Admission
 from smtpd_service.inbound.commands import State
 from smtpd_service.inbound.content import ContentReader
 from smtpd_service.inbound.decisions import Refusal
@@ -51,6 +52,15 @@ HANDSHAKE_SECONDS = 30.0
 ENDING_SECONDS = 4.0
 TICK_SECONDS = 5.0
 LINGER_SECONDS = 10.0
+GIVING_WAY_SECONDS = 1.0
+# How long a stranger may go on without having brought a message, or without having logged in, whatever it says
+# meanwhile; and for how long one connection is of use to another host.
+WITHOUT_MESSAGE_SECONDS = 1800.0
+LOGIN_SECONDS = 300.0
+LIFE_SECONDS = 3600.0
+# Content that comes slower than that may be broken off where others wait for the place, once it had its time.
+HONEST_OCTETS_PER_SECOND = 1024
+HONEST_SECONDS = 60.0
 EVENTS_IN_A_ROW = 20
 
 
@@ -61,7 +71,7 @@ class Listener:
     name: str
     terms: Terms
     surroundings: Surroundings
-    admission: Admission
+    admission: "Admission[Receiver]"
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
 
@@ -84,46 +94,38 @@ class Receiver(SMTP):
         cls._settings = {name: value for name, value in vars(model).items() if name not in own and name[:5] != "_smtp"}
         cls._settings |= {"command_size_limits": {}, "_timeout_handle": None}
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop, address: str) -> None:
         self.__dict__.update(self._settings)
         asyncio.StreamReaderProtocol.__init__(
             self, asyncio.StreamReader(limit=CHUNK_OCTETS, loop=loop), self._cb_client_connected, loop=loop
         )
         self.loop = loop
         self._listener = listener
+        self._client = Client(address, listener.name)
         self._deadline: float | None = None
-        self._busy = self._ending = self._has_ended = False
+        self._busy = self._has_ended = False
+        self._ending: Reply | None = None
+        self._began = loop.time()
+        self._stranger_until = self._began + (LOGIN_SECONDS if listener.terms.submission else WITHOUT_MESSAGE_SECONDS)
+        self._content: tuple[ContentReader, float] | None = None
+        self.opening: asyncio.Task[None] | None = None
         self.has_begun = False
+        self.gone = asyncio.Event()
 
     # The connection's life
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        address = client_address(transport.get_extra_info("peername"))
-        # Whoever begins with a handshake was admitted before it.
-        refusal = None if self._listener.implicit_tls else self._listener.admission.admit(self, address)
-        if refusal:
-            door = cast(asyncio.WriteTransport, transport)
-            door.write(f"{self.refuse(refusal, address)}\r\n".encode())
-            door.close()
-            return
         self.has_begun = True
-        self._client = Client(address, self._listener.name)
         self._reception = self._listener.reception(self._client)
         self._dialog = Dialog(self._listener.terms, tls=self._listener.implicit_tls)
         if self._listener.implicit_tls:
             self._client.tls = _tls_info(transport)
         super().connection_made(transport)
 
-    def refuse(self, refusal: Refusal, address: str) -> Reply:
-        """Have it told that the client at this address was not admitted; a ban counts by itself, and costs no story."""
-        if refusal.reason == decisions.BANNED.reason:
-            return refusal.reply
-        return self._listener.reception(Client(address, self._listener.name)).refuse(refusal)
-
     def connection_lost(self, error: Exception | None) -> None:
         if self.has_begun and not self._has_ended:
             self._has_ended = True
-            self._listener.admission.leave(self, self._client.address)
+            self.left()
             self._reception.end_trial()
             self._reception.note_offence(self._dialog.offence)
             super().connection_lost(error)
@@ -143,11 +145,42 @@ class Receiver(SMTP):
         # On TLS there is no half-closed connection.
         return self._client.tls is None
 
-    def end(self) -> None:
+    def left(self) -> None:
+        """Have the connection counted out: it is over."""
+        self._listener.admission.leave(self)
+        self.gone.set()
+
+    def end(self, reply: Reply = replies.SHUTTING_DOWN) -> None:
         """Close with 421 as soon as nothing is under way (RFC 5321 §3.8); what has been acknowledged stands."""
-        self._ending = True
-        if not self._busy:
-            self._hang_up(replies.SHUTTING_DOWN)
+        self._ending = reply
+        if not self.has_begun:
+            self._give_up_opening()
+        elif not self._busy:
+            self._hang_up(reply)
+
+    def may_give_way(self) -> bool:
+        """Whether nothing is under way: no message that comes at an honest pace, none that is being filed."""
+        if self._content is None:
+            return not self._busy
+        content, began = self._content
+        seconds = self.loop.time() - began
+        return seconds > HONEST_SECONDS and content.size_octets <= seconds * HONEST_OCTETS_PER_SECOND
+
+    def give_way(self) -> None:
+        """Close for a newcomer."""
+        if not self.has_begun:
+            self._give_up_opening()
+            return
+        self._hang_up(replies.MAKING_ROOM)
+        self.loop.call_later(GIVING_WAY_SECONDS, self._abort)
+
+    def _give_up_opening(self) -> None:
+        if self.opening is not None:
+            self.opening.cancel()
+
+    def _abort(self) -> None:
+        if self.transport is not None and not self._has_ended:
+            self._writer.transport.abort()
 
     # Time
 
@@ -186,13 +219,13 @@ class Receiver(SMTP):
             while True:
                 await self._answer_all()
                 if self._ending and not self._dialog.closed:
-                    self._dialog.end(replies.SHUTTING_DOWN)
+                    self._dialog.end(self._ending)
                 await self._flush()
                 if self._dialog.closed:
                     break
                 if b"\n" in chunk:
                     # A command has so long, in however many pieces it comes.
-                    deadline = self.loop.time() + COMMAND_SECONDS
+                    deadline = min(self.loop.time() + COMMAND_SECONDS, self._stranger_until)
                 chunk = await self._read(deadline)
                 if not chunk:
                     break
@@ -243,7 +276,11 @@ class Receiver(SMTP):
     async def smtp_AUTH(self, event: Credentials) -> None:
         self._tell_client()
         assert isinstance(self._reception, Submission)
-        self._dialog.answer(await self._reception.login(event))
+        reply = await self._reception.login(event)
+        if reply.is_positive:
+            self._stranger_until = math.inf
+            self._listener.admission.vouch(self)
+        self._dialog.answer(reply)
 
     async def smtp_STARTTLS(self, event: TlsAsked) -> None:
         assert self._listener.tls is not None
@@ -267,15 +304,28 @@ class Receiver(SMTP):
         await self._flush()
         content = ContentReader(normalize=self._listener.terms.submission)
         file = self._listener.surroundings.spool.new_file()
+        self._content = content, self.loop.time()
         try:
             flaw = await self._receive(content, file)
         except BaseException:
             file.discard()
             raise
+        finally:
+            self._content = None
         self._deadline = None
         # Shielded: a client that goes away now undoes nothing.
         reply = await asyncio.shield(asyncio.ensure_future(self._file_message(file, flaw)))
         self._dialog.message_answered(reply, content.rest)
+        self._message_came()
+
+    def _message_came(self) -> None:
+        """It is what strangers are here for: they may bring more for a while."""
+        now = self.loop.time()
+        self._listener.admission.progressed(self)
+        if self._stranger_until < math.inf:
+            self._stranger_until = now + WITHOUT_MESSAGE_SECONDS
+            if now - self._began > LIFE_SECONDS:
+                self._ending = replies.LONG_ENOUGH
 
     async def _file_message(self, file: SpoolFile, flaw: Refusal | None) -> Reply:
         try:
@@ -336,11 +386,6 @@ _METHODS: dict[type[Any], Callable[[Receiver, Any], Awaitable[None]]] = {
     TlsAsked: Receiver.smtp_STARTTLS,
     DataAsked: Receiver.smtp_DATA,
 }
-
-
-def client_address(peer: Any) -> str:
-    """Return the address in what a socket calls its peer; an IPv4 address that came over IPv6 as what it is."""
-    return str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
 
 
 def _tls_info(transport: asyncio.BaseTransport) -> TlsInfo:

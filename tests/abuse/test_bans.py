@@ -11,11 +11,12 @@ from django.test.utils import CaptureQueriesContext
 
 from mailsuite.abuse import services as bans_services
 from mailsuite.abuse.models import Ban, Offence
-from mailsuite.abuse.offences import LONGEST, MEASURES, WINDOW, counted_network
+from mailsuite.abuse.offences import LONGEST, MEASURES, WINDOW
 from mailsuite.directory import services
 from mailsuite.directory.authentication import authenticate
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import LoginThrottle
+from mailsuite.mail.client_network import client_network
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 STRANGER = "192.0.2.7"
@@ -30,7 +31,7 @@ def ann(db):
 
 
 def record(address, reason, points, now=NOW):
-    return bans_services.record({(counted_network(address), reason): points}, now)
+    return bans_services.record({(client_network(address), reason): points}, now)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def record(address, reason, points, now=NOW):
     ],
 )
 def test_what_counts_as_one(address, network):
-    assert counted_network(address) == (ip_network(network) if network else None)
+    assert client_network(address) == (ip_network(network) if network else None)
 
 
 @pytest.mark.parametrize("reason", MEASURES)

@@ -11,6 +11,7 @@ import uvloop
 from memory_mail_store import MemoryDirectory, MemoryMailbox
 
 from mailsuite.mail.foreign import foreign_protocol
+from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.supervisor.certificate import ensure_certificate
 from retrieval.imap.context import ImapLimits
 from retrieval.imap.session import ImapSession
@@ -46,7 +47,8 @@ def offences(certificate):
 
     async def scene(client, name, implicit_tls):
         noted = []
-        server = Server(ServerLimits(), context, note_offence=lambda *offence: noted.append(offence))
+        admission = Admission(AdmissionLimits(9, 9))
+        server = Server(ServerLimits(), context, admission, lambda *offence: noted.append(offence))
         directory = MemoryDirectory(MemoryMailbox())
 
         def imap(tls_active, client_address, connection_id):
@@ -61,7 +63,7 @@ def offences(certificate):
         server.listen(sock, Kind(name, make_session, b"", implicit_tls=implicit_tls))
         await asyncio.to_thread(client, sock.getsockname()[1])
         async with asyncio.timeout(10):
-            await asyncio.gather(*(connection.task for connection in server._connections))
+            await asyncio.gather(*(connection.task for connection in admission))
         await server.close()
         return noted
 

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 import pytest
 import uvloop
 
+from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.supervisor.certificate import ensure_certificate
 from retrieval import transport
 from retrieval.stream import StreamLimits
-from retrieval.transport import Kind, Server, ServerLimits, _network
+from retrieval.transport import Kind, Server, ServerLimits
 
 
 class Store:
@@ -115,19 +116,24 @@ def serve(contexts):
     @asynccontextmanager
     async def serve(timeout_seconds=30.0, **limits):
         stream_limits = StreamLimits(**limits.pop("stream", {}))
-        server = Server(ServerLimits(stream=stream_limits, **limits), contexts[0])
+        strangers = limits.pop("strangers", False)
+        counts = AdmissionLimits(limits.pop("total", 2000), 100)
+        admission = Admission(counts, banned=limits.pop("banned", lambda address: False))
+        server = Server(ServerLimits(stream=stream_limits, **limits), contexts[0], admission)
         ports = []
         running = Running(server, 0, 0, contexts[1])
 
         def make(tls_active, client_address, connection_id):
             running.sessions.append(WordSession(tls_active, timeout_seconds))
+            if strangers:
+                running.sessions[-1].mail_store = None
             return running.sessions[-1]
 
         for implicit_tls in (False, True):
             sock = socket.create_server(("127.0.0.1", 0))
             sock.setblocking(False)
             ports.append(sock.getsockname()[1])
-            server.listen(sock, Kind("words", make, b"too many\r\n", implicit_tls=implicit_tls))
+            server.listen(sock, Kind("words", make, b"too many\r\n", implicit_tls, b"banned\r\n"))
         running.port, running.implicit_port = ports
         try:
             yield running
@@ -283,7 +289,7 @@ def test_unread_input_is_bounded(serve):
                     for _ in range(10_000):
                         client.send(b"x" * 65536)
                         await asyncio.sleep(0)
-                connection = next(iter(running.server._connections))
+                connection = next(iter(running.server._admission))
                 assert len(connection.stream._received) < 1_000_000
                 connection.stream.abort()
 
@@ -349,35 +355,53 @@ def test_closing_says_goodbye_and_accepts_nobody(serve):
     run(scene())
 
 
-def test_too_many_connections_of_one_address(serve, monkeypatch):
-    monkeypatch.setattr(transport, "_network", lambda address: "192.0.2.1")
-
+def test_a_stranger_without_a_login_makes_room_for_a_newcomer(serve):
     async def scene():
-        async with serve(connections_per_address=2) as running:
-            first = await running.connect()
+        async with serve(total=2, strangers=True) as running:
+            known_reader, known = await running.connect()
+            stranger, _ = await running.connect()
+            running.sessions[0].mail_store = Store()
+            known.write(b"ECHO here\r\n")
+            await known_reader.readline()
             await running.connect()
-            reader, _ = await asyncio.open_connection("127.0.0.1", running.port)
-            assert await reader.read() == b"too many\r\n"
-            first[1].write(b"QUIT\r\n")
-            await first[0].read()
+            assert await stranger.read() == b"end: Closed to make room for others, connect again\r\n"
+            await running.sessions[1].abandoned.wait()
+            assert not running.sessions[0].abandoned.is_set()
+
+    run(scene())
+
+
+def test_who_has_logged_in_stays_and_the_newcomer_is_refused(serve):
+    async def scene():
+        async with serve(total=1) as running:
+            reader, writer = await running.connect()
+            writer.write(b"ECHO here\r\n")
+            await reader.readline()
+            newcomer, _ = await asyncio.open_connection("127.0.0.1", running.port)
+            assert await newcomer.read() == b"too many\r\n"
+            writer.write(b"QUIT\r\n")
+            await reader.read()
             await running.sessions[0].abandoned.wait()
             await running.connect()
 
     run(scene())
 
 
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("127.0.0.1", ""),
-        ("::1", ""),
-        ("::ffff:127.0.0.1", ""),
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8::1", "2001:db8::/64"),
-        ("2001:db8::ffff:1", "2001:db8::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-    ],
-)
-def test_whose_connections_count_together(address, network):
-    assert _network(address) == network
+def test_a_handshake_that_does_not_come_makes_room_without_a_word(serve):
+    async def scene():
+        async with serve(total=1) as running:
+            silent, _ = await asyncio.open_connection("127.0.0.1", running.implicit_port)
+            await running.connect()
+            assert await silent.read() == b""
+
+    run(scene())
+
+
+def test_who_is_banned_is_told_so_and_makes_nobody_go(serve):
+    async def scene():
+        async with serve(total=1, banned=lambda address: "a ban") as running:
+            for port, said in ((running.port, b"banned\r\n"), (running.implicit_port, b"")):
+                reader, _ = await asyncio.open_connection("127.0.0.1", port)
+                assert await reader.read() == said
+
+    run(scene())

@@ -16,10 +16,10 @@ from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.directory.resolution import Kind, LocalTarget, Resolution
 from mailsuite.mail.address import Address, Path
 from mailsuite.resolver.answers import ZoneResolver
+from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.store.operations import Deliver, TellStory
 from mailsuite.supervisor.certificate import ensure_certificate
 from mailsuite.tls import server_context
-from smtpd_service.inbound.admission import Admission
 from smtpd_service.inbound.delivery import Composer
 from smtpd_service.inbound.judging import Judging
 from smtpd_service.inbound.listener import close, listen, make_listeners
@@ -195,7 +195,8 @@ class Server:
         self.directory, self.store = FakeDirectory(), FakeStore(self.spool_folder)
         self.spool = Spool(self.spool_folder)
         total = settings.pop("total", 50)
-        self.admission, self.submission_admission = Admission(total=total), Admission(total=total)
+        limits = AdmissionLimits(total, 50)
+        self.admission, self.submission_admission = Admission(limits), Admission(limits)
         secrets = (b"srs secret",)
         judging = settings.pop("judging", None)
         if isinstance(judging, dict):

@@ -202,26 +202,83 @@ def test_disk_that_is_full_at_the_end_of_a_message(server, monkeypatch, caplog):
     assert server.store.reasons == ["storage-full"]
 
 
-def test_limits_of_a_connection_and_of_the_process(make_server):
-    server = make_server(messages_per_connection=2, total=2)
-    talk = server.connect()
+def test_so_many_messages_a_connection(make_server):
+    talk = make_server(messages_per_connection=2).connect()
     for _ in range(2):
         assert talk.mail(b"\r\n", "ann@example.org").startswith("250 ")
-    second = server.connect()
-    third = server.connect(hello=None)
-    assert third.reply().startswith("421 4.7.0 ")
-    assert third.closed()
     assert talk.ask("MAIL FROM:<x@other.example>").startswith("421 4.7.0 ")
     assert talk.closed()
-    assert second.ask("NOOP").startswith("250 ")
+
+
+def test_the_longest_idle_makes_room_for_a_newcomer(make_server):
+    """But never one whose message is on its way."""
+    server = make_server(total=2)
+    sending, idle = server.connect(), server.connect()
+    sending.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+    assert [sending.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    third = server.connect()
+    assert idle.reply() == "421 4.7.0 Idle for too long while others wait, connect again"
+    assert idle.closed()
+    assert len(server.admission) == 2
+    assert sending.ask(b"\r\n.\r\n").startswith("250 ")
+    assert third.mail(b"\r\n", "ann@example.org").startswith("250 ")
+
+
+def test_where_all_bring_messages_the_newcomer_is_refused(make_server):
+    server = make_server(total=1)
+    sending = server.connect()
+    sending.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+    assert [sending.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    newcomer = server.connect(hello=None)
+    assert newcomer.reply() == "421 4.7.0 Too many connections, try again later (too-many-connections)"
+    assert newcomer.closed()
+    assert server.store.reasons == ["too-many-connections"]
+
+
+def test_content_that_only_drips_is_no_progress(make_server, monkeypatch):
+    monkeypatch.setattr(server_module, "HONEST_SECONDS", -1.0)
+    server = make_server(total=1)
+    dripping = server.connect()
+    dripping.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+    assert [dripping.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    server.connect()
+    assert dripping.reply().startswith("421 4.7.0 ")
+
+
+@pytest.mark.parametrize("door", ["SMTP", "SUBMISSION"])
+def test_words_without_a_message_or_a_login_do_not_keep_a_connection(make_server, monkeypatch, door):
+    monkeypatch.setattr(server_module, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(dialog_module, "MAX_IDLE_COMMANDS", 10**9)
+    monkeypatch.setattr(server_module, "WITHOUT_MESSAGE_SECONDS", 0.1)
+    monkeypatch.setattr(server_module, "LOGIN_SECONDS", 0.1)
+    talk = make_server().connect(door)
+    while (reply := talk.ask("NOOP")).startswith("250 "):
+        pass
+    assert reply.startswith("421 4.4.2 ")
+
+
+def test_a_connection_ends_between_two_messages_after_long_use(make_server, monkeypatch):
+    monkeypatch.setattr(server_module, "LIFE_SECONDS", 0.0)
+    talk = make_server().connect()
+    assert talk.mail(b"\r\n", "ann@example.org").startswith("250 ")
+    assert talk.reply().startswith("421 4.3.2 ")
+    assert talk.closed()
+
+
+def test_who_has_logged_in_is_no_stranger(make_server, monkeypatch):
+    monkeypatch.setattr(server_module, "LIFE_SECONDS", 0.0)
+    monkeypatch.setattr(server_module, "WITHOUT_MESSAGE_SECONDS", 0.0)
+    server = make_server(total=1)
+    talk = server.log_in()
+    assert talk.mail(b"From: ann@example.org\r\n\r\n", "ann@example.org", sender="ann@example.org").startswith("250 ")
+    assert talk.ask("NOOP").startswith("250 ")
+    assert server.connect("SUBMISSION", hello=None).reply().startswith("421 4.7.0 ")
 
 
 def test_a_crowd_at_one_door_does_not_shut_the_other(make_server):
     server = make_server(total=1)
-    server.connect()
-    assert server.connect(hello=None).reply().startswith("421 4.7.0 ")
+    server.connect().send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
     server.log_in()
-    assert server.connect("SUBMISSION", hello=None).reply().startswith("421 4.7.0 ")
 
 
 @pytest.mark.parametrize("octets", SMUGGLED)
@@ -535,14 +592,13 @@ def test_a_client_that_reads_nothing_is_dropped(server, monkeypatch):
 
 
 def test_handshakes_are_counted_before_they_cost(make_server):
+    """And one that does not come gives way to the next client, without a word."""
     server = make_server(total=2)
-    first, second = (server.connect("SUBMISSIONS", hello=None, wrap=False) for _ in range(2))
-    assert server.connect("SUBMISSION", hello=None).reply().startswith("421 4.7.0 ")
-    assert server.connect("SUBMISSIONS", hello=None, wrap=False).closed()
-    first.close()
-    second.send(b"no handshake\r\n")
-    while not second.closed():
+    silent = [server.connect("SUBMISSIONS", hello=None, wrap=False) for _ in range(5)]
+    assert all(one.closed() for one in silent[:3])
+    assert len(server.submission_admission) == 2
+    assert server.connect("SUBMISSIONS").ask("NOOP").startswith("250 ")
+    silent[4].send(b"no handshake\r\n")
+    while not silent[4].closed():
         pass
-    third = server.connect("SUBMISSIONS")
-    assert third.ask("NOOP").startswith("250 ")
-    assert server.store.reasons == ["too-many-connections"] * 2
+    assert server.store.reasons == []

@@ -1,0 +1,108 @@
+"""Accepting connections, and what holds for every socket that was accepted."""
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+from collections.abc import Callable, Iterator
+
+logger = logging.getLogger(__name__)
+
+ACCEPTED_AT_ONCE = 50
+PAUSE_SECONDS = 0.2
+# A peer that vanished without a word is asked for after KEEPALIVE_IDLE_SECONDS of silence, and found out within two
+# minutes more. The silence is shorter than the four minutes after which the quickest of the usual NATs forget a
+# connection: whoever waits in IDLE keeps it.
+KEEPALIVE_IDLE_SECONDS = 200
+KEEPALIVE_INTERVAL_SECONDS = 30
+KEEPALIVE_PROBES = 4
+# How long what we sent may be unacknowledged, or the peer take nothing (RFC 5482).
+USER_TIMEOUT_SECONDS = 120
+# Descriptors for the database, spool files and the rest.
+SPARE_DESCRIPTORS = 200
+# What the network did to one connection before it was accepted (accept(2)) says nothing of the next.
+_GONE = {errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
+
+
+def watch_peers(listening: socket.socket) -> None:
+    """Have the kernel look after connections whose peer is gone; what is accepted inherits it from here."""
+    if listening.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_SECONDS),
+        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_SECONDS),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+        ("TCP_USER_TIMEOUT", USER_TIMEOUT_SECONDS * 1000),
+    ):
+        if (option := getattr(socket, name, None)) is not None:
+            listening.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def accept_waiting(listening: socket.socket) -> Iterator[tuple[socket.socket, str]]:
+    """Yield clients that wait, with their addresses, at most ACCEPTED_AT_ONCE. Raises OSError when none can be accepted
+    for now, for instance since no descriptor is free: then the listener stays readable, and a pause is needed."""
+    for _ in range(ACCEPTED_AT_ONCE):
+        try:
+            accepted, peer = listening.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno in _GONE:
+                continue
+            raise
+        accepted.setblocking(False)
+        yield accepted, address_of(peer)
+
+
+def address_of(peer: object) -> str:
+    """Return the address in what a socket calls its peer; an IPv4 address that came over IPv6 as what it is."""
+    return str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
+
+
+def say_and_close(sock: socket.socket, text: bytes) -> None:
+    """Say it, if the socket takes it at once, and close."""
+    with sock:
+        try:
+            sock.send(text)
+        except OSError:
+            pass
+
+
+def raise_descriptor_limit() -> int:
+    """Let the process open as many files as it may; returns how many sockets there is room for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(1, hard - SPARE_DESCRIPTORS)
+
+
+class Door:
+    """A listening socket on an event loop: hands each client's socket and address to `accepted`, until it is closed."""
+
+    def __init__(self, listening: socket.socket, accepted: Callable[[socket.socket, str], object]) -> None:
+        self._listening, self._accepted = listening, accepted
+        self._loop = asyncio.get_running_loop()
+        listening.setblocking(False)
+        watch_peers(listening)
+        self._open()
+
+    def close(self) -> None:
+        """Accept no more."""
+        if self._listening.fileno() >= 0:
+            self._loop.remove_reader(self._listening)
+            self._listening.close()
+
+    def _open(self) -> None:
+        if self._listening.fileno() >= 0:
+            self._loop.add_reader(self._listening, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            for sock, address in accept_waiting(self._listening):
+                self._accepted(sock, address)
+        except OSError as error:
+            logger.error("no connection can be accepted now: %s", error)
+            self._loop.remove_reader(self._listening)
+            self._loop.call_later(PAUSE_SECONDS, self._open)

@@ -1,0 +1,201 @@
+"""Who may connect, and who has to go for whom: one component for all services that strangers reach.
+
+    if denial := admission.deny(address): say so and close
+    admission.enter(connection, address)      # from the accept on, before TLS: a handshake costs
+    admission.progressed(connection)          # it did what it came for, for instance brought a message
+    admission.vouch(connection)               # somebody has logged in
+    admission.leave(connection)
+
+Counted are connections in total, of one client and of the network around it (mailsuite.mail.client_network). A full
+house does not shut the door: the longest idle stranger gives way to the newcomer, of those the one whose network holds
+most. A client's NOOP is no progress. Under pressure strangers have less time. Loopback is counted in total alone
+(probes, programs of this host, benches), and so are `spared` addresses (named proxies, behind which are many).
+Not for several threads.
+"""
+
+import logging
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import islice
+from typing import Any, Generic, Protocol, TypeVar
+
+from mailsuite.mail.client_network import Network, client_ip, client_network, wider_network
+from mailsuite.server.octets import OctetBudget
+
+logger = logging.getLogger(__name__)
+
+# A network around a client may hold so many clients' connections: firms and carriers spread over a few addresses.
+WIDER_TIMES = 4
+# What a stranger has under pressure to come to the point. Postfix gives 10 seconds for each command then.
+PRESSED_SECONDS = 20.0
+# Who has logged in may be silent by right; under pressure, and only where no stranger can go, not for ever.
+KNOWN_IDLE_SECONDS = 600.0
+# How many of the longest idle ones are looked at for one newcomer.
+LOOKED_AT = 64
+# How many that were told to go may still be closing.
+MAX_LEAVING = 100
+
+
+class Reason(Enum):
+    BANNED = auto()
+    TOTAL = auto()
+    CLIENT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why a client is not let in; `ban` is what `banned` said of it."""
+
+    reason: Reason
+    ban: Any = None
+
+
+class Connection(Protocol):
+    def may_give_way(self) -> bool:
+        """Whether nothing is under way that would be lost."""
+        ...
+
+    def give_way(self) -> None:
+        """Say so and close, within a second or two."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """Counts are of this process."""
+
+    total: int
+    per_client: int
+
+    @property
+    def per_wider_network(self) -> int:
+        return self.per_client * WIDER_TIMES
+
+    def share(self, workers: int) -> "AdmissionLimits":
+        """One worker's part of a host's limits."""
+        return AdmissionLimits(max(1, self.total // workers), max(1, self.per_client // workers))
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class Admission(Generic[C]):
+    """The connections of one kind in one process. `banned` tells what keeps an address out, if anything does."""
+
+    def __init__(
+        self,
+        limits: AdmissionLimits,
+        *,
+        banned: Callable[[str], Any] = lambda address: None,
+        spared: Callable[[str], bool] = lambda address: False,
+        budget: OctetBudget | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits, self._banned, self._spared, self._budget, self._clock = limits, banned, spared, budget, clock
+        # Since when without progress; the longest ones first.
+        self._strangers: OrderedDict[C, float] = OrderedDict()
+        self._known: OrderedDict[C, float] = OrderedDict()
+        self._networks: dict[C, tuple[Network, ...]] = {}
+        self._counts: Counter[Network] = Counter()
+        self._leaving: set[C] = set()
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+    def __iter__(self) -> Iterator[C]:
+        """All connections, those that are closing included."""
+        return iter([*self._networks, *self._leaving])
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether more than three quarters of the connections, or of the octets that they may hold, are taken."""
+        return len(self) * 4 > self._limits.total * 3 or (self._budget is not None and self._budget.is_pressed)
+
+    def deny(self, address: str) -> Denial | None:
+        """Return why a client may not come in. None means that there is room: somebody may have been sent away."""
+        if not self._spared(address) and (ban := self._banned(address)):
+            return Denial(Reason.BANNED, ban)
+        if any(self._counts[network] >= self._most(network) for network in self._counted(address)):
+            return Denial(Reason.CLIENT)
+        if self.is_pressed:
+            self._send_slow_ones()
+        if len(self) >= self._limits.total and not self._make_room():
+            return Denial(Reason.TOTAL)
+        return None
+
+    def enter(self, connection: C, address: str) -> None:
+        """Count the connection in, as a stranger's."""
+        networks = self._networks[connection] = self._counted(address)
+        self._counts.update(networks)
+        self._strangers[connection] = self._clock()
+
+    def progressed(self, connection: C) -> None:
+        """Begin anew to count how long it has been idle."""
+        for queue in (self._strangers, self._known):
+            if connection in queue:
+                queue[connection] = self._clock()
+                queue.move_to_end(connection)
+
+    def vouch(self, connection: C) -> None:
+        """Somebody has logged in: it goes after all strangers."""
+        if self._strangers.pop(connection, None) is not None:
+            self._known[connection] = self._clock()
+
+    def leave(self, connection: C) -> None:
+        """Count it out, if it was not already."""
+        self._uncount(connection)
+        self._leaving.discard(connection)
+
+    def _uncount(self, connection: C) -> None:
+        self._strangers.pop(connection, None)
+        self._known.pop(connection, None)
+        for network in self._networks.pop(connection, ()):
+            self._counts[network] -= 1
+            if not self._counts[network]:
+                del self._counts[network]
+
+    def _counted(self, address: str) -> tuple[Network, ...]:
+        """The networks that a connection counts for; none of them for whom only the total counts."""
+        ip = client_ip(address)
+        if ip is None or ip.is_loopback or self._spared(address):
+            return ()
+        network = client_network(address)
+        assert network is not None
+        return network, wider_network(network)
+
+    def _most(self, network: Network) -> int:
+        is_client = network.prefixlen in (32, 64)
+        return self._limits.per_client if is_client else self._limits.per_wider_network
+
+    def _send_slow_ones(self) -> None:
+        late = self._clock() - PRESSED_SECONDS
+        slow = [one for one, since in islice(self._strangers.items(), LOOKED_AT) if since < late]
+        for connection in slow:
+            if connection.may_give_way():
+                self._send_away(connection)
+
+    def _make_room(self) -> bool:
+        """Send away the longest idle one of the fullest network; False when nobody can go."""
+        if len(self._leaving) >= MAX_LEAVING:
+            return False
+        late = self._clock() - KNOWN_IDLE_SECONDS
+        candidates = [one for one in islice(self._strangers, LOOKED_AT) if one.may_give_way()] or [
+            one for one, since in islice(self._known.items(), LOOKED_AT) if since < late and one.may_give_way()
+        ]
+        if not candidates:
+            return False
+        # The first of those that are equal is the longest idle.
+        self._send_away(max(candidates, key=self._crowd))
+        return True
+
+    def _crowd(self, connection: C) -> int:
+        return max((self._counts[network] for network in self._networks[connection]), default=0)
+
+    def _send_away(self, connection: C) -> None:
+        self._uncount(connection)
+        self._leaving.add(connection)
+        logger.info("a connection that was idle gives way to another")
+        connection.give_way()

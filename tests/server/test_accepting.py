@@ -1,0 +1,41 @@
+import socket
+from contextlib import ExitStack
+
+import pytest
+
+from mailsuite.server import accepting
+from mailsuite.server.accepting import accept_waiting, address_of, watch_peers
+
+
+@pytest.fixture(params=[("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)], ids=["IPv4", "IPv6"])
+def listening(request):
+    host, family = request.param
+    with socket.create_server((host, 0), family=family) as sock:
+        sock.setblocking(False)
+        yield sock
+
+
+def test_the_kernel_looks_after_every_accepted_socket(listening):
+    watch_peers(listening)
+    with socket.create_connection(listening.getsockname()[:2]):
+        [(accepted, address)] = accept_waiting(listening)
+    with accepted:
+        assert address == listening.getsockname()[0]
+        assert accepted.gettimeout() == 0
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        assert [accepted.getsockopt(socket.IPPROTO_TCP, one) for one in options] == [200, 30, 4, 120_000]
+
+
+def test_so_many_are_accepted_in_one_turn(listening, monkeypatch):
+    monkeypatch.setattr(accepting, "ACCEPTED_AT_ONCE", 3)
+    with ExitStack() as open_sockets:
+        for _ in range(5):
+            open_sockets.enter_context(socket.create_connection(listening.getsockname()[:2]))
+        turns = [[open_sockets.enter_context(sock) for sock, _ in accept_waiting(listening)] for _ in range(3)]
+    assert [len(turn) for turn in turns] == [3, 2, 0]
+
+
+def test_an_ipv4_address_is_itself_over_ipv6():
+    assert address_of(("::ffff:192.0.2.1", 25, 0, 0)) == "192.0.2.1"
+    assert address_of("") == ""
