@@ -1,5 +1,6 @@
 """APPEND (RFC 3501 §6.3.11): the message goes into the store's spool as it arrives."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -10,7 +11,10 @@ from retrieval.imap.errors import BadCommand, CommandRefused
 from retrieval.imap.grammar import Scanner
 from retrieval.imap.parsers import parse_append
 from retrieval.imap.reader import Announcement
+from retrieval.imap.utf8_wrapper import FRAME_OCTETS, Unwrapper
 from retrieval.mail_store import FolderStatus, Spool
+
+_UTF8 = re.compile(rb"UTF8 \(~(?=\{)", re.IGNORECASE)
 
 
 class Phase(Enum):
@@ -23,11 +27,17 @@ class Appending:
     """One APPEND whose message is on its way. Without a `spool` its octets are dropped, and `problem` says why."""
 
     tag: bytes
-    missing_octets: int
+    size_octets: int
     command: Append | None = None
     folder: FolderStatus | None = None
     spool: Spool | None = None
     problem: Exception | None = None
+    unwrapper: Unwrapper | None = None
+    closing: bytes = b""  # what stands behind the literal
+    missing_octets: int = 0
+
+    def __post_init__(self) -> None:
+        self.missing_octets = self.size_octets
 
     @property
     def phase(self) -> Phase:
@@ -45,6 +55,8 @@ async def append_announced(
         return None
     try:
         command = parse_append(scanner)
+        # append-data = "UTF8" SP "(" literal8 ")" (RFC 6855 §4): imaplib since Python 3.13.1
+        closing = b")" if context.asked_utf8 and scanner.match(_UTF8) else b""
         if not scanner.starts_with(b"{"):
             raise BadCommand("Expected the message as a literal")
     except BadCommand as problem:
@@ -53,7 +65,7 @@ async def append_announced(
         return Appending(tag, announcement.size, problem=problem) if large else None
     except CommandRefused as problem:
         return Appending(tag, announcement.size, problem=problem)
-    return await _begin(context, tag, command, announcement.size)
+    return await _begin(context, Appending(tag, announcement.size, command, closing=closing))
 
 
 def literal_fits(context: Context, announcement: Announcement) -> bool:
@@ -72,6 +84,8 @@ async def feed_append(appending: Appending, octets: bytes) -> None:
     appending.missing_octets -= len(octets)
     if appending.spool is None:
         return
+    if appending.unwrapper is not None:
+        octets = appending.unwrapper.feed(octets)
     try:
         await appending.spool.write(octets)
     except Exception as problem:
@@ -89,12 +103,14 @@ async def abandon_append(appending: Appending) -> None:
 async def finish_append(context: Context, appending: Appending, rest: bytes) -> Completion:
     """File the message; `rest` is what stood behind the literal. Raises what stopped it."""
     command, folder, spool = appending.command, appending.folder, appending.spool
-    if rest.strip(b" ") and appending.problem is None:
+    if rest.strip(b" ") != appending.closing and appending.problem is None:
         await abandon_append(appending)
         raise BadCommand("Unexpected argument after the message")
     if appending.problem is not None:
         raise appending.problem
     assert command is not None and folder is not None and spool is not None  # or there were a problem
+    if appending.unwrapper is not None:
+        await _end_wrapper(context, appending, appending.unwrapper, spool)
     appending.spool = None
     item = await spool.finish(command.flags, command.keywords, command.internal_date)
     uid_validity, uids = await context.store.append(folder.folder_id, [item])
@@ -103,18 +119,37 @@ async def finish_append(context: Context, appending: Appending, rest: bytes) -> 
     return Completion("OK", "APPEND completed", f"APPENDUID {uid_validity} {uids[0]}")
 
 
-async def _begin(context: Context, tag: bytes, command: Append, size: int) -> Appending:
-    """Return the APPEND, with a spool unless it is clear already that it can't be done."""
-    appending = Appending(tag, size, command)
+async def _end_wrapper(context: Context, appending: Appending, unwrapper: Unwrapper, spool: Spool) -> None:
+    """Write what the unwrapper still held. Raises CommandRefused."""
     try:
-        if not size:
-            raise CommandRefused("CANNOT", "A message has at least one octet")
-        if size > context.limits.message_octets:
-            raise CommandRefused("TOOBIG", f"A message may have {context.limits.message_octets} octets")
+        await spool.write(unwrapper.end())
+        _check_size(context, appending.size_octets - (FRAME_OCTETS if unwrapper.is_wrapped else 0))
+    except Exception:
+        await abandon_append(appending)
+        raise
+
+
+def _check_size(context: Context, octets: int) -> None:
+    limit = context.limits.message_octets
+    if octets <= 0:
+        raise CommandRefused("CANNOT", "A message has at least one octet")
+    if octets > limit:
+        raise CommandRefused("TOOBIG", f"A message may have {limit} octets")
+
+
+async def _begin(context: Context, appending: Appending) -> Appending:
+    """Return the APPEND, with a spool unless it is clear already that it can't be done."""
+    command, may_be_wrapped = appending.command, context.asked_utf8 and not appending.closing
+    assert command is not None
+    try:
+        # What the frame takes is looked at again when it is known whether there is one.
+        spared = FRAME_OCTETS if may_be_wrapped and appending.size_octets > FRAME_OCTETS else 0
+        _check_size(context, appending.size_octets - spared)
         appending.folder = await context.store.status(command.name)
         if appending.folder is None:
             raise CommandRefused("TRYCREATE", "There is no such folder")
         appending.spool = await context.store.spool()
+        appending.unwrapper = Unwrapper() if may_be_wrapped else None
     except Exception as problem:  # told once the message has been dropped
         appending.problem = problem
     return appending

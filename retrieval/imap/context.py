@@ -21,7 +21,11 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ImapLimits:
-    """Bounds of one session: octets, counts, seconds."""
+    """Bounds of one session: octets, counts, seconds.
+
+    `dropped_octets`: of a message that is refused while it is on its way, so many are read and dropped and the session
+    goes on; a larger one ends it (RFC 7888 §4).
+    """
 
     login_line_octets: int = 8 * 1024
     line_octets: int = 64 * 1024
@@ -29,6 +33,7 @@ class ImapLimits:
     literal_octets: int = 64 * 1024
     command_octets: int = 256 * 1024
     message_octets: int = 50 * 1024 * 1024
+    dropped_octets: int = 128 * 1024 * 1024
     bad_commands: int = 20
     failed_logins: int = 5
     login_seconds: float = 60
@@ -71,6 +76,7 @@ class Context:
     store_or_none: MailStore | None = None
     view_or_none: FolderView | None = None
     client_name: str = ""
+    asked_utf8: bool = False  # it may take UTF8=ACCEPT for enabled (utf8_wrapper says who does)
     failed_logins: int = 0
     is_mid_answer: bool = False
     closing_text: str = ""

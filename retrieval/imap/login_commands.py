@@ -44,6 +44,7 @@ async def client_id(context: Context, command: Id) -> Output:
 
 async def enable(context: Context, command: Enable) -> Output:
     """RFC 5161: nothing that we announce needs enabling, and unknown names are passed over."""
+    context.asked_utf8 = context.asked_utf8 or "UTF8=ACCEPT" in command.names
     yield b"* ENABLED\r\n"
 
 

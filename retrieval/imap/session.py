@@ -332,11 +332,10 @@ class ImapSession:
         appending = await append_announced(self._context, tag, scanner, announcement) if tag else None
         if appending is not None:
             self._reader.drop_command()
-            if not announcement.synchronizing or appending.problem is None:
-                self._appending = appending
-            else:
+            if appending.problem is not None and not self._is_dropped(announcement):
                 yield self._completed(tag, self._failure(appending.problem))
                 return
+            self._appending = appending
         elif literal_fits(self._context, announcement):
             self._reader.keep_literal(announcement.size)
         else:
@@ -347,6 +346,13 @@ class ImapSession:
             return
         if announcement.synchronizing:
             yield b"+ OK\r\n"
+
+    def _is_dropped(self, refused: Announcement) -> bool:
+        """Whether to read the refused message and go on; else it does not come, or the session ends before it does."""
+        limits = self._context.limits
+        if not refused.synchronizing and refused.size > max(limits.dropped_octets, limits.message_octets):
+            self._give_up("A literal is too large")
+        return not refused.synchronizing and not self._context.closing_text
 
     async def _append_octets(self, appending: Appending, octets: bytes) -> AsyncIterator[bytes]:
         await feed_append(appending, octets)

@@ -151,3 +151,79 @@ def test_a_store_that_goes_away_amid_the_message(client, mailbox):
     client.send(b"0123456789\r\n")
     client.dialog("S: a NO [UNAVAILABLE] *")
     assert not mailbox.spools
+
+
+def test_a_message_that_is_much_too_large_is_not_awaited(connect, mailbox):
+    """Ten gigabytes on their way were swallowed without a word."""
+    client = connect().log_in()
+    client.send(b"a APPEND INBOX {10000000000+}\r\n" + b"x" * 1000)
+    client.dialog("S: a NO [TOOBIG] A message may have 52428800 octets", "S: * BYE A literal is too large")
+    assert client.session.closed and not mailbox.spools
+    client = connect(dropped_octets=2000).log_in()
+    client.send(b"a APPEND Nowhere {2001+}\r\n" + b"x" * 2001 + b"\r\n")
+    assert client.take().startswith(b"a NO [TRYCREATE]") and not client.session.closed
+
+
+WRAPPED = [
+    MESSAGE,
+    b")",
+    b"UTF8 ()",
+    b"Subject: ends in )\r\n\r\n)",
+    b"Subject: large\r\n\r\n" + b"0123456789abcdef\r\n" * 10_000,
+]
+
+
+@pytest.mark.parametrize("message", WRAPPED, ids=range(len(WRAPPED)))
+@pytest.mark.parametrize("plus", ["", "+"])
+def test_imaplib_wraps_messages_once_it_has_asked_for_utf8(connect, mailbox, message, plus):
+    for size in (1, 3, 10**6) if len(message) < 100 else (10**4,):
+        client = connect().log_in()
+        client.dialog("C: a ENABLE utf8=accept", "S: * ENABLED", "S: a OK Completed")
+        literal = b"UTF8 (%b)" % message
+        client.send(b"b APPEND INBOX {%d%b}\r\n" % (len(literal), plus.encode()))
+        assert client.take() == (b"" if plus else b"+ OK\r\n")
+        for start in range(0, len(literal), size):
+            client.send(literal[start : start + size])
+        client.send(b"\r\n")
+        assert client.take().startswith(b"b OK [APPENDUID")
+    assert {stored.octets for stored in mailbox.folders["INBOX"].messages.values()} == {message}
+    assert not mailbox.spools
+
+
+@pytest.mark.parametrize("message", [MESSAGE, b"UTF", b"U", b"UTF8 X", b"(UTF8 (x)"])
+def test_what_is_not_wrapped_passes_as_it_is(connect, mailbox, message):
+    client = connect().log_in()
+    client.command("ENABLE UTF8=ACCEPT")
+    client.send(b"b APPEND INBOX {%d+}\r\n%b\r\n" % (len(message), message))
+    assert client.take().startswith(b"b OK")
+    assert [stored.octets for stored in mailbox.folders["INBOX"].messages.values()] == [message]
+
+
+@pytest.mark.parametrize(
+    ("literal", "code"), [(b"UTF8 (no end", b"CANNOT"), (b"UTF8 ()", b"CANNOT"), (b"x" * 33, b"TOOBIG")]
+)
+def test_a_wrapper_that_does_not_end_or_is_empty(connect, mailbox, literal, code):
+    client = connect(message_octets=30).log_in()
+    client.command("ENABLE UTF8=ACCEPT")
+    client.send(b"b APPEND INBOX {%d+}\r\n%b\r\n" % (len(literal), literal))
+    assert client.take().startswith(b"b NO [%b]" % code)
+    assert not mailbox.spools and not mailbox.folders["INBOX"].messages
+    client.send(b"c APPEND INBOX {37+}\r\nUTF8 (%b)\r\n" % (b"x" * 30))
+    assert client.take().startswith(b"c OK")
+
+
+def test_a_session_that_has_not_asked_keeps_what_looks_wrapped(client, mailbox):
+    client.send(b"b APPEND INBOX {9+}\r\nUTF8 (xy)\r\n")
+    assert client.take().startswith(b"b OK")
+    assert [stored.octets for stored in mailbox.folders["INBOX"].messages.values()] == [b"UTF8 (xy)"]
+    assert client.command("APPEND INBOX UTF8 (~{4+}\r\ntext)")[0].startswith("BAD ")
+
+
+def test_the_frame_around_the_literal(client, mailbox):
+    """RFC 6855 §4, and imaplib since Python 3.13.1, whatever ENABLE was answered."""
+    client.command("ENABLE UTF8=ACCEPT")
+    client.send(b"b APPEND INBOX (\\Seen) UTF8 (~{%d+}\r\n%b)\r\n" % (len(MESSAGE), MESSAGE))
+    assert client.take().startswith(b"b OK")
+    assert [stored.octets for stored in mailbox.folders["INBOX"].messages.values()] == [MESSAGE]
+    client.send(b"c APPEND INBOX UTF8 (~{4+}\r\ntext\r\n")
+    assert client.take().startswith(b"c BAD")

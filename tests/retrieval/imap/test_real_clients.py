@@ -92,6 +92,18 @@ def test_messages_of_every_shape_come_back_octet_for_octet(connect):
         ok(client.fetch(str(number), "(ENVELOPE BODYSTRUCTURE BODY UID FLAGS INTERNALDATE RFC822.SIZE)"))
 
 
+def test_messages_of_a_client_that_has_asked_for_utf8(connect):
+    """imaplib takes our OK for success and wraps what it appends (until Python 3.13.0)."""
+    client = connect()
+    ok(client.enable("UTF8=ACCEPT"))
+    for octets in SHAPES.values():
+        ok(client.append("INBOX", "(\\Seen)", None, octets))
+    ok(client.select())
+    for number, (name, octets) in enumerate(SHAPES.items(), 1):
+        (_, whole), *_ = ok(client.fetch(str(number), "(BODY.PEEK[])"))
+        assert whole == octets, name
+
+
 def test_two_clients_see_each_other(connect):
     one, two = connect(), connect()
     for name in ("plain", "dots", "8-bit"):
