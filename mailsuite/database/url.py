@@ -5,10 +5,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from mailsuite.database.patience import LOCK_SECONDS
 from mailsuite.env import Environment
 
 # FULL: a commit is on the disk when it returns (promise 1). The page cache is small: the idle suite must stay light.
 SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4000;"
+
+# No single read of ours takes so long; whoever asked has gone.
+READ_SECONDS = 60
+# A server that is not there, or no longer: libpq would wait for minutes to hours (libpq, "Parameter Key Words").
+PATIENCE = {
+    "connect_timeout": "5",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 
 
 def databases(env: Environment, data: Path) -> dict[str, dict[str, Any]]:
@@ -33,8 +45,8 @@ def databases(env: Environment, data: Path) -> dict[str, dict[str, Any]]:
 
 def _sqlite(path: Path, data: Path) -> dict[str, dict[str, Any]]:
     common = {"ENGINE": "mailsuite.database.sqlite", "NAME": str(path), "CONN_MAX_AGE": None}
-    writer = {"timeout": 30, "transaction_mode": "IMMEDIATE", "init_command": SQLITE_PRAGMAS}
-    reader = {"timeout": 30, "init_command": SQLITE_PRAGMAS + "PRAGMA query_only=ON;"}
+    writer = {"timeout": LOCK_SECONDS, "transaction_mode": "IMMEDIATE", "init_command": SQLITE_PRAGMAS}
+    reader = {"timeout": LOCK_SECONDS, "init_command": SQLITE_PRAGMAS + "PRAGMA query_only=ON;"}
     return {
         "default": common | {"OPTIONS": writer, "TEST": {"NAME": str(data / "test.sqlite3")}},
         "reader": common | {"OPTIONS": reader, "TEST": {"MIRROR": "default"}},
@@ -55,11 +67,14 @@ def _postgresql(url: str) -> dict[str, dict[str, Any]]:
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
     }
+    options = PATIENCE | options
+    limits = f"-c lock_timeout={LOCK_SECONDS * 1000:.0f}"
     # Whatever the server's default: a commit is on the disk when it returns (promise 1).
-    writer = options | {"options": "-c synchronous_commit=on"}
+    writer = options | {"options": f"-c synchronous_commit=on {limits}"}
     # Repeatable read: a read that spans queries sees one moment.
     readonly = "-c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
-    reader = options | {"options": readonly}
+    limits += f" -c statement_timeout={READ_SECONDS * 1000:.0f}"
+    reader = options | {"options": f"{readonly} {limits}"}
     return {
         "default": common | {"OPTIONS": writer},
         "reader": common | {"OPTIONS": reader, "TEST": {"MIRROR": "default"}},

@@ -4,12 +4,13 @@ SQLite's handler sleeps and starves; `flock` on a file wakes the next writer at 
 (BEGIN IMMEDIATE) takes the lock first and drops it after COMMIT or ROLLBACK. Readers take no lock.
 """
 
-import fcntl
-import os
 from pathlib import Path
 from typing import Any
 
 from django.db.backends.sqlite3 import base
+
+from mailsuite.database import write_lock
+from mailsuite.database.patience import lock_seconds
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -46,14 +47,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _acquire(self) -> None:
         if self._lock_descriptor is None:
-            # One description for each transaction: flock excludes threads of one process as well as processes.
-            self._lock_descriptor = os.open(self._lock_path(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX)
+            self._lock_descriptor = write_lock.acquire(self._lock_path(), lock_seconds())
 
     def _release(self) -> None:
         descriptor, self._lock_descriptor = self._lock_descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
+            write_lock.release(descriptor)
 
     def _lock_path(self) -> str:
         return str(Path(self.settings_dict["NAME"]).with_name("write.lock"))
