@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import math
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,32 @@ from typing import Any
 import msgspec
 
 from mailsuite.store import wire
-from mailsuite.store.handlers import StoreBug, StoreUnavailable
-from mailsuite.store.operations import Deliver, Hint, Refused, Touched, Watch
+from mailsuite.store.handlers import StoreBug, StoreUnavailable, spooled
+from mailsuite.store.operations import (
+    GRACE_SECONDS,
+    OPERATION_SECONDS,
+    Deliver,
+    DoubtfulDelivery,
+    Forget,
+    Hint,
+    Refused,
+    Touched,
+    Watch,
+    Withdraw,
+)
+from mailsuite.store.reading import CHILD_SECONDS
+from mailsuite.store.withdrawal import doubtful
 
 logger = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 0.1
 # How long an operation waits for a store service that is just being restarted.
 PATIENCE_SECONDS = 5.0
+# What is large is read by another process before it is filed (mailsuite.store.reading).
+LARGE_SECONDS = OPERATION_SECONDS + CHILD_SECONDS
+# What waits in memory while the service does not read.
+MAX_UNSENT_OCTETS = 64 * 1024 * 1024
+MAX_DOUBTFUL, DOUBTFUL_AT_ONCE, WITHDRAW_AGAIN_SECONDS = 10_000, 100, 5.0
 
 
 class _Protocol(asyncio.Protocol):
@@ -35,8 +55,10 @@ class _Protocol(asyncio.Protocol):
 class StoreClient:
     """Sends operations and awaits their answers; connects when first needed, and again when the service is restarted.
 
-    `run` raises Refused, StoreBug or StoreUnavailable. After StoreUnavailable it is not known whether the operation
-    was done. A Deliver is asked for again by itself: its story's id makes that harmless.
+    `run` raises Refused, StoreBug or StoreUnavailable, within the operation's seconds and some of grace. Then it was
+    not done, and is not done later: the service begins and commits nothing whose time is over. What can't be known
+    (the service died amid it) is asked for again in the case of a Deliver, since its story's id makes that harmless;
+    one that stays in doubt is withdrawn as soon as the service can be asked.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -46,24 +68,33 @@ class StoreClient:
         self._waiting: dict[int, tuple[asyncio.Future[Any], Any]] = {}
         self._next_id = 0
         self._on_hint: Callable[[Hint], None] | None = None
+        self._doubtful: dict[int, DoubtfulDelivery] = {}
+        self._withdrawing: asyncio.Task[None] | None = None
         self._closed = False
 
     async def run(self, operation: Any) -> Any:
         """The operation's answer, once its effect is durable."""
+        deadline = time.monotonic() + _seconds(operation)
+        if not isinstance(operation, Deliver):
+            return await self._ask(operation, deadline)
         try:
-            return await self._ask(operation)
+            try:
+                return await self._ask(operation, deadline)
+            except StoreUnavailable:
+                if self._closed or time.monotonic() > deadline:
+                    raise
+            return await self._ask(msgspec.structs.replace(operation, again=True), deadline)
         except StoreUnavailable:
-            if not isinstance(operation, Deliver) or self._closed:
-                raise
-        return await self._ask(msgspec.structs.replace(operation, again=True))
+            self._doubt(operation)
+            raise
 
     def send(self, operation: Any) -> None:
-        """Sends without waiting; lost when the service is away."""
-        if self._transport is not None:
-            self._transport.write(wire.request(0, operation))
-        else:
-            task = asyncio.ensure_future(self._ask(operation))
+        """Sends without waiting; lost when the service is away or does not keep up."""
+        if self._transport is None:
+            task = asyncio.ensure_future(self._ask(operation, time.monotonic() + _seconds(operation)))
             task.add_done_callback(lambda t: t.cancelled() or t.exception())
+        elif self._transport.get_write_buffer_size() < MAX_UNSENT_OCTETS / 2:
+            self._transport.write(wire.request(0, operation))
 
     async def watch(self, on_hint: Callable[[Hint], None]) -> None:
         """Has `on_hint` called for every hint from now on, across reconnections."""
@@ -72,23 +103,65 @@ class StoreClient:
 
     async def close(self) -> None:
         self._closed = True
+        if self._withdrawing:
+            self._withdrawing.cancel()
         if self._transport:
             self._transport.close()
 
-    async def _ask(self, operation: Any) -> Any:
-        transport = self._transport or await self._connect()
+    async def _ask(self, operation: Any, deadline: float) -> Any:
+        """`deadline` is a time of the monotonic clock, by which the service must be done."""
+        transport = self._transport or await self._connect(deadline)
+        if transport.get_write_buffer_size() > MAX_UNSENT_OCTETS:
+            raise StoreUnavailable("the store service does not keep up")
         self._next_id += 1
-        future = asyncio.get_running_loop().create_future()
-        self._waiting[self._next_id] = (future, type(operation).Answer)
-        transport.write(wire.request(self._next_id, operation))
-        return await future
+        request_id, loop = self._next_id, asyncio.get_running_loop()
+        future = loop.create_future()
+        self._waiting[request_id] = (future, type(operation).Answer)
+        transport.write(wire.request(request_id, operation, 0.0 if operation.lasting else deadline))
+        grace = min(GRACE_SECONDS, operation.limit_seconds)
+        patience = loop.call_later(deadline + grace - time.monotonic(), self._give_up, request_id)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if self._waiting.pop(request_id, None) and not operation.lasting:
+                self.send(Forget(request_id))
+            raise
+        finally:
+            patience.cancel()
 
-    async def _connect(self) -> asyncio.WriteTransport:
+    def _give_up(self, request_id: int) -> None:
+        future, _ = self._waiting.pop(request_id, (None, None))
+        if future is not None and not future.done():
+            future.set_exception(StoreUnavailable("the store service did not answer in time"))
+
+    def _doubt(self, operation: Deliver) -> None:
+        """Has the delivery withdrawn, in case that it was done."""
+        if len(self._doubtful) < MAX_DOUBTFUL:
+            self._doubtful[operation.story.story_id] = doubtful(operation)
+        if self._withdrawing is None and not self._closed:
+            self._withdrawing = asyncio.ensure_future(self._withdraw())
+
+    async def _withdraw(self) -> None:
+        try:
+            while self._doubtful and not self._closed:
+                some = list(self._doubtful.values())[:DOUBTFUL_AT_ONCE]
+                try:
+                    await self._ask(Withdraw(some), time.monotonic() + Withdraw.limit_seconds)
+                except (StoreUnavailable, StoreBug) as error:
+                    logger.warning("%d deliveries can't be withdrawn yet: %s", len(self._doubtful), error)
+                    await asyncio.sleep(WITHDRAW_AGAIN_SECONDS)
+                    continue
+                for one in some:
+                    self._doubtful.pop(one.story_id, None)
+        finally:
+            self._withdrawing = None
+
+    async def _connect(self, deadline: float = math.inf) -> asyncio.WriteTransport:
         if self._connecting is None:
             self._connecting = asyncio.Lock()
         async with self._connecting:
             loop = asyncio.get_running_loop()
-            give_up_at = loop.time() + PATIENCE_SECONDS
+            give_up_at = min(time.monotonic() + PATIENCE_SECONDS, deadline)
             while self._transport is None:
                 try:
                     transport, _ = await loop.create_unix_connection(lambda: _Protocol(self), self._path)
@@ -96,7 +169,7 @@ class StoreClient:
                     if self._on_hint:
                         transport.write(wire.request(0, Watch()))
                 except OSError as error:
-                    if self._closed or loop.time() > give_up_at:
+                    if self._closed or time.monotonic() > give_up_at:
                         raise StoreUnavailable(f"the store service does not answer: {error}") from None
                     await asyncio.sleep(RECONNECT_SECONDS)
             return self._transport
@@ -141,6 +214,14 @@ class StoreClient:
         if self._on_hint and not self._closed:
             # Whatever changed meanwhile went untold.
             self._on_hint(Hint([], queued=True))
+
+
+def _seconds(operation: Any) -> float:
+    """How long the operation may take."""
+    if any(item.octets is None for item in spooled(operation)):
+        return LARGE_SECONDS
+    seconds: float = operation.limit_seconds
+    return seconds
 
 
 def tell_service(folder_ids: list[int]) -> None:

@@ -4,19 +4,23 @@ The same functions serve the store service and whoever runs operations directly 
 """
 
 import logging
+import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from mailsuite.database.patience import WriterBusy
 from mailsuite.ids import new_id, reference
 from mailsuite.queue import claims
-from mailsuite.store import filing, folders, maildrop, messages
+from mailsuite.store import filing, folders, maildrop, messages, withdrawal
 from mailsuite.store import operations as ops
 from mailsuite.store.batch import Batch, Filed
 from mailsuite.store.blobs import LocalBlobs, mail_storage
 from mailsuite.store.models import Content
+from mailsuite.store.operations import GRACE_SECONDS, OPERATION_SECONDS
 from mailsuite.store.reading import Reading, read_spooled
 
 logger = logging.getLogger(__name__)
@@ -39,6 +43,7 @@ HANDLERS: dict[type[Any], Callable[[Batch, Any], Any]] = {
     ops.ClaimDue: claims.claim_due,
     ops.RenewClaims: claims.renew,
     ops.Settle: claims.settle,
+    ops.Withdraw: withdrawal.withdraw,
 }
 
 
@@ -54,17 +59,31 @@ class StoreUnavailable(Exception):
     """The store can't do it now (no disk, no database, not running); nothing is known to have changed."""
 
 
+class TooLate(StoreUnavailable):
+    """Its time was over: it was not done, or was taken back."""
+
+
 class Job:
-    """An operation under way: its files, then its answer or error. `context` is the caller's own."""
+    """An operation under way: its files, then its answer or error. `context` is the caller's own. `deadline` is a time
+    of the monotonic clock past which nothing is begun or committed; 0 stands for none."""
 
-    __slots__ = ("answer", "context", "error", "files", "operation", "readings")
+    __slots__ = ("answer", "context", "deadline", "error", "files", "operation", "readings")
 
-    def __init__(self, operation: Any, context: Any = None) -> None:
+    def __init__(self, operation: Any, context: Any = None, deadline: float = 0.0) -> None:
         self.operation, self.context = operation, context
+        self.deadline = deadline or math.inf
         self.answer: Any = None
         self.error: Exception | None = None
         self.readings: dict[str, Reading] = {}
         self.files: dict[str, Filed] = {}
+
+    def is_late(self) -> bool:
+        """Whether its time is over."""
+        return time.monotonic() > self.deadline
+
+    def is_given_up(self) -> bool:
+        """Whether an answer might not reach the asker any more before it has gone."""
+        return time.monotonic() > self.deadline + GRACE_SECONDS / 2
 
 
 def spooled(operation: Any) -> Sequence[ops.Deliver | ops.AppendItem]:
@@ -88,6 +107,8 @@ def mailboxes(operation: Any) -> set[int]:
             local = [delivery for item in notifications for delivery in item.local]
             local += [delivery for result in results if result.arrival for delivery in result.arrival.local]
             return {delivery.mailbox_id for delivery in local}
+        case ops.Withdraw(deliveries=deliveries):
+            return {mailbox_id for delivery in deliveries for mailbox_id in delivery.mailbox_ids}
         case ops.ReleaseMaildrop() | ops.MarkFetched() | ops.Subscribe():
             return set()
     mailbox_id = getattr(operation, "mailbox_id", None)
@@ -105,18 +126,51 @@ def submissions(jobs: Sequence[Job]) -> dict[int, dict[str, str]]:
 
 
 def run_jobs(jobs: Sequence[Job]) -> Batch | None:
-    """Runs all; every job ends with an answer or an error. Returns what there is to tell, None when nothing."""
-    _file(jobs)
+    """Runs all; every job ends with an answer or an error. Returns what there is to tell, None when nothing.
+
+    A job whose time is over is not begun, and not committed; where the commit itself took too long, what it did is
+    taken back, since its asker has told that it was not done.
+    """
+    _file(_in_time(jobs))
     open_jobs = [job for job in jobs if job.error is None]
     together = [job for job in open_jobs if not job.operation.alone]
     told = [_commit(together)] if together else []
     told += [_commit([job]) for job in open_jobs if job.operation.alone]
+    told += [_take_back(job) for job in jobs if job.error is None and job.is_given_up()]
     for job in jobs:
         # Only where it is certain that nothing was committed: a connection that broke at COMMIT may have left rows that
         # name these blobs. The sweep takes what nobody names.
         if isinstance(job.error, ops.Refused):
             mail_storage().discard(filed.blob for filed in job.files.values())
     return _merged([batch for batch in told if batch])
+
+
+def _in_time(jobs: Sequence[Job]) -> list[Job]:
+    """Those whose time is not over; the others are told so."""
+    late = [job for job in jobs if job.is_late()]
+    for job in late:
+        job.error = TooLate("nobody waits for it any longer")
+    if late:
+        logger.warning("%d operations are withdrawn: their time was over", len(late))
+    return [job for job in jobs if job not in late] if late else list(jobs)
+
+
+def _take_back(job: Job) -> Batch | None:
+    """Undoes what was committed too late, if it must not be done twice."""
+    job.error = TooLate("it was done too late")
+    if not withdrawal.is_undone(job.operation):
+        return None
+    try:
+        with transaction.atomic():
+            batch = Batch()
+            batch.lock(mailboxes(job.operation))
+            withdrawal.undo(batch, job.operation, job.answer)
+            batch.finish()
+    except Exception:
+        logger.exception("%s was done too late and can't be taken back", type(job.operation).__name__)
+        return None
+    logger.warning("%s was done too late and is taken back", type(job.operation).__name__)
+    return batch
 
 
 def execute(operation: Any) -> Any:
@@ -183,8 +237,15 @@ def _commit(jobs: Sequence[Job], *, uncertain: bool = False) -> Batch | None:
     try:
         if uncertain and _was_committed(jobs[0]):
             return None
-        return _transact(jobs)
+        in_time = _in_time(jobs)
+        return _transact(in_time) if in_time else None
+    except TooLate:
+        return _commit(jobs)
     except Exception as error:
+        if isinstance(error, WriterBusy):
+            # Each alone would only wait as long again.
+            _fail(jobs, error)
+            return None
         broke = _connection_broke(session)
         again = [job for job in jobs if not broke or isinstance(job.operation, ops.Deliver)]
         if uncertain or (len(jobs) == 1 and not broke):
@@ -195,7 +256,23 @@ def _commit(jobs: Sequence[Job], *, uncertain: bool = False) -> Batch | None:
             job.error = None if done else _error(error, job)
         if again:
             logger.warning("a batch of %d failed (%s); each runs alone", len(jobs), type(error).__name__)
-        return _merged([batch for batch in (_commit([job], uncertain=broke) for job in again) if batch])
+        return _commit_alone(again, error, uncertain=broke)
+
+
+def _commit_alone(jobs: Sequence[Job], error: Exception, *, uncertain: bool) -> Batch | None:
+    """Each in a transaction of its own, as long as others can be made to wait for that."""
+    told, patience_ends = [], time.monotonic() + OPERATION_SECONDS
+    for number, job in enumerate(jobs):
+        if time.monotonic() > patience_ends:
+            _fail(jobs[number:], error)
+            break
+        told.append(_commit([job], uncertain=uncertain))
+    return _merged([batch for batch in told if batch])
+
+
+def _fail(jobs: Sequence[Job], error: Exception) -> None:
+    for job in jobs:
+        job.error = _error(error, job)
 
 
 def _connection_broke(session: Any) -> bool:
@@ -234,6 +311,8 @@ def _transact(jobs: Sequence[Job]) -> Batch:
                     raise
                 job.error = refusal
         batch.finish()
+        if any(job.is_late() for job in jobs):
+            raise TooLate
     return batch
 
 

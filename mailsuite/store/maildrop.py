@@ -28,7 +28,7 @@ def lease(batch: Batch, op: LeaseMaildrop) -> LeaseAnswer:
     if held and held.expires_at > batch.now:
         raise Refused("locked", "another session has this mailbox open")
     if held:
-        _end(op.mailbox_id, held.token)
+        end(op.mailbox_id, held.token)
     MaildropLease.objects.create(
         mailbox_id=op.mailbox_id, token=op.token, expires_at=expires_at, uid_next=inbox.uid_next
     )
@@ -36,7 +36,7 @@ def lease(batch: Batch, op: LeaseMaildrop) -> LeaseAnswer:
 
 
 def release(batch: Batch, op: ReleaseMaildrop) -> None:
-    _end(op.mailbox_id, op.token)
+    end(op.mailbox_id, op.token)
 
 
 def quit_maildrop(batch: Batch, op: QuitMaildrop) -> ExpungeAnswer:
@@ -44,12 +44,12 @@ def quit_maildrop(batch: Batch, op: QuitMaildrop) -> ExpungeAnswer:
     stay."""
     folder = batch.folder(op.mailbox_id, op.folder_id)
     held = MaildropLease.objects.filter(pk=op.mailbox_id, token=op.token)
-    if not (held.exists() if op.more else _end(op.mailbox_id, op.token)):
+    if not (held.exists() if op.more else end(op.mailbox_id, op.token)):
         raise Refused("lease-lost", "the lock on this mailbox was lost; nothing was deleted")
     return messages.remove(batch, folder, batch.messages(folder.id, op.uids, "id, uid, flags, size_octets"))
 
 
-def _end(mailbox_id: int, token: str) -> bool:
+def end(mailbox_id: int, token: str) -> bool:
     """Ends the lease with all that is kept for it; False when somebody else has it, or nobody."""
     if not MaildropLease.objects.filter(pk=mailbox_id, token=token).delete()[0]:
         return False

@@ -13,6 +13,12 @@ from msgspec import Struct
 
 A = TypeVar("A")
 
+# How long an operation may take until its effect is durable: clients and proxies give up after 30 seconds and more, and
+# what they gave up they ask for again. Then it is withdrawn.
+OPERATION_SECONDS = 20.0
+# The answer's way back. Whoever has none by then may say that nothing was done.
+GRACE_SECONDS = 5.0
+
 
 class Refused(Exception):
     """The operation can't be done and nothing was changed. `code` is one of the words below; text is for people.
@@ -27,10 +33,13 @@ class Refused(Exception):
 
 class Operation(Struct, Generic[A], frozen=True, tag=True):
     """`Answer` is the type that the answer is decoded to. What may refuse after its first change runs `alone`, in a
-    transaction of its own; the others refuse before they change anything and share one."""
+    transaction of its own; the others refuse before they change anything and share one. `limit_seconds` is how long
+    it may take before it is withdrawn; what is `lasting` stays true however late it is written, and never is."""
 
     Answer: ClassVar[Any] = None
     alone: ClassVar[bool] = False
+    lasting: ClassVar[bool] = False
+    limit_seconds: ClassVar[float] = OPERATION_SECONDS
 
 
 class EventFacts(Struct, frozen=True):
@@ -272,6 +281,8 @@ class ClaimRecent(Operation[int], frozen=True, tag=True):
     r"""Answers the first uid that was \Recent in no session yet, and makes those up to now this session's."""
 
     Answer: ClassVar[Any] = int
+    # A folder is opened without, rather than late.
+    limit_seconds: ClassVar[float] = 1.0
     mailbox_id: int
     folder_id: int
 
@@ -290,6 +301,7 @@ class LeaseMaildrop(Operation[LeaseAnswer], frozen=True, tag=True):
     to `renew`."""
 
     Answer: ClassVar[Any] = LeaseAnswer
+    limit_seconds: ClassVar[float] = 3.0
     mailbox_id: int
     token: str
     seconds: int = 120
@@ -297,6 +309,7 @@ class LeaseMaildrop(Operation[LeaseAnswer], frozen=True, tag=True):
 
 
 class ReleaseMaildrop(Operation[None], frozen=True, tag=True):
+    lasting: ClassVar[bool] = True
     mailbox_id: int
     token: str
 
@@ -316,6 +329,7 @@ class QuitMaildrop(Operation[ExpungeAnswer], frozen=True, tag=True):
 class MarkFetched(Operation[None], frozen=True, tag=True):
     """Notes in the stories of these messages that a client has read them for the first time."""
 
+    lasting: ClassVar[bool] = True
     message_ids: list[int]
     text: str
 
@@ -331,6 +345,28 @@ class Touched(Operation[None], frozen=True, tag=True):
     """Rows were changed by somebody else's transaction: tell those who watch these folders."""
 
     folder_ids: list[int]
+
+
+class Forget(Operation[None], frozen=True, tag=True):
+    """Nobody waits any more for the answer to that request of this connection: it is dropped unless it has begun."""
+
+    request_id: int
+
+
+class DoubtfulDelivery(Struct, frozen=True):
+    """A Deliver without an answer: its story and the mailboxes that were to get it."""
+
+    story_id: int
+    mailbox_ids: list[int]
+
+
+class Withdraw(Operation[None], frozen=True, tag=True):
+    """Takes back what of these deliveries was done after all: their clients were told that it was not, and will bring
+    them again."""
+
+    alone: ClassVar[bool] = True
+    lasting: ClassVar[bool] = True
+    deliveries: list[DoubtfulDelivery]
 
 
 class Watch(Operation[None], frozen=True, tag=True):
@@ -385,6 +421,7 @@ class RenewClaims(Operation[list[int]], frozen=True, tag=True):
     `lease_seconds` is 0. `untried` takes back the attempt too: nothing was done about them."""
 
     Answer: ClassVar[Any] = list[int]
+    lasting: ClassVar[bool] = True
     token: str
     recipient_ids: list[int]
     lease_seconds: int
@@ -427,6 +464,8 @@ class Settle(Operation[list[int]], frozen=True, tag=True):
     """
 
     Answer: ClassVar[Any] = list[int]
+    # What a host took is taken, whoever waits to hear that it was written down.
+    lasting: ClassVar[bool] = True
     token: str
     results: list[AttemptResult]
     notifications: list[Deliver] = []
@@ -449,6 +488,8 @@ AnyOperation = (
     | MarkFetched
     | TellStory
     | Touched
+    | Forget
+    | Withdraw
     | Watch
     | ClaimDue
     | RenewClaims

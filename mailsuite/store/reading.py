@@ -24,7 +24,7 @@ HEADER_IN_ROW_OCTETS = 64 * 1024
 LIMITS = ParseLimits(header_octets=100 * 1024, structure_octets=256 * 1024)
 # No depth, no parts, no header fields: everything beyond the first octets is plain text.
 PLAIN_LIMITS = ParseLimits(header_octets=0)
-CHILD_SECONDS = 20.0
+CHILD_SECONDS = 10.0
 _UNSTORABLE = {0: None} | {code: 0xFFFD for code in range(0xD800, 0xE000)}
 
 

@@ -145,8 +145,10 @@ class StoreService:
             logger.warning("a client of the store is cut off: %s", error)
             self._close(connection)
 
-    def _take(self, connection: Connection, request_id: int, operation: Any) -> None:
+    def _take(self, connection: Connection, request_id: int, operation: Any, deadline: float) -> None:
         match operation:
+            case ops.Forget(request_id=forgotten):
+                self._forget((connection, forgotten))
             case ops.Watch():
                 connection.watches = True
             case ops.Touched(folder_ids=folder_ids):
@@ -154,11 +156,18 @@ class StoreService:
             case ops.TellStory(story=story, network=network):
                 self._refusals.add(story, network, time.monotonic())
             case _:
-                job = Job(operation, (connection, request_id))
+                job = Job(operation, (connection, request_id), deadline)
                 (self._large if _large(operation) else self._ready).append(job)
                 return
         if request_id:
             self._send(connection, wire.answer(request_id, wire.Status.DONE, None))
+
+    def _forget(self, context: tuple[Connection, int]) -> None:
+        """Has the job's time be over; it is dropped when its turn comes."""
+        waiting = [*self._ready, *self._large, *(job for job, *_ in self._children.values())]
+        for job in waiting:
+            if job.context == context and not job.operation.lasting:
+                job.deadline = 0.0
 
     def _start_readers(self) -> None:
         """Gives large files to children, a few at a time; the job is ready when all its files are read."""
@@ -167,7 +176,7 @@ class StoreService:
             self._read_next(job, _large(job.operation))
 
     def _read_next(self, job: Job, items: Sequence[ops.Deliver | ops.AppendItem]) -> None:
-        if not items:
+        if not items or job.is_late():
             self._ready.append(job)
             return
         item, *others = items

@@ -1,7 +1,8 @@
 """How operations and answers cross the store's socket: frames of a 4-octet length and MessagePack (msgspec).
 
-A request is (id, operation), an answer (id, status, payload). Requests of one connection may be answered in any order.
-Frames with id 0 are hints. The socket is in the data folder, for this installation's own processes only.
+A request is (id, operation, deadline), an answer (id, status, payload). Requests of one connection may be answered in
+any order. A deadline is a time of the monotonic clock, which all processes of a host share; 0 is none. Frames with id 0
+are hints. The socket is in the data folder, for this installation's own processes only.
 """
 
 from enum import IntEnum
@@ -23,7 +24,7 @@ class Status(IntEnum):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_requests: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(tuple[int, AnyOperation])
+_requests: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(tuple[int, AnyOperation, float])
 _answers: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(tuple[int, int, msgspec.Raw])
 
 
@@ -31,17 +32,17 @@ class WireError(Exception):
     """The other side does not speak this language."""
 
 
-def request(request_id: int, operation: Any) -> bytes:
-    return _framed(_encoder.encode((request_id, operation)))
+def request(request_id: int, operation: Any, deadline: float = 0.0) -> bytes:
+    return _framed(_encoder.encode((request_id, operation, deadline)))
 
 
 def answer(request_id: int, status: Status, payload: Any) -> bytes:
     return _framed(_encoder.encode((request_id, int(status), payload)))
 
 
-def read_request(frame: bytes) -> tuple[int, Any]:
+def read_request(frame: bytes) -> tuple[int, Any, float]:
     try:
-        request: tuple[int, Any] = _requests.decode(frame)
+        request: tuple[int, Any, float] = _requests.decode(frame)
         return request
     except msgspec.MsgspecError as error:
         raise WireError(str(error)) from None
