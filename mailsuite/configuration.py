@@ -47,6 +47,8 @@ PRODUCTION_PORTS = {
 RETRY_SCHEDULE = tuple(timedelta(minutes=m) for m in (5, 15, 30, 60, 120, 240, 480))
 
 MESSAGE_SIZE = 50 * 1024 * 1024
+# Some ten years of one person's mail; a mailbox without a limit can fill the disk of all.
+DEFAULT_QUOTA = 5 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Configuration:
     metrics_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     # How long the stories of messages, and counts of refusals, are kept.
     trace_days: int = 90
+    # In octets, 0 for none: what mailboxes of a new domain get where nobody says otherwise.
+    default_quota: int = DEFAULT_QUOTA
 
     @property
     def blobs(self) -> Path:
@@ -144,6 +148,7 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         dkim_rotation_months=env.integer("MAILSUITE_DKIM_ROTATION", 0, 0, 60),
         metrics_networks=env.networks("MAILSUITE_METRICS_NETWORKS"),
         trace_days=env.integer("MAILSUITE_TRACE_DAYS", 90, 7, 3650),
+        default_quota=env.limit("MAILSUITE_DEFAULT_QUOTA", DEFAULT_QUOTA),
     )
 
 

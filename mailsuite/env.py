@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mailsuite.mail.address import AddressError, normalize_domain
+from mailsuite.sizes import read_limit
 
 T = TypeVar("T")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -62,6 +63,12 @@ class Environment:
         if all(matches) and all(0 < length <= LONGEST_SECONDS for length in seconds):
             return tuple(timedelta(seconds=length) for length in seconds)
         return self._wrong(name, value, "durations from 1s to 30d, such as 30s,10m,2h,1d", default)
+
+    def limit(self, name: str, default: int) -> int:
+        """Octets of `500M` or `2G`; 0 for `none`."""
+        value = self.text(name)
+        octets = read_limit(value) if value else default
+        return self._wrong(name, value, "a size such as 500M or 2G, or none", default) if octets is None else octets
 
     def host_name(self, name: str, default: str) -> str:
         """A host's name as lower-case A-labels."""

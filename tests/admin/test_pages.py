@@ -7,6 +7,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from mailsuite.configuration import DEFAULT_QUOTA
 from mailsuite.directory import lookup, services
 from mailsuite.directory.authentication import authenticate
 from mailsuite.directory.models import Alias, Credential, Domain, Login, LoginThrottle, Mailbox, SendAs, User
@@ -35,6 +36,8 @@ def test_a_domain_is_added_and_its_records_are_shown(as_superuser):
     page = text(response)
     assert all(word in page for word in ("v=spf1 mx -all", "v=DKIM1; k=rsa; p=", "_dmarc.example.org", "data-copy="))
     assert Domain.objects.get().default_quota_octets == 2**30
+    post(as_superuser, "directory_domain_add", {"name": "usual.example", "default_quota_octets": ""})
+    assert Domain.objects.get(name="usual.example").default_quota_octets == DEFAULT_QUOTA
     assert Alias.objects.filter(address="postmaster@example.org").exists()
     zone = as_superuser.get(response.redirect_chain[-1][0] + "?zone=1")
     assert b"example.org. 3600 IN MX 10 localhost." in zone.content
@@ -62,6 +65,9 @@ def test_a_mailbox_is_added_changed_suspended_and_removed(as_superuser, domains)
     carol = Mailbox.objects.get(address="carol@mine.example")
     assert (carol.quota_octets, carol.user.name) == (5 * 2**20, "Carol")
     old = carol.user.password
+    for empty in ("", "0"):
+        page = post(as_superuser, "directory_mailbox_change", {"name": "C", "quota_octets": empty}, carol.pk)
+        assert "none for no limit" in text(page) and Mailbox.objects.get(pk=carol.pk).quota_octets == 5 * 2**20
     post(as_superuser, "directory_mailbox_change", {"name": "C", "quota_octets": "none", "password": ""}, carol.pk)
     carol.refresh_from_db()
     assert (carol.name, carol.quota_octets, User.objects.get(pk=carol.user_id).password) == ("C", 0, old)

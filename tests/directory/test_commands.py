@@ -64,7 +64,7 @@ def test_a_mailbox_of_an_account_that_is_there_joins_it_without_a_password(domai
     """Such as the administrator's own address: nobody is asked, and the account keeps its password."""
     User.objects.filter(pk=administrator.pk).update(email="boss@example.org", address_key="boss@example.org")
     said = manage("mailbox", "add", "Boss@example.org")
-    assert "is ready. It belongs to the account Boss@example.org, which keeps its password." in said
+    assert "its quota: 5G. It belongs to the account Boss@example.org, which keeps its password." in said
     mailbox = Mailbox.objects.select_related("user").get()
     assert mailbox.user == administrator and mailbox.user.password == administrator.password
     with pytest.raises(CommandError, match="already"):
@@ -83,7 +83,7 @@ def test_a_password_that_is_given_to_an_account_that_is_there(domain, administra
         manage("mailbox", "add", "boss@example.org", "--password-stdin", stdin=PASSWORD)
     User.objects.filter(pk=administrator.pk).update(is_active=True, is_staff=False, is_superuser=False)
     said = manage("mailbox", "add", "boss@example.org", "--password-stdin", stdin=PASSWORD)
-    assert said == "boss@example.org is ready.\n"
+    assert said == "boss@example.org is ready; its quota: 5G.\n"
     assert User.objects.get(pk=administrator.pk).check_password(PASSWORD)
 
 
@@ -131,7 +131,7 @@ def test_import_makes_all(domain, manage, tmp_path):
     (tmp_path / "people.csv").write_text("\ufeff" + "\r\n".join(lines))
     assert "2 mailboxes" in manage("mailbox", "import", str(tmp_path / "people.csv"))
     rows = list(Mailbox.objects.values_list("address", "quota_octets", "name"))
-    assert rows == [("Ann@example.org", 2**30, "Ann, the first"), ("bob@example.org", 0, "")]
+    assert rows == [("Ann@example.org", 2**30, "Ann, the first"), ("bob@example.org", 5 * 2**30, "")]
 
 
 def test_import_names_every_bad_line_and_makes_nothing(ann, manage, tmp_path):

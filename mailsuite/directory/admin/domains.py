@@ -1,6 +1,7 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet, Sum
@@ -13,7 +14,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from mailsuite.directory import services
 from mailsuite.directory.admin.domain_dns import DnsPages
-from mailsuite.directory.admin.fields import TONES, QuotaField, badge
+from mailsuite.directory.admin.fields import TONES, QuotaField, badge, require_quota
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
 from mailsuite.records import background
@@ -74,7 +75,12 @@ class DomainAdmin(DnsPages, ScopedAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         # `postmaster` is the form's own field, which the model's form factory doesn't know.
         fields = [name for name in self.get_fields(request, obj) if name != "postmaster"]
-        return super().get_form(request, obj, change=change, **kwargs | {"fields": fields})
+        form = super().get_form(request, obj, change=change, **kwargs | {"fields": fields})
+        if obj is not None:
+            require_quota(form, "default_quota_octets")
+        else:
+            form.base_fields["default_quota_octets"].initial = settings.MAILSUITE.default_quota
+        return form
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "alias_of":
@@ -93,7 +99,7 @@ class DomainAdmin(DnsPages, ScopedAdmin):
             services.change_domain(
                 obj.name,
                 description=given["description"],
-                default_quota_octets=given["default_quota_octets"] or 0,
+                default_quota_octets=given["default_quota_octets"],
                 alias_of=alias_of if "alias_of" in given else None,
             )
             return
@@ -102,7 +108,7 @@ class DomainAdmin(DnsPages, ScopedAdmin):
             postmaster=given["postmaster"],
             alias_of=alias_of,
             description=given["description"],
-            default_quota_octets=given["default_quota_octets"] or 0,
+            default_quota_octets=given["default_quota_octets"],
             key_pairs=request.key_pairs,  # type: ignore[attr-defined]
         )
         obj.refresh_from_db()

@@ -19,13 +19,13 @@ from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox, User
 from mailsuite.directory.scoping import scope_of
 from mailsuite.directory.services import parsing
+from mailsuite.sizes import write_limit
 
-UNITS = ((2**40, "T"), (2**30, "G"), (2**20, "M"), (2**10, "K"))
 TONES = {"active": "good", "suspended": "waiting", "disabled": "waiting", "removed": "bad"}
 
 
 class QuotaField(forms.CharField):
-    """Octets, written as `500M`, `2G` or `none`."""
+    """Octets, written as `500M`, `2G` or `none`; empty is None, which is refused where something was there before."""
 
     widget = UnfoldAdminTextInputWidget
 
@@ -34,12 +34,7 @@ class QuotaField(forms.CharField):
         super().__init__(**{"required": False, "help_text": help_text} | kwargs)
 
     def prepare_value(self, value: Any) -> Any:
-        if not isinstance(value, int):
-            return value
-        for size, letter in UNITS:
-            if value >= size and value * 100 % size == 0:
-                return f"{value / size:g}{letter}"
-        return str(value) if value else "none"
+        return write_limit(value) if isinstance(value, int) else value
 
     def to_python(self, value: Any) -> int | None:  # type: ignore[override]
         if value in self.empty_values:
@@ -48,6 +43,14 @@ class QuotaField(forms.CharField):
             return parsing.quota(str(value))
         except DirectoryError as error:
             raise ValidationError(str(error)) from None
+
+
+def require_quota(form: Any, name: str = "quota_octets") -> None:
+    """On the page of what is there already: that there is to be no limit has to be said."""
+    field = form.base_fields[name]
+    field.required = True
+    field.help_text = "Such as 500M or 2G; none for no limit."
+    field.error_messages["required"] = "Write a quota such as 2G, or none for no limit."
 
 
 def password_field(help_text: str, *, required: bool = False) -> forms.CharField:
@@ -81,7 +84,7 @@ def held_mail(mailbox: Mailbox) -> str:
 def usage_bar(used: int, quota: int) -> SafeString:
     """What is used of a quota, as a bar that turns red over 90 %."""
     if not quota:
-        return format_html('<span class="ms-usage">{}</span>', filesizeformat(used))
+        return format_html('<span class="ms-usage">{}, no quota</span>', filesizeformat(used))
     percent = min(100, used * 100 // quota)
     tone = "bad" if percent >= 90 else "waiting" if percent >= 75 else "good"
     return format_html(

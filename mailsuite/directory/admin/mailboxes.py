@@ -18,6 +18,7 @@ from mailsuite.directory.admin.fields import (
     password_field,
     refuse_foreign_account,
     refuse_foreign_domain,
+    require_quota,
     usage_bar,
 )
 from mailsuite.directory.errors import DirectoryError
@@ -131,7 +132,7 @@ class MailboxAdmin(ScopedAdmin):
             ].help_text = (
                 "Leave empty to keep it. A new one ends all sessions; app passwords stay valid until they are revoked."
             )
-            form.base_fields["quota_octets"].help_text = "Such as 500M or 2G; none for no limit."
+            require_quota(form)
         return form
 
     def prepare(self, request: HttpRequest, object_id: str | None) -> None:
@@ -156,7 +157,7 @@ class MailboxAdmin(ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Mailbox, form: Any, change: bool) -> None:
         given, hashed = form.cleaned_data, request.password_hash  # type: ignore[attr-defined]
         if change:
-            services.change_mailbox(obj.address, name=given["name"], quota_octets=given["quota_octets"] or 0)
+            services.change_mailbox(obj.address, name=given["name"], quota_octets=given["quota_octets"])
             if hashed:
                 services.set_user_password(obj.user_id, hashed)
             return

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -21,13 +22,14 @@ def add_domain(
     postmaster: str = "",
     alias_of: str = "",
     description: str = "",
-    default_quota_octets: int = 0,
+    default_quota_octets: int | None = None,
     key_pairs: Sequence[KeyPair] | None = None,
 ) -> int:
     """Hosts a domain, with its DKIM keys and, unless it is another name of one, postmaster@ and abuse@; returns its id.
 
-    Their mail goes to `postmaster`, else to the first administrator's address. A removed domain comes back empty: its
-    mailboxes stay removed.
+    Their mail goes to `postmaster`, else to the first administrator's address. `default_quota_octets` is for its new
+    mailboxes, 0 for none; without one it is the host's (MAILSUITE_DEFAULT_QUOTA). A removed domain comes back empty:
+    its mailboxes stay removed.
     """
     name = parsing.domain_name(name)
     if postmaster:
@@ -39,7 +41,10 @@ def add_domain(
         if domain.state != Domain.State.REMOVED:
             raise DirectoryError(f"{name} is hosted here already.")
         domain.alias_of = _main_domain(alias_of, of=domain) if alias_of else None
-        domain.description, domain.default_quota_octets = description, default_quota_octets
+        domain.description = description
+        domain.default_quota_octets = (
+            settings.MAILSUITE.default_quota if default_quota_octets is None else default_quota_octets
+        )
         domain.state, domain.removed_at = Domain.State.ACTIVE, None
         domain.save()
         if key_pairs and not domain.dkim_keys.exists():

@@ -1,12 +1,9 @@
 """What people type, brought to the directory's form or refused in words."""
 
-import re
-
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.mail.address import PATH_OCTETS, Address, AddressError, normalize_domain, parse_address
-
-UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+from mailsuite.sizes import read_limit
 
 
 def domain_name(text: str) -> str:
@@ -60,10 +57,7 @@ def live_mailbox(text: str) -> Mailbox:
 
 def quota(text: str) -> int:
     """Octets of `500M`, `1G`, `1.5G`, a plain number, or `none` for no limit (0)."""
-    text = text.strip()
-    if text.lower() in ("none", "unlimited"):
-        return 0
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)\s*([KMGT]?)(?:I?B)?", text.upper())
-    if match is None or (octets := int(float(match[1]) * UNITS[match[2]])) >= 2**62:
-        raise DirectoryError(f"{text!r} is no quota: write one such as 500M, 2G or none.")
+    octets = read_limit(text)
+    if octets is None:
+        raise DirectoryError(f"{text.strip()!r} is no quota: write one such as 500M or 2G, or none for no limit.")
     return octets

@@ -1,5 +1,7 @@
 from typing import Any
 
+from django.conf import settings
+
 from mailsuite.directory import services
 from mailsuite.directory.command import SubcommandCommand
 from mailsuite.directory.models import Domain, Mailbox
@@ -9,6 +11,7 @@ from mailsuite.records.page import title_of
 from mailsuite.records.reporting import exit_status, next_step, score
 from mailsuite.records.seen import Verdict
 from mailsuite.records.setup import records_for, zone_file
+from mailsuite.sizes import write_limit
 
 
 class Command(SubcommandCommand):
@@ -19,7 +22,7 @@ class Command(SubcommandCommand):
         add.add_argument("name")
         add.add_argument("--postmaster", default="", metavar="ADDRESS", help="who reads postmaster@ and abuse@")
         add.add_argument("--alias-of", default="", metavar="DOMAIN", help="make it another name of that domain")
-        add.add_argument("--quota", default="none", help="for its new mailboxes, such as 2G")
+        add.add_argument("--quota", default="", help=f"for its new mailboxes: 2G, none; else {_usual()}")
         add.add_argument("--description", default="")
         self.verb("list", self.list, "List the domains.")
         for name, run, text in (
@@ -39,17 +42,22 @@ class Command(SubcommandCommand):
             postmaster=postmaster,
             alias_of=alias_of,
             description=description,
-            default_quota_octets=parsing.quota(quota),
+            default_quota_octets=parsing.quota(quota) if quota else None,
         )
-        name = Domain.objects.get(pk=domain_id).name
-        self.stdout.write(f"{name} is hosted. Publish its DNS records: manage.py domain records {name}")
+        domain = Domain.objects.get(pk=domain_id)
+        name, size = domain.name, write_limit(domain.default_quota_octets)
+        self.stdout.write(
+            f"{name} is hosted; the quota of its new mailboxes is {size}. Publish its DNS records: manage.py domain "
+            f"records {name}"
+        )
 
     def list(self, **options: Any) -> None:
         rows = []
         for domain in Domain.objects.exclude(state=Domain.State.REMOVED).select_related("alias_of"):
             count = domain.mailboxes.exclude(state=Mailbox.State.REMOVED).count()
-            rows.append((domain.name, domain.state, count, domain.alias_of or "", domain.description))
-        self.table(("DOMAIN", "STATE", "MAILBOXES", "ALIAS OF", "DESCRIPTION"), rows)
+            quota = write_limit(domain.default_quota_octets)
+            rows.append((domain.name, domain.state, count, quota, domain.alias_of or "", domain.description))
+        self.table(("DOMAIN", "STATE", "MAILBOXES", "QUOTA", "ALIAS OF", "DESCRIPTION"), rows)
 
     def remove(self, name: str, **options: Any) -> None:
         services.remove_domain(name)
@@ -95,3 +103,7 @@ class Command(SubcommandCommand):
         self.stdout.write(f"Next: {next_step(findings) or 'nothing, all is well'}")
         if status := exit_status(findings):
             raise SystemExit(status)
+
+
+def _usual() -> str:
+    return write_limit(settings.MAILSUITE.default_quota)

@@ -11,6 +11,7 @@ from mailsuite.directory.command import SubcommandCommand
 from mailsuite.directory.models import Mailbox
 from mailsuite.directory.services import parsing
 from mailsuite.directory.services.mailbox_import import import_mailboxes
+from mailsuite.sizes import write_limit
 
 
 class Command(SubcommandCommand):
@@ -48,7 +49,7 @@ class Command(SubcommandCommand):
         if owner and options["password_stdin"]:
             raise CommandError(f"The account {owner} keeps its password: leave --password-stdin out.")
         account = owner or (address if services.joins_account(address) and not options["password_stdin"] else "")
-        services.add_mailbox(
+        mailbox_id = services.add_mailbox(
             address,
             "" if account else _read_password(**options),
             name=name,
@@ -57,7 +58,8 @@ class Command(SubcommandCommand):
             weak_password_ok=weak_password_ok,
         )
         kept = f" It belongs to the account {account}, which keeps its password." if account else ""
-        self.stdout.write(f"{address} is ready.{kept}")
+        size = write_limit(Mailbox.objects.get(pk=mailbox_id).quota_octets)
+        self.stdout.write(f"{address} is ready; its quota: {size}.{kept}")
 
     def password(self, address: str, weak_password_ok: bool, **options: Any) -> None:
         services.set_password(address, _read_password(**options), weak_password_ok=weak_password_ok)
