@@ -89,7 +89,8 @@ class Question:
 class AuthReport:
     """All checks of one message. `mail_from` is the reverse-path's address or "" for the null one; `from_address` the
     author's when there is exactly one. `unfinished` names the methods that the deadline cut off; `milliseconds` are by
-    method; `removed_results` counts the Authentication-Results fields that claimed to be ours and were cut out.
+    method; `removed_results` counts the Authentication-Results fields that claimed to be ours and were cut out,
+    `removed_return_paths` the Return-Path fields, which final delivery alone may write.
     `from_problem` says why there is no author; `sender_takes_no_mail`: the reverse-path's domain has a null MX."""
 
     client_address: str
@@ -107,6 +108,7 @@ class AuthReport:
     milliseconds: dict[str, float] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
     removed_results: int = 0
+    removed_return_paths: int = 0
     from_problem: str = ""
     sender_takes_no_mail: bool = False
 

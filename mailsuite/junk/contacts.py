@@ -89,6 +89,13 @@ def _sent_lately(
     return _SENT.rows(condition, values)
 
 
+def was_sent_here(message_id: str, domain: str) -> bool:
+    """Whether a user of the domain sent a message with that Message-ID, as long as stories are kept."""
+    sent = Story.objects.using("reader").filter(kind=Story.Kind.SUBMISSION, outcome=Story.Outcome.ACCEPTED)
+    # By what its author wrote, since a domain may have aliases.
+    return bool(message_id) and sent.filter(message_id=message_id, from_text__icontains=f"@{domain}").exists()
+
+
 def forget_unanswered(now: datetime) -> int:
     """Delete Message-IDs sent so long ago that no answer is awaited; returns how many."""
     forgotten = 0

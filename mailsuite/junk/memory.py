@@ -15,6 +15,7 @@ from django.db import connections
 from mailsuite.authcheck.content import Content
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.junk import filter as content_filter
+from mailsuite.junk.contacts import was_sent_here
 from mailsuite.junk.features import extract
 from mailsuite.junk.reputation import standings
 from mailsuite.junk.signs import signs_of
@@ -40,6 +41,10 @@ class Memory:
         """What each mailbox's history says of the sender."""
         signs = signs_of(report, content.fields())
         return await self._read(lambda: standings(mailbox_ids, signs))
+
+    async def was_sent_here(self, message_id: str, domain: str) -> bool:
+        """Whether a user of the domain, which is hosted here, sent a message with that Message-ID."""
+        return await self._read(lambda: was_sent_here(message_id, domain))
 
     async def opinions(
         self, mailbox_ids: Sequence[int], report: AuthReport, content: Content

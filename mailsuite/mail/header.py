@@ -67,6 +67,15 @@ def header_fields(header_block: bytes, names: Collection[bytes], *, exclude: boo
     return b"".join(line for line in lines if _is_named(line, wanted) is not exclude and line.strip()) + b"\r\n"
 
 
+def drop_fields(block: bytes, name: bytes) -> tuple[bytes, int]:
+    """Return the block without its fields of that name, which is in lower case, and how many those were."""
+    if name not in block.lower():
+        return block, 0
+    fields = split_fields(block)
+    kept = [field for field in fields if not _is_named(field, {name})]
+    return b"\n".join(kept), len(fields) - len(kept)
+
+
 def _is_named(field: bytes, names: set[bytes]) -> bool:
     name, colon, _ = field.partition(b":")
     return bool(colon) and name.rstrip().lower() in names

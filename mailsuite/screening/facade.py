@@ -86,6 +86,15 @@ class Screening:
         helo_exists = "." not in helo or helo.startswith("[") or await self._exists(helo)
         return client_signs(client_address, helo, iprev, helo_exists=helo_exists, us=us)
 
+    async def own_domains(self, client_address: str, names: Collection[str]) -> frozenset[str]:
+        """Which of the names are domains hosted here, or the host's own; none for a client that is this host itself."""
+        address = client_ip(client_address)
+        if address is None or str(address) in SPARED or str(address) in self._own_addresses:
+            return frozenset()
+        no_domains: frozenset[str] = frozenset()
+        hosted = await self._read(lookup.hosted_names, no_domains)
+        return frozenset(name for name in names if name in hosted or name == self._hostname)
+
     async def rule_for(
         self, sender: SenderFacts, *, recipient: str, mailbox_id: int | None = None, domain_id: int | None = None
     ) -> RuleHit | None:

@@ -99,10 +99,12 @@ def _checks(report: AuthReport) -> Iterable[CheckLine]:
     if report.arc.result != "none":
         yield _line("ARC", report.arc.result, _chain(report))
     yield _line("DMARC", report.dmarc.result, _dmarc(report))
-    if report.removed_results:
-        number = report.removed_results
+    if number := report.removed_results:
         words = "field that claimed to be ours was" if number == 1 else "fields that claimed to be ours were"
         yield _line("Authentication-Results", "forged", f"{number} {words} removed")
+    if number := report.removed_return_paths:
+        words = "field that came with it was" if number == 1 else "fields that came with it were"
+        yield _line("Return-Path", "forged", f"{number} {words} removed: only the host that delivers may write it")
 
 
 def _line(name: str, result: str, text: str) -> CheckLine:

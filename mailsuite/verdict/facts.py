@@ -58,12 +58,16 @@ class ScanFact:
 @dataclass(frozen=True, slots=True)
 class MessageFacts:
     """What is true of the message whoever gets it. `report` is None for mail of our own users; `refusal` is the reply
-    to a host that pretends to be us; `is_list_known`: it comes through a mailing list that the site knows. What the
-    hits' weights add up to makes it junk from `junk_weight` on, and refuses it from `refused_weight` on."""
+    to a host that pretends to be us; `is_list_known`: it comes through a mailing list that the site knows.
+    `own_domains` are those of its author's and its reverse-path's domains that are ours; `is_own_post`: one of our own
+    users sent it, and a mailing list sends it on. What the hits' weights add up to makes it junk from `junk_weight` on,
+    and refuses it from `refused_weight` on."""
 
     report: AuthReport | None = None
     refusal: Reply | None = None
     is_list_known: bool = False
+    own_domains: frozenset[str] = frozenset()
+    is_own_post: bool = False
     lists: tuple[ListHit, ...] = ()
     junk_weight: float = 1.0
     refused_weight: float = 2.0

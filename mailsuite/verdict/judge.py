@@ -3,31 +3,40 @@
  1. a rule that people wrote: allow, junk or block; the mailbox's before its domain's before the site's
  2. the client calls itself by our name, or the reverse-path's domain takes no mail (RFC 7505): refused
  3. DMARC fails and the domain asks for reject or quarantine: see below
- 4. a sender whom this mailbox wants, or does not want: what its owner did before comes before what the text looks like
- 5. From does not say for certain whom the message is from (RFC 9989 §5.3.1): Junk
- 6. DNS lists and other signs by weight: Junk from the site's junk_weight on, refused from its refused_weight on, or
+ 4. a stranger writes in the name of a domain that is ours, and nothing proves it: Junk, whatever policy the domain
+    publishes, since here we know who may send for it; see below
+ 5. a sender whom this mailbox wants, or does not want: what its owner did before comes before what the text looks like
+ 6. From does not say for certain whom the message is from (RFC 9989 §5.3.1): Junk
+ 7. DNS lists and other signs by weight: Junk from the site's junk_weight on, refused from its refused_weight on, or
     when nothing authenticates the sender either (RFC 7372 5.7.26)
- 7. a scanner outside: reject, defer, junk
- 8. the content filter: Junk from JUNK_PROBABILITY on
- 9. SPF says fail and nothing else speaks for the sender: Junk. Nobody is refused by SPF alone: forwarding breaks it
-10. else the inbox
+ 8. a scanner outside: reject, defer, junk
+ 9. the content filter: Junk from JUNK_PROBABILITY on
+10. SPF says fail and nothing else speaks for the sender: Junk. Nobody is refused by SPF alone: forwarding breaks it
+11. else the inbox
 
 DMARC's reject is followed only when nothing speaks for the message (RFC 9989 §7: p=reject alone is no reason to
 refuse): a sealer whom the site trusts saw it pass (ARC), or this mailbox wants the domain that did authenticate, and it
 goes to the inbox; a mailing list that the site knows, and it goes to Junk. Nor does anything but DNS decide less when
 DNS is in trouble: temperror is never held against a message.
+
+What is ours is not taken for forged when a sealer whom the site trusts saw it pass, when a mailing list sends it on
+that the site knows or this mailbox wants, or when one of our users sent it (Message-ID) and a list that authenticates
+brings it back, changed so that our signature broke.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.mail.reply import Reply, printable
+from mailsuite.mail.srs import is_srs
 from mailsuite.verdict.facts import MailboxFacts, MessageFacts
 from mailsuite.verdict.verdict import Action, Verdict
 
 JUNK_PROBABILITY = 0.9
 CERTAIN_PROBABILITY = 0.999
+# What a sender is known by that nobody can borrow, beside the author: see mailsuite.junk.signs.
+AUTHENTIC_RUNGS = ("dkim", "spf")
 
 Rule = Callable[[MessageFacts, MailboxFacts], Verdict | None]
 
@@ -90,6 +99,19 @@ def by_dmarc(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
         text = f"{text}; a mailing list that is known here may have changed it"
         return Verdict(Action.JUNK, "dmarc-reject", text, (dmarc.reason,), dmarc_override="mailing_list")
     return reject("dmarc-reject", text, "7.1", f"Rejected per DMARC policy for {domain}", (dmarc.reason,))
+
+
+def by_own_domain(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
+    report = message.report
+    if report is None or not (domain := unproved_own_domain(report, message.own_domains)):
+        return None
+    if message.is_list_known or message.is_own_post or vouching_sealer(report):
+        return None
+    standing = mailbox.standing
+    if standing and standing.label == "wanted" and standing.rung in AUTHENTIC_RUNGS:
+        return None
+    text = f"it says that it is from {domain}, which is hosted here, and neither a signature nor SPF proves it"
+    return Verdict(Action.JUNK, "own-domain-forged", text)
 
 
 def by_standing(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
@@ -163,6 +185,7 @@ RULES: Sequence[Rule] = (
     by_pretence,
     by_null_mx,
     by_dmarc,
+    by_own_domain,
     by_standing,
     by_unclear_author,
     by_signs,
@@ -184,6 +207,26 @@ def vouching_sealer(report: AuthReport) -> str:
     told = any(claim.startswith("dmarc=") for claim in claims)
     vouches = "dmarc=pass" in claims or (not told and "dkim=pass" in claims)
     return report.arc.trusted_by if vouches else ""
+
+
+def unproved_own_domain(report: AuthReport, own_domains: Collection[str]) -> str:
+    """Which of our domains the message names as its author's or in its reverse-path without any proof, or "".
+
+    The author's is proved by DMARC, a domain that has no record by SPF or DKIM of its own; the reverse-path's by SPF,
+    or by a signature of that domain, which survives forwarding. One that we rewrote (SRS) has been to other hosts, and
+    no reader sees it. Where DNS was in trouble about one of them nobody knows."""
+    author = report.dmarc.from_domain
+    local_part, _, sender = report.mail_from.rpartition("@")
+    doubtful = {check.domain for check in report.dkim if check.result == "temperror"}
+    if author in own_domains and not report.is_author_authentic:
+        unknown = report.dmarc.result == "temperror" or author in doubtful
+        unknown = unknown or (report.spf.result == "temperror" and report.spf.domain == author)
+        return "" if unknown or "signatures" in report.unfinished else author
+    sender = "" if is_srs(local_part) else sender.lower()
+    if sender in own_domains and report.spf.result not in ("pass", "temperror"):
+        unknown = sender in doubtful or "signatures" in report.unfinished
+        return "" if unknown or sender in report.dkim_domains else sender
+    return ""
 
 
 def _authenticated(report: AuthReport) -> bool:

@@ -20,13 +20,14 @@ from mailsuite.authcheck.content import Content
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.authcheck.results import results
 from mailsuite.mail.header import collect_fields
+from mailsuite.mail.message import parse_message
 from mailsuite.mailauth.iprev import IprevOutcome
 from mailsuite.scanning.scanner import Scanner, ScanRequest
 from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
 from mailsuite.turns import Turns
 from mailsuite.verdict.conclude import Forward, conclude
 from mailsuite.verdict.facts import MailboxFacts, MessageFacts, RuleHit, ScanFact
-from mailsuite.verdict.judge import judge
+from mailsuite.verdict.judge import judge, unproved_own_domain
 from mailsuite.verdict.verdict import Action, Judgement, MailboxVerdict, Verdict
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.delivery import Client, Recipient
@@ -142,16 +143,36 @@ class Trial:
         if screening and self._lists:
             limits = await self._ask("thresholds", screening.thresholds(), limits)
             hits = (*await self._ask("DNS lists", self._lists, ()), *hits)
+        own_domains = await self._own_domains(report)
         scan = await self._ask("scanner", self._scan(scanner, report, content, recipients), None) if scanner else None
         return MessageFacts(
             report,
             signs.refusal,
             is_list_known=_is_from(self._judging.list_domains, report, content),
+            own_domains=own_domains,
+            is_own_post=await self._is_own_post(report, content, own_domains),
             lists=hits,
             junk_weight=limits.junk,
             refused_weight=limits.reject,
             scan=scan,
         )
+
+    async def _own_domains(self, report: AuthReport) -> frozenset[str]:
+        """Which of the domains that the message says it is from are ours."""
+        screening = self._judging.screening
+        names = {report.dmarc.from_domain, report.mail_from.rpartition("@")[2].lower()} - {""}
+        if screening is None or not names:
+            return frozenset()
+        return await self._ask("hosted domains", screening.own_domains(self._client.address, names), frozenset())
+
+    async def _is_own_post(self, report: AuthReport, content: Content, own_domains: frozenset[str]) -> bool:
+        """Whether one of our users sent it and a mailing list, authenticated as itself, sends it on."""
+        memory, domain = self._judging.memory, unproved_own_domain(report, own_domains)
+        fields = content.fields()
+        if not domain or memory is None or b"list-id" not in fields or not (report.spf_domain or report.dkim_domains):
+            return False
+        message_id = parse_message(content.header).message_id
+        return await self._ask("sent mail", memory.was_sent_here(message_id, domain), False)
 
     async def _scan(
         self, scanner: Scanner, report: AuthReport, content: Content, recipients: Sequence[Recipient]

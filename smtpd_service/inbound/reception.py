@@ -30,7 +30,7 @@ from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient
 from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.judging import Judging, Trial
 from smtpd_service.inbound.parameters import Mail, Rcpt
-from smtpd_service.inbound.sealing import seals, without_forged_results
+from smtpd_service.inbound.sealing import seals, without_forged_fields
 from smtpd_service.inbound.spool import HEAD_OCTETS, Spool, SpoolFile
 from smtpd_service.inbound.view import DirectoryView, Store
 
@@ -52,6 +52,11 @@ class Surroundings:
     judging: Judging | None = None
     disk_reserve_octets: int = 256 * 1024 * 1024
     messages_per_connection: int = 1000
+
+    @property
+    def authserv_ids(self) -> tuple[str, ...]:
+        """What names us in Authentication-Results."""
+        return self.judging.authserv_ids if self.judging else (self.hostname,)
 
     def lacks_room(self, size_octets: int = 0) -> Refusal | None:
         """Return STORAGE_FULL when the disk has no room for so many octets more."""
@@ -242,7 +247,7 @@ class Reception:
         judged = await trial.judge(file, len(block), self._recipients, reference(story_id))
         if judged.refusal:
             return Prepared(judged=judged)
-        judged, block = await without_forged_results(file, len(block), judged, self._here.judging.authserv_ids)
+        judged, block = await without_forged_fields(file, len(block), judged, self._here.judging.authserv_ids)
         directory, name = self._here.directory, reference(story_id)
         return Prepared(
             before, judged=judged, seals=await seals(file, block, judged, self._recipients, directory, at, name)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from mailsuite.mail.header import drop_fields
 from mailsuite.mailauth.arc_seal import seal
 from mailsuite.mailauth.authentication_results import payload, strip
 from mailsuite.mailauth.dkim import RelaxedBodyHash
@@ -22,19 +23,22 @@ from smtpd_service.inbound.view import DirectoryView
 logger = logging.getLogger(__name__)
 
 
-async def without_forged_results(
+async def without_forged_fields(
     file: SpoolFile, length: int, judged: Judged, authserv_ids: Sequence[str]
 ) -> tuple[Judged, bytes]:
-    """Cut the fields out of the file's header that claim to be our findings (RFC 8601 §5); the report counts them.
-    Returns the header block as it is then, too."""
-    block, count = strip(file.head[:length], authserv_ids)
-    if not count:
+    """Cut the fields out of the file's header that only we may write: those that claim to be our findings
+    (RFC 8601 §5), and Return-Path, which delivery puts in front (RFC 5321 §4.4); the report counts them. Returns the
+    header block as it is then, too."""
+    block, results = strip(file.head[:length], authserv_ids)
+    block, return_paths = drop_fields(block, b"return-path")
+    if not results and not return_paths:
         return judged, block
     if file.is_small:
         file.replace_head(length, block)
     else:
         await undisturbed(partial(file.replace_head, length, block))
-    return replace(judged, report=replace(judged.report, removed_results=count)), block
+    report = replace(judged.report, removed_results=results, removed_return_paths=return_paths)
+    return replace(judged, report=report), block
 
 
 async def seals(

@@ -15,6 +15,7 @@ from mailsuite.mail.address import Address, AddressError
 from mailsuite.mail.header import collect_fields, header_end
 from mailsuite.mail.reply import Reply
 from mailsuite.mail.submission import Authors, author_addresses, prepare_header
+from mailsuite.mailauth.authentication_results import strip
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields
 from smtpd_service.inbound import decisions
@@ -59,6 +60,8 @@ class Submission(Reception):
             return refusal
         seed = reference(story_id)
         block = prepare_header(file.head[:length], hostname=self._here.hostname, now=at, message_id_seed=seed)
+        # What a user writes in our name would be signed by us, and believed here (RFC 8601 §5).
+        block, _ = strip(block, self._here.authserv_ids)
         try:
             authors = author_addresses(block)
         except AddressError as error:

@@ -80,6 +80,8 @@ class Screening(Protocol):
 
     async def client_signs(self, client_address: str, helo: str, iprev: IprevOutcome) -> ClientSigns: ...
 
+    async def own_domains(self, client_address: str, names: Collection[str]) -> frozenset[str]: ...
+
     async def rule_for(
         self, sender: SenderFacts, *, recipient: str, mailbox_id: int | None = None, domain_id: int | None = None
     ) -> RuleHit | None: ...
@@ -99,6 +101,8 @@ class Memory(Protocol):
     async def standings(
         self, mailbox_ids: Sequence[int], report: AuthReport, content: Content
     ) -> Mapping[int, StandingFact]: ...
+
+    async def was_sent_here(self, message_id: str, domain: str) -> bool: ...
 
     async def opinions(
         self, mailbox_ids: Sequence[int], report: AuthReport, content: Content

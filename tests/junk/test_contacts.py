@@ -54,6 +54,16 @@ def test_only_what_is_proved_profits(post, signs, label):
     assert standing(post.mailbox.pk, signs).label == label
 
 
+def test_what_our_users_sent_is_known_by_its_message_id(post):
+    send(post, "list@far.example", from_text="Ann <ann@Example.org>")
+    send(post, "list@far.example", from_text="ann@example.org", message_id="<3@example.org>", kind="inbound")
+    send(post, "list@far.example", from_text="ann@example.org", message_id="")
+    assert contacts.was_sent_here("<1@example.org>", "example.org")
+    assert not contacts.was_sent_here("<1@example.org>", "example.net")
+    for unknown in ("<2@example.org>", "<3@example.org>", ""):
+        assert not contacts.was_sent_here(unknown, "example.org")
+
+
 def test_reading_twice_changes_nothing(post):
     send(post, "friend@far.example")
     contacts.learn_submissions(NOW)

@@ -6,6 +6,7 @@ import pytest
 from dns_server import DnsServer
 from zone import zone_resolver
 
+from mailsuite.directory.models import Domain
 from mailsuite.mailauth.iprev import IprevOutcome
 from mailsuite.resolver.answers import Answer, Status
 from mailsuite.resolver.dns_resolver import DnsResolver
@@ -35,7 +36,7 @@ def use(inline, what, resolver=None):
     """What a coroutine function of a Screening answers."""
 
     async def run():
-        screening = Screening(resolver or zone_resolver(ZONE), hostname="mx.us.example")
+        screening = Screening(resolver or zone_resolver(ZONE), hostname="mx.us.example", own_addresses=["192.0.2.25"])
         screening._reader = screening._writer = inline
         try:
             return await what(screening)
@@ -60,6 +61,23 @@ def test_lists_in_use_are_asked(lists, inline, client, hits):
     found = use(inline, lambda screening: screening.at_connection(client))
     assert [(hit.name, hit.weight) for hit in found] == hits
     assert all("test" not in hit.text for hit in found), "a zone may hold a key"
+
+
+@pytest.mark.parametrize(
+    ("client", "ours"),
+    [
+        ("192.0.2.99", {"us.example", "alias.example", "mx.us.example"}),
+        ("::ffff:127.0.0.1", set()),
+        ("::1", set()),
+        ("192.0.2.25", set()),
+    ],
+)
+def test_which_domains_are_ours_for_a_stranger(home, inline, client, ours):
+    Domain.objects.create(name="us.example")
+    Domain.objects.create(name="alias.example", alias_of=Domain.objects.get(name="us.example"))
+    Domain.objects.create(name="off.example", state=Domain.State.DISABLED)
+    names = ["us.example", "alias.example", "mx.us.example", "sub.us.example", "off.example", "far.example"]
+    assert use(inline, lambda screening: screening.own_domains(client, names)) == ours
 
 
 def test_a_list_that_refuses_to_answer_is_switched_off(lists, inline):

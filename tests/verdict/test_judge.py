@@ -47,6 +47,17 @@ NO_PASS = replace(
     PASSED, spf=SpfCheck("mailfrom", "far.test", "fail", "not in -all"), dkim=(), dmarc=DmarcOutcome("none", "far.test")
 )
 NO_MAIL = replace(PASSED, sender_takes_no_mail=True)
+OURS = frozenset({"far.test"})
+FORGED_OWN = replace(MONITORED, mail_from="x@evil.test")
+NO_RECORD, TEMPERROR = DmarcOutcome("none", "far.test"), DmarcOutcome("temperror", "far.test")
+SPF_FAILS = SpfCheck("mailfrom", "far.test", "softfail")
+OWN_DKIM = (DkimCheck("pass", domain="far.test"),)
+BROKEN_DKIM = (DkimCheck("temperror", domain="far.test"),)
+STRANGE_DKIM = (DkimCheck("temperror", domain="evil.test"),)
+BORROWED = replace(PASSED, spf=SPF_FAILS, dkim=(), dmarc=DmarcOutcome("pass", "else.test"))
+SEAL = ArcCheck("pass", trusted_by="lists.test", claims=("dmarc=pass",))
+ANSWER = StandingFact("wanted", "reply", "it answers a message that this mailbox sent")
+WANTED_LIST = StandingFact("wanted", "dkim", "you put 9 of 9 messages that lists.test signs to the inbox")
 ALLOW, JUNK, BLOCK = (RuleHit(action, "mailbox", "far.test") for action in ("allow", "junk", "block"))
 WANTED = StandingFact("wanted", "author", "you wrote to x@far.test")
 UNWANTED = StandingFact("unwanted", "domain", "you put 9 of 9 messages from far.test to Junk")
@@ -73,6 +84,44 @@ INBOX, TO_JUNK, REFUSED, PUT_OFF = Action.INBOX, Action.JUNK, Action.REJECT, Act
         ({"scan": ScanFact("reject")}, {"rule": ALLOW, "opinion": SPAMMY}, INBOX, "allow-rule", ""),
         # 2. null MX
         ({"report": NO_MAIL}, {"standing": WANTED}, REFUSED, "sender-null-mx", "5.7.27"),
+        # 4. in the name of a domain of ours
+        ({"report": FORGED_OWN, "own_domains": OURS}, {}, TO_JUNK, "own-domain-forged", ""),
+        ({"report": replace(FORGED_OWN, dmarc=NO_RECORD), "own_domains": OURS}, {}, TO_JUNK, "own-domain-forged", ""),
+        ({"report": FORGED_OWN}, {}, INBOX, "ordinary", ""),
+        ({"report": FORGED_OWN, "own_domains": OURS}, {"rule": ALLOW}, INBOX, "allow-rule", ""),
+        ({"report": FORGED_OWN, "own_domains": OURS}, {"standing": WANTED}, TO_JUNK, "own-domain-forged", ""),
+        ({"report": FORGED_OWN, "own_domains": OURS}, {"standing": ANSWER}, TO_JUNK, "own-domain-forged", ""),
+        ({"report": FORGED_OWN, "own_domains": OURS}, {"standing": WANTED_LIST}, INBOX, "wanted-sender", ""),
+        ({"report": FORGED_OWN, "own_domains": OURS, "is_list_known": True}, {}, INBOX, "ordinary", ""),
+        ({"report": FORGED_OWN, "own_domains": OURS, "is_own_post": True}, {}, INBOX, "ordinary", ""),
+        ({"report": replace(FORGED_OWN, arc=SEAL), "own_domains": OURS}, {}, INBOX, "ordinary", ""),
+        ({"report": PASSED, "own_domains": OURS}, {}, INBOX, "ordinary", ""),
+        # Forwarded: SPF breaks, our signature stays.
+        ({"report": replace(PASSED, spf=SPF_FAILS), "own_domains": OURS}, {}, INBOX, "ordinary", ""),
+        (
+            {"report": replace(FORGED_OWN, dmarc=NO_RECORD, dkim=OWN_DKIM), "own_domains": OURS},
+            {},
+            INBOX,
+            "ordinary",
+            "",
+        ),
+        # DNS in trouble about our own domain is no proof; about another's, it is no excuse.
+        ({"report": replace(FORGED_OWN, dmarc=TEMPERROR), "own_domains": OURS}, {}, INBOX, "ordinary", ""),
+        ({"report": replace(FORGED_OWN, dkim=BROKEN_DKIM), "own_domains": OURS}, {}, INBOX, "ordinary", ""),
+        ({"report": replace(FORGED_OWN, dkim=STRANGE_DKIM), "own_domains": OURS}, {}, TO_JUNK, "own-domain-forged", ""),
+        # The reverse-path alone
+        ({"report": BORROWED, "own_domains": OURS}, {}, TO_JUNK, "own-domain-forged", ""),
+        ({"report": replace(BORROWED, dkim=OWN_DKIM), "own_domains": OURS}, {}, INBOX, "ordinary", ""),
+        (
+            {"report": replace(BORROWED, mail_from="SRS0=a=b=else.test=x@far.test"), "own_domains": OURS},
+            {},
+            INBOX,
+            "ordinary",
+            "",
+        ),
+        ({"report": replace(BORROWED, mail_from=""), "own_domains": OURS}, {}, INBOX, "ordinary", ""),
+        # What DMARC asks for comes before.
+        ({"report": FAILED, "own_domains": OURS}, {}, REFUSED, "dmarc-reject", "5.7.1"),
         # 3. DMARC
         ({"report": FAILED}, {}, REFUSED, "dmarc-reject", "5.7.1"),
         ({"report": FAILED}, {"standing": UNWANTED}, REFUSED, "dmarc-reject", "5.7.1"),

@@ -12,6 +12,8 @@ from mailsuite.mail import reply as replies
 from mailsuite.resolver.answers import Answer, Mx, Status, ZoneResolver
 from mailsuite.scanning.scanner import ScanAction, ScanResult
 from mailsuite.screening.facade import ClientSigns, Deferral, Screening
+from mailsuite.trace.findings import findings
+from mailsuite.trace.models import Story
 from mailsuite.verdict.facts import ListHit, OpinionFact, RuleHit, StandingFact
 from smtpd_service.inbound.judging import Judging
 
@@ -119,6 +121,17 @@ def test_forged_results_are_removed_from_large_mail_too(server):
     assert server.store.delivered[0][1] == GENUINE + body
 
 
+def test_a_return_path_that_came_with_the_mail_is_removed_and_told(server):
+    forged = b"RETURN-PATH :\r\n <boss@example.org>\r\n"
+    server.connect().mail(forged + GENUINE + b"Return-Path: <in@the.body>\r\n", "ann@example.org")
+    [(operation, octets)] = server.store.delivered
+    assert octets == GENUINE + b"Return-Path: <in@the.body>\r\n"
+    assert operation.local[0].prefix.startswith(b"Return-Path: <x@other.example>\r\n")
+    assert story_data(operation.story)["authentication"]["removed_return_paths"] == 1
+    found = findings(Story(data=operation.story.data))
+    assert ("Return-Path", "forged") in [(line.name, line.result) for line in found.checks]
+
+
 def test_bodies_may_hold_what_they_like(server):
     message = GENUINE + b"Authentication-Results: mx.example.org; dmarc=pass\r\n"
     server.connect().mail(message, "ann@example.org")
@@ -195,6 +208,14 @@ def test_our_own_users_are_not_judged(server):
     assert "authentication" not in story_data(operation.story)
 
 
+def test_users_can_t_write_findings_in_our_name(server):
+    """Forged ones would be signed by us; others are their own, as in mail that is resent."""
+    ours, theirs = b"Authentication-Results: mx.example.org; dmarc=pass\r\n", b"Authentication-Results: x.test; a=b\r\n"
+    message = b"From: ann@example.org\r\nDate: Mon, 30 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@x>\r\n"
+    server.log_in().mail(ours + theirs + message + b"\r\nHi\r\n", "bob@example.org", sender="ann@example.org")
+    assert server.store.delivered[0][1] == theirs + message + b"\r\nHi\r\n"
+
+
 def test_forwards_are_judged_too(server):
     server.directory.remote["away@example.org"] = Resolution(Kind.RESOLVED, (), ("a@far.example",), domain_id=1)
     talk = server.connect()
@@ -215,13 +236,16 @@ def test_header_of_no_end_is_refused(server, header):
 
 class FakeScreening(Screening):
     def __init__(self, **answers):
-        self.answers = answers
+        self.answers, self._reader = answers, None
 
     async def at_connection(self, client_address):
         return self.answers.get("lists", ())
 
     async def client_signs(self, client_address, helo, iprev):
         return self.answers.get("signs", ClientSigns())
+
+    async def own_domains(self, client_address, names):
+        return frozenset(names) & self.answers.get("own_domains", frozenset())
 
     async def rule_for(self, sender, *, recipient, mailbox_id=None, domain_id=None):
         return self.answers.get("rules", {}).get(recipient)
@@ -234,8 +258,11 @@ class FakeScreening(Screening):
 
 
 class FakeMemory:
-    def __init__(self, standings=None, opinions=None):
-        self._standings, self._opinions = standings or {}, opinions or {}
+    def __init__(self, standings=None, opinions=None, sent=()):
+        self._standings, self._opinions, self._sent = standings or {}, opinions or {}, sent
+
+    async def was_sent_here(self, message_id, domain):
+        return (message_id, domain) in self._sent
 
     async def standings(self, mailbox_ids, report, content):
         return self._standings
@@ -302,6 +329,40 @@ def test_what_a_known_list_sends_on_is_not_refused(judging_server, known, messag
     server = judging_server(list_domains=frozenset({known}))
     assert server.connect().mail(message, "ann@example.org").startswith(reply)
     assert roles(server) == ({"ann@example.org": "junk"} if reply == "250 " else {})
+
+
+OURS = frozenset({"example.org"})
+AS_US = b"From: Boss <boss@example.org>\r\nMessage-ID: <1@example.org>\r\nSubject: pay\r\n\r\nNow\r\n"
+
+
+def test_strangers_who_write_in_our_name_go_to_junk_and_the_story_says_why(judging_server):
+    server = judging_server(screening=FakeScreening(own_domains=OURS))
+    assert server.connect().mail(AS_US, "ann@example.org").startswith("250 ")
+    [(operation, _)] = server.store.delivered
+    assert (operation.local[0].role, operation.local[0].reason) == ("junk", "own-domain-forged")
+    [line] = findings(Story(data=operation.story.data)).verdicts
+    assert line.sentence == (
+        "In Junk because it says that it is from example.org, which is hosted here, and neither a signature nor SPF"
+        " proves it."
+    )
+    plain = GENUINE.replace(b"other.example", b"plain.example")
+    assert server.connect().mail(plain, "ann@example.org", sender="boss@example.org").startswith("250 ")
+    assert server.store.delivered[1][0].local[0].reason == "own-domain-forged"
+
+
+@pytest.mark.parametrize(
+    ("sent", "header", "sender", "role"),
+    [
+        ({("<1@example.org>", "example.org")}, b"List-Id: <talk.other.example>\r\n", "x@other.example", "inbox"),
+        ({("<1@example.org>", "example.org")}, b"", "x@other.example", "junk"),
+        ({("<1@example.org>", "example.org")}, b"List-Id: <talk.other.example>\r\n", "x@forged.example", "junk"),
+        (set(), b"List-Id: <talk.other.example>\r\n", "x@other.example", "junk"),
+    ],
+)
+def test_what_our_users_post_comes_back_through_lists(judging_server, sent, header, sender, role):
+    server = judging_server(screening=FakeScreening(own_domains=OURS), memory=FakeMemory(sent=sent))
+    server.connect().mail(header + AS_US, "ann@example.org", sender=sender)
+    assert roles(server) == {"ann@example.org": role}
 
 
 def test_reputation_and_filter_are_asked_for_each_mailbox(judging_server):
