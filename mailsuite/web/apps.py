@@ -8,7 +8,8 @@ class WebConfig(AppConfig):
     verbose_name = "Web"
 
     def ready(self) -> None:
-        from mailsuite.web.checks import check_configuration, check_secrets
+        from mailsuite.web.checks import check_configuration, check_secrets, check_user
 
+        checks.register(check_user)
         checks.register(check_configuration)
         checks.register(check_secrets)

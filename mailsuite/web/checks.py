@@ -8,8 +8,10 @@ E002 a database whose secrets can't be opened           W002 production without 
                                                         W006 outgoing mail to every private host
                                                         W007 TLSA records of no key (transport_security.checks)
                                                         W008 metrics for nearly everybody
+                                                        W009 a service that runs as root
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -66,6 +68,21 @@ def check_secrets(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
             hint="Bring back the secret.key that belongs to this database (or its MAILSUITE_SECRET_KEY), or name the "
             "earlier secret in MAILSUITE_SECRET_KEY_OLD.",
             id="mailsuite.E002",
+        )
+    ]
+
+
+def check_user(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """As whom this runs. A mail host talks to strangers all day, and needs none of root's rights but the low ports."""
+    if os.geteuid() != 0:
+        return []
+    return [
+        Warning(
+            "Mailsuite runs as root: a mistake in it or in a library would have all rights on this machine, and files "
+            "that commands make belong to root.",
+            hint="Run it, and its commands, as a user of its own: deploy/README.md has the unit and the container. For "
+            "ports below 1024 CAP_NET_BIND_SERVICE is enough.",
+            id="mailsuite.W009",
         )
     ]
 

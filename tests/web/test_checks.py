@@ -7,7 +7,7 @@ from django.core.management.base import SystemCheckError
 from mailsuite.directory import services
 from mailsuite.records.models import DkimKey
 from mailsuite.secrets import FieldCipher
-from mailsuite.web.checks import check_configuration, check_secrets
+from mailsuite.web.checks import check_configuration, check_secrets, check_user
 
 PUBLIC = {
     name: (("0.0.0.0", port),)
@@ -100,3 +100,10 @@ def test_a_secret_being_rotated_out_still_opens(key, settings):
 def test_keys_that_sign_nothing_any_more_may_be_closed(key):
     DkimKey.objects.filter(pk=key.pk).update(state="retired", private_key=FieldCipher(["another"]).encrypt("pem"))
     assert check_secrets(None) == []
+
+
+def test_root_is_warned_of(monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert ids(check_user(None)) == ["W009"]
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert check_user(None) == []
