@@ -13,14 +13,17 @@ from mailsuite.store.client import StoreClient
 from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.store.operations import Hint
 from mailsuite.supervisor.services import ServiceContext, watch_for_end
+from mailsuite.transport_security.policies import Briefly, DatabaseMemory, StsPolicies, fetcher
+from mailsuite.transport_security.validation import ValidationWatch
 from smtpd_service.outbound.courier import Courier
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.homecoming import Homecomings
 from smtpd_service.outbound.periodic import Periodic
+from smtpd_service.outbound.published_policy import PublishedPolicy
 from smtpd_service.outbound.queue_reader import QueueReader
 from smtpd_service.outbound.retry import RetryPlan
 from smtpd_service.outbound.slot import take_slot
-from smtpd_service.outbound.tls_policy import Opportunistic
+from smtpd_service.outbound.tls_policy import TlsPolicy
 from smtpd_service.outbound.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -43,10 +46,13 @@ async def _serve(context: ServiceContext) -> int:
     slot = take_slot(configuration.data / "run")
     store = StoreClient(configuration.store_socket)
     reader = QueueReader(Homecomings(configuration.hostname, configuration.blobs, site_keys("srs")))
+    memory = DatabaseMemory()
+    policies = Briefly(StsPolicies(resolver, memory, fetcher(resolver, configuration.allow_private_hosts)))
+    policy = PublishedPolicy(resolver, policies, validates=ValidationWatch(resolver).is_good)
     worker = Worker(
         store=store,
         reader=reader,
-        new_courier=_couriers(configuration, resolver),
+        new_courier=_couriers(configuration, resolver, policy),
         blobs=configuration.blobs,
         plan=RetryPlan(configuration.retry_schedule),
         token=slot.token,
@@ -60,6 +66,7 @@ async def _serve(context: ServiceContext) -> int:
     finally:
         await store.close()
         reader.close()
+        memory.close()
         slot.release()
     return 0
 
@@ -81,10 +88,9 @@ async def _begin(worker: Worker, store: StoreClient, previous: str, ended: async
             logger.warning("delivery waits for the store: %s", error)
 
 
-def _couriers(configuration: Configuration, resolver: DnsResolver) -> Callable[[NextHop], Courier]:
+def _couriers(configuration: Configuration, resolver: DnsResolver, policy: TlsPolicy) -> Callable[[NextHop], Courier]:
     allowed = configuration.allow_private_hosts
     destinations = Destinations(resolver, {configuration.hostname}, allowed)
-    policy = Opportunistic()
 
     def new_courier(hop: NextHop) -> Courier:
         return Courier(hop, destinations=destinations, policy=policy, helo=configuration.hostname, allowed=allowed)

@@ -22,12 +22,13 @@ UNUSED = timedelta(days=30)
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is kept about a domain: `policy` is None when there is none to go by. `may_try` says that a fetch may be
-    made, `failure` why the last one failed, "" when it did not."""
+    made, `failure` why the last one failed, "" when it did not; `is_use_forgotten` that use was not noted for a day."""
 
     policy: Policy | None
     policy_id: str
     may_try: bool
     failure: str = ""
+    is_use_forgotten: bool = False
 
 
 NOTHING = Known(None, "", may_try=True)
@@ -39,9 +40,10 @@ def find(domain: str, now: datetime) -> Known:
     if row is None:
         return NOTHING
     policy = _policy(row) if row.expires_at and row.expires_at > now else None
-    return Known(
-        policy, row.policy_id if policy else "", row.tried_at <= now - FAILURE_REST or not row.failure, row.failure
-    )
+    # A time ahead is of a clock that was wrong: it must not keep us from trying until then.
+    rests = bool(row.failure) and now - FAILURE_REST < row.tried_at <= now
+    forgotten = not now - REFRESH_AFTER <= row.used_at <= now
+    return Known(policy, row.policy_id if policy else "", not rests, row.failure, forgotten)
 
 
 def keep(domain: str, policy_id: str, policy: Policy, now: datetime, *, used: bool = True) -> None:
@@ -59,8 +61,8 @@ def keep(domain: str, policy_id: str, policy: Policy, now: datetime, *, used: bo
 
 
 def note_use(domain: str, now: datetime) -> None:
-    """Notes, once a day, that a policy is still asked for."""
-    KnownPolicy.objects.filter(domain=domain, used_at__lt=now - REFRESH_AFTER).update(used_at=now)
+    """Notes that a policy is still asked for."""
+    KnownPolicy.objects.filter(domain=domain).update(used_at=now)
 
 
 def note_failure(domain: str, failure: str, now: datetime) -> None:

@@ -5,13 +5,15 @@ the record has it fetched anew, and a fetch that fails changes nothing.
 """
 
 import asyncio
+import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
-from django.db import connections
+from django.db import Error, connections
 
 from mailsuite.mail.networks import Network
 from mailsuite.mailauth import mtasts
@@ -21,6 +23,12 @@ from mailsuite.resolver.answers import Resolver
 from mailsuite.transport_security import known
 from mailsuite.transport_security.fetching import FetchError, fetch_policy
 from mailsuite.transport_security.known import Known
+
+logger = logging.getLogger(__name__)
+
+# For so long a delivery goes by what was found for the one before, without asking the database and DNS.
+BRIEFLY_SECONDS = 60.0
+MAX_BRIEFLY = 10_000
 
 T = TypeVar("T")
 Fetch = Callable[[str], Awaitable[Policy]]
@@ -34,6 +42,10 @@ class Sts:
     policy: Policy | None
     text: str
     failure: ResultType | None = None
+
+
+class StsSource(Protocol):
+    async def of(self, domain: str) -> Sts: ...
 
 
 class Memory(Protocol):
@@ -83,8 +95,28 @@ class StsPolicies:
         return Sts(policy, f"fetched from {mtasts.policy_url(domain)}")
 
 
+class Briefly:
+    """What a source found, remembered for some seconds: the queue asks for each connection."""
+
+    def __init__(self, source: StsSource, seconds: float = BRIEFLY_SECONDS, most: int = MAX_BRIEFLY) -> None:
+        self._source, self._seconds, self._most = source, seconds, most
+        self._found: OrderedDict[str, tuple[float, Sts]] = OrderedDict()
+
+    async def of(self, domain: str) -> Sts:
+        until, sts = self._found.get(domain, (0.0, None))
+        if sts is not None and asyncio.get_running_loop().time() < until:
+            return sts
+        sts = await self._source.of(domain)
+        self._found[domain] = asyncio.get_running_loop().time() + self._seconds, sts
+        self._found.move_to_end(domain)
+        if len(self._found) > self._most:
+            self._found.popitem(last=False)
+        return sts
+
+
 class DatabaseMemory:
-    """Keeps policies in the database, by a thread of its own. `close` it."""
+    """Keeps policies in the database, by a thread of its own. `close` it. What can't be written is logged, since the
+    policy holds for this delivery whether or not it is kept for the next; what can't be read raises."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "policies")
@@ -93,24 +125,41 @@ class DatabaseMemory:
         def read() -> Known:
             now = datetime.now(UTC)
             found = known.find(domain, now)
-            if found.policy:
-                known.note_use(domain, now)
+            if found.policy and found.is_use_forgotten:
+                _written(lambda: known.note_use(domain, now))
             return found
 
         return await self._do(read)
 
     async def keep(self, domain: str, policy_id: str, policy: Policy) -> None:
-        await self._do(lambda: known.keep(domain, policy_id, policy, datetime.now(UTC)))
+        await self._do(lambda: _written(lambda: known.keep(domain, policy_id, policy, datetime.now(UTC))))
 
     async def note_failure(self, domain: str, failure: str) -> None:
-        await self._do(lambda: known.note_failure(domain, failure, datetime.now(UTC)))
+        await self._do(lambda: _written(lambda: known.note_failure(domain, failure, datetime.now(UTC))))
 
     def close(self) -> None:
         self._thread.submit(connections.close_all)
         self._thread.shutdown()
 
     async def _do(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _guarded, work)
+
+
+def _guarded(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except Error:
+        # A connection that broke is made anew next time.
+        connections["reader"].close_if_unusable_or_obsolete()
+        raise
+
+
+def _written(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Error as error:
+        connections["default"].close_if_unusable_or_obsolete()
+        logger.warning("an MTA-STS policy can't be kept: %s", error)
 
 
 def fetcher(resolver: Resolver, allowed: Sequence[Network]) -> Fetch:

@@ -109,11 +109,18 @@ class Courier:
         self, endpoints: Sequence[Endpoint], letter: Letter, attempt: "_Attempt", sessions: int = 0
     ) -> None:
         dialogs = attempt.dialogs_so_far()
-        ahead = deque(endpoints[:MAX_ENDPOINTS])
-        while ahead:
+        ahead, tried, unfit = deque(endpoints), 0, set[str]()
+        while ahead and tried < MAX_ENDPOINTS:
             endpoint = ahead.popleft()
+            if endpoint.host in unfit:
+                continue
+            demand = await self._demand(endpoint)
+            if demand.refusal:
+                unfit.add(endpoint.host)
+            else:
+                tried += 1
             try:
-                session = await self._open(endpoint)
+                session = await self._open(endpoint, demand)
             except NoSession as failure:
                 if failure.outcome.fate is Fate.NEVER and attempt.last_outcome():
                     # That is us, and we come after hosts that can't take it now: those are the reason (RFC 5321 §5.1).
@@ -135,12 +142,13 @@ class Courier:
             dialogs = attempt.dialogs_so_far()
         self.unreachable = None if sessions else attempt.last_outcome()
 
-    async def _open(self, endpoint: Endpoint) -> Session:
+    async def _demand(self, endpoint: Endpoint) -> TlsDemand:
+        route = self._hop.route
+        return demand_of_route(route) if route else await self._policy.for_host(self._hop.domain, endpoint.host)
+
+    async def _open(self, endpoint: Endpoint, demand: TlsDemand) -> Session:
         await self.close()
         route = self._hop.route
-        demand: TlsDemand = (
-            demand_of_route(route) if route else await self._policy.for_host(self._hop.domain, endpoint.host)
-        )
         login = Login(route.username, route.password) if route and route.username else None
         pipelines = endpoint not in self._step_by_step
         return await open_session(endpoint, demand, self._helo, login, self._allowed, pipelines=pipelines)

@@ -31,6 +31,7 @@ class Stage:
 
 TITLES = {
     "address": "Address",
+    "here": "Hosted here",
     "route": "Route",
     "mx": "Mail hosts (MX)",
     "sts": "MTA-STS policy",

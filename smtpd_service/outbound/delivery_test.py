@@ -8,12 +8,12 @@ dials no address that mail would not be sent to, and raises nothing for what a h
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import groupby
 
-from mailsuite.mail.address import AddressError, normalize_domain, parse_address
+from mailsuite.mail.address import Address, AddressError, normalize_domain, parse_address
 from mailsuite.mail.networks import Network
 from mailsuite.mailauth.dane import State
 from mailsuite.mailauth.mtasts import Mode
@@ -36,7 +36,8 @@ TOTAL_SECONDS = 150.0
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What a test works with. `reverse_path` is who asks; `why_no_dane` tells why DANE is off, "" where it is on;
-    `context` checks certificates, by the system's authorities unless given."""
+    `context` checks certificates, by the system's authorities unless given; `here` tells the stages for an address that
+    is hosted here, none for others."""
 
     resolver: Resolver
     policy: PublishedPolicy
@@ -49,6 +50,7 @@ class Tools:
     port: int = SMTP_PORT
     context: ssl.SSLContext | None = None
     total_seconds: float = TOTAL_SECONDS
+    here: Callable[[Address], Awaitable[Sequence[Stage]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,10 @@ class Target:
 
     domain: str
     recipient: str
+
+    @property
+    def address(self) -> Address:
+        return parse_address(self.recipient)
 
 
 async def delivery_test(text: str, tools: Tools) -> AsyncGenerator[Stage, None]:
@@ -67,6 +73,10 @@ async def delivery_test(text: str, tools: Tools) -> AsyncGenerator[Stage, None]:
     except AddressError as error:
         yield _stage("address", Tone.BAD, f"{text[:100]!r} is neither an address nor a domain: {error}.")
         yield _result([], Tone.BAD, "There was nothing to test.")
+        return
+    if tools.here and not literal_address(target.domain) and (here := await tools.here(target.address)):
+        for stage in here:
+            yield stage
         return
     route = find_route(target.domain, tools.routes)
     destinations = Destinations(tools.resolver, tools.own_names, tools.allowed, port=tools.port)
@@ -157,13 +167,11 @@ def _demands(judgement: Judgement, host: str, tools: Tools, *, first: bool, mill
         stages.append(_stage("dane", tones[found.state], text, milliseconds=milliseconds, host=host))
     if judgement.demand.refusal:
         return [*stages, _stage("policy", Tone.BAD, f"{judgement.demand.refusal.text}.", host=host)]
-    texts = {
-        "dane": "DANE decides: TLS with a certificate that fits the TLSA records, or no delivery.",
-        "sts": "MTA-STS decides: TLS with a certificate that is good for this host, or no delivery.",
-        "opportunistic": "No rule is enforced: TLS is used when offered, with any certificate.",
-    }
-    tone = Tone.NOTE if judgement.rule == "opportunistic" else Tone.GOOD
-    return [*stages, _stage("policy", tone, texts[judgement.rule], host=host)]
+    rule = judgement.demand.rule
+    if judgement.rule == "opportunistic":
+        return [*stages, _stage("policy", Tone.NOTE, f"{rule[:1].upper()}{rule[1:]}.", host=host)]
+    text = f"{rule[:1].upper()}{rule[1:]}; without that mail waits in the queue."
+    return [*stages, _stage("policy", Tone.GOOD, text, host=host)]
 
 
 def _sts(sts: Sts, milliseconds: int) -> Stage:

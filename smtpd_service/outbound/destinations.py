@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from mailsuite.mail.networks import Network, is_forbidden
 from mailsuite.resolver.answers import Answer, Resolver
@@ -13,6 +12,7 @@ from smtpd_service.outbound.routing import (
     RouteFacts,
     Unroutable,
     host_addresses,
+    is_address,
     literal_address,
     mail_hosts,
     no_address,
@@ -79,15 +79,7 @@ class Destinations:
         return endpoints or no_address(domain, [answer for _, answers in found for answer in answers], forbidden)
 
     async def _addresses(self, host: str) -> tuple[list[str], list[Answer]]:
-        if _is_address(host):
+        if is_address(host):
             return [host], []
         a, aaaa = await asyncio.gather(self._resolver.query(host, "A"), self._resolver.query(host, "AAAA"))
         return host_addresses(a, aaaa), [a, aaaa]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -30,13 +30,14 @@ async def live_test(text: str, configuration: Configuration, reverse_path: str) 
         policies = StsPolicies(resolver, memory, fetcher(resolver, configuration.allow_private_hosts))
         tools = Tools(
             resolver=resolver,
-            policy=PublishedPolicy(resolver, _Anew(policies), uses_dane=validation.is_good),
+            policy=PublishedPolicy(resolver, _Anew(policies), validates=_yes if validation.is_good else None),
             helo=configuration.hostname,
             reverse_path=reverse_path,
             own_names={configuration.hostname},
             allowed=configuration.allow_private_hosts,
             routes=await reader.routes(),
             why_no_dane=validation.text,
+            here=reader.stages_here,
         )
         async with aclosing(delivery_test(text, tools)) as stages:
             async for stage in stages:
@@ -44,6 +45,10 @@ async def live_test(text: str, configuration: Configuration, reverse_path: str) 
     finally:
         memory.close()
         reader.close()
+
+
+async def _yes() -> bool:
+    return True
 
 
 class _Anew:

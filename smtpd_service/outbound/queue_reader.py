@@ -12,6 +12,7 @@ from typing import TypeVar
 from django.db import Error, connections
 
 from mailsuite.directory import lookup
+from mailsuite.mail.address import Address
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.queue.models import QueuedRecipient, Route
 from mailsuite.queue.notifications import Fate, compose_notifications
@@ -21,7 +22,9 @@ from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.store.operations import Claim, Deliver
 from mailsuite.trace.models import Story
 from smtpd_service.outbound.courier import Delivery
+from smtpd_service.outbound.delivery_stage import Stage
 from smtpd_service.outbound.homecoming import Homecomings
+from smtpd_service.outbound.hosted_here import stages_here
 from smtpd_service.outbound.routing import RouteFacts, Security
 
 logger = logging.getLogger(__name__)
@@ -64,6 +67,10 @@ class QueueReader:
         """The keys with which a message of one of our users is signed; none for what came from elsewhere, whatever it
         says. Raises when there are some that can't be opened."""
         return await self._ask(lambda: _signing_keys(claim, author_domain))
+
+    async def stages_here(self, address: Address) -> tuple[Stage, ...]:
+        """What a delivery test tells of an address of our own; nothing of any other."""
+        return await self._ask(lambda: stages_here(address))
 
     def close(self) -> None:
         self._thread.submit(connections.close_all)

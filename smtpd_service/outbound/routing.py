@@ -109,6 +109,15 @@ def literal_address(domain: str) -> str | None:
         return None
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is named by its address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def host_addresses(a: Answer, aaaa: Answer) -> list[str]:
     """Return a host's addresses, IPv6 and IPv4 in turn, so that one broken family costs one attempt."""
     ipv6 = [str(address) for address in aaaa.rdata]

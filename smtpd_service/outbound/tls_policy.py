@@ -17,12 +17,16 @@ PASSWORD_ADVICE = (
     "certificate does, or, if its authority is not one that this system knows, name that in SSL_CERT_FILE"
 )
 
+ROUTE_RULE = "the route demands TLS with a certificate that is good for its host"
+GOOD_CERTIFICATE = "certificate verified (route)"
+
 
 @dataclass(frozen=True, slots=True)
 class TlsDemand:
     """`falls_back` allows a second connection in clear when the handshake fails; never where TLS is demanded. `check`
     has the last word on a handshake that the context let pass. With a `refusal` the host is not dialled at all.
-    `advice` tells an administrator what to do when the handshake fails."""
+    `advice` tells an administrator what to do when the handshake fails. `rule` is a sentence for the story: what is
+    demanded, and by whom; `proof` tells beside version and cipher what the certificate was held against."""
 
     starttls: StartTls
     context: ssl.SSLContext
@@ -31,6 +35,8 @@ class TlsDemand:
     check: CertificateCheck | None = None
     refusal: Outcome | None = None
     advice: str = ""
+    rule: str = "no policy is enforced: TLS when offered, with any certificate"
+    proof: str = "any certificate"
 
 
 class TlsPolicy(Protocol):
@@ -39,20 +45,14 @@ class TlsPolicy(Protocol):
         ...
 
 
-class Opportunistic:
-    """TLS with whoever offers it, whatever the certificate: better than nothing against listeners (RFC 7435)."""
-
-    async def for_host(self, domain: str, host: str) -> TlsDemand:
-        return demand_of(Security.OPPORTUNISTIC)
-
-
 def demand_of_route(route: RouteFacts) -> TlsDemand:
     """What a route demands: with a password never less than TLS under a certificate that fits the host's name, or
     whoever stands between would be given it (RFC 4954 §4, RFC 8314 §4.3)."""
     if not route.username:
         return demand_of(route.security)
     required = Security.STARTTLS if route.security is Security.OPPORTUNISTIC else route.security
-    return replace(demand_of(required), advice=PASSWORD_ADVICE)
+    rule = "the route has a password: TLS with a certificate that is good for its host"
+    return replace(demand_of(required), advice=PASSWORD_ADVICE, rule=rule)
 
 
 def demand_of(security: Security) -> TlsDemand:
@@ -61,9 +61,9 @@ def demand_of(security: Security) -> TlsDemand:
         case Security.OPPORTUNISTIC:
             return TlsDemand(StartTls.OFFERED, unverified_context(), falls_back=True)
         case Security.STARTTLS:
-            return TlsDemand(StartTls.REQUIRED, verified_context())
+            return TlsDemand(StartTls.REQUIRED, verified_context(), rule=ROUTE_RULE, proof=GOOD_CERTIFICATE)
         case Security.IMPLICIT:
-            return TlsDemand(StartTls.NEVER, verified_context(), implicit=True)
+            return TlsDemand(StartTls.NEVER, verified_context(), implicit=True, rule=ROUTE_RULE, proof=GOOD_CERTIFICATE)
 
 
 @lru_cache(maxsize=1)

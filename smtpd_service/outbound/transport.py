@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from mailsuite.mail.networks import Network, is_named
@@ -51,8 +51,8 @@ class NoSession(Exception):
 class Session:
     """An open session, made by `open_session`."""
 
-    def __init__(self, endpoint: Endpoint, connection: Connection, client: SmtpClient) -> None:
-        self.endpoint, self.messages = endpoint, 0
+    def __init__(self, endpoint: Endpoint, connection: Connection, client: SmtpClient, proof: str = "") -> None:
+        self.endpoint, self.messages, self._proof = endpoint, 0, proof
         self._connection, self._client = connection, client
 
     @property
@@ -62,7 +62,8 @@ class Session:
 
     @property
     def tls(self) -> str:
-        return self._client.tls
+        """Version and cipher, and what the certificate was held against; "" in clear."""
+        return f"{self._client.tls}, {self._proof}" if self._client.tls else ""
 
     @property
     def pipelines(self) -> bool:
@@ -84,7 +85,7 @@ class Session:
             case HandshakeNeeded():
                 await self._handshake(demand)
                 await self.start(demand)
-            case SessionFailed(outcome) if self.tls and outcome.reason == "connection-lost":
+            case SessionFailed(outcome) if self._client.tls and outcome.reason == "connection-lost":
                 # With TLS 1.3 a host refuses our side of the handshake after we believe it to be done (RFC 8446 §2).
                 raise HandshakeFailed(outcome, self.dialog())
             case SessionFailed(outcome):
@@ -198,9 +199,11 @@ async def open_session(
         raise NoSession(demand.refusal, f"*: {demand.refusal.text}")
     try:
         return await _open(endpoint, demand, helo, login, allowed, demand.starttls, "", pipelines=pipelines)
-    except HandshakeFailed as failure:
-        if not demand.falls_back or login:
-            raise
+    except NoSession as failure:
+        if not isinstance(failure, HandshakeFailed) or not demand.falls_back or login:
+            outcome = _told_why(failure.outcome, demand)
+            told = f"{failure.dialog}\n*: {outcome.text}" if isinstance(failure, HandshakeFailed) else failure.dialog
+            raise NoSession(outcome, told) from None
         note = f"{failure.dialog}\n*: {failure.outcome.text}; a new connection without TLS"
     try:
         return await _open(endpoint, demand, helo, login, allowed, StartTls.NEVER, note, pipelines=pipelines)
@@ -230,9 +233,11 @@ async def _open(
         text = f"{endpoint} is this host itself, which does not host that domain"
         raise NoSession(Outcome(Fate.NEVER, "5.4.6", text, "mail-loop"), f"*: {text}")
     client = SmtpClient(helo=helo, starttls=starttls, login=login, host=endpoint.host, pipelines=pipelines)
-    session = Session(endpoint, connection, client)
+    session = Session(endpoint, connection, client, demand.proof)
     for line in note.splitlines():
         client.note(line)
+    if not note:
+        client.note(f"TLS policy: {demand.rule}")
     client.note(f"connected to {endpoint}")
     try:
         if demand.implicit:
@@ -254,6 +259,13 @@ async def _implicit_handshake(session: Session, connection: Connection, client: 
         raise HandshakeFailed(handshake_outcome(session.endpoint, error, demand.advice), client.dialog()) from None
     _check_certificates(session.endpoint, connection, demand, client)
     client.note(f"TLS: {client.tls}")
+
+
+def _told_why(outcome: Outcome, demand: TlsDemand) -> Outcome:
+    """The outcome, with who demands the TLS that is not to be had."""
+    if not outcome.reason.startswith("tls-") or demand.falls_back or demand.advice:
+        return outcome
+    return replace(outcome, text=f"{outcome.text}: {demand.rule}")
 
 
 def _check_certificates(endpoint: Endpoint, connection: Connection, demand: TlsDemand, client: SmtpClient) -> None:

@@ -14,10 +14,13 @@ from mailsuite.resolver.answers import Mx, Status, Tlsa
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.transport_security.known import NOTHING
 from mailsuite.transport_security.policies import StsPolicies
-from mailsuite.transport_security.validation import resolver_validates
+from mailsuite.transport_security.validation import ValidationWatch, resolver_validates
+from smtpd_service.outbound.courier import Courier, Letter
 from smtpd_service.outbound.delivery_stage import Tone
 from smtpd_service.outbound.delivery_test import Tools, delivery_test
+from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.published_policy import PublishedPolicy
+from smtpd_service.outbound.transaction import Fate, Mail, Recipient
 
 pytestmark = [pytest.mark.interop, pytest.mark.sqlite_only]
 
@@ -25,6 +28,10 @@ pytestmark = [pytest.mark.interop, pytest.mark.sqlite_only]
 class NoMemory:
     async def find(self, domain):
         return NOTHING
+
+
+async def yes():
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ HOST = ("far.test. 60 IN MX 10 mx.far.test.", "mx.far.test. 60 IN A 127.0.0.1")
 
 def run(dns, sink, target="bob@far.test", **how):
     async def gather(resolver):
-        policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), uses_dane=True, port=sink.port)
+        policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), validates=yes, port=sink.port)
         allowed = [ip_network("127.0.0.0/8")]
         tools = Tools(resolver, policy, "mx.suite.test", "", {"mx.suite.test"}, allowed, port=sink.port)
         return {stage.name: stage async for stage in delivery_test(target, tools)}
@@ -148,6 +155,54 @@ def test_a_bogus_zone_is_not_passed_by(signed_dns, tmp_path):
         # A host whose address is bogus is left out; the next one is signed and well.
         stages = run(signed_dns, sink, "bob@half.test")
         assert "mx.bogus.test" in stages["mx"].text and stages["connect"].host.startswith("mx.far.test")
+
+
+def delivered(dns, sink, domain="far.test"):
+    """What the queue's courier does with a message, by a resolver of its own."""
+
+    async def deliver(resolver):
+        policies = StsPolicies(resolver, NoMemory(), None)
+        validates = ValidationWatch(resolver).is_good
+        allowed = [ip_network("127.0.0.0/8")]
+        courier = Courier(
+            NextHop(domain),
+            destinations=Destinations(resolver, (), allowed, port=sink.port),
+            policy=PublishedPolicy(resolver, policies, validates=validates, port=sink.port),
+            helo="mx.suite.test",
+            allowed=allowed,
+        )
+
+        async def body():
+            yield b"Subject: x\r\n\r\nHello\r\n"
+
+        mail = Mail("ann@suite.test", [Recipient(f"bob@{domain}")], 23)
+        [found] = await courier.deliver(Letter(mail, body, yes, lambda: None))
+        await courier.close()
+        return found
+
+    return asked(dns.resolver, deliver)
+
+
+def test_the_queue_delivers_by_it(signed_dns, tmp_path):
+    """Matching, wrong, missing, unsigned: as RFC 7672 wants it, and never in clear where records are signed."""
+    pair = make("a.test")
+    with Sink(behaviour=Behaviour(tls=pair.server_context(tmp_path))) as sink:
+        signed_dns.publish(*HOST, *tlsa(sink.port, pair))
+        found = delivered(signed_dns, sink)
+        assert found.outcome.fate is Fate.DELIVERED and found.tls.endswith("certificate matches TLSA (DANE)")
+        signed_dns.publish(*HOST, *tlsa(sink.port, make("b.test")))
+        found = delivered(signed_dns, sink)
+        assert (found.outcome.fate, found.outcome.reason) == (Fate.LATER, "tls-failed")
+        assert "no TLSA record matches its certificate" in found.outcome.text
+        signed_dns.publish(*HOST, *tlsa(sink.port, pair, usage=1))
+        assert delivered(signed_dns, sink).tls.endswith("any certificate (DANE, no usable TLSA)")
+        signed_dns.publish(*HOST)
+        assert delivered(signed_dns, sink).tls.endswith(", any certificate")
+        sink.behaviour = Behaviour()
+        assert delivered(signed_dns, sink, "plain.test").outcome.fate is Fate.DELIVERED
+        signed_dns.publish(*HOST, *tlsa(sink.port, pair))
+        assert delivered(signed_dns, sink).outcome.reason == "tls-missing"
+        assert [message.tls for message in sink.messages] == [True, True, True, False]
 
 
 def test_an_unsigned_zone_has_no_dane(signed_dns):

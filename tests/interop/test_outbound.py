@@ -20,6 +20,12 @@ from smtp_sink import Behaviour, Sink
 pytestmark = pytest.mark.interop
 
 PASSWORD = "correct horse battery"
+KEEP_STRICT = """
+from datetime import UTC, datetime
+from mailsuite.mailauth.mtasts import Mode, Policy
+from mailsuite.transport_security import known
+known.keep("strict.test", "1", Policy(Mode.ENFORCE, ("mx.far.test",), 86400), datetime.now(UTC))
+"""
 MESSAGE = b"From: Ann <ann@example.org>\r\nTo: %s\r\nSubject: %s\r\n\r\nHello\r\n.dot\r\n"
 
 
@@ -148,7 +154,7 @@ def test_failing_by_hand_tells_the_sender_and_dropping_nobody(sending, sink):
 
 
 def test_mx_and_dns_lead_to_the_host(start_suite):
-    """Through MX records of a real DNS server, to port 25."""
+    """Through MX records of a real DNS server, to port 25, and no further where a policy demands TLS."""
     try:
         sink = Sink(host="127.0.0.25", port=25).__enter__()
     except PermissionError:
@@ -158,17 +164,25 @@ def test_mx_and_dns_lead_to_the_host(start_suite):
         ("dead.far.test", "A"): ["127.0.0.26"],
         ("mx.far.test", "A"): ["127.0.0.25"],
         ("no.test", "MX"): ["0 ."],
+        ("strict.test", "MX"): ["10 mx.far.test."],
+        ("_mta-sts.strict.test", "TXT"): ['"v=STSv1; id=1"'],
     }
     try:
         with DnsServer(records) as dns:
             suite = start_suite(MAILSUITE_RETRY="1s", MAILSUITE_RESOLVER=dns.address)
             suite.add_domain("example.org")
             suite.add_mailbox("ann@example.org", PASSWORD)
-            submit(suite, "bob@far.test", "dan@no.test")
+            # Remembered from an earlier fetch; the host there does not offer TLS.
+            suite.manage("shell", "-c", KEEP_STRICT)
+            submit(suite, "bob@far.test", "dan@no.test", "eve@strict.test")
             [message] = sink.wait_for_messages(1)
             assert message.recipients == ["bob@far.test"]
             [report] = inbox(suite, 1)
             assert "takes no mail" in report.get_payload(0).get_payload()
+            deadline = time.monotonic() + 20
+            while "MTA-STS policy of strict.test" not in (queue := suite.manage("queue", "list")):
+                assert time.monotonic() < deadline, queue
+            assert len(sink.messages) == 1
             suite.stop()
     finally:
         sink.__exit__()

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import uvloop
 from running_suite import free_port
+from tls_policies import Opportunistic
 
 from mailsuite.resolver.answers import Mx, ZoneResolver
 from mailsuite.supervisor.certificate import ensure_certificate
 from smtpd_service.outbound.courier import Courier, Delivery, Letter
 from smtpd_service.outbound.destinations import Destinations, NextHop
-from smtpd_service.outbound.tls_policy import Opportunistic
 from smtpd_service.outbound.transaction import Fate, Mail, Recipient
 
 pytestmark = pytest.mark.interop

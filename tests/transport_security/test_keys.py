@@ -23,7 +23,7 @@ from mailsuite.transport_security.checks import check_tlsa
 from mailsuite.transport_security.fetching import FetchError
 from mailsuite.transport_security.keys import KeyProblem, make_next_key, next_key_path, read_keys
 from mailsuite.transport_security.models import DaneLook, KnownPolicy, MtaSts
-from mailsuite.transport_security.validation import Validation, resolver_validates
+from mailsuite.transport_security.validation import Validation, ValidationWatch, resolver_validates
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 GOOD = Validation(True)
@@ -196,6 +196,30 @@ def test_whether_the_resolver_validates(root, bogus, is_good, words):
 
     found = asyncio.run(resolver_validates(Resolver()))
     assert found.is_good is is_good and words in found.text
+
+
+def test_a_resolver_that_was_silenced_does_not_turn_dane_off(monkeypatch):
+    good, bad = (Answer(Status.OK, ("a.root",), 9, is_secure) for is_secure in (True, False))
+    root = [good, Answer(Status.TEMPERROR), bad]
+    asked = []
+
+    class Resolver:
+        async def query(self, name, rdtype):
+            asked.append(name)
+            return root[0] if name == "." else Answer(Status.TEMPERROR)
+
+    async def ask():
+        watch = ValidationWatch(Resolver())
+        found = [await watch.is_good(), await watch.is_good()]
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 1e9)
+        root.pop(0)
+        found += [await watch.is_good(), await watch.is_good()]
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 2e9)
+        root.pop(0)
+        return [*found, await watch.is_good()]
+
+    assert asyncio.run(ask()) == [True, True, True, True, False]
+    assert asked.count(".") == 3
 
 
 def test_modes_go_by_testing(domain, host):

@@ -17,7 +17,8 @@ POLICY = Policy(Mode.ENFORCE, ("mx.far.test", "*.far.test"), 7 * 86400)
 
 def test_a_policy_holds_until_it_runs_out():
     known.keep("far.test", "1", POLICY, NOW)
-    assert known.find("far.test", NOW + 6 * DAY) == known.Known(POLICY, "1", may_try=True)
+    assert known.find("far.test", NOW + DAY) == known.Known(POLICY, "1", may_try=True)
+    assert known.find("far.test", NOW + 6 * DAY) == known.Known(POLICY, "1", may_try=True, is_use_forgotten=True)
     assert known.find("far.test", NOW + 8 * DAY).policy is None
     assert known.find("else.test", NOW) == known.NOTHING
 
@@ -28,6 +29,8 @@ def test_a_failure_keeps_the_policy_and_rests():
     found = known.find("far.test", NOW + DAY)
     assert found.policy == POLICY and not found.may_try
     assert known.find("far.test", NOW + DAY + known.FAILURE_REST).may_try
+    # Noted by a clock that was ahead.
+    assert known.find("far.test", NOW).may_try
     known.note_failure("new.test", "away", NOW)
     assert known.find("new.test", NOW) == known.Known(None, "", may_try=False, failure="away")
     known.keep("new.test", "2", POLICY, NOW)

@@ -9,7 +9,7 @@ from mailsuite.mailauth.tlsrpt import ResultType
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 from mailsuite.transport_security.fetching import FetchError
 from mailsuite.transport_security.known import NOTHING, Known
-from mailsuite.transport_security.policies import StsPolicies
+from mailsuite.transport_security.policies import Briefly, Sts, StsPolicies
 
 OLD = Policy(Mode.ENFORCE, ("old.far.test",), 1000)
 NEW = Policy(Mode.TESTING, ("new.far.test",), 1000)
@@ -98,3 +98,21 @@ def test_anew_fetches_what_is_remembered():
 
     found = asyncio.run(StsPolicies(ZoneResolver(record(b"v=STSv1; id=1")), memory, fetch).of("far.test", anew=True))
     assert found.policy == NEW and memory.kept == [("far.test", "1", NEW)]
+
+
+def test_what_was_found_is_remembered_briefly_and_for_few():
+    calls = []
+
+    class Source:
+        async def of(self, domain):
+            calls.append(domain)
+            return Sts(NEW, domain)
+
+    async def ask():
+        briefly, never = Briefly(Source(), most=2), Briefly(Source(), seconds=0)
+        found = [(await briefly.of(name)).text for name in ("a", "a", "b", "a", "c", "a")]
+        return found, [(await never.of("d")).text for _ in range(2)]
+
+    assert asyncio.run(ask()) == (["a", "a", "b", "a", "c", "a"], ["d", "d"])
+    # The one that was found first was forgotten for the third.
+    assert calls == ["a", "b", "c", "a", "d", "d"]

@@ -10,13 +10,13 @@ import pytest
 import uvloop
 from certificates import client_context, make
 from smtp_sink import Behaviour, Sink
+from tls_policies import Opportunistic
 
 from mailsuite.resolver.answers import Mx, ZoneResolver
 from smtpd_service.outbound import connection, courier, tls_policy
 from smtpd_service.outbound.courier import Courier, Letter
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.routing import RouteFacts, Security
-from smtpd_service.outbound.tls_policy import Opportunistic
 from smtpd_service.outbound.transaction import Fate, Mail, Recipient
 
 LOOPBACK = [ip_network("127.0.0.0/8")]

@@ -35,6 +35,10 @@ class NoMemory:
         pass
 
 
+async def yes():
+    return True
+
+
 @pytest.fixture
 def sink():
     with Sink() as sink:
@@ -76,7 +80,7 @@ def run(sink, authority, target="bob@far.test", *, zone=None, sts=None, dane=Fal
             policy=PublishedPolicy(
                 resolver,
                 StsPolicies(resolver, NoMemory(), fetch),
-                uses_dane=dane,
+                validates=yes if dane else None,
                 port=sink.port,
                 context=client_context(authority),
             ),
@@ -278,7 +282,7 @@ def test_dane_with_bogus_answers_is_not_passed_by(sink, authority):
             (name, "TLSA"): Answer(Status.TEMPERROR),
         }
         resolver = ZoneResolver(secure)
-        policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), uses_dane=True, port=sink.port)
+        policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), validates=yes, port=sink.port)
         tools = Tools(resolver, policy, "mx.suite.test", "", set(), LOOPBACK, port=sink.port)
         return [stage async for stage in delivery_test("bob@far.test", tools)]
 
@@ -330,7 +334,7 @@ def test_stages_come_as_they_happen(sink, authority):
     resolver = ZoneResolver({("far.test", "MX"): [Mx(10, "mx.far.test")], ("mx.far.test", "A"): ["127.0.0.1"]})
 
     async def gather():
-        policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), uses_dane=False)
+        policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), validates=None)
         tools = Tools(resolver, policy, "mx.suite.test", "", set(), LOOPBACK, port=sink.port)
         async for stage in delivery_test("bob@far.test", tools):
             seen.append(stage.name)
@@ -345,7 +349,7 @@ def test_leaving_amid_a_test_closes_the_connection(sink, authority):
     resolver = ZoneResolver({("far.test", "MX"): [Mx(10, "mx.far.test")], ("mx.far.test", "A"): ["127.0.0.1"]})
 
     async def leave():
-        policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), uses_dane=False)
+        policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), validates=None)
         tools = Tools(resolver, policy, "mx.suite.test", "", set(), LOOPBACK, port=sink.port)
         stages = delivery_test("bob@far.test", tools)
         async for stage in stages:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from oracles import TestKey, dkimpy_verifies, zone_of
 from queued_mail import enqueue, forget_the_directory
 from smtp_sink import Behaviour, Sink
+from tls_policies import Opportunistic
 
 from mailsuite.directory.services.domains import add_domain
 from mailsuite.mail.header import header_end
@@ -26,7 +27,6 @@ from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.queue_reader import QueueReader
 from smtpd_service.outbound.seven_bit import NOTE, seven_bit_letter
 from smtpd_service.outbound.stored_message import StoredMessage
-from smtpd_service.outbound.tls_policy import Opportunistic
 from smtpd_service.outbound.transaction import Fate, Mail, Recipient
 
 __all__ = ["enqueue", "forget_the_directory"]

@@ -1,0 +1,71 @@
+"""What a delivery test tells of an address of our own: its mail goes nowhere, so it is looked up instead of dialled."""
+
+from collections.abc import Iterator
+
+from mailsuite.directory import lookup
+from mailsuite.directory.resolution import Kind, Resolution
+from mailsuite.mail.address import Address
+from smtpd_service.inbound import decisions
+from smtpd_service.inbound.decisions import Refusal
+from smtpd_service.outbound.delivery_stage import TITLES, Stage, Tone
+
+# An alias may lead to a thousand.
+MOST_LINES = 20
+
+
+def stages_here(address: Address) -> tuple[Stage, ...]:
+    """The stages for an address whose domain is hosted here, the last one named `result`; none for any other. Reads the
+    directory."""
+    resolution = lookup.resolve(address)
+    if resolution.kind is Kind.UNHOSTED:
+        return ()
+    found = _refused(address, _refusal(resolution)) or _taken(address, resolution)
+    return found, _stage("result", found.tone, _result(address, resolution, found.tone))
+
+
+def _refusal(resolution: Resolution) -> Refusal | None:
+    used = {one.mailbox_id: lookup.usage(one.mailbox_id).octets for one in resolution.local if one.quota_octets}
+    return decisions.recipient(resolution, may_relay=False) or decisions.quota(resolution, used, 0)
+
+
+def _refused(address: Address, refusal: Refusal | None) -> Stage | None:
+    if refusal is None:
+        return None
+    tone = Tone.WARNING if refusal.reply.is_transient else Tone.BAD
+    return _stage("here", tone, f"{address.domain} is hosted here, and says to this address: {refusal.reply}.")
+
+
+def _taken(address: Address, resolution: Resolution) -> Stage:
+    lines = list(_lines(resolution))
+    if len(lines) > MOST_LINES:
+        lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more"]
+    text = (
+        f"{address.domain} is hosted here: mail from this host's people and programs needs no other host to get there."
+    )
+    return _stage("here", Tone.NOTE if resolution.remote else Tone.GOOD, text, tuple(lines))
+
+
+def _lines(resolution: Resolution) -> Iterator[str]:
+    for step in resolution.chain:
+        yield f"{step.address} leads to {', '.join(step.targets[:MOST_LINES]) or 'nothing'} ({step.by})"
+    for mailbox in resolution.local:
+        yield f"mailbox {mailbox.address}"
+    for reader in resolution.reports:
+        yield f"the reader of reports ({reader.kind})"
+    for remote in resolution.remote:
+        yield f"goes on to {remote}"
+
+
+def _result(address: Address, resolution: Resolution, tone: Tone) -> str:
+    if tone is Tone.BAD:
+        return f"Mail to {address} would come back."
+    if tone is Tone.WARNING:
+        return f"Mail to {address} would wait with whoever sends it, and be tried again."
+    if resolution.remote:
+        others = ", ".join(resolution.remote[:3]) + (" and others" if len(resolution.remote) > 3 else "")
+        return f"Mail to {address} is taken here and goes on to {others}: test these addresses too."
+    return f"Mail to {address} is filed here."
+
+
+def _stage(name: str, tone: Tone, text: str, details: tuple[str, ...] = ()) -> Stage:
+    return Stage(name, TITLES[name], tone, text, "", details)
