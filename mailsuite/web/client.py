@@ -1,18 +1,25 @@
 """Who is at the other end of a web request, seen through the proxies that MAILSUITE_TRUSTED_PROXIES names."""
 
-from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from collections.abc import Collection, Iterable
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.http import HttpRequest
 
+from mailsuite.mail.client_network import Network
+
 
 def client_address(request: HttpRequest) -> str:
     """The client's IP address; "" when the server did not say one."""
-    address = str(request.META.get("REMOTE_ADDR", ""))
-    hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    peer, forwarded_for = str(request.META.get("REMOTE_ADDR", "")), request.META.get("HTTP_X_FORWARDED_FOR", "")
+    return original_address(peer, forwarded_for, settings.MAILSUITE.trusted_proxies)
+
+
+def original_address(address: str, forwarded_for: str, trusted: Collection[Network]) -> str:
+    """Where a request came from that `address` brought, by the values of X-Forwarded-For that trusted proxies wrote."""
+    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
     # From the right: each trusted proxy vouches for the one it wrote down, nobody for what was there before.
-    while hops and _is_address(hops[-1]) and is_trusted_proxy(address):
+    while hops and _is_address(hops[-1]) and is_within(address, trusted):
         address = hops.pop()
     return address
 
@@ -21,7 +28,7 @@ def is_trusted_proxy(address: str) -> bool:
     return is_within(address, settings.MAILSUITE.trusted_proxies)
 
 
-def is_within(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+def is_within(address: str, networks: Iterable[Network]) -> bool:
     return _is_address(address) and any(ip_address(address) in network for network in networks)
 
 

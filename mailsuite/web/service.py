@@ -3,27 +3,29 @@
 gunicorn's own arbiter would fork a second process to watch the first; the supervisor does that already.
 """
 
-import selectors
-import signal
-import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 from gunicorn.app.base import BaseApplication
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from mailsuite.abuse.gate import GATE
+from mailsuite.server.accepting import raise_descriptor_limit
+from mailsuite.server.admission import Admission, AdmissionLimits
+from mailsuite.server.octets import OctetBudget
 from mailsuite.supervisor.services import ServiceContext
 from mailsuite.tls import server_context
-from mailsuite.web.deadline import DeadlineSocket, DeadlineTlsSocket
+from mailsuite.web.client import is_within, original_address
+from mailsuite.web.connection import KEEPALIVE_SECONDS, Budgets
+from mailsuite.web.worker import THREADS, Worker
 
-THREADS = 8
-# Both bound what strangers can take: connections held open, and seconds of a request that does not come.
-CONNECTIONS = 200
-KEEPALIVE_SECONDS = 5
+# A browser opens half a dozen connections, and firms stand behind one address.
+LIMITS = AdmissionLimits(total=512, per_client=64)
+# Bodies that are on their way or waiting, on disk.
+BODIES_OCTETS = 256 * 1024 * 1024
 # Less than what the supervisor waits before it kills.
 FINISH_SECONDS = 6
 
@@ -54,39 +56,6 @@ class Application(BaseApplication):  # type: ignore[misc]
         return get_wsgi_application()
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """Serves TLS on the connections of HTTPS listeners, and ends when the pipe from the parent does."""
-
-    tls_config: Config
-    tls_addresses: frozenset[tuple[Any, ...]]
-    parent_pipe: int | None
-
-    def enqueue_req(self, conn: TConn) -> None:
-        if not conn.initialized and type(conn.sock) is socket.socket:
-            conn.sock = DeadlineSocket.adopt(conn.sock)
-            if conn.server in self.tls_addresses:
-                conn.cfg = self.tls_config
-        super().enqueue_req(conn)
-
-    def run(self) -> None:
-        if self.parent_pipe is not None:
-            self.poller.register(self.parent_pipe, selectors.EVENT_READ, self._parent_gone)
-        super().run()
-
-    def init_signals(self) -> None:
-        """Takes SIGTERM alone: what other signals do is the supervisor's to say."""
-        signal.signal(signal.SIGTERM, self.handle_exit)
-        signal.siginterrupt(signal.SIGTERM, False)
-
-    def is_parent_alive(self) -> bool:
-        """Leaves it to the pipe: a service that runs alone may have any parent."""
-        return True
-
-    def _parent_gone(self, pipe: int) -> None:
-        self.poller.unregister(pipe)
-        self.alive = False
-
-
 class Log(Logger):  # type: ignore[misc]
     """Hands gunicorn's records on to the supervisor's log instead of writing them itself."""
 
@@ -97,10 +66,12 @@ class Log(Logger):  # type: ignore[misc]
 
 _SETTINGS = {
     "threads": THREADS,
-    "worker_connections": CONNECTIONS,
-    "keepalive": KEEPALIVE_SECONDS,
+    "worker_connections": LIMITS.total,
+    "keepalive": int(KEEPALIVE_SECONDS),
     "graceful_timeout": FINISH_SECONDS,
     "loglevel": "warning",
+    # From a file straight to the client would be a thread's work.
+    "sendfile": False,
     # A proxy's header is not the server's to believe: the application knows MAILSUITE_TRUSTED_PROXIES.
     "forwarded_allow_ips": "",
 }
@@ -111,12 +82,20 @@ def run(context: ServiceContext) -> None:
     plain = Application(Config())
     tls = Application(TlsConfig())
     certificate = server_context(context.configuration.certificate, context.configuration.certificate_key)
-    certificate.sslsocket_class = DeadlineTlsSocket
-    tls.cfg.set("ssl_context", lambda config, default: certificate)
     sockets = [one for some in context.sockets.values() for one in some]
     worker = Worker(0, 0, sockets, plain, 0, plain.cfg, Log(plain.cfg))
-    worker.tls_config = tls.cfg
+    worker.tls_config, worker.tls_context = tls.cfg, certificate
     worker.tls_addresses = frozenset(one.getsockname() for one in context.sockets.get("HTTPS", []))
     worker.parent_pipe = context.parent_pipe
+    trusted = context.configuration.trusted_proxies
+    memory = OctetBudget()
+    worker.budgets = Budgets(memory, bodies=OctetBudget(BODIES_OCTETS))
+    worker.client_of = lambda address, forwarded_for: original_address(address, forwarded_for, trusted)
+    worker.admission = Admission(
+        replace(LIMITS, total=min(LIMITS.total, raise_descriptor_limit())),
+        banned=GATE.check,
+        spared=lambda address: is_within(address, trusted),
+        budget=memory,
+    )
     GATE.start()
     worker.init_process()

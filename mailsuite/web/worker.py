@@ -1,0 +1,270 @@
+"""gunicorn's threaded worker with another front: threads see whole requests, and never wait for a client.
+
+gunicorn gives a thread to each connection that has sent one octet, and has the poller itself wait for the client when
+a connection ends. Here the poller works on all connections without waiting (mailsuite.web.connection), hands a request
+that is whole to a free thread, and sends the answer when that is done. What a request means, and what is no proper
+one, stays gunicorn's to say.
+"""
+
+import logging
+import selectors
+import signal
+import socket
+import ssl
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from gunicorn.config import Config
+from gunicorn.http.errors import NoMoreData
+from gunicorn.workers.gthread import ThreadWorker
+
+from mailsuite.mail.client_network import Network, client_ip, client_network
+from mailsuite.server.accepting import PAUSE_SECONDS, accept_waiting, say_and_close, watch_peers
+from mailsuite.server.admission import Admission, Denial, Reason
+from mailsuite.web.connection import Budgets, Connection, Phase
+from mailsuite.web.exchange import Exchange, plain_answer
+
+logger = logging.getLogger(__name__)
+
+THREADS = 8
+# So many requests of one client are worked on at a time: others find a thread too.
+AT_ONCE_PER_CLIENT = 4
+TICK_SECONDS = 1.0
+# How long a server that stops waits for a request that a kept connection may be sending already.
+STOPPING_SECONDS = 1.0
+FOR_EVER = float("inf")
+
+BANNED = plain_answer(403, "Forbidden", "Your network is not served here.")
+CROWDED = plain_answer(503, "Service Unavailable", "Too many connections, try again later.")
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Serves TLS on the connections of `tls_addresses`, and ends when the pipe from the parent does. `client_of` names
+    the address that a request comes from, from that of its connection and the values of X-Forwarded-For."""
+
+    tls_config: Config
+    tls_context: ssl.SSLContext
+    tls_addresses: frozenset[tuple[Any, ...]]
+    parent_pipe: int | None
+    admission: Admission[Connection]
+    budgets: Budgets
+    client_of: Callable[[str, str], str]
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        # By the number of its socket, which TLS makes another object of.
+        self._watched: dict[Connection, tuple[int, int]] = {}
+        self._ready: deque[Connection] = deque()
+        self._working: dict[Connection, Network | None] = {}
+        self._of_client: Counter[Network] = Counter()
+        self._eager: set[Connection] = set()
+        self._accept_again_at = self._tick_at = 0.0
+        self._accepting = False
+
+    # gunicorn's hooks
+
+    def init_signals(self) -> None:
+        """Takes SIGTERM alone: what other signals do is the supervisor's to say."""
+        signal.signal(signal.SIGTERM, self.handle_exit)
+        signal.siginterrupt(signal.SIGTERM, False)
+
+    def run(self) -> None:
+        self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self._run_callbacks)
+        if self.parent_pipe is not None:
+            self.poller.register(self.parent_pipe, selectors.EVENT_READ, self._parent_gone)
+        for listener in self.sockets:
+            listener.setblocking(False)
+            watch_peers(listener)
+        self._open_doors(True)
+        while self.alive:
+            self._turn()
+        self._open_doors(False)
+        self._finish()
+
+    def handle(self, conn: Connection) -> bool:
+        """In a thread: have the application answer. Returns whether the connection may be kept."""
+        request = conn.request
+        try:
+            kept: bool = self._keepalive_after(conn, self.handle_request(request, conn))
+        except (NoMoreData, StopIteration) as error:
+            self.log.debug("closing a connection: %s", error)
+            return False
+        except Exception as error:
+            self.handle_error(request, conn.sock, conn.client, error)
+            return False
+        return kept
+
+    def finish_request(self, conn: Connection, fs: "Future[bool]") -> None:
+        """In the poller: a thread is done."""
+        if network := self._working.pop(conn):
+            self._of_client[network] -= 1
+            if not self._of_client[network]:
+                del self._of_client[network]
+        keep = not fs.cancelled() and fs.exception() is None and fs.result()
+        self._moved(conn, conn.finished(keep and self.alive, time.monotonic()))
+        self._hand_out()
+
+    # What a connection tells
+
+    def refuse(self, exchange: Exchange, client: Any, error: Exception) -> None:
+        self.handle_error(None, exchange, client, error)
+
+    def answered(self, connection: Connection) -> None:
+        self.admission.progressed(connection)
+
+    def closed(self, connection: Connection) -> None:
+        self._watch(connection, 0)
+        self._eager.discard(connection)
+        self.admission.leave(connection)
+
+    # The poller
+
+    def _turn(self) -> None:
+        self.notify()
+        for key, mask in self.poller.select(0 if self._eager else TICK_SECONDS):
+            key.data(mask)
+        eager, self._eager = self._eager, set()
+        for connection in eager:
+            self._advance(connection)
+        now = time.monotonic()
+        if now >= self._tick_at:
+            self._tick_at = now + TICK_SECONDS
+            self._look_at_the_clock(now)
+
+    def _look_at_the_clock(self, now: float) -> None:
+        if self._accept_again_at and now >= self._accept_again_at and self.alive:
+            self._open_doors(True)
+        for connection in list(self.admission):
+            if connection.deadline <= now:
+                connection.time_out(now)
+                self._moved(connection, False)
+
+    def _run_callbacks(self, mask: int) -> None:
+        self.method_queue.run_callbacks(None)
+
+    def _parent_gone(self, mask: int) -> None:
+        self.poller.unregister(self.parent_pipe)
+        self.alive = False
+
+    def _open_doors(self, opened: bool) -> None:
+        self._accept_again_at = 0.0
+        if opened == self._accepting:
+            return
+        self._accepting = opened
+        for listener in self.sockets:
+            if opened:
+                self.poller.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
+            else:
+                self.poller.unregister(listener)
+
+    def _accept(self, listener: socket.socket, mask: int) -> None:
+        server = listener.getsockname()
+        is_tls = server in self.tls_addresses
+        try:
+            for accepted, address in accept_waiting(listener):
+                if denial := self.admission.deny(address):
+                    say_and_close(accepted, b"" if is_tls else _words(denial))
+                else:
+                    self._enter(accepted, address, server, is_tls=is_tls)
+        except OSError as error:
+            logger.error("no connection can be accepted now: %s", error)
+            self._open_doors(False)
+            self._accept_again_at = time.monotonic() + PAUSE_SECONDS
+
+    def _enter(self, accepted: socket.socket, address: str, server: Any, *, is_tls: bool) -> None:
+        try:
+            port = accepted.getpeername()[1]
+        except OSError:
+            accepted.close()
+            return
+        connection = Connection(
+            accepted,
+            client=(address, port),
+            server=server,
+            config=self.tls_config if is_tls else self.cfg,
+            tls=self.tls_context if is_tls else None,
+            house=self,
+            budgets=self.budgets,
+            now=time.monotonic(),
+        )
+        self.admission.enter(connection, address)
+        self._advance(connection)
+
+    def _advance(self, connection: Connection, mask: int = 0) -> None:
+        self._moved(connection, connection.advance(time.monotonic()))
+
+    def _moved(self, connection: Connection, has_more: bool) -> None:
+        """See what the connection waits for now."""
+        if has_more:
+            self._eager.add(connection)
+        if connection.phase is Phase.READY and connection.deadline < FOR_EVER:
+            connection.deadline = FOR_EVER
+            self._ready.append(connection)
+            self._hand_out()
+        if connection.phase is not Phase.CLOSED:
+            self._watch(connection, connection.wanted)
+
+    def _watch(self, connection: Connection, wanted: int) -> None:
+        number, before = self._watched.get(connection, (-1, 0))
+        if wanted == before:
+            return
+        if not wanted:
+            self.poller.unregister(number)
+            del self._watched[connection]
+            return
+        if not before:
+            number = connection.fileno()
+            self.poller.register(number, wanted, partial(self._advance, connection))
+        else:
+            self.poller.modify(number, wanted, partial(self._advance, connection))
+        self._watched[connection] = (number, wanted)
+
+    # Handing requests to threads
+
+    def _hand_out(self) -> None:
+        """Give waiting requests to free threads, in their order but for clients who have enough of them."""
+        passed_over: list[Connection] = []
+        while self._ready and len(self._working) < THREADS:
+            connection = self._ready.popleft()
+            network = self._client_network(connection)
+            if network is not None and self._of_client[network] >= AT_ONCE_PER_CLIENT:
+                passed_over.append(connection)
+                continue
+            if network is not None:
+                self._of_client[network] += 1
+            self._working[connection] = network
+            connection.phase = Phase.WORKING
+            self.enqueue_req(connection)
+        self._ready.extendleft(reversed(passed_over))
+
+    def _client_network(self, connection: Connection) -> Network | None:
+        """Whom the request counts for; None for programs of this host."""
+        headers = connection.request.headers if connection.request is not None else ()
+        forwarded = ",".join(value for name, value in headers if name == "X-FORWARDED-FOR")
+        address = self.client_of(connection.address, forwarded)
+        ip = client_ip(address)
+        return None if ip is None or ip.is_loopback else client_network(address)
+
+    def _finish(self) -> None:
+        """Answer what has come, for the time that gunicorn's `graceful_timeout` says; then close everything."""
+        now = time.monotonic()
+        ends_at = now + self.cfg.graceful_timeout
+        for connection in self.admission:
+            connection.hurry(now + STOPPING_SECONDS)
+        while len(self.admission) and time.monotonic() < ends_at:
+            self._turn()
+        for connection in list(self.admission):
+            connection.close()
+        self.tpool.shutdown(wait=False)
+        self.poller.close()
+        self.method_queue.close()
+        for listener in self.sockets:
+            listener.close()
+
+
+def _words(denial: Denial) -> bytes:
+    return BANNED if denial.reason is Reason.BANNED else CROWDED
