@@ -55,10 +55,11 @@ class _Protocol(asyncio.Protocol):
 class StoreClient:
     """Sends operations and awaits their answers; connects when first needed, and again when the service is restarted.
 
-    `run` raises Refused, StoreBug or StoreUnavailable, within the operation's seconds and some of grace. Then it was
-    not done, and is not done later: the service begins and commits nothing whose time is over. What can't be known
-    (the service died amid it) is asked for again in the case of a Deliver, since its story's id makes that harmless;
-    one that stays in doubt is withdrawn as soon as the service can be asked.
+    `run` raises Refused (with the code limit for what is too large to be asked for at once), StoreBug or
+    StoreUnavailable, within the operation's seconds and some of grace. After the last it was not done, and is not done
+    later: the service begins and commits nothing whose time is over. What can't be known (the service died amid it) is
+    asked for again in the case of a Deliver, since its story's id makes that harmless; one that stays in doubt is
+    withdrawn as soon as the service can be asked.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -94,7 +95,10 @@ class StoreClient:
             task = asyncio.ensure_future(self._ask(operation, time.monotonic() + _seconds(operation)))
             task.add_done_callback(lambda t: t.cancelled() or t.exception())
         elif self._transport.get_write_buffer_size() < MAX_UNSENT_OCTETS / 2:
-            self._transport.write(wire.request(0, operation))
+            try:
+                self._transport.write(wire.request(0, operation))
+            except wire.TooLarge as error:
+                logger.error("not told to the store: %s", error)
 
     async def watch(self, on_hint: Callable[[Hint], None]) -> None:
         """Has `on_hint` called for every hint from now on, across reconnections."""
@@ -115,9 +119,14 @@ class StoreClient:
             raise StoreUnavailable("the store service does not keep up")
         self._next_id += 1
         request_id, loop = self._next_id, asyncio.get_running_loop()
+        try:
+            frame = wire.request(request_id, operation, 0.0 if operation.lasting else deadline)
+        except wire.TooLarge as error:
+            logger.error("not asked of the store: %s", error)
+            raise Refused("limit", "this is too much to be done at once") from None
         future = loop.create_future()
         self._waiting[request_id] = (future, type(operation).Answer)
-        transport.write(wire.request(request_id, operation, 0.0 if operation.lasting else deadline))
+        transport.write(frame)
         grace = min(GRACE_SECONDS, operation.limit_seconds)
         patience = loop.call_later(deadline + grace - time.monotonic(), self._give_up, request_id)
         try:
@@ -192,6 +201,8 @@ class StoreClient:
                 future.set_exception(StoreBug(wire.decode(payload, str)))
             case wire.Status.UNAVAILABLE:
                 future.set_exception(StoreUnavailable(wire.decode(payload, str)))
+            case wire.Status.TOO_LARGE:
+                future.set_exception(StoreBug("done, but too large to be told"))
 
     def _lost(self) -> None:
         self._transport = None

@@ -25,7 +25,10 @@ from mailsuite.store.operations import (
     StoreFlagsAnswer,
 )
 from mailsuite.store.sql import placeholders, slices
+from mailsuite.store.wire import MAX_FRAME
 
+# What a message's state takes in an answer beside its keywords, at most.
+STATE_OCTETS = 40
 COPIED = "content_id, flags, keywords, internal_date, prefix, size_octets, story_id, uid"
 
 
@@ -36,6 +39,8 @@ def store_flags(batch: Batch, op: StoreFlags) -> StoreFlagsAnswer:
     # Before anything is changed: refusals share a transaction with what others asked for.
     if any(len(words) > max(MAX_KEYWORDS_OCTETS, len(row[3])) for row, (_, words) in zip(rows, combined, strict=True)):
         raise Refused("limit", f"the keywords of a message take at most {MAX_KEYWORDS_OCTETS} octets")
+    if sum(len(words) for _, words in combined) + STATE_OCTETS * len(rows) > MAX_FRAME:
+        raise Refused("limit", "this is too much to be done at once")
     changed, spared, updates = [], [], []
     for row, (new_bits, new_keywords) in zip(rows, combined, strict=True):
         row_id, uid, bits, keywords, modseq, content_id, story_id = row

@@ -102,6 +102,10 @@ class RemoteRecipient(Struct, frozen=True):
     dsn_orcpt: str = ""
 
 
+# Why mail to postmaster@ or abuse@ is held where nobody reads it.
+KEPT = "kept for the administrators: nobody reads this address yet"
+
+
 class Outgoing(Struct, frozen=True):
     """One envelope for the queue. `hold_reason` set means that it waits for an administrator."""
 

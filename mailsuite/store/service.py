@@ -31,8 +31,10 @@ logger = logging.getLogger(__name__)
 
 BATCH_JOBS = 256
 READERS = 2
-# A watcher that does not read its hints is cut off: it looks for itself when it comes back.
+# A watcher that does not read its hints is cut off: it looks for itself when it comes back. Answers may be larger, and
+# many at once: a client that asked for them has yet to be given the time to read them.
 MAX_UNSENT = 8 * 1024 * 1024
+MAX_UNSENT_ANSWERS = 4 * wire.MAX_FRAME
 
 
 class Connection:
@@ -223,9 +225,9 @@ class StoreService:
             return
         frame = wire.answer(0, wire.Status.DONE, ops.Hint(folder_ids, queued))
         for connection in [c for c in self._connections if c.watches]:
-            self._send(connection, frame)
+            self._send(connection, frame, MAX_UNSENT)
 
-    def _send(self, connection: Connection, data: bytes) -> None:
+    def _send(self, connection: Connection, data: bytes, most: int = MAX_UNSENT_ANSWERS) -> None:
         if connection.closed:
             return
         connection.output += data
@@ -236,7 +238,7 @@ class StoreService:
             pass
         except OSError:
             return self._close(connection)
-        if len(connection.output) > MAX_UNSENT:
+        if len(connection.output) > most:
             logger.warning("a client of the store does not read its answers and is cut off")
             return self._close(connection)
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.output else 0)

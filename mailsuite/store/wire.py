@@ -2,7 +2,8 @@
 
 A request is (id, operation, deadline), an answer (id, status, payload). Requests of one connection may be answered in
 any order. A deadline is a time of the monotonic clock, which all processes of a host share; 0 is none. Frames with id 0
-are hints. The socket is in the data folder, for this installation's own processes only.
+are hints. No frame is built that `Frames` would refuse, since its reader could only hang up, on everybody: what is too
+large is told to whoever asked. The socket is in the data folder, for this installation's own processes only.
 """
 
 from enum import IntEnum
@@ -21,6 +22,8 @@ class Status(IntEnum):
     REFUSED = 1
     BUG = 2
     UNAVAILABLE = 3
+    # It was done, but what there is to tell of it fits into no frame.
+    TOO_LARGE = 4
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -32,12 +35,24 @@ class WireError(Exception):
     """The other side does not speak this language."""
 
 
+class TooLarge(ValueError):
+    """The operation fits into no frame: it must be asked for in parts."""
+
+
 def request(request_id: int, operation: Any, deadline: float = 0.0) -> bytes:
-    return _framed(_encoder.encode((request_id, operation, deadline)))
+    """The frame that asks for an operation. Raises TooLarge."""
+    payload = _encoder.encode((request_id, operation, deadline))
+    if len(payload) > MAX_FRAME:
+        raise TooLarge(f"{type(operation).__name__} of {len(payload)} octets")
+    return _framed(payload)
 
 
 def answer(request_id: int, status: Status, payload: Any) -> bytes:
-    return _framed(_encoder.encode((request_id, int(status), payload)))
+    """The frame that answers; one with TOO_LARGE where the answer fits into none."""
+    octets = _encoder.encode((request_id, int(status), payload))
+    if len(octets) > MAX_FRAME:
+        octets = _encoder.encode((request_id, int(Status.TOO_LARGE), None))
+    return _framed(octets)
 
 
 def read_request(frame: bytes) -> tuple[int, Any, float]:
