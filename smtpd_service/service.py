@@ -73,7 +73,6 @@ def _surroundings(configuration: Configuration, store: StoreClient) -> Surroundi
         store=store,
         spool=Spool(configuration.spool),
         composer=Composer(configuration.hostname, srs_secrets),
-        srs_secrets=srs_secrets,
         judging=_judging(configuration),
     )
 

@@ -41,6 +41,7 @@ MEASURES = {
 # program with a wrong setting does (TLS on a plain port, the reverse) counts little: it tries again every few minutes.
 REFUSALS = {
     "unknown-recipient": ("recipient-probing", 1),
+    "rewritten-sender-invalid": ("recipient-probing", 1),
     "relaying-denied": ("protocol-abuse", 4),
     "bare-line-ending": ("protocol-abuse", 4),
     "nul-octet": ("protocol-abuse", 4),

@@ -4,22 +4,41 @@ Plain values out, remembered per process while the directory's version stays the
 and reads by the `reader` alias.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 from django.conf import settings
 
 from mailsuite.directory import resolution
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.models import Domain, Mailbox, SendAs
-from mailsuite.directory.resolution import AliasEntry, DomainEntry, Entry, Kind, MailboxEntry, Resolution
+from mailsuite.directory.resolution import (
+    REWRITTEN_SENDER,
+    AliasEntry,
+    DomainEntry,
+    Entry,
+    Expansion,
+    Kind,
+    MailboxEntry,
+    Part,
+    Resolution,
+)
 from mailsuite.directory.source import DatabaseSource
+from mailsuite.mail import srs
 from mailsuite.mail.address import Address, AddressError, Path, normalize_domain, parse_address, split_subaddress
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.records.models import DkimKey
-from mailsuite.secrets import field_cipher
+from mailsuite.secrets import field_cipher, site_keys
 from mailsuite.store.models import Usage
+
+T = TypeVar("T")
+# Keys of more addresses than a recipient and its detail need are read at once and not remembered one by one.
+FEW_KEYS = 4
+# Mailboxes whose usage is asked for in one query.
+MANY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +58,21 @@ class Used:
 
 
 def resolve(address: str | Address | Path) -> Resolution:
-    """Who gets mail for an address or path; what can't be parsed is unknown. `postmaster` needs no domain."""
+    """Who gets mail for an address or path; what can't be parsed is unknown. `postmaster` needs no domain.
+
+    A sender that was rewritten for forwarding leads back to whoever wrote, wherever a return path is turned: at RCPT,
+    for notifications, and for mail that comes home. One that is not ours, or is over, is unknown with its own reason.
+    """
     parsed = _parsed(address)
     if parsed is None:
         return Resolution(Kind.UNKNOWN, reason="malformed")
-    return CACHE.get(
+    found = CACHE.get(
         ("resolve", str(parsed)),
         lambda: resolution.resolve(parsed, _source()),
         is_unknown=lambda found: found.kind in (Kind.UNKNOWN, Kind.UNHOSTED),
     )
+    # What that leads to changes with the day, so it is not remembered.
+    return _way_back(parsed, found.domain_id) if found.reason == REWRITTEN_SENDER else found
 
 
 def hosted_domain(name: str) -> HostedDomain | None:
@@ -84,6 +109,16 @@ def may_send_as(user_id: int, address: str | Address) -> bool:
     )
 
 
+def used_octets(mailbox_ids: Sequence[int]) -> dict[int, int]:
+    """What these mailboxes hold now, in octets; never remembered."""
+    rows = Usage.objects.using("reader")
+    found: dict[int, int] = {}
+    for start in range(0, len(mailbox_ids), MANY):
+        some = mailbox_ids[start : start + MANY]
+        found.update(rows.filter(pk__in=some).values_list("mailbox_id", "used_octets"))
+    return {mailbox_id: found.get(mailbox_id, 0) for mailbox_id in mailbox_ids}
+
+
 def usage(mailbox_id: int) -> Used:
     """What the mailbox holds now; never remembered."""
     row = Usage.objects.using("reader").filter(pk=mailbox_id).values_list("used_octets", "message_count").first()
@@ -111,12 +146,34 @@ class _RememberingSource(DatabaseSource):
     def domain(self, name: str) -> DomainEntry | None:
         return CACHE.get(("domain-entry", name), lambda: super(_RememberingSource, self).domain(name), _is_none)
 
+    def remember(self, key: Hashable, load: Callable[[], T]) -> T:
+        return CACHE.get(key, load)
+
     def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
+        if len(keys) > FEW_KEYS:
+            return super().entries(keys)
         found = ((key, CACHE.get(("entry", key), partial(self._entry, key), _is_none)) for key in keys)
         return {key: entry for key, entry in found if entry is not None}
 
     def _entry(self, key: str) -> Entry | None:
         return super().entries([key]).get(key)
+
+
+def _way_back(address: Address, domain_id: int | None) -> Resolution:
+    """Where mail for a rewritten sender goes."""
+    try:
+        original = srs.reverse(address, site_keys("srs"), datetime.now(UTC).date())
+    except srs.SrsExpired:
+        return Resolution(Kind.UNKNOWN, domain_id=domain_id, reason="rewritten-sender-expired")
+    except srs.SrsError:
+        return Resolution(Kind.UNKNOWN, domain_id=domain_id, reason="rewritten-sender-invalid")
+    found = resolve(original)
+    if found.kind is not Kind.UNHOSTED:
+        return found
+    text, back = str(address), str(original)
+    step = Expansion(text, REWRITTEN_SENDER, (back,), domain_id)
+    part = Part(f"back {text}", text, domain_id, remote={original.key: back}, step=step)
+    return Resolution(Kind.RESOLVED, (part,), domain_id)
 
 
 def _is_none(value: object) -> bool:

@@ -1,15 +1,17 @@
 """The directory's tables as a `Source` of resolution: straight from the database, nothing remembered."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from django.db import connections
 from django.db.models import Q
 
 from mailsuite.directory.models import Alias, Domain, Mailbox
 from mailsuite.directory.resolution import AliasEntry, DomainEntry, Entry, MailboxEntry, by_weight
-from mailsuite.store.sql import placeholders
+from mailsuite.store.sql import placeholders, slices
 
+T = TypeVar("T")
 _MAILBOXES = (
     "SELECT address_key, id, domain_id, user_id, address, quota_octets, state"
     " FROM directory_mailbox WHERE state <> 'removed' AND address_key IN"
@@ -45,7 +47,17 @@ class DatabaseSource:
         catch_all = next((key for kind, key in special if kind == Alias.Kind.CATCH_ALL), "")
         return DomainEntry(main.pk, domain.name, main.name, disabled, patterns, catch_all)
 
+    def remember(self, key: Hashable, load: Callable[[], T]) -> T:
+        """Nothing is: what is asked within a transaction may change in it."""
+        return load()
+
     def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
+        found: dict[str, Entry] = {}
+        for some in slices(keys):
+            found.update(self._entries(some))
+        return found
+
+    def _entries(self, keys: Sequence[str]) -> dict[str, Entry]:
         # By hand: every new recipient of every message comes by here, and the ORM took some 3 ms for it.
         wanted = placeholders(keys)
         with connections[self._using].cursor() as cursor:
@@ -53,24 +65,32 @@ class DatabaseSource:
             found: dict[str, Entry] = {row[0]: MailboxEntry(*row[1:]) for row in cursor.fetchall()}
             if len(found) < len(keys):
                 cursor.execute(f"{_ALIASES} ({wanted}) ORDER BY t.id", [*keys])
+                targets: dict[str, list[str]] = {}
                 for key, *columns, target in cursor.fetchall():
+                    alias_id, domain_id, address, kind, is_active, members_may_send = columns
                     if key not in found:
-                        alias_id, domain_id, address, kind, is_active, members_may_send = columns
                         found[key] = AliasEntry(
                             alias_id, domain_id, address, kind, bool(is_active), bool(members_may_send), ()
                         )
+                    if target is not None:
+                        targets.setdefault(key, []).append(target)
+                for key, named in targets.items():
                     entry = found[key]
-                    if isinstance(entry, AliasEntry) and target is not None:
-                        found[key] = replace(entry, targets=(*entry.targets, target))
+                    if isinstance(entry, AliasEntry):
+                        found[key] = replace(entry, targets=tuple(named))
         return found
 
     def role_mailbox(self, domain_id: int | None) -> MailboxEntry | None:
+        """See `Source`. Mailboxes that work come before those that are suspended, older ones before newer ones."""
         live = Mailbox.objects.using(self._using).exclude(state=Mailbox.State.REMOVED)
-        live = live.filter(domain__state=Domain.State.ACTIVE).order_by("pk")
-        ways = [Q(user__is_superuser=True)]
+        live = live.filter(domain__state=Domain.State.ACTIVE).order_by("state", "pk")
+        site = Q(user__is_superuser=True, user__is_active=True)
+        ways = [site]
         if domain_id is not None:
-            ways = [Q(user__administered_domains=domain_id), *ways, Q(domain_id=domain_id)]
-        for way in [*ways, Q()]:
+            own = Q(domain_id=domain_id)
+            administrators = Q(user__administered_domains=domain_id, user__is_active=True)
+            ways = [own & administrators, administrators, site, own]
+        for way in ways:
             if row := live.filter(way).first():
                 return _mailbox_entry(row)
         return None

@@ -26,6 +26,10 @@ class SrsError(ValueError):
     """The address is no SRS address of ours, or its time is over."""
 
 
+class SrsExpired(SrsError):
+    """It was ours, but its time is over."""
+
+
 class SrsTooLong(SrsError):
     """The rewritten local-part would not fit into RFC 5321 §4.5.3.1.1's 64 octets."""
 
@@ -114,7 +118,7 @@ def _verify_day(stamp: str, today: date) -> None:
     # One day of the future is let pass: the clocks of a site's hosts may straddle midnight
     age = ((today - _EPOCH).days - (high << 5 | low) + 1) % 1024 - 1
     if age > LIFE_DAYS:
-        raise SrsError(f"a rewritten sender older than {LIFE_DAYS} days")
+        raise SrsExpired(f"a rewritten sender older than {LIFE_DAYS} days")
 
 
 def _address(local_part: str, domain: str) -> Address:

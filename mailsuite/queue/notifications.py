@@ -1,8 +1,9 @@
 """Who is told what became of queued mail: delivery status notifications (RFC 3464), filed like any received message.
 
 They have the null reverse-path, so that nothing ever bounces about them, and mail that came with it is never answered.
-A sender with a mailbox here gets them there; one whose mail was forwarded is reached by way of the SRS address
-(mailsuite.mail.srs). A sender who is neither is told nothing: the story is all that remains.
+A sender with a mailbox here gets them there; one whose mail was forwarded is reached by way of the SRS address, which
+the directory turns back (mailsuite.directory.lookup). A sender who is neither is told nothing: the story is all that
+remains.
 """
 
 import json
@@ -12,27 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
+from msgspec import structs
 
 from mailsuite.directory import lookup
-from mailsuite.directory.resolution import Kind
 from mailsuite.ids import new_id, reference
-from mailsuite.mail import srs
-from mailsuite.mail.address import Address, AddressError, parse_address, parse_path
+from mailsuite.mail.address import Address, AddressError, parse_path
 from mailsuite.mail.dsn import MAX_RETURNED_OCTETS, Action, DsnRecipient, DsnReport, build_dsn
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, header_end
 from mailsuite.queue import own_mail
-from mailsuite.secrets import site_keys
 from mailsuite.store.blobs import mail_storage
-from mailsuite.store.operations import (
-    Claim,
-    Deliver,
-    EventFacts,
-    LocalDelivery,
-    Outgoing,
-    RemoteRecipient,
-    StoryFacts,
-)
+from mailsuite.store.operations import Claim, Deliver, EventFacts, StoryFacts
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +76,8 @@ def _compose(fates: Sequence[Fate], now: datetime) -> Deliver | None:
     sender = _sender(claim.reverse_path)
     if sender is None:
         return None
-    local, remote, domain_id = _ways_to(sender, now)
-    if not local and not remote:
+    ways = own_mail.ways_to([sender])
+    if ways.is_empty:
         logger.warning("%s can't be told of its mail's fate: it has no mailbox here", claim.reverse_path)
         return None
     hosted = lookup.hosted_domain(sender.domain)
@@ -102,19 +93,16 @@ def _compose(fates: Sequence[Fate], now: datetime) -> Deliver | None:
         reason=str(fates[0].action),
         sender_domain_id=hosted.domain_id if hosted else None,
         data=json.dumps({"about": reference(claim.story_id)} if claim.story_id else {}),
-        events=[EventFacts("notified", claim.reverse_path, str(fates[0].action), "", domain_id)] if remote else [],
+        events=[
+            EventFacts("notified", claim.reverse_path, str(fates[0].action), "", domain_id) for domain_id in ways.remote
+        ],
     )
-    outgoing = Outgoing(
-        reverse_path="",
-        prefix=b"",
-        recipients=[RemoteRecipient(str(address), address.domain) for address in remote],
-        expires_at=now + EXPIRES_AFTER,
-        eight_bit=not octets.isascii(),
-        smtputf8=any(address.is_internationalized for address in remote) or not octets.isascii(),
-        domain_id=domain_id,
-        hold_reason=hold_reason,
-    )
-    return Deliver.carrying(octets, story, local=local, outgoing=[outgoing] if remote else [])
+    is_ascii = octets.isascii()
+    outgoing = [
+        structs.replace(one, smtputf8=one.smtputf8 or not is_ascii)
+        for one in ways.outgoing(octets, now + EXPIRES_AFTER, hold_reason)
+    ]
+    return Deliver.carrying(octets, story, local=list(ways.local.values()), outgoing=outgoing)
 
 
 def _sender(reverse_path: str) -> Address | None:
@@ -122,21 +110,6 @@ def _sender(reverse_path: str) -> Address | None:
         return parse_path(f"<{reverse_path}>").address
     except AddressError:
         return None
-
-
-def _ways_to(sender: Address, now: datetime) -> tuple[list[LocalDelivery], list[Address], int | None]:
-    """Deliveries to mailboxes here, addresses elsewhere, and the hosted domain that is concerned."""
-    found = lookup.resolve(sender)
-    if found.kind is Kind.RESOLVED:
-        local = [own_mail.to_mailbox(target) for target in found.local]
-        return local, [parse_address(text) for text in found.remote], found.domain_id
-    hosted = lookup.hosted_domain(sender.domain)
-    if hosted and srs.is_srs(sender.local_part):
-        try:
-            return [], [srs.reverse(sender, site_keys("srs"), now.date())], hosted.domain_id
-        except srs.SrsError:
-            return [], [], None
-    return [], [], None
 
 
 def _message(fates: Sequence[Fate], to_address: str, from_domain: str, story_id: int, now: datetime) -> bytes:

@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from mailsuite.directory import lookup
-from mailsuite.directory.resolution import Kind
 from mailsuite.ids import reference
-from mailsuite.mail.address import Address, parse_address
+from mailsuite.mail.address import Address
 from mailsuite.mailauth.dmarc import TemporaryError
 from mailsuite.mailauth.report_destinations import Destinations, find_destinations
 from mailsuite.queue import own_mail
@@ -24,7 +23,7 @@ from mailsuite.resolver.answers import Resolver
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.store.filing import already_delivered
 from mailsuite.store.handlers import StoreBug, execute
-from mailsuite.store.operations import Deliver, LocalDelivery, Outgoing, RemoteRecipient, ReportDelivery, StoryFacts
+from mailsuite.store.operations import Deliver, StoryFacts
 
 RETRIES = (timedelta(hours=1), timedelta(hours=2), timedelta(hours=4), timedelta(hours=8))
 EXPIRES_AFTER = timedelta(days=2)
@@ -133,41 +132,13 @@ def _file(report: OutgoingReport, addresses: list[Address], now: datetime) -> st
     if problem or not fields:
         return problem or f"{report.submitter} has no active DKIM key"
     octets = fields + octets
-    local, reports, remote = _ways_to(addresses)
-    if not (local or reports or remote):
+    ways = own_mail.ways_to(addresses, elsewhere=hosted.domain_id)
+    if ways.is_empty:
         return "none of its addresses exists here"
-    outgoing = Outgoing(
-        reverse_path="",
-        prefix=b"",
-        recipients=[RemoteRecipient(str(address), address.domain) for address in remote],
-        expires_at=now + EXPIRES_AFTER,
-        smtputf8=any(address.is_internationalized for address in remote),
-        eight_bit=not octets.isascii(),
-        domain_id=hosted.domain_id,
-    )
     story = StoryFacts(
         report.story_id, "notification", "accepted", now, reason="dmarc-report", sender_domain_id=hosted.domain_id
     )
-    execute(Deliver.carrying(octets, story, local=local, outgoing=[outgoing] if remote else [], reports=reports))
+    local, reports = list(ways.local.values()), list(ways.reports.values())
+    outgoing = ways.outgoing(octets, now + EXPIRES_AFTER)
+    execute(Deliver.carrying(octets, story, local=local, outgoing=outgoing, reports=reports))
     return ""
-
-
-def _ways_to(addresses: list[Address]) -> tuple[list[LocalDelivery], list[ReportDelivery], list[Address]]:
-    """Mailboxes and report readers here, and addresses elsewhere."""
-    local: dict[int, LocalDelivery] = {}
-    reports: dict[tuple[str, int], ReportDelivery] = {}
-    remote: dict[str, Address] = {}
-    for address in addresses:
-        found = lookup.resolve(address)
-        if found.kind is Kind.UNHOSTED:
-            remote.setdefault(address.key, address)
-        for target in found.local:
-            local.setdefault(target.mailbox_id, own_mail.to_mailbox(target))
-        for reader in found.reports:
-            reports.setdefault(
-                (reader.kind, reader.domain_id), ReportDelivery(reader.kind, reader.domain_id, reader.address)
-            )
-        for text in found.remote:
-            other = parse_address(text)
-            remote.setdefault(other.key, other)
-    return list(local.values()), list(reports.values()), list(remote.values())

@@ -6,7 +6,7 @@ Each refusal has one word for its reason: it stands in the reply, the log, the m
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from mailsuite.directory.resolution import Kind, Resolution
+from mailsuite.directory.resolution import Kind, Part, Resolution
 from mailsuite.mail import reply as replies
 from mailsuite.mail.header import split_fields
 from mailsuite.mail.reply import Reply
@@ -30,6 +30,13 @@ def _refusal(reply: Reply, reason: str) -> Refusal:
 
 
 UNKNOWN_RECIPIENT = _refusal(replies.NO_SUCH_MAILBOX, "unknown-recipient")
+REWRITTEN_SENDER_INVALID = _refusal(
+    replies.NO_SUCH_MAILBOX.with_text("This is no sender that was rewritten here"), "rewritten-sender-invalid"
+)
+REWRITTEN_SENDER_EXPIRED = _refusal(
+    replies.NO_SUCH_MAILBOX.with_text("The time for answers to this rewritten sender is over"),
+    "rewritten-sender-expired",
+)
 RELAYING = _refusal(replies.RELAYING_DENIED, "relaying-denied")
 RECIPIENT_DISABLED = _refusal(replies.MAILBOX_DISABLED, "recipient-disabled")
 MAILBOX_FULL = _refusal(replies.MAILBOX_FULL, "mailbox-full")
@@ -47,6 +54,14 @@ BARE_LINE_ENDING = _refusal(replies.MESSAGE_BARE_LINE_ENDING, "bare-line-ending"
 NUL_OCTET = _refusal(replies.MESSAGE_MALFORMED.with_text("Message has a NUL octet"), "nul-octet")
 STORAGE_FULL = _refusal(replies.STORAGE_FULL, "storage-full")
 NULL_SENDER_RECIPIENTS = _refusal(replies.TOO_MANY_RECIPIENTS, "null-sender-recipients")
+TOO_MANY_TARGETS = _refusal(
+    replies.TOO_MANY_RECIPIENTS.with_text("Recipients lead to too many mailboxes, send the rest in another message"),
+    "too-many-targets",
+)
+# For a message that is there already: its sender must name fewer, or it would come again for days.
+TOO_MANY_AT_ONCE = _refusal(
+    Reply(554, "5.3", "The recipients lead to too many mailboxes, send to fewer at once"), "too-many-targets"
+)
 TOO_MANY_MESSAGES = _refusal(
     Reply(421, "7.0", "Too many messages in one connection, connect again"), "connection-messages"
 )
@@ -64,35 +79,37 @@ LOGIN_FAILED = _refusal(replies.AUTH_FAILED, "login-failed")
 STORE_UNAVAILABLE = _refusal(replies.LOCAL_ERROR, "store-unavailable")
 SIGNING_FAILED = _refusal(replies.LOCAL_ERROR, "signing-failed")
 
+_NOT_TURNED_BACK = {one.reason: one for one in (REWRITTEN_SENDER_INVALID, REWRITTEN_SENDER_EXPIRED)}
+
 
 def recipient(resolution: Resolution, *, may_relay: bool) -> Refusal | None:
     """Return why mail for this recipient is not taken; whoever logged in may have it relayed."""
     match resolution.kind:
         case Kind.UNKNOWN:
-            return UNKNOWN_RECIPIENT
+            return _NOT_TURNED_BACK.get(resolution.reason, UNKNOWN_RECIPIENT)
         case Kind.DISABLED:
             return RECIPIENT_DISABLED
         case Kind.UNHOSTED:
             return None if may_relay else RELAYING
         case Kind.RESOLVED:
-            found = resolution.local or resolution.remote or resolution.reports
-            return None if found else UNKNOWN_RECIPIENT
+            return None if any(part.is_live for part in resolution.parts) else UNKNOWN_RECIPIENT
 
 
-def quota(resolution: Resolution, used: Mapping[int, int], size_octets: int) -> Refusal | None:
-    """Return MAILBOX_FULL when nobody whom the address leads to has room for a message of that size (0: not known).
+def quota(part: Part, used: Mapping[int, int], size_octets: int) -> Refusal | None:
+    """Return MAILBOX_FULL when nobody whom this part of a resolution leads to has room for a message of that size (0:
+    not known).
 
     `used` holds the octets in use by mailbox id. An alias with one full mailbox among others is taken: the sender
     could not tell them apart. The report reader has room, but for mail of a size that no report has (REPORT_TOO_BIG).
     """
-    if resolution.remote or not (resolution.local or resolution.reports):
+    if part.remote or part.kept or not (part.local or part.reports):
         return None
-    if resolution.reports:
-        return REPORT_TOO_BIG if size_octets > MAX_MAIL_OCTETS and not resolution.local else None
-    full = [
+    if part.reports:
+        return REPORT_TOO_BIG if size_octets > MAX_MAIL_OCTETS and not part.local else None
+    full = (
         target.quota_octets > 0 and used.get(target.mailbox_id, 0) + max(size_octets, 1) > target.quota_octets
-        for target in resolution.local
-    ]
+        for target in part.local.values()
+    )
     return MAILBOX_FULL if all(full) else None
 
 

@@ -1,6 +1,6 @@
 """From an envelope to the one operation that files it: who gets which trace fields, what goes on to other hosts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from mailsuite.directory.resolution import Kind, LocalTarget, Resolution
+from mailsuite.directory.resolution import LocalTarget
 from mailsuite.ids import reference
 from mailsuite.mail import srs
 from mailsuite.mail.address import Address, AddressError, Path, parse_address, parse_path
 from mailsuite.mail.header import unfold
 from mailsuite.mail.trace_fields import TlsInfo, delivered_to, protocol_name, received, return_path
 from mailsuite.store.operations import (
+    KEPT,
     Arrival,
     Deliver,
     EventFacts,
@@ -27,6 +28,7 @@ from mailsuite.store.operations import (
 from mailsuite.verdict.verdict import Action
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
+from smtpd_service.inbound.destinations import Copy, Destinations, address_of
 from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.parameters import Mail
 from smtpd_service.inbound.view import Submitter
@@ -51,17 +53,17 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One that was accepted. `rewrites_sender` means that what is forwarded needs a reverse-path of ours."""
+    """One that was accepted, and the hosted domain that was addressed."""
 
     path: Path
-    resolution: Resolution
-    rewrites_sender: bool = False
+    domain_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A message that is about to be filed: `spool` is its file, whose header `is_header_ascii` or not, `signed_by` the
-    selectors of its signatures. `seals` are ARC sets, by the domain whose address forwards."""
+    selectors of its signatures. `seals` are ARC sets, by the domain whose address forwards; what is forwarded needs a
+    reverse-path of ours when it `rewrites_sender`."""
 
     story_id: int
     at: datetime
@@ -72,6 +74,8 @@ class Accepted:
     client: Client
     mail: Mail
     recipients: Sequence[Recipient]
+    destinations: Destinations
+    rewrites_sender: bool = False
     delivered_before: frozenset[str] = frozenset()
     signed_by: Sequence[str] = ()
     judged: Judged | None = None
@@ -100,7 +104,7 @@ class Composer:
         reports = _reports(accepted)
         if not local and not outgoing and not reports:
             return decisions.LOOP
-        return Arrival(list(local.values()), outgoing, reports, _expansions(accepted.recipients))
+        return Arrival(list(local.values()), outgoing, reports, accepted.destinations.events())
 
     def _trace(self, accepted: Accepted) -> bytes:
         client, recipients = accepted.client, accepted.recipients
@@ -126,42 +130,54 @@ class Composer:
         """One delivery for each mailbox, however many recipients lead to it."""
         path, judged = return_path(accepted.mail.reverse_path), accepted.judged
         found: dict[int, LocalDelivery] = {}
-        for recipient in accepted.recipients:
-            for target in recipient.resolution.local:
-                address = _address(target.address)
-                if target.mailbox_id not in found and not decisions.delivered_before(
-                    address.key, accepted.delivered_before
-                ):
-                    results = judged.field(target.mailbox_id, utf8=accepted.mail.smtputf8) if judged else b""
-                    prefix = path + delivered_to(address) + results + trace
-                    found[target.mailbox_id] = _delivery(target, prefix, judged)
+        for mailbox_id, copy in accepted.destinations.copies.items():
+            address = _address(copy.target.address)
+            if not decisions.delivered_before(address.key, accepted.delivered_before):
+                results = judged.field(mailbox_id, utf8=accepted.mail.smtputf8) if judged else b""
+                found[mailbox_id] = _delivery(copy, path + delivered_to(address) + results + trace, judged)
         return found
 
     def _outgoing(self, accepted: Accepted, trace: bytes) -> list[Outgoing]:
-        """One envelope for all that are relayed as they are, one for each recipient that is forwarded; nobody twice."""
-        submitter, seen = accepted.client.submitter, set[str]()
-        relayed = [one for one in accepted.recipients if one.resolution.kind is Kind.UNHOSTED]
+        """One envelope for all that are relayed as they are, one for each alias that forwards, and one for what is
+        kept; nobody twice."""
+        submitter, destinations, seen = (
+            accepted.client.submitter,
+            accepted.destinations,
+            set(accepted.destinations.relayed),
+        )
         envelopes = []
-        if targets := _once(seen, (str(recipient.path) for recipient in relayed)):
+        if targets := list(destinations.relayed.values()):
             domain_id = submitter.domain_id if submitter else None
             envelopes.append(self._envelope(accepted, accepted.mail.reverse_path, trace, targets, domain_id))
-        for recipient in accepted.recipients:
-            address = recipient.path.address
-            if address is None or decisions.delivered_before(address.key, accepted.delivered_before):
+        for part in destinations.forwards.values():
+            address = address_of(part)
+            if decisions.delivered_before(address.key, accepted.delivered_before):
                 continue
-            if accepted.judged and str(address) in accepted.judged.judgement.not_forwarded:
+            if accepted.judged and part.address in accepted.judged.judgement.not_forwarded:
                 continue
-            if targets := _once(seen, recipient.resolution.remote):
-                sender = self._forwarding_sender(accepted, recipient, address)
+            if targets := [target for key, target in part.remote.items() if key not in seen]:
+                seen.update(part.remote)
+                sender = self._forwarding_sender(accepted, address)
                 # Seen again, it has come full circle (RFC 9228 §3).
                 results = accepted.judged.field(utf8=accepted.mail.smtputf8) if accepted.judged else b""
                 prefix = accepted.seals.get(address.domain, b"") + delivered_to(address) + results + trace
-                envelopes.append(self._envelope(accepted, sender, prefix, targets, recipient.resolution.domain_id))
-        return envelopes
+                envelopes.append(self._envelope(accepted, sender, prefix, targets, part.domain_id))
+        # The bare postmaster is the host's own.
+        kept = {
+            one.address if "@" in one.address else f"{one.address}@{self._hostname}": one.domain_id
+            for one in destinations.kept
+        }
+        return envelopes + [self._kept(accepted, address, domain_id, trace) for address, domain_id in kept.items()]
 
-    def _forwarding_sender(self, accepted: Accepted, recipient: Recipient, alias: Address) -> Path:
+    def _kept(self, accepted: Accepted, address: str, domain_id: int | None, trace: bytes) -> Outgoing:
+        """What nobody reads yet: it waits in the queue, for whoever will."""
+        results = accepted.judged.field(utf8=accepted.mail.smtputf8) if accepted.judged else b""
+        envelope = self._envelope(accepted, accepted.mail.reverse_path, results + trace, [address], domain_id)
+        return msgspec.structs.replace(envelope, hold_reason=KEPT)
+
+    def _forwarding_sender(self, accepted: Accepted, alias: Address) -> Path:
         sender = accepted.mail.reverse_path
-        if sender.address is None or not recipient.rewrites_sender:
+        if sender.address is None or not accepted.rewrites_sender:
             return sender
         domain = alias.domain or self._hostname
         try:
@@ -233,16 +249,9 @@ def connection_data(client: Client, **more: Any) -> str:
     return msgspec.json.encode(facts).decode()
 
 
-def _expansions(recipients: Iterable[Recipient]) -> list[EventFacts]:
-    return [
-        EventFacts("expanded", step.address, step.by, "to " + ", ".join(step.targets), recipient.resolution.domain_id)
-        for recipient in recipients
-        for step in recipient.resolution.chain
-    ]
-
-
-def _delivery(target: LocalTarget, prefix: bytes, judged: Judged | None) -> LocalDelivery:
+def _delivery(copy: Copy, prefix: bytes, judged: Judged | None) -> LocalDelivery:
     """One mailbox's copy, to Junk when that is the verdict: a detail in the address names no folder for junk."""
+    target = copy.target
     delivery = LocalDelivery(
         mailbox_id=target.mailbox_id,
         address=target.address,
@@ -261,7 +270,7 @@ def _not_forwarded(accepted: Accepted) -> list[EventFacts]:
     judged = accepted.judged
     if judged is None:
         return []
-    domains = {str(one.path.address): one.resolution.domain_id for one in accepted.recipients}
+    domains = {part.address: part.domain_id for part in accepted.destinations.forwards.values()}
     return [
         EventFacts("dropped", address, judged.judgement.whole.reason, "not forwarded, being junk", domains.get(address))
         for address in judged.judgement.not_forwarded
@@ -275,21 +284,8 @@ def _reports(accepted: Accepted) -> list[ReportDelivery]:
         if (accepted.judged)
         else set()
     )
-    targets = (
-        target
-        for recipient in accepted.recipients
-        for target in recipient.resolution.reports
-        if target.address not in junk
-    )
-    found = {(target.kind, target.domain_id): target for target in targets}
-    return [ReportDelivery(target.kind, target.domain_id, target.address) for target in found.values()]
-
-
-def _once(seen: set[str], targets: Iterable[str]) -> list[str]:
-    """The targets that were not seen yet; notes them."""
-    fresh = {key: target for target in targets if (key := _address(target).key) not in seen}
-    seen.update(fresh)
-    return list(fresh.values())
+    targets = (target for target in accepted.destinations.reports.values() if target.address not in junk)
+    return [ReportDelivery(target.kind, target.domain_id, target.address) for target in targets]
 
 
 @lru_cache(maxsize=4096)

@@ -129,6 +129,9 @@ class Dialog:
     def answer(self, reply: Reply) -> None:
         """Reply to the event that `next_event` returned, and move on as the reply says."""
         event, self._pending = self._pending, None
+        if isinstance(event, Rcpt) and reply.code == 452 and reply.detail == replies.TOO_MANY_RECIPIENTS.detail:
+            self._refuse_one_more(reply)
+            return
         if isinstance(event, Credentials) and not reply.is_positive:
             self._failed_logins += 1
         self._say(reply)
@@ -273,12 +276,7 @@ class Dialog:
             self._error(replies.SYNTAX_ERROR.with_text("Say RCPT TO:<address>"))
             return None
         if self._recipients >= self.terms.max_recipients:
-            self._too_many_recipients += 1
-            # A client may have sent twice as many before it reads the first answer; then it should have seen it.
-            if self._too_many_recipients > self.terms.max_recipients:
-                self.end(replies.TOO_MANY_ERRORS)
-            else:
-                self._put(replies.TOO_MANY_RECIPIENTS)
+            self._refuse_one_more(replies.TOO_MANY_RECIPIENTS)
             return None
         try:
             return read_rcpt(argument[3:], smtputf8=self._smtputf8)
@@ -288,6 +286,16 @@ class Dialog:
             self._error(replies.BAD_RECIPIENT_ADDRESS.with_text(str(error)))
         self._refused_recipients += 1
         return None
+
+    def _refuse_one_more(self, reply: Reply) -> None:
+        """Say that the rest goes into another message. This is no offence: a client may have sent twice as many before
+        it reads the first answer; then it should have seen it."""
+        self._too_many_recipients += 1
+        self._refused_recipients += 1
+        if self._too_many_recipients > self.terms.max_recipients:
+            self.end(replies.TOO_MANY_ERRORS)
+        else:
+            self._put(reply)
 
     def _on_data(self, argument: str) -> Event | None:
         if argument:

@@ -7,7 +7,7 @@ more than they do; on PostgreSQL, which may be another host, in one thread of th
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -43,8 +43,8 @@ class OrmDirectory:
     async def is_hosted(self, domain: str) -> bool:
         return await self._read(lambda: lookup.hosted_domain(domain) is not None)
 
-    async def used_octets(self, mailbox_id: int) -> int:
-        return await self._read(lambda: lookup.usage(mailbox_id).octets)
+    async def used_octets(self, mailbox_ids: Sequence[int]) -> dict[int, int]:
+        return await self._read(lambda: lookup.used_octets(mailbox_ids))
 
     async def may_send_as(self, user_id: int, address: Address) -> bool:
         return await self._read(lambda: lookup.may_send_as(user_id, address))

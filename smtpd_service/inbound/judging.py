@@ -1,7 +1,7 @@
 """What becomes of a message that comes in: the facts are gathered here, mailsuite.verdict decides.
 
     trial = judging.begin(client, mail)               # at MAIL: what needs DNS alone is asked while the message comes
-    judged = await trial.judge(file, length, recipients, name)
+    judged = await trial.judge(file, length, recipients, destinations, name)
 
 Whoever is asked for facts may be absent, or fail: then the fact is missing, the log says so under the message's name,
 and the rest decides. Nothing here raises but for cancellation.
@@ -19,6 +19,7 @@ from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.content import Content
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.authcheck.results import results
+from mailsuite.directory.resolution import KeptTarget, ReportTarget
 from mailsuite.mail.header import collect_fields
 from mailsuite.mail.message import parse_message
 from mailsuite.mailauth.iprev import IprevOutcome
@@ -31,6 +32,7 @@ from mailsuite.verdict.judge import judge, unproved_own_domain
 from mailsuite.verdict.verdict import Action, Judgement, MailboxVerdict, Verdict
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.delivery import Client, Recipient
+from smtpd_service.inbound.destinations import Destinations
 from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.parameters import Mail
 from smtpd_service.inbound.spool import SpoolFile
@@ -87,7 +89,9 @@ class Trial:
         if self._lists:
             self._lists.cancel()
 
-    async def judge(self, file: SpoolFile, length: int, recipients: Sequence[Recipient], name: str) -> Judged:
+    async def judge(
+        self, file: SpoolFile, length: int, recipients: Sequence[Recipient], destinations: Destinations, name: str
+    ) -> Judged:
         """The verdict on the message in the file, whose header has that length; `name` is what the log calls it."""
         self._name = name
         body = partial(file.chunks, length)
@@ -95,7 +99,7 @@ class Trial:
         await self._judging.turns.take()
         report = await self._inquiry.finish(content)
         await self._judging.turns.take()
-        found = await self._gather(report, content, recipients)
+        found = await self._gather(report, content, recipients, destinations)
         judgement = conclude(found.copies, found.forwards)
         if deferral := await self._put_off(found, judgement):
             verdict = Verdict(Action.DEFER, deferral.reason, deferral.text, reply=deferral.reply)
@@ -105,35 +109,36 @@ class Trial:
             report, judgement, self._judging.authserv_ids[0], tuple(results(report)), refusal, found.message.scan
         )
 
-    async def _gather(self, report: AuthReport, content: Content, recipients: Sequence[Recipient]) -> _Gathered:
+    async def _gather(
+        self, report: AuthReport, content: Content, recipients: Sequence[Recipient], destinations: Destinations
+    ) -> _Gathered:
         signs = await self._signs(report)
         found = _Gathered(await self._message_facts(report, content, signs, recipients), _sender(report))
         found.doubts = signs.doubts
         if report.spf.result in DOUBTFUL_SPF and not report.is_author_authentic:
             found.doubts += (f"SPF {report.spf.result}",)
-        facts = await self._mailbox_facts(report, content, recipients, found.sender)
-        for recipient in recipients:
-            for target in recipient.resolution.local:
-                own = facts[target.mailbox_id]
-                if own.standing and own.standing.label == "wanted":
-                    found.known.add(target.mailbox_id)
-                copy = MailboxVerdict(target.address, judge(found.message, own), target.mailbox_id, target.domain_id)
-                if copy not in found.copies:
-                    found.copies.append(copy)
-            await self._judge_the_rest(recipient, found)
+        facts = await self._mailbox_facts(report, content, destinations, found.sender)
+        for mailbox_id, copy in destinations.copies.items():
+            own, target = facts[mailbox_id], copy.target
+            if own.standing and own.standing.label == "wanted":
+                found.known.add(mailbox_id)
+            verdict = judge(found.message, own)
+            found.copies.append(MailboxVerdict(target.address, verdict, mailbox_id, target.domain_id))
+        await self._judge_the_rest(destinations, found)
         return found
 
-    async def _judge_the_rest(self, recipient: Recipient, found: _Gathered) -> None:
-        """What goes to other hosts, or to the report reader."""
-        resolution = recipient.resolution
-        if not resolution.remote and not resolution.reports:
-            return
-        address = str(recipient.path.address or "")
-        rule = await self._rule(found.sender, address, None, resolution.domain_id)
-        verdict = judge(found.message, MailboxFacts(rule))
-        if resolution.remote:
-            found.forwards.append(Forward(address, verdict))
-        found.copies += [MailboxVerdict(one.address, verdict, None, one.domain_id) for one in resolution.reports]
+    async def _judge_the_rest(self, destinations: Destinations, found: _Gathered) -> None:
+        """What goes to other hosts, to the report reader, or is kept: by the rules of whose address it is."""
+        for part in destinations.forwards.values():
+            verdict = await self._verdict(found, part.address, part.domain_id)
+            found.forwards.append(Forward(part.address, verdict))
+        others: list[ReportTarget | KeptTarget] = [*destinations.reports.values(), *destinations.kept]
+        for one in others:
+            verdict = await self._verdict(found, one.address, one.domain_id)
+            found.copies.append(MailboxVerdict(one.address, verdict, None, one.domain_id))
+
+    async def _verdict(self, found: _Gathered, address: str, domain_id: int | None) -> Verdict:
+        return judge(found.message, MailboxFacts(await self._rule(found.sender, address, None, domain_id)))
 
     async def _message_facts(
         self, report: AuthReport, content: Content, signs: ClientSigns, recipients: Sequence[Recipient]
@@ -195,15 +200,11 @@ class Trial:
         return ScanFact(result.action.value, result.score, result.reason, result.symbols)
 
     async def _mailbox_facts(
-        self, report: AuthReport, content: Content, recipients: Sequence[Recipient], sender: SenderFacts
+        self, report: AuthReport, content: Content, destinations: Destinations, sender: SenderFacts
     ) -> dict[int, MailboxFacts]:
-        targets = {one.mailbox_id: one for recipient in recipients for one in recipient.resolution.local}
+        targets = {one: copy.target for one, copy in destinations.copies.items()}
         # Rules about recipients mean the address as it was given, which may be an alias.
-        given = {
-            one.mailbox_id: str(recipient.path.address or one.address)
-            for recipient in recipients
-            for one in recipient.resolution.local
-        }
+        given = {one: copy.given for one, copy in destinations.copies.items()}
         memory, ids = self._judging.memory, list(targets)
         if memory is None or not ids:
             return {

@@ -5,7 +5,7 @@ answered it (RFC 5321 §6.1).
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -14,10 +14,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from mailsuite.abuse.gate import GATE
-from mailsuite.directory.resolution import Kind, Resolution
+from mailsuite.directory.resolution import Part, Resolution
 from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
-from mailsuite.mail import srs
 from mailsuite.mail.address import Path
 from mailsuite.mail.header import collect_fields, header_end, header_fields
 from mailsuite.mail.message import parse_message
@@ -27,6 +26,7 @@ from mailsuite.store.operations import EventFacts, Refused, StoryFacts, TellStor
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient, address_keys, connection_data
+from smtpd_service.inbound.destinations import Destinations
 from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.judging import Judging, Trial
 from smtpd_service.inbound.parameters import Mail, Rcpt
@@ -48,7 +48,6 @@ class Surroundings:
     store: Store
     spool: Spool
     composer: Composer
-    srs_secrets: tuple[bytes, ...]
     judging: Judging | None = None
     disk_reserve_octets: int = 256 * 1024 * 1024
     messages_per_connection: int = 1000
@@ -83,14 +82,22 @@ class Reception:
 
     def __init__(self, here: Surroundings, client: Client) -> None:
         self._here, self.client = here, client
-        self._mail: Mail | None = None
-        self._recipients: list[Recipient] = []
+        self._begin_transaction(None)
         self._messages = 0
         self._trial: Trial | None = None
 
+    def _begin_transaction(self, mail: Mail | None) -> None:
+        self._mail = mail
+        self._recipients: list[Recipient] = []
+        self._destinations = Destinations()
+        # What is in use of the mailboxes that were asked for, and the parts of resolutions with room for the message.
+        self._used: dict[int, int] = {}
+        self._roomy: set[str] = set()
+        self._is_overfull = False
+
     async def mail(self, mail: Mail) -> Reply:
         """Begin a transaction."""
-        self._mail, self._recipients = mail, []
+        self._begin_transaction(mail)
         if self._messages >= self._here.messages_per_connection:
             return self.refuse(decisions.TOO_MANY_MESSAGES)
         refusal = self._here.lacks_room(mail.size_octets) or await self._refuse_sender(mail)
@@ -106,15 +113,22 @@ class Reception:
         refusal = decisions.another_recipient(null_sender=null_sender, accepted=len(self._recipients))
         if refusal:
             return self.refuse(refusal, rcpt.forward_path)
-        resolution = await self._resolve(rcpt.forward_path)
-        refusal = decisions.recipient(resolution, may_relay=self.may_relay) or decisions.quota(
-            resolution, await self._used(resolution), self._mail.size_octets
-        )
+        resolution = await self._here.directory.resolve(rcpt.forward_path)
+        refusal = decisions.recipient(resolution, may_relay=self.may_relay)
+        refusal = refusal or await self._refuse_full(resolution.parts, self._mail.size_octets)
         if refusal:
             return self.refuse(refusal, rcpt.forward_path, resolution.domain_id)
-        rewrites = bool(resolution.remote) and await self._is_foreign(self._mail.reverse_path)
-        self._recipients.append(Recipient(rcpt.forward_path, resolution, rewrites))
+        if not self._destinations.add(rcpt.forward_path, resolution):
+            return self._refuse_one_more(rcpt, resolution)
+        self._recipients.append(Recipient(rcpt.forward_path, resolution.domain_id))
         return replies.RECIPIENT_OK
+
+    def _refuse_one_more(self, rcpt: Rcpt, resolution: Resolution) -> Reply:
+        """Have the client send the rest in another message; told once, since hundreds may follow in one write."""
+        if self._is_overfull:
+            return decisions.TOO_MANY_TARGETS.reply
+        self._is_overfull = True
+        return self.refuse(decisions.TOO_MANY_TARGETS, rcpt.forward_path, resolution.domain_id)
 
     async def message(self, file: SpoolFile, flaw: Refusal | None) -> Reply:
         """Take the message of this transaction, or say why not. `flaw` is what is wrong with its octets."""
@@ -130,7 +144,8 @@ class Reception:
             if self._here.judging:
                 await self._here.judging.turns.take()
             reply = replies.OK.with_text(f"queued as {reference(story_id)}")
-            operation = self._here.composer.compose(self._accepted(file, story_id, at, prepared), str(reply))
+            accepted = await self._accepted(file, story_id, at, prepared)
+            operation = self._here.composer.compose(accepted, str(reply))
             if isinstance(operation, Refusal):
                 return self.refuse(operation)
             octets = await file.finish()
@@ -139,7 +154,8 @@ class Reception:
         except (Refused, StoreBug) as error:
             logger.error("%s: the store did not take the message: %s", reference(story_id), error)
             file.discard()
-            return self.refuse(decisions.STORE_UNAVAILABLE)
+            is_too_much = isinstance(error, Refused) and error.code == "limit"
+            return self.refuse(decisions.TOO_MANY_AT_ONCE if is_too_much else decisions.STORE_UNAVAILABLE)
         except OSError as error:
             if handed_over:
                 raise
@@ -173,8 +189,7 @@ class Reception:
         logger.info("%s: refused %s: %s", reference(story_id), self.client.address, refusal.reason)
         reply = str(refusal.reply)
         events = [
-            EventFacts("refused", str(one.path), refusal.reason, reply, one.resolution.domain_id)
-            for one in self._recipients
+            EventFacts("refused", str(one.path), refusal.reason, reply, one.domain_id) for one in self._recipients
         ]
         self._tell(refusal, story_id, events, file, judged.facts())
         return refusal.reply
@@ -210,8 +225,9 @@ class Reception:
         )
         self._here.store.send(TellStory(story, network_of(client.address)))
 
-    def _accepted(self, file: SpoolFile, story_id: int, at: datetime, prepared: Prepared) -> Accepted:
+    async def _accepted(self, file: SpoolFile, story_id: int, at: datetime, prepared: Prepared) -> Accepted:
         assert self._mail is not None
+        forwards = self._destinations.forwards
         return Accepted(
             story_id=story_id,
             at=at,
@@ -222,6 +238,8 @@ class Reception:
             client=self.client,
             mail=self._mail,
             recipients=self._recipients,
+            destinations=self._destinations,
+            rewrites_sender=bool(forwards) and await self._is_foreign(self._mail.reverse_path),
             delivered_before=prepared.delivered_before,
             signed_by=prepared.signed_by,
             judged=prepared.judged,
@@ -244,13 +262,13 @@ class Reception:
         if self._trial is None or self._here.judging is None:
             return Prepared(before)
         trial, self._trial = self._trial, None
-        judged = await trial.judge(file, len(block), self._recipients, reference(story_id))
+        judged = await trial.judge(file, len(block), self._recipients, self._destinations, reference(story_id))
         if judged.refusal:
             return Prepared(judged=judged)
         judged, block = await without_forged_fields(file, len(block), judged, self._here.judging.authserv_ids)
         directory, name = self._here.directory, reference(story_id)
         return Prepared(
-            before, judged=judged, seals=await seals(file, block, judged, self._recipients, directory, at, name)
+            before, judged=judged, seals=await seals(file, block, judged, self._destinations, directory, at, name)
         )
 
     def _begin_trial(self, mail: Mail) -> None:
@@ -270,38 +288,24 @@ class Reception:
         assert self._mail is not None
         if size_octets <= self._mail.size_octets:
             return None
-        refusal: Refusal | None = decisions.MAILBOX_FULL
-        for recipient in self._recipients:
-            used = await self._used(recipient.resolution)
-            refusal = decisions.quota(recipient.resolution, used, size_octets)
+        return await self._refuse_full([self._destinations.whole()], size_octets)
+
+    async def _refuse_full(self, parts: Sequence[Part], size_octets: int) -> Refusal | None:
+        """Why none of the parts has room. The usage of mailboxes is asked for once in a transaction, that of all which
+        are not known yet by one question."""
+        refusal = None
+        for part in parts:
+            if part.key in self._roomy:
+                return None
+            targets = part.local.values()
+            if all(target.quota_octets for target in targets):
+                unknown = [target.mailbox_id for target in targets if target.mailbox_id not in self._used]
+                self._used.update(await self._here.directory.used_octets(unknown) if unknown else {})
+            refusal = decisions.quota(part, self._used, size_octets)
             if refusal is None:
+                self._roomy.add(part.key)
                 return None
         return refusal
-
-    async def _resolve(self, path: Path) -> Resolution:
-        """Where mail for the path goes; one of our rewritten senders leads back to whoever wrote."""
-        address = path.address
-        if (
-            address is not None
-            and srs.is_srs(address.local_part)
-            and await self._here.directory.is_hosted(address.domain)
-        ):
-            try:
-                original = srs.reverse(address, self._here.srs_secrets, datetime.now(UTC).date())
-            except srs.SrsError:
-                return Resolution(Kind.UNKNOWN, reason="rewritten-sender-invalid")
-            resolution = await self._here.directory.resolve(Path(original))
-            if resolution.kind is not Kind.UNHOSTED:
-                return resolution
-            return Resolution(Kind.RESOLVED, remote=(str(original),))
-        return await self._here.directory.resolve(path)
-
-    async def _used(self, resolution: Resolution) -> Mapping[int, int]:
-        return {
-            target.mailbox_id: await self._here.directory.used_octets(target.mailbox_id)
-            for target in resolution.local
-            if target.quota_octets
-        }
 
     async def _is_foreign(self, sender: Path) -> bool:
         """Whether other hosts would take this sender for forged when it comes from us."""

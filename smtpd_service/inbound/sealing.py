@@ -15,7 +15,7 @@ from mailsuite.mailauth.arc_seal import seal
 from mailsuite.mailauth.authentication_results import payload, strip
 from mailsuite.mailauth.dkim import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, SigningKey
-from smtpd_service.inbound.delivery import Recipient
+from smtpd_service.inbound.destinations import Destinations, address_of
 from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.spool import SpoolFile, undisturbed
 from smtpd_service.inbound.view import DirectoryView
@@ -45,13 +45,13 @@ async def seals(
     file: SpoolFile,
     block: bytes,
     judged: Judged,
-    recipients: Sequence[Recipient],
+    destinations: Destinations,
     directory: DirectoryView,
     at: datetime,
     name: str,
 ) -> dict[str, bytes]:
     """The ARC sets for what is forwarded, by the domain of the address that forwards."""
-    forwards = {one.path.address.domain for one in recipients if one.path.address and one.resolution.remote}
+    forwards = {address_of(part).domain for part in destinations.forwards.values()}
     if not forwards or not judged.report.arc.cv:
         return {}
     body = RelaxedBodyHash()

@@ -6,21 +6,20 @@ that settles it. Reads the directory, so it runs in the queue reader's thread.
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path as FilePath
 
 from django.db import DatabaseError
 
 from mailsuite.directory import lookup
-from mailsuite.directory.resolution import Kind, Resolution
+from mailsuite.directory.resolution import Resolution
 from mailsuite.ids import new_id, reference
-from mailsuite.mail import srs
-from mailsuite.mail.address import Address, AddressError, Path, parse_path
+from mailsuite.mail.address import AddressError, Path, parse_path
 from mailsuite.mail.header import collect_fields, header_end
 from mailsuite.store.operations import Arrival, Claim
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient, address_keys
+from smtpd_service.inbound.destinations import Destinations
 from smtpd_service.inbound.parameters import Mail
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.transaction import Fate, Outcome
@@ -35,19 +34,20 @@ class Homecomings:
     """`blobs` is the folder of the messages; `srs_secrets` sign the reverse-paths of what goes on from here."""
 
     def __init__(self, hostname: str, blobs: FilePath, srs_secrets: Sequence[bytes]) -> None:
-        self._blobs, self._srs_secrets = blobs, srs_secrets
+        self._blobs, self._hostname = blobs, hostname
         self._composer = Composer(hostname, srs_secrets)
 
-    def find(self, claims: Sequence[Claim], now: datetime) -> dict[int, Delivery]:
+    def find(self, claims: Sequence[Claim]) -> dict[int, Delivery]:
         """What is done with those of the claims that are for us, by recipient id."""
-        found = ((claim.recipient_id, self._of(claim, now)) for claim in claims)
+        found = ((claim.recipient_id, self._of(claim)) for claim in claims)
         return {recipient_id: delivery for recipient_id, delivery in found if delivery}
 
-    def _of(self, claim: Claim, now: datetime) -> Delivery | None:
+    def _of(self, claim: Claim) -> Delivery | None:
         try:
-            if lookup.hosted_domain(claim.destination) is None:
+            # Mail that was kept for the host's own postmaster is for us, though the name is not hosted.
+            if claim.destination != self._hostname and lookup.hosted_domain(claim.destination) is None:
                 return None
-            return self._judge(claim, parse_path(f"<{claim.forward_path}>"), now)
+            return self._judge(claim, parse_path(f"<{claim.forward_path}>"))
         except AddressError:
             return None
         except OSError as error:
@@ -61,22 +61,25 @@ class Homecomings:
             logger.exception("%s can't be filed here: %s", reference(claim.message_id), number)
             return _delivery(Fate.LATER, "4.3.0", f"internal error {number}", "internal-error")
 
-    def _judge(self, claim: Claim, path: Path, now: datetime) -> Delivery:
-        assert path.address is not None
-        resolution = self._resolve(path.address, now)
-        used = {one.mailbox_id: lookup.usage(one.mailbox_id).octets for one in resolution.local if one.quota_octets}
-        found = (
-            decisions.recipient(resolution, may_relay=False)
-            or decisions.quota(resolution, used, claim.size_octets)
-            or self._places(claim, Recipient(path, resolution, self._rewrites_sender(claim)))
-        )
+    def _judge(self, claim: Claim, path: Path) -> Delivery:
+        resolution = lookup.resolve(path)
+        if any(target.address == claim.forward_path for target in resolution.kept):
+            return _delivery(Fate.LATER, "4.2.1", f"nobody reads {claim.forward_path} yet", "no-administrator")
+        found = decisions.recipient(resolution, may_relay=False) or self._room_and_places(claim, path, resolution)
         if isinstance(found, Refusal):
             reply = found.reply
             fate = Fate.LATER if reply.is_transient else Fate.NEVER
             return _delivery(fate, reply.enhanced_code or "5.0.0", f"{HOSTED}: {reply.text}", found.reason)
         return _delivery(Fate.DELIVERED, "2.0.0", f"{HOSTED}, so the message did not go out", "hosted-here", found)
 
-    def _places(self, claim: Claim, recipient: Recipient) -> Arrival | Refusal:
+    def _room_and_places(self, claim: Claim, path: Path, resolution: Resolution) -> Arrival | Refusal:
+        destinations = Destinations.of(path, resolution)
+        used = lookup.used_octets([one for one, copy in destinations.copies.items() if copy.target.quota_octets])
+        if refusal := decisions.quota(destinations.whole(), used, claim.size_octets):
+            return refusal
+        return self._places(claim, Recipient(path, resolution.domain_id), destinations)
+
+    def _places(self, claim: Claim, recipient: Recipient, destinations: Destinations) -> Arrival | Refusal:
         """Where it goes from here; what stands in front of it in the queue is its trace."""
         with open(self._blobs / claim.blob, "rb") as file:
             head = claim.prefix + file.read(HEAD_OCTETS)
@@ -92,19 +95,11 @@ class Homecomings:
             client=Client("", ""),
             mail=Mail(sender, smtputf8=claim.smtputf8),
             recipients=[recipient],
+            destinations=destinations,
+            rewrites_sender=bool(destinations.forwards) and self._rewrites_sender(claim),
             delivered_before=address_keys(before),
         )
         return self._composer.places(accepted, claim.prefix)
-
-    def _resolve(self, address: Address, now: datetime) -> Resolution:
-        if not srs.is_srs(address.local_part):
-            return lookup.resolve(address)
-        try:
-            original = srs.reverse(address, self._srs_secrets, now.date())
-        except srs.SrsError:
-            return Resolution(Kind.UNKNOWN, reason="rewritten-sender-invalid")
-        found = lookup.resolve(original)
-        return Resolution(Kind.RESOLVED, remote=(str(original),)) if found.kind is Kind.UNHOSTED else found
 
     def _rewrites_sender(self, claim: Claim) -> bool:
         return lookup.hosted_domain(claim.reverse_path.rpartition("@")[2]) is None

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from mailsuite.directory import lookup
 from mailsuite.directory.resolution import Kind, Resolution
-from mailsuite.mail.address import Address
+from mailsuite.mail.address import Address, Path
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
+from smtpd_service.inbound.destinations import Destinations
 from smtpd_service.outbound.delivery_stage import TITLES, Stage, Tone
 
 # An alias may lead to a thousand.
@@ -19,13 +20,14 @@ def stages_here(address: Address) -> tuple[Stage, ...]:
     resolution = lookup.resolve(address)
     if resolution.kind is Kind.UNHOSTED:
         return ()
-    found = _refused(address, _refusal(resolution)) or _taken(address, resolution)
+    found = _refused(address, _refusal(address, resolution)) or _taken(address, resolution)
     return found, _stage("result", found.tone, _result(address, resolution, found.tone))
 
 
-def _refusal(resolution: Resolution) -> Refusal | None:
-    used = {one.mailbox_id: lookup.usage(one.mailbox_id).octets for one in resolution.local if one.quota_octets}
-    return decisions.recipient(resolution, may_relay=False) or decisions.quota(resolution, used, 0)
+def _refusal(address: Address, resolution: Resolution) -> Refusal | None:
+    whole = Destinations.of(Path(address), resolution).whole()
+    used = lookup.used_octets([target.mailbox_id for target in whole.local.values() if target.quota_octets])
+    return decisions.recipient(resolution, may_relay=False) or decisions.quota(whole, used, 0)
 
 
 def _refused(address: Address, refusal: Refusal | None) -> Stage | None:
@@ -48,12 +50,16 @@ def _taken(address: Address, resolution: Resolution) -> Stage:
 def _lines(resolution: Resolution) -> Iterator[str]:
     for step in resolution.chain:
         yield f"{step.address} leads to {', '.join(step.targets[:MOST_LINES]) or 'nothing'} ({step.by})"
+        for end in step.dead:
+            yield f"{step.address} names {end.address} in vain ({end.reason})"
     for mailbox in resolution.local:
         yield f"mailbox {mailbox.address}"
     for reader in resolution.reports:
         yield f"the reader of reports ({reader.kind})"
     for remote in resolution.remote:
         yield f"goes on to {remote}"
+    for kept in resolution.kept:
+        yield f"nobody reads {kept.address}: its mail is kept in the queue for the administrators"
 
 
 def _result(address: Address, resolution: Resolution, tone: Tone) -> str:
@@ -64,6 +70,8 @@ def _result(address: Address, resolution: Resolution, tone: Tone) -> str:
     if resolution.remote:
         others = ", ".join(resolution.remote[:3]) + (" and others" if len(resolution.remote) > 3 else "")
         return f"Mail to {address} is taken here and goes on to {others}: test these addresses too."
+    if resolution.kept and not resolution.local:
+        return f"Mail to {address} is kept until somebody reads it: give an administrator a mailbox, or make an alias."
     return f"Mail to {address} is filed here."
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from django.db import Error, connections
@@ -58,7 +58,7 @@ class QueueReader:
     async def homecomings(self, claims: Sequence[Claim]) -> dict[int, Delivery]:
         """What is done here with those of the claims that are for us after all, by recipient id."""
         homecomings = self._homecomings
-        return await self._ask(lambda: homecomings.find(claims, datetime.now(UTC))) if homecomings else {}
+        return await self._ask(lambda: homecomings.find(claims)) if homecomings else {}
 
     async def notifications(self, fates: Sequence[Fate], now: datetime) -> list[Deliver]:
         return await self._ask(lambda: compose_notifications(fates, now))

@@ -3,15 +3,19 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import check_password
 
 from mailsuite.directory import lookup, services
 from mailsuite.directory.models import Alias, AliasTarget, Credential, Domain, Mailbox, User
-from mailsuite.directory.resolution import Kind
-from mailsuite.directory.services import DirectoryError
-from mailsuite.directory.version import directory_version
+from mailsuite.directory.resolution import MAX_DEPTH, Kind
+from mailsuite.directory.services import DirectoryError, aliases
+from mailsuite.directory.version import directory_version, touch_directory
+from mailsuite.mail import srs
+from mailsuite.mail.address import parse_address
 from mailsuite.records.models import DkimKey
 from mailsuite.records.services import make_key_pairs
+from mailsuite.secrets import site_keys
 from mailsuite.store.models import Folder, Usage
 
 PASSWORD = "correct horse battery"
@@ -285,3 +289,84 @@ def test_quota_words(text, octets):
 def test_words_that_are_no_quota(text):
     with pytest.raises(DirectoryError):
         services.parsing.quota(text)
+
+
+@pytest.mark.parametrize("alias", ["@example.org", "s*@example.org"])
+def test_bounces_of_forwarded_mail_go_to_whoever_wrote_and_to_no_catch_all_or_pattern(ann, alias):
+    services.add_alias(alias, ["ann@example.org"], members_may_send=True)
+    today = datetime.now(UTC).date()
+    original = parse_address("eve@elsewhere.test")
+    for domain in ("example.org", settings.MAILSUITE.hostname):
+        found = lookup.resolve(srs.forward(original, domain, site_keys("srs"), today))
+        assert (found.kind, found.local, found.remote) == (Kind.RESOLVED, (), ("eve@elsewhere.test",))
+    assert found.domain_id is None
+    own = srs.forward(original, "example.org", site_keys("srs"), today)
+    assert lookup.resolve(own).domain_id == Domain.objects.get(name="example.org").pk
+    assert not lookup.may_send_as(ann.pk, own)
+    forged, old = (
+        srs.forward(original, "example.org", [b"another secret"], today),
+        srs.forward(original, "example.org", site_keys("srs"), today - timedelta(days=srs.LIFE_DAYS + 1)),
+    )
+    assert [(one.kind, one.reason) for one in map(lookup.resolve, (forged, old))] == [
+        (Kind.UNKNOWN, "rewritten-sender-invalid"),
+        (Kind.UNKNOWN, "rewritten-sender-expired"),
+    ]
+
+
+def test_a_bounce_to_somebody_who_is_hosted_here_by_now_arrives_here(ann):
+    sender = srs.forward(parse_address("ann@example.org"), "example.org", site_keys("srs"), datetime.now(UTC).date())
+    assert local(str(sender)) == ["ann@example.org"]
+    twice = srs.forward(sender, "example.org", site_keys("srs"), datetime.now(UTC).date())
+    assert twice.local_part.startswith("SRS1=") and local(str(twice)) == ["ann@example.org"]
+
+
+def test_patterns_with_many_stars_are_taken_and_there_is_a_limit_to_how_many(ann, monkeypatch):
+    services.add_alias("*a*b*c*d*e*f*g*h@example.org", ["ann@example.org"])
+    assert local("1a2b3c4d5e6f7g8h@example.org") == ["ann@example.org"]
+    with pytest.raises(DirectoryError, match="circle"):
+        services.add_alias("*i*j*k*l*m*n*o*p@example.org", ["iijklmnop@example.org"])
+    monkeypatch.setattr(aliases, "MAX_PATTERNS", 1)
+    with pytest.raises(DirectoryError, match="has 1 patterns already: remove one"):
+        services.add_alias("x*@example.org", ["ann@example.org"])
+
+
+def test_what_is_wrong_with_another_domain_s_aliases_is_not_described(ann):
+    services.add_domain("other.example", key_pairs=[])
+    services.add_alias("a@example.org", ["ann@example.org"])
+    services.add_alias("c@other.example", ["a@example.org"])
+    with pytest.raises(DirectoryError, match="circle: behind a@example.org it comes to a@example.org again"):
+        services.change_alias("a@example.org", targets=["c@other.example"])
+    services.add_alias("z0@other.example", ["x@remote.example"])
+    for number in range(MAX_DEPTH - 1):
+        services.add_alias(f"z{number + 1}@other.example", [f"z{number}@other.example"])
+    with pytest.raises(DirectoryError, match="behind one another at an alias of another domain"):
+        services.change_alias("a@example.org", targets=[f"z{MAX_DEPTH - 1}@other.example"])
+
+
+def test_nobody_s_role_mail_comes_into_a_stranger_s_mailbox(ann):
+    """Customers' domains: the oldest mailbox of all is ann@example.org."""
+    for name in ("first.example", "second.example"):
+        services.add_domain(name, key_pairs=[])
+    Alias.objects.all().delete()
+    touch_directory()
+
+    def reads(address):
+        found = lookup.resolve(address)
+        assert found.kind is Kind.RESOLVED
+        return [target.address for target in found.local] or ["kept"]
+
+    nobody = ["postmaster", f"abuse@{settings.MAILSUITE.hostname}", "postmaster@first.example"]
+    assert [reads(address) for address in nobody] == [["kept"]] * 3
+    assert reads("postmaster@example.org") == ["ann@example.org"]
+    services.add_mailbox("old@first.example", PASSWORD)
+    services.add_mailbox("boss@first.example", PASSWORD)
+    Domain.objects.get(name="first.example").administrators.add(User.objects.get(email="boss@first.example"))
+    touch_directory()
+    assert reads("postmaster@first.example") == ["boss@first.example"]
+    assert [reads(address) for address in nobody[:2]] == [["kept"]] * 2
+    assert reads("postmaster@second.example") == ["kept"]
+    User.objects.filter(email="ann@example.org").update(is_superuser=True)
+    touch_directory()
+    assert [reads(address) for address in nobody[:2]] == [["ann@example.org"]] * 2
+    assert reads("postmaster@second.example") == ["ann@example.org"]
+    assert reads("postmaster@first.example") == ["boss@first.example"]

@@ -109,10 +109,30 @@ def test_whose_mail_was_forwarded_is_told_through_the_queue(ann, enqueue):
     assert QueuedMessage.objects.get(reverse_path="").recipients.get().destination == "elsewhere.test"
 
 
-def test_a_forged_srs_address_is_told_nothing(ann, enqueue):
-    enqueue("bob@far.test", reverse_path="SRS0=AAAAAAAA=AA=elsewhere.test=eve@example.org")
+@pytest.mark.parametrize("alias", ["", "@example.org", "s*@example.org", "SRS0*@example.org"])
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_what_failed_of_forwarded_mail_is_told_to_whoever_wrote_and_to_no_catch_all(ann, enqueue, alias, is_ours):
+    from mailsuite.directory.services.aliases import add_alias
+
+    if alias:
+        add_alias(alias, ["ann@example.org"])
+    sender = srs.forward(parse_address("eve@elsewhere.test"), "example.org", site_keys("srs"), NOW.date())
+    enqueue("bob@far.test", reverse_path=str(sender) if is_ours else str(sender).replace("=eve", "=eva"))
     [claim] = claim_all()
-    assert compose_notifications([failed(claim)], NOW) == []
+    found = compose_notifications([failed(claim)], NOW)
+    assert [one.local for one in found] == [[]] * is_ours
+    told = [one.forward_path for delivery in found for outgoing in delivery.outgoing for one in outgoing.recipients]
+    assert told == ["eve@elsewhere.test"] * is_ours
+
+
+def test_a_rewritten_sender_of_a_domain_that_is_disabled_is_told_all_the_same(ann, enqueue):
+    from mailsuite.directory.services.domains import set_domain_state
+
+    sender = srs.forward(parse_address("eve@elsewhere.test"), "example.org", site_keys("srs"), NOW.date())
+    enqueue("bob@far.test", reverse_path=str(sender))
+    set_domain_state("example.org", disabled=True)
+    [delivery] = compose_notifications([failed(claim_all()[0])], NOW)
+    assert [one.recipients[0].forward_path for one in delivery.outgoing] == ["eve@elsewhere.test"]
 
 
 def test_what_can_t_be_signed_waits(ann, enqueue, monkeypatch):

@@ -2,18 +2,20 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
 import uvloop
+from resolutions import resolved
 
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
-from mailsuite.directory.resolution import Kind, LocalTarget, Resolution
+from mailsuite.directory.resolution import Kind, LocalTarget, Part, Resolution
+from mailsuite.mail import srs
 from mailsuite.mail.address import Address, Path
 from mailsuite.resolver.answers import ZoneResolver
 from mailsuite.server.admission import Admission, AdmissionLimits
@@ -30,6 +32,9 @@ from smtpd_service.inbound.view import LoginAnswer, SigningKey, Submitter
 SIZE_LIMIT = 2_000_000
 
 
+SRS_SECRETS = (b"srs secret",)
+
+
 @dataclass
 class FakeDirectory:
     """ann and bob at example.org, 20 octets left for full@; team@ leads to both and a stranger."""
@@ -40,6 +45,7 @@ class FakeDirectory:
     sent_too_much: bool = False
     used: dict[int, int] = field(default_factory=dict)
     remote: dict[str, Resolution] = field(default_factory=dict)
+    asked_for_usage: list[list[int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.people = {
@@ -54,7 +60,7 @@ class FakeDirectory:
             raise self.broken
         assert path.address is not None
         if path.is_bare_postmaster:
-            return Resolution(Kind.RESOLVED, (self.people["ann@example.org"],), domain_id=1)
+            return resolved("postmaster", [self.people["ann@example.org"]])
         key = path.address.key
         if key in self.remote:
             return self.remote[key]
@@ -62,17 +68,25 @@ class FakeDirectory:
             return Resolution(Kind.DISABLED, domain_id=2)
         if path.address.domain != "example.org":
             return Resolution(Kind.UNHOSTED)
+        if srs.is_srs(path.address.local_part):
+            try:
+                original = srs.reverse(path.address, SRS_SECRETS, datetime.now(UTC).date())
+            except srs.SrsError:
+                return Resolution(Kind.UNKNOWN, domain_id=1, reason="rewritten-sender-invalid")
+            return resolved(str(path), remote=[str(original)])
         base, _, detail = path.address.local_part.partition("+")
         target = self.people.get(Address(base, path.address.domain).key)
         if target is None:
             return Resolution(Kind.UNKNOWN, domain_id=1)
-        return Resolution(Kind.RESOLVED, (replace(target, detail=detail or None),), domain_id=1)
+        part = Part(f"mailbox {target.mailbox_id}", str(path), 1, {target.mailbox_id: target})
+        return Resolution(Kind.RESOLVED, (part,), 1, detail=detail or None)
 
     async def is_hosted(self, domain: str) -> bool:
         return domain == "example.org"
 
-    async def used_octets(self, mailbox_id: int) -> int:
-        return self.used.get(mailbox_id, 0)
+    async def used_octets(self, mailbox_ids: Sequence[int]) -> dict[int, int]:
+        self.asked_for_usage.append(list(mailbox_ids))
+        return {mailbox_id: self.used.get(mailbox_id, 0) for mailbox_id in mailbox_ids}
 
     async def may_send_as(self, user_id: int, address: Address) -> bool:
         return address.key in ("ann@example.org", "team@example.org")
@@ -197,7 +211,6 @@ class Server:
         total = settings.pop("total", 50)
         limits = AdmissionLimits(total, 50)
         self.admission, self.submission_admission = Admission(limits), Admission(limits)
-        secrets = (b"srs secret",)
         judging = settings.pop("judging", None)
         if isinstance(judging, dict):
             # A DNS zone: mail is judged by it.
@@ -208,8 +221,7 @@ class Server:
             self.directory,
             self.store,
             self.spool,
-            Composer("mx.example.org", secrets),
-            secrets,
+            Composer("mx.example.org", SRS_SECRETS),
             judging=judging,
             **{"disk_reserve_octets": 0, **settings},
         )

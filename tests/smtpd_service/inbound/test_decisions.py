@@ -1,6 +1,7 @@
 import pytest
+from resolutions import resolved
 
-from mailsuite.directory.resolution import Kind, LocalTarget, ReportTarget, Resolution
+from mailsuite.directory.resolution import Kind, LocalTarget, Part, ReportTarget, Resolution
 from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.content import ContentReader
@@ -27,8 +28,15 @@ def test_recipient(kind, may_relay, expected):
 
 
 def test_recipient_that_leads_somewhere():
-    assert decisions.recipient(Resolution(Kind.RESOLVED, (ROOM,)), may_relay=False) is None
-    assert decisions.recipient(Resolution(Kind.RESOLVED, (), ("x@else.example",)), may_relay=False) is None
+    assert decisions.recipient(resolved("x@example.org", [ROOM]), may_relay=False) is None
+    assert decisions.recipient(resolved("x@example.org", remote=["x@else.example"]), may_relay=False) is None
+    nobody = Resolution(Kind.RESOLVED, (Part("x", "x@example.org", 1),), 1)
+    assert decisions.recipient(nobody, may_relay=False) is decisions.UNKNOWN_RECIPIENT
+
+
+@pytest.mark.parametrize("refusal", [decisions.REWRITTEN_SENDER_INVALID, decisions.REWRITTEN_SENDER_EXPIRED])
+def test_a_rewritten_sender_is_refused_in_its_own_words(refusal):
+    assert decisions.recipient(Resolution(Kind.UNKNOWN, reason=refusal.reason), may_relay=False) is refusal
 
 
 @pytest.mark.parametrize(
@@ -45,14 +53,15 @@ def test_recipient_that_leads_somewhere():
     ],
 )
 def test_quota(targets, remote, used, size, full):
-    resolution = Resolution(Kind.RESOLVED, targets, remote)
-    assert decisions.quota(resolution, {1: used}, size) is (decisions.MAILBOX_FULL if full else None)
+    [part] = resolved("x@example.org", targets, remote).parts
+    assert decisions.quota(part, {1: used}, size) is (decisions.MAILBOX_FULL if full else None)
 
 
 def test_the_report_reader_takes_what_a_full_mailbox_of_that_name_would_not():
     reader = (ReportTarget("dmarc", 1, "dmarc-reports@example.org"),)
-    assert decisions.recipient(Resolution(Kind.RESOLVED, reports=reader), may_relay=False) is None
-    assert decisions.quota(Resolution(Kind.RESOLVED, (ROOM,), reports=reader), {1: 1000}, 10) is None
+    found = resolved("dmarc-reports@example.org", [ROOM], reports=reader)
+    assert decisions.recipient(found, may_relay=False) is None
+    assert decisions.quota(found.parts[0], {1: 1000}, 10) is None
 
 
 @pytest.mark.parametrize(
@@ -66,7 +75,8 @@ def test_the_report_reader_takes_what_a_full_mailbox_of_that_name_would_not():
 )
 def test_the_report_reader_takes_no_mail_of_a_size_that_no_report_has(targets, remote, size, refusal):
     reader = (ReportTarget("dmarc", 1, "dmarc-reports@example.org"),)
-    assert decisions.quota(Resolution(Kind.RESOLVED, targets, remote, reports=reader), {}, size) is refusal
+    [part] = resolved("dmarc-reports@example.org", targets, remote, reader).parts
+    assert decisions.quota(part, {}, size) is refusal
 
 
 def test_a_bounce_goes_to_few():

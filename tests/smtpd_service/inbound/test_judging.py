@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from resolutions import resolved
 
 from mailsuite.authcheck import report as reports
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
-from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.mail import reply as replies
 from mailsuite.resolver.answers import Answer, Mx, Status, ZoneResolver
 from mailsuite.scanning.scanner import ScanAction, ScanResult
@@ -217,7 +217,7 @@ def test_users_can_t_write_findings_in_our_name(server):
 
 
 def test_forwards_are_judged_too(server):
-    server.directory.remote["away@example.org"] = Resolution(Kind.RESOLVED, (), ("a@far.example",), domain_id=1)
+    server.directory.remote["away@example.org"] = resolved("away@example.org", remote=["a@far.example"])
     talk = server.connect()
     assert talk.mail(FORGED, "away@example.org").startswith("550 5.7.1 ")
     assert talk.mail(DOUBTFUL, "away@example.org").startswith("250 ")

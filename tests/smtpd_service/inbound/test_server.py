@@ -11,9 +11,10 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
+from resolutions import resolved
 from smuggling import SMUGGLED
 
-from mailsuite.directory.resolution import Expansion, Kind, LocalTarget, ReportTarget, Resolution
+from mailsuite.directory.resolution import LocalTarget, ReportTarget
 from mailsuite.mail import srs
 from mailsuite.mail.address import Address
 from mailsuite.store.handlers import StoreBug, StoreUnavailable
@@ -93,6 +94,12 @@ def test_trouble_with_the_store_is_temporary(server, error):
     assert talk.mail(b"\r\n", "ann@example.org").startswith("250 ")
 
 
+def test_a_message_that_is_too_much_for_the_store_is_refused_for_good(server):
+    talk = server.connect()
+    server.store.error = Refused("limit", "too much")
+    assert talk.mail(b"\r\n", "ann@example.org").startswith("554 5.5.3 The recipients lead to too many mailboxes")
+
+
 def test_a_bug_answers_451_with_an_id_and_no_internals(server, caplog):
     talk = server.connect()
     server.directory.broken = RuntimeError("secret detail")
@@ -126,7 +133,7 @@ REFUSED = [
     ("x%elsewhere.example@other.example", "550 5.7.1 ", "relaying-denied"),
     ("nobody@example.org", "550 5.1.1 ", "unknown-recipient"),
     ("x@disabled.example", "550 5.2.1 ", "recipient-disabled"),
-    ("SRS0=aaaaaaaa=AA=other.example=x@example.org", "550 5.1.1 ", "unknown-recipient"),
+    ("SRS0=aaaaaaaa=AA=other.example=x@example.org", "550 5.1.1 ", "rewritten-sender-invalid"),
 ]
 
 
@@ -377,13 +384,8 @@ def test_loops_stop(server):
 
 
 def test_forwarding_rewrites_the_sender_and_bounces_find_back(server):
-    server.directory.remote["team@example.org"] = Resolution(
-        Kind.RESOLVED,
-        (LocalTarget(2, 1, "bob@example.org", 0, "active"),),
-        ("friend@else.example",),
-        (Expansion("team@example.org", "alias", ("bob@example.org", "friend@else.example")),),
-        1,
-    )
+    bob = LocalTarget(2, 1, "bob@example.org", 0, "active")
+    server.directory.remote["team@example.org"] = resolved("team@example.org", [bob], ["friend@else.example"])
     talk = server.connect()
     assert talk.mail(b"\r\n", "team@example.org").startswith("250 ")
     [(operation, _)] = server.store.delivered
@@ -406,8 +408,8 @@ def test_forwarding_rewrites_the_sender_and_bounces_find_back(server):
 def test_the_report_reader_gets_a_report_once_beside_the_mailbox_of_that_name(server):
     target = ReportTarget("dmarc", 1, "dmarc-reports@example.org")
     ann = LocalTarget(1, 1, "ann@example.org", 0, "active")
-    server.directory.remote["dmarc-reports@example.org"] = Resolution(Kind.RESOLVED, domain_id=1, reports=(target,))
-    server.directory.remote["rua@example.org"] = Resolution(Kind.RESOLVED, (ann,), domain_id=1, reports=(target,))
+    server.directory.remote["dmarc-reports@example.org"] = resolved("dmarc-reports@example.org", reports=[target])
+    server.directory.remote["rua@example.org"] = resolved("rua@example.org", [ann], reports=[target])
     talk = server.connect()
     assert talk.mail(b"\r\n", "dmarc-reports@example.org", "rua@example.org").startswith("250 ")
     operation = server.store.delivered[-1][0]
@@ -422,7 +424,7 @@ def test_the_report_reader_gets_a_report_once_beside_the_mailbox_of_that_name(se
 def test_mail_too_large_for_a_report_is_refused_when_announced_and_when_it_came(server, monkeypatch):
     monkeypatch.setattr(decisions, "MAX_MAIL_OCTETS", 1000)
     target = ReportTarget("dmarc", 1, "dmarc-reports@example.org")
-    server.directory.remote["dmarc-reports@example.org"] = Resolution(Kind.RESOLVED, domain_id=1, reports=(target,))
+    server.directory.remote["dmarc-reports@example.org"] = resolved("dmarc-reports@example.org", reports=[target])
     talk = server.connect()
     assert talk.ask("MAIL FROM:<x@other.example> SIZE=1001").startswith("250 ")
     assert talk.ask("RCPT TO:<dmarc-reports@example.org>").startswith(
@@ -434,7 +436,7 @@ def test_mail_too_large_for_a_report_is_refused_when_announced_and_when_it_came(
 
 
 def test_senders_without_room_for_rewriting_and_our_own_are_known(server):
-    server.directory.remote["out@example.org"] = Resolution(Kind.RESOLVED, (), ("friend@else.example",), domain_id=1)
+    server.directory.remote["out@example.org"] = resolved("out@example.org", remote=["friend@else.example"])
     talk = server.connect()
     for sender, expected in (
         ("x" * 60 + "@other.example", "postmaster@example.org"),
@@ -446,7 +448,7 @@ def test_senders_without_room_for_rewriting_and_our_own_are_known(server):
     rewritten = srs.forward(Address("x", "other.example"), "example.org", [b"another secret"], datetime.now(UTC).date())
     talk.send("MAIL FROM:<>", f"RCPT TO:<{rewritten}>")
     talk.reply()
-    assert talk.reply().startswith("550 5.1.1 ")
+    assert talk.reply() == "550 5.1.1 This is no sender that was rewritten here (rewritten-sender-invalid)"
 
 
 def test_starttls(server):

@@ -7,8 +7,8 @@ import dkim
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from resolutions import resolved
 
-from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.mailauth.dkim.sign import SigningKey
 
 DATE = b"Date: Mon, 1 Jan 2024 00:00:00 +0000\r\n"
@@ -58,7 +58,7 @@ def test_only_what_needs_smtputf8_asks_the_next_host_for_it(server, extension, h
 
 
 def test_no_stranger_gets_it_twice(server):
-    server.directory.remote["out@example.org"] = Resolution(Kind.RESOLVED, (), ("x@other.example",), domain_id=1)
+    server.directory.remote["out@example.org"] = resolved("out@example.org", remote=["x@other.example"])
     talk = server.log_in()
     recipients = ("x@other.example", "X@OTHER.example", "y@other.example", "out@example.org")
     assert talk.mail(HEADER + b"\r\n", *recipients, sender="ann@example.org").startswith("250 ")

@@ -95,7 +95,7 @@ def settle_by_hand(meanwhile=lambda: None):
     """One claim and its settling, as the worker does them, without waiting for what it queues."""
     now, plan = datetime.now(UTC), RetryPlan([timedelta(hours=1)])
     claims = execute(ClaimDue("token", 10, 1200))
-    found = homecomings().find(claims, now)
+    found = homecomings().find(claims)
     meanwhile()
     deliveries = [found[claim.recipient_id] for claim in claims]
     verdicts = [
@@ -238,4 +238,4 @@ def test_a_mailbox_that_goes_away_at_that_moment_is_looked_for_again(hosted, enq
 
 def test_a_domain_that_is_not_ours_is_left_alone(hosted, enqueue):
     enqueue("bob@far.test")
-    assert homecomings().find(execute(ClaimDue("token", 10, 1200)), datetime.now(UTC)) == {}
+    assert homecomings().find(execute(ClaimDue("token", 10, 1200))) == {}
