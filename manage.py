@@ -25,8 +25,16 @@ def main() -> None:
         os.environ["MAILSUITE_PRODUCTION"] = "yes"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailsuite.settings")
     from django.core.management import execute_from_command_line
+    from django.db import DatabaseError
 
-    execute_from_command_line(sys.argv)
+    from mailsuite.database.patience import is_busy
+
+    try:
+        execute_from_command_line(sys.argv)
+    except DatabaseError as error:
+        if not is_busy(error):
+            raise
+        sys.exit(f"The database is busy, so this was not done; try again in a moment. ({str(error).strip()})")
 
 
 if __name__ == "__main__":

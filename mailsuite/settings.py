@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "mailsuite.web.middleware.BusyCheck",
 ]
 ROOT_URLCONF = "mailsuite.web.urls"
 WSGI_APPLICATION = "mailsuite.web.wsgi.application"

@@ -10,13 +10,18 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.shortcuts import render
 
+from mailsuite.database.patience import is_busy
+from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.web import client_settings, hosts
 from mailsuite.web.client import is_trusted_proxy
 
 logger = logging.getLogger(__name__)
 
+BUSY_SECONDS = 10
 Handler = Callable[[HttpRequest], HttpResponse]
 
 # What may be asked for without TLS: certificates are renewed by it, and clients and monitors ask before they have any.
@@ -97,6 +102,25 @@ def security_headers(get_response: Handler) -> Handler:
         return response
 
     return handle
+
+
+class BusyCheck:
+    """Answers 503 where a page could not write, because another held the database for too long or the store is away:
+    that is no bug of the page's, and whoever asked should know that it was not done."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not (isinstance(error, StoreUnavailable) or (isinstance(error, DatabaseError) and is_busy(error))):
+            return None
+        logger.warning("%s %s was not done: %s", request.method, request.path, error)
+        answer = render(request, "503.html", status=503)
+        answer.headers["Retry-After"] = str(BUSY_SECONDS)
+        return answer
 
 
 def _believe(request: HttpRequest) -> None:
