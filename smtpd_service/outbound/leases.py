@@ -31,6 +31,8 @@ class Leases:
         self.token = token
         self._store, self._seconds = store, lease_seconds
         self._ends: dict[int, float] = {}
+        # Whether the store may have leased what it could not tell us of.
+        self.has_strays = False
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -41,9 +43,13 @@ class Leases:
         What is held already only gets a new lease: it fell due when the clock jumped, and is being delivered.
         """
         asked_at = _now()
-        claims: list[Claim] = await self._store.run(
-            ClaimDue(self.token, limit, self._seconds, sorted(busy_destinations), fresh)
-        )
+        try:
+            claims: list[Claim] = await self._store.run(
+                ClaimDue(self.token, limit, self._seconds, sorted(busy_destinations), fresh)
+            )
+        except (StoreUnavailable, StoreBug):
+            self.has_strays = True
+            raise
         taken = [claim for claim in claims if claim.recipient_id not in self._ends]
         self._ends.update((claim.recipient_id, asked_at + self._seconds) for claim in claims)
         return taken
@@ -82,6 +88,16 @@ class Leases:
                 await self._store.run(RenewClaims(self.token, ids[start : start + SLICE], 0, untried))
             except (StoreUnavailable, StoreBug) as error:
                 logger.warning("leases can't be given back: %s", error)
+
+    async def give_back_strays(self, recipient_ids: Iterable[int]) -> None:
+        """Of the recipients that the database has under our token, makes those due that we do not know of: the store
+        leased them and died or was late before it could say so. Raises StoreUnavailable."""
+        strays = [recipient_id for recipient_id in recipient_ids if recipient_id not in self._ends]
+        for start in range(0, len(strays), SLICE):
+            await self._store.run(RenewClaims(self.token, strays[start : start + SLICE], 0, untried=True))
+        if strays:
+            logger.info("%d recipients whose lease was never told are due again", len(strays))
+        self.has_strays = False
 
     def forget(self, recipient_ids: Iterable[int]) -> None:
         for recipient_id in recipient_ids:

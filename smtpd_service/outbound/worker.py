@@ -148,6 +148,8 @@ class Worker:
 
     async def _take_due(self) -> None:
         try:
+            if self._leases.has_strays:
+                await self._leases.give_back_strays(await self._reader.held_by(self._leases.token))
             while (room := MAX_HELD - len(self._leases)) > 0:
                 busy = self._busy_destinations()
                 if self._is_pointless(busy):

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
+import pytest
+
 from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.store.operations import Claim, ClaimDue, RenewClaims
 from smtpd_service.outbound.leases import FINISH_SECONDS, Leases
@@ -101,3 +103,21 @@ def test_what_is_given_back_is_due_at_once():
         return len(held), store.operations[-1]
 
     assert asyncio.run(run()) == (2, RenewClaims("token", [1], 0))
+
+
+def test_what_the_store_leased_and_could_not_tell_of_is_given_back():
+    async def run():
+        store = FakeStore([1])
+        held = leases(store, 1500)
+        await held.claim(10, [])
+        store.away = True
+        with pytest.raises(StoreUnavailable):
+            await held.claim(10, [])
+        assert held.has_strays
+        with pytest.raises(StoreUnavailable):
+            await held.give_back_strays([1, 2])
+        store.away, before = False, held.has_strays
+        await held.give_back_strays([1, 2])
+        return before, held.has_strays, store.operations[-1]
+
+    assert asyncio.run(run()) == (True, False, RenewClaims("token", [2], 0, untried=True))
