@@ -126,8 +126,13 @@ class Gate:
             self.count(client_address, *offence)
 
     def refresh(self) -> None:
-        """Writes what gathered, and reads the bans if they have changed."""
-        self.flush()
+        """Writes what gathered, and reads the bans if they have changed: also while nothing can be written."""
+        try:
+            self.flush()
+        finally:
+            self._read()
+
+    def _read(self) -> None:
         version = _version()
         if version == self._version:
             return
@@ -147,10 +152,18 @@ class Gate:
         with self._lock:
             refused, self._refused = self._refused, Counter()
             points, self._points = self._points, Counter()
-        if points:
-            services.record(points, datetime.now(UTC))
-        if refused:
-            services.add_refused(refused)
+        try:
+            if points:
+                services.record(points, datetime.now(UTC))
+                points = Counter()
+            if refused:
+                services.add_refused(refused)
+        except DatabaseError:
+            # Another time: a guesser must not go uncounted while the database is busy.
+            with self._lock:
+                self._points.update(points)
+                self._refused.update(refused)
+            raise
 
     def forget(self) -> None:
         """Forgets everything. For tests."""

@@ -33,12 +33,13 @@ def lock_seconds() -> float:
 @contextmanager
 def brief_transaction() -> Iterator[None]:
     """A transaction of what can be left undone: it waits BRIEF_SECONDS for its turn, then raises WriterBusy or what
-    `is_busy` knows. Not to be used within another."""
+    `is_busy` knows. Within another it waits as that one does."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    sets_limit = connection.vendor == "postgresql" and not connection.in_atomic_block
     before, _patience.seconds = _patience.seconds, BRIEF_SECONDS
     try:
         with transaction.atomic():
-            connection = connections[DEFAULT_DB_ALIAS]
-            if connection.vendor == "postgresql":
+            if sets_limit:
                 with connection.cursor() as cursor:
                     cursor.execute(f"SET LOCAL lock_timeout = '{BRIEF_SECONDS:g}s'")
             yield

@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from django.contrib.auth.hashers import check_password, make_password
-from django.db import transaction
 
 from mailsuite.abuse.gate import GATE
 from mailsuite.directory import accounts, app_password, login_log, throttle
@@ -123,8 +122,7 @@ def authenticate(
     assert account is not None
     _remembered.add(fingerprint, version)
     if not known:
-        with transaction.atomic():
-            throttle.record_success(attempt)
+        login_log.try_to_write(lambda: throttle.record_success(attempt))
     return _settle(_admit(account, protocol, delay=throttle.SLOW_SECONDS if known else 0.0), attempt, protocol, now)
 
 
@@ -185,15 +183,21 @@ def _check(account: Account | None, password: str) -> bool:
 def _fail(
     account: Account | None, attempt: Attempt, password: str, protocol: str, now: datetime, *, slow: bool
 ) -> Authentication:
+    # A known network is not refused, so what a program there repeats for hours must not use up what it may.
+    repeats = 10**9 if slow else throttle.REPEATS
     delay = throttle.DELAY_SECONDS[0]
-    with transaction.atomic():
-        # A known network is not refused, so what a program there repeats for hours must not use up what it may.
-        repeats = 10**9 if slow else throttle.REPEATS
-        if not _repeats.is_repeat(_fingerprint("failure", attempt.pair, password), now, repeats):
+    is_repeat = _repeats.is_repeat(_fingerprint("failure", attempt.pair, password), now, repeats)
+
+    def write() -> None:
+        nonlocal delay
+        if not is_repeat:
             delay = throttle.record_failure(attempt, now)
-            if not (account and login_log.is_known_good(account.user_id, attempt.client_address, now)):
-                GATE.count(attempt.client_address, "password-guessing")
         login_log.record_failure(account, attempt, protocol, "wrong-credentials", now)
+
+    if not login_log.try_to_write(write) and not is_repeat:
+        delay = throttle.remember_failure(attempt, now)
+    if not is_repeat and not (account and login_log.is_known_good(account.user_id, attempt.client_address, now)):
+        GATE.count(attempt.client_address, "password-guessing")
     return Authentication(reason="wrong-credentials", delay_seconds=throttle.SLOW_SECONDS if slow else delay)
 
 

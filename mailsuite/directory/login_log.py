@@ -1,17 +1,22 @@
 """The log of logins, kept so that neither an attack nor a busy client fills it or waits for the disk.
 
 Equal attempts are one row a minute with a count. Successes and refusals that needed no hashing are gathered in this
-process and written at most once a minute each: what was gathered last may be lost when the process dies.
+process and written at most once a minute each: what was gathered last may be lost when the process dies. A login is
+what it is whether or not it can be written down: where the disk is full or another holds the database, it is gathered
+as well, and nobody waits for more than a moment.
 """
 
+import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 
+from mailsuite.database.patience import brief_transaction
 from mailsuite.directory.accounts import Account
 from mailsuite.directory.models import Credential, Login
 from mailsuite.directory.throttle import KNOWN_GOOD, Attempt, network
@@ -19,7 +24,10 @@ from mailsuite.directory.throttle import KNOWN_GOOD, Attempt, network
 MINUTE = timedelta(minutes=1)
 GATHERED = 10_000
 KNOWN_ADDRESSES = 500
+# After the log could not be written nobody tries for so long: each trial may cost a login a moment.
+REST_SECONDS = 10.0
 
+logger = logging.getLogger(__name__)
 Key = tuple[int | None, str, str, str, str]
 
 
@@ -41,29 +49,34 @@ class _Gathering:
                 self._counts.popitem(last=False)
             return count + 1 if due else 0
 
+    def give_back(self, key: Key, times: int) -> None:
+        """These could not be written: they are due the next time."""
+        with self._lock:
+            _, count = self._counts.pop(key, (None, 0))
+            self._counts[key] = (time.monotonic() - MINUTE.total_seconds(), count + times)
+
     def clear(self) -> None:
         with self._lock:
             self._counts.clear()
 
 
 _gathering = _Gathering()
+_rests_until = 0.0
 
 
 def record_success(user_id: int, attempt: Attempt, protocol: str, credential_id: int | None, now: datetime) -> None:
-    times = _gathering.take((user_id, attempt.account, protocol, attempt.client_address, ""))
-    if not times:
-        return
-    with transaction.atomic():
+    def write(times: int) -> None:
         if credential_id is not None:
             Credential.objects.filter(pk=credential_id).update(last_used_at=now)
         _write(user_id, attempt, protocol, "", now, times)
 
+    _gather((user_id, attempt.account, protocol, attempt.client_address, ""), write)
+
 
 def record_refusal(attempt: Attempt, protocol: str, reason: str, now: datetime) -> None:
     """What was refused without hashing."""
-    if times := _gathering.take((None, attempt.account, protocol, attempt.client_address, reason)):
-        with transaction.atomic():
-            _write(None, attempt, protocol, reason, now, times)
+    key = (None, attempt.account, protocol, attempt.client_address, reason)
+    _gather(key, lambda times: _write(None, attempt, protocol, reason, now, times))
 
 
 def record_failure(account: Account | None, attempt: Attempt, protocol: str, reason: str, now: datetime) -> None:
@@ -86,7 +99,32 @@ def forget_old(now: datetime, keep: timedelta = timedelta(days=90)) -> int:
 
 def forget_gathered() -> None:
     """Forgets what this process has gathered and not written."""
+    global _rests_until
+    _rests_until = 0.0
     _gathering.clear()
+
+
+def try_to_write(write: Callable[[], None]) -> bool:
+    """Runs `write` in a short transaction, unless one failed just now; returns whether it is written."""
+    global _rests_until
+    if time.monotonic() < _rests_until:
+        return False
+    try:
+        with brief_transaction():
+            write()
+    except DatabaseError as error:
+        _rests_until = time.monotonic() + REST_SECONDS
+        logger.warning("logins can't be written down now: %s", error)
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        return False
+    return True
+
+
+def _gather(key: Key, write: Callable[[int], None]) -> None:
+    times = _gathering.take(key)
+    if times and not try_to_write(lambda: write(times)):
+        _gathering.give_back(key, times)
 
 
 def _write(user_id: int | None, attempt: Attempt, protocol: str, reason: str, now: datetime, times: int) -> None:

@@ -28,6 +28,7 @@ don't exist are counted like those that do.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -95,7 +96,7 @@ def network(client_address: str) -> str:
 def verdict(attempt: Attempt, now: datetime) -> Verdict:
     """Whether one of the attempt's counters blocks it now; EXHAUSTED when a known network may not guess on either."""
     rows = LoginThrottle.objects.using("reader").filter(key__in=attempt.limits, blocked_until__gt=now)
-    failures = dict(rows.values_list("key", "failures"))
+    failures = dict(rows.values_list("key", "failures")) | _unwritten.blocking(attempt, now)
     if failures.get(attempt.pair, 0) > KNOWN_ALLOWED:
         return Verdict.EXHAUSTED
     return Verdict.BLOCKED if failures else Verdict.FREE
@@ -117,13 +118,20 @@ def record_failure(attempt: Attempt, now: datetime) -> float:
     return DELAY_SECONDS[min(failures, len(DELAY_SECONDS)) - 1]
 
 
+def remember_failure(attempt: Attempt, now: datetime) -> float:
+    """Counts a failure in this process alone, where the database can't be written; returns as `record_failure`."""
+    return _unwritten.add(attempt, now)
+
+
 def record_success(attempt: Attempt) -> None:
     """Forgets the pair's failures, in the caller's transaction."""
+    _unwritten.forget([attempt.pair])
     LoginThrottle.objects.filter(key=attempt.pair).delete()
 
 
 def lift(keys: list[str]) -> None:
     """Forgets these counters."""
+    _unwritten.forget(keys)
     LoginThrottle.objects.filter(key__in=keys).delete()
 
 
@@ -132,6 +140,42 @@ def forget_old(now: datetime) -> int:
     old = LoginThrottle.objects.filter(window_started_at__lt=now - timedelta(days=1))
     with transaction.atomic():
         return old.exclude(blocked_until__gt=now).delete()[0]
+
+
+class Unwritten:
+    """The counters of failures that could not be written: a full disk must not make guessing free."""
+
+    def __init__(self) -> None:
+        self._rows: OrderedDict[str, LoginThrottle] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, attempt: Attempt, now: datetime) -> float:
+        """Counts it; returns how many seconds late it should be answered: as long as any is."""
+        with self._lock:
+            for key, limit in attempt.limits.items():
+                row = self._rows.pop(key, None) or LoginThrottle(key=key, window_started_at=now)
+                _count(row, limit, now)
+                self._rows[key] = row
+            while len(self._rows) > REMEMBERED_REPEATS:
+                self._rows.popitem(last=False)
+        return DELAY_SECONDS[-1]
+
+    def blocking(self, attempt: Attempt, now: datetime) -> dict[str, int]:
+        """The failures by key of those that block the attempt now."""
+        if not self._rows:
+            return {}
+        with self._lock:
+            rows = [self._rows[key] for key in attempt.limits if key in self._rows]
+        return {row.key: row.failures for row in rows if row.blocked_until and row.blocked_until > now}
+
+    def forget(self, keys: Iterable[str] | None = None) -> None:
+        """Forgets these, or all."""
+        with self._lock:
+            for key in list(self._rows) if keys is None else keys:
+                self._rows.pop(key, None)
+
+
+_unwritten = Unwritten()
 
 
 class Repeats:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from mailsuite.directory import lookup
 from mailsuite.mail.reply import Reply
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LIST_SECONDS = 2.0
+# How long a session waits for what is to be remembered of it; then it passes.
+REMEMBER_SECONDS = 2.0
 
 
 class Screening:
@@ -144,17 +146,21 @@ class Screening:
         who = sender.reverse_path or sender.author
         now = datetime.now(UTC)
         try:
-            return await self._write(
-                lambda: greylisting.may_pass(
-                    kind,
-                    network=network,
-                    reverse_path=who,
-                    recipients=recipients,
-                    wait=wait,
-                    now=now,
-                    doubts=doubts,
+            async with asyncio.timeout(REMEMBER_SECONDS):
+                return await self._write(
+                    lambda: greylisting.may_pass(
+                        kind,
+                        network=network,
+                        reverse_path=who,
+                        recipients=recipients,
+                        wait=wait,
+                        now=now,
+                        doubts=doubts,
+                    )
                 )
-            )
+        except (TimeoutError, DatabaseError) as error:
+            logger.warning("Greylisting can't remember %s now: it passes: %s", network, error or "no turn in time")
+            return True
         except Exception:
             logger.exception("Greylisting can't remember %s: it passes", network)
             return True

@@ -9,8 +9,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from django.db import transaction
-
+from mailsuite.database.patience import brief_transaction
 from mailsuite.screening.models import GreylistEntry
 
 GREYLISTED, FIRST_TIME = "greylisted", "first-time-sender"
@@ -39,7 +38,7 @@ def may_pass(
     if kind == GREYLISTED and _network_passed(kind, network, now):
         return True
     keys = {_key(kind, where, reverse_path, recipient): recipient for recipient in recipients[:MAX_RECIPIENTS]}
-    with transaction.atomic():
+    with brief_transaction():
         known = {row.key: row for row in GreylistEntry.objects.select_for_update().filter(key__in=keys)}
         passes = any(row.passed_at or now - row.first_seen_at >= wait for row in known.values())
         if passes:

@@ -8,9 +8,10 @@ import logging
 from collections import Counter
 from datetime import datetime
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 from django.db.models import F
 
+from mailsuite.database.patience import brief_transaction
 from mailsuite.ids import reference
 from mailsuite.store.batch import Batch
 from mailsuite.store.filing import insert_story
@@ -64,7 +65,7 @@ class RefusalBuffer:
 
 
 def _write(stories: list[StoryFacts], collapsed: Counter[Key], examples: dict[Key, str]) -> None:
-    with transaction.atomic():
+    with brief_transaction():
         batch = Batch()
         for story in stories:
             insert_story(batch, story, story.events, None)

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.hashers import check_password
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from mailsuite.directory import app_password, authentication, login_log, services, throttle
 from mailsuite.directory.models import Credential, Login, LoginThrottle
@@ -307,3 +309,55 @@ def test_passwords_are_kept_as_argon2id_with_19_mebioctets(domain, monkeypatch):
 def test_counters_are_named_in_words(account, words):
     keys = throttle.Attempt("192.0.2.7", account).limits
     assert [str(LoginThrottle(key=key)) for key in keys] == [*words, "any account, from 192.0.2.7"]
+
+
+@pytest.fixture
+def unwritable(ann):
+    """The database can be read, and nothing can be written, as on a full disk."""
+    on, off = ("PRAGMA query_only = ON", "PRAGMA query_only = OFF")
+    if connection.vendor == "postgresql":
+        on, off = ("SET transaction_read_only = on", "")
+    login_log.forget_gathered()
+    # What the fixtures wrote is checked before nothing more may be.
+    connection.check_constraints()
+    with connection.cursor() as cursor:
+        cursor.execute(on)
+    yield
+    throttle._unwritten.forget()
+    login_log.forget_gathered()
+    if off:
+        with connection.cursor() as cursor:
+            cursor.execute(off)
+
+
+def test_a_login_is_what_it_is_though_it_can_not_be_written_down(unwritable):
+    assert login().succeeded
+    assert login("wrong").reason == "wrong-credentials"
+    assert login(name="nobody@example.org").reason == "wrong-credentials"
+    assert not Login.objects.exists()
+
+
+def test_after_one_trial_nobody_tries_to_write_for_a_while(unwritable):
+    login("wrong")
+    with CaptureQueriesContext(connection) as captured:
+        for number in range(20):
+            login(client=f"192.0.2.{number}")
+    assert not [query for query in captured if query["sql"].startswith(("SAVEPOINT", "INSERT", "UPDATE"))]
+
+
+def test_guesses_are_counted_though_they_can_not_be_written_down(unwritable, hashed):
+    reasons = guess(throttle.PAIR.allowed + 5)
+    assert reasons[: throttle.PAIR.allowed + 1] == ["wrong-credentials"] * (throttle.PAIR.allowed + 1)
+    assert set(reasons[throttle.PAIR.allowed + 1 :]) == {"too-many-failures"}
+    assert login(client=CAFE).succeeded
+    assert login(after=timedelta(hours=2)).succeeded
+
+
+def test_what_could_not_be_written_down_is_so_later(ann, monkeypatch):
+    monkeypatch.setattr(login_log, "_rests_until", float("inf"))
+    for _ in range(3):
+        assert login().succeeded
+    assert not Login.objects.exists()
+    monkeypatch.setattr(login_log, "_rests_until", 0.0)
+    assert login().succeeded
+    assert Login.objects.get().times == 4
