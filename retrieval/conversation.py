@@ -45,6 +45,10 @@ class Session(Protocol):
 
     def end(self, text: str) -> bytes: ...
 
+    def interrupt(self) -> None:
+        """Have what takes long and serves nobody any more end soon."""
+        ...
+
     def run_ready(self) -> AsyncIterator[bytes]: ...
 
     def notify(self) -> AsyncIterator[bytes]: ...
@@ -74,6 +78,8 @@ class Connection:
         self.ending = self.ending or text
         self.stream.wake()
         self.stream.abort_after(seconds)
+        if self.session is not None:
+            self.session.interrupt()
         if self.session is None and self.task is not None:
             self.task.cancel()
 
@@ -89,6 +95,7 @@ class Connection:
 async def converse(connection: Connection, session: Session, context: ssl.SSLContext) -> None:
     """Runs the session until it is closed. Raises ConnectionEnded."""
     stream = connection.stream
+    stream.on_lost = session.interrupt
     changed: asyncio.Task[None] | None = None
     try:
         while not session.closed:

@@ -9,7 +9,10 @@ is durable.
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from retrieval.search_budget import SearchBudget
 
 
 class StoreUnavailable(Exception):
@@ -160,8 +163,11 @@ class MailStore(Protocol):
         """Octets [start, end) of the message as served, prefix included; shorter at the end of the message."""
         ...
 
-    async def search_text(self, folder_id: int, uids: Sequence[int], needle: str, *, where: str) -> set[int]:
-        """The uids whose text contains `needle`, ignoring case. `where`: subject, from, to, cc, bcc, body, text."""
+    async def search_text(
+        self, folder_id: int, uids: Sequence[int], needle: str, *, where: str, budget: "SearchBudget"
+    ) -> set[int]:
+        """The uids whose text contains `needle`, ignoring case. `where`: subject, from, to, cc, bcc, body, text.
+        Refused: limit, when the budget is used up."""
         ...
 
     async def spool(self) -> "Spool":

@@ -6,6 +6,7 @@
 
 import asyncio
 import os
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Collection, Sequence
 from itertools import islice
 from typing import Any, Literal
@@ -34,7 +35,9 @@ from retrieval.orm import reads
 from retrieval.orm.backend import LEASE_SECONDS, Backend
 from retrieval.orm.blob_reader import read_range
 from retrieval.orm.spool import SpoolFile
-from retrieval.orm.text_search import Patience, Searched, header_text, matching_uids
+from retrieval.orm.text_search import Searched, header_text, matching_uids
+from retrieval.pace import STEP_OCTETS
+from retrieval.search_budget import SearchBudget
 
 # Messages whose places (blob and prefix) are looked up together.
 PLACES = 100
@@ -133,15 +136,21 @@ class OrmStore:
         octets = await read_range(self._blob_path(blob), max(0, start - len(prefix)), end - len(prefix))
         return prefix[start:end] + octets if start < len(prefix) else octets
 
-    async def search_text(self, folder_id: int, uids: Sequence[int], needle: str, *, where: str) -> set[int]:
+    async def search_text(
+        self, folder_id: int, uids: Sequence[int], needle: str, *, where: str, budget: SearchBudget
+    ) -> set[int]:
         search = self._search_columns if where in _COLUMNS or where == "bcc" else self._search_blobs
-        patience, found = Patience(), set[int]()
+        found, backend, at = set[int](), self._backend, 0
         try:
-            for start in range(0, len(uids), SEARCH_ROWS):
-                some = uids[start : start + SEARCH_ROWS]
-                found |= await self._backend.reader.run_long(search, folder_id, some, needle, where, patience)
-        finally:
-            patience.given_up.set()
+            while at < len(uids):
+                some = uids[at : at + SEARCH_ROWS]
+                async with backend.search_turns.turn(self._mailbox_id):
+                    matching, last = await backend.reader.run_long(search, folder_id, some, needle, where, budget)
+                found |= matching
+                at = bisect_right(uids, last, at)
+        except asyncio.CancelledError:
+            budget.give_up()  # the thread is told by nothing else
+            raise
         return found
 
     # Writing
@@ -291,26 +300,30 @@ class OrmStore:
             raise Refused("nonexistent", "the message is gone")
         return place
 
-    # In the search thread
+    # In the search thread: what was found, and the uid up to which was looked
 
     def _search_columns(
-        self, folder_id: int, uids: Sequence[int], needle: str, where: str, patience: Patience
-    ) -> set[int]:
+        self, folder_id: int, uids: Sequence[int], needle: str, where: str, budget: SearchBudget
+    ) -> tuple[set[int], int]:
         """Columns are cut at a length; a text that has reached it, and Bcc, is read from the header itself."""
-        patience.check()
         column, cut_at = _COLUMNS.get(where, ("''", 0))
         folded, found = needle.casefold(), set[int]()
-        for uid, text, header in reads.searchable(self._mailbox_id, folder_id, uids, f"{column}, c.header"):
-            whole = text if len(text) < cut_at else header_text(bytes(header or b""), where)
-            if folded in whole.casefold():
-                found.add(uid)
-        return found
+        columns = f"{column}, CASE WHEN LENGTH({column}) >= {cut_at} THEN c.header END"
+        with budget.working():
+            for uid, text, header in reads.searchable(self._mailbox_id, folder_id, uids, columns):
+                whole = text if len(text) < cut_at else header_text(bytes(header or b""), where)
+                budget.spend(STEP_OCTETS + (len(text) if len(text) < cut_at else len(header or b"")))
+                if folded in whole.casefold():
+                    found.add(uid)
+        return found, uids[-1]
 
     def _search_blobs(
-        self, folder_id: int, uids: Sequence[int], needle: str, where: str, patience: Patience
-    ) -> set[int]:
-        rows = reads.searchable(self._mailbox_id, folder_id, uids, "m.prefix, c.blob, c.parts")
-        messages = [
-            Searched(uid, bytes(prefix), self._blob_path(blob), bytes(parts)) for uid, prefix, blob, parts in rows
-        ]
-        return matching_uids(messages, needle, headers=where == "text", patience=patience)
+        self, folder_id: int, uids: Sequence[int], needle: str, where: str, budget: SearchBudget
+    ) -> tuple[set[int], int]:
+        with budget.working():
+            rows = reads.searchable(self._mailbox_id, folder_id, uids, "m.prefix, c.blob, c.parts")
+            messages = [
+                Searched(uid, bytes(prefix), self._blob_path(blob), bytes(parts)) for uid, prefix, blob, parts in rows
+            ]
+            found, count = matching_uids(messages, needle, headers=where == "text", budget=budget)
+        return found, messages[count - 1].uid if count < len(messages) else uids[-1]

@@ -7,6 +7,7 @@ Neither side's pace can fill our memory: reading stops while enough waits unread
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -35,7 +36,7 @@ class StreamLimits:
 class Stream(asyncio.Protocol):
     __slots__ = (
         *("_abortion", "_eof", "_limits", "_lost", "_reading", "_received", "_send_waiter"),
-        *("_tls_active", "_transport", "_wait_waiter", "_woken", "_writable"),
+        *("_tls_active", "_transport", "_wait_waiter", "_woken", "_writable", "on_lost"),
     )
 
     def __init__(self, limits: StreamLimits) -> None:
@@ -45,6 +46,7 @@ class Stream(asyncio.Protocol):
         self._eof = self._lost = self._woken = self._tls_active = False
         self._reading = self._writable = True
         self._abortion: asyncio.TimerHandle | None = None
+        self.on_lost: Callable[[], object] | None = None
         self._wait_waiter: asyncio.Future[None] | None = None
         self._send_waiter: asyncio.Future[None] | None = None
 
@@ -177,6 +179,8 @@ class Stream(asyncio.Protocol):
         if self._abortion is not None:
             # The timer would keep the connection's memory as long as it waits.
             self._abortion.cancel()
+        if self.on_lost is not None:
+            self.on_lost()
         _settle(self._wait_waiter)
         self.resume_writing()
 

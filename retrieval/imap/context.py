@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from retrieval.imap.errors import BadCommand
+from retrieval.imap.grammar import GrammarLimits
 from retrieval.imap.view import FolderView
 from retrieval.imap.view_cache import ViewCache
 from retrieval.mail_store import Directory, MailStore
+from retrieval.pace import Pace
+from retrieval.search_budget import SearchBudget
 
 
 class State(Enum):
@@ -34,6 +37,9 @@ class ImapLimits:
     command_octets: int = 256 * 1024
     message_octets: int = 50 * 1024 * 1024
     dropped_octets: int = 128 * 1024 * 1024
+    grammar: GrammarLimits = GrammarLimits()
+    search_octets: int = 2 * 1024 * 1024 * 1024  # looked at by one SEARCH
+    search_seconds: float = 60  # of one SEARCH in the thread that reads texts
     bad_commands: int = 20
     failed_logins: int = 5
     login_seconds: float = 60
@@ -81,6 +87,9 @@ class Context:
     is_mid_answer: bool = False
     closing_text: str = ""
     views: ViewCache = field(default_factory=ViewCache)
+    pace: Pace = field(default_factory=Pace)
+    is_interrupted: bool = False
+    _search: SearchBudget | None = None
 
     @property
     def store(self) -> MailStore:
@@ -88,6 +97,19 @@ class Context:
         if self.store_or_none is None:
             raise BadCommand("Not logged in")
         return self.store_or_none
+
+    def search_budget(self) -> SearchBudget:
+        """What the search that begins now may cost."""
+        self._search = SearchBudget(self.limits.search_octets, self.limits.search_seconds)
+        if self.is_interrupted:
+            self._search.give_up()
+        return self._search
+
+    def interrupt(self) -> None:
+        """Have what takes long end soon: the client is gone, or the session is to end."""
+        self.is_interrupted = True
+        if self._search is not None:
+            self._search.give_up()
 
     @property
     def view(self) -> FolderView:

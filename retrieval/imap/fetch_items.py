@@ -9,11 +9,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from retrieval.imap.errors import BadCommand
+from retrieval.imap.errors import BadCommand, CommandRefused
 from retrieval.imap.grammar import Scanner
-
-MAX_ITEMS = 200
-MAX_DEPTH = 100
 
 
 class Item(Enum):
@@ -71,7 +68,7 @@ _ATOM = re.compile(rb"[!#-'+-\[^-z|}~]+")
 
 
 def parse_fetch_items(scanner: Scanner) -> tuple[FetchItem, ...]:
-    """Take the items, a macro, or items in parentheses. Raises BadCommand."""
+    """Take the items, a macro, or items in parentheses. Raises BadCommand, CommandRefused."""
     if not scanner.accept(b"("):
         return _attribute(scanner, macros=True)
     items: list[FetchItem] = []
@@ -79,8 +76,8 @@ def parse_fetch_items(scanner: Scanner) -> tuple[FetchItem, ...]:
         if items:
             scanner.space()
         items += _attribute(scanner, macros=False)
-        if len(items) > MAX_ITEMS:
-            raise BadCommand("Too many items to fetch")
+        if len(items) > scanner.limits.fetch_items:
+            raise CommandRefused("LIMIT", f"A FETCH may ask for {scanner.limits.fetch_items} items")
     return tuple(dict.fromkeys(items))
 
 
@@ -105,8 +102,8 @@ def _section(scanner: Scanner, *, peek: bool) -> Section:
             text = _section_text(scanner, path)
             break
         path.append(int(number[0]))
-        if len(path) > MAX_DEPTH:
-            raise BadCommand("A section number is too deep")
+        if len(path) > scanner.limits.section_depth:
+            raise CommandRefused("LIMIT", f"A section may lie {scanner.limits.section_depth} parts deep")
         if not scanner.accept(b"."):
             break
     fields = _field_names(scanner) if text in ("HEADER.FIELDS", "HEADER.FIELDS.NOT") else ()
@@ -130,6 +127,8 @@ def _field_names(scanner: Scanner) -> tuple[bytes, ...]:
     while not scanner.accept(b")"):
         scanner.space()
         names.append(scanner.astring())
+        if len(names) > scanner.limits.field_names:
+            raise CommandRefused("LIMIT", f"A section may name {scanner.limits.field_names} fields")
     if any(not name or not name.isascii() or re.search(rb"[\x00-\x20:\x7f]", name) for name in names):
         raise BadCommand("No possible name of a header field")
     return tuple(names)

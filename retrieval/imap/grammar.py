@@ -5,6 +5,7 @@ time linear to its length whatever it holds.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from retrieval.imap.errors import BadCommand, CommandRefused
@@ -32,13 +33,27 @@ _DATE_TIME = re.compile(rb'"([ \d]?\d)-([A-Za-z]{3})-(\d{4}) (\d{2}):(\d{2}):(\d
 _LARGEST_NUMBER = 2**32 - 1
 
 
+@dataclass(frozen=True, slots=True)
+class GrammarLimits:
+    """How much one command may ask for; beyond it NO [LIMIT] (RFC 5530) is answered."""
+
+    search_keys: int = 1_000
+    search_depth: int = 50
+    fetch_items: int = 200
+    section_depth: int = 100
+    field_names: int = 1_000  # of a header section
+
+
+_NO_OTHER_LIMITS = GrammarLimits()
+
+
 class Scanner:
     """A reading position in a command. Each method takes one token from there or raises BadCommand."""
 
-    __slots__ = ("_octets", "_at")
+    __slots__ = ("_octets", "_at", "limits")
 
-    def __init__(self, octets: bytes, at: int = 0) -> None:
-        self._octets, self._at = octets, at
+    def __init__(self, octets: bytes, at: int = 0, limits: GrammarLimits = _NO_OTHER_LIMITS) -> None:
+        self._octets, self._at, self.limits = octets, at, limits
 
     @property
     def at_end(self) -> bool:

@@ -1,11 +1,15 @@
 """SEARCH (RFC 3501 §6.4.4): candidates are narrowed by the cheapest keys first, so that text is searched last and in as
 few messages as can be.
 
-A set of positions goes in, the subset that matches comes out; positions are steady while a command runs.
+What the view's arrays answer is asked of the whole folder; then the messages that are left are gone through in slices,
+each read once for all keys. Positions are steady while a command runs. Every piece of work is counted, twice: others
+have their turn after some (`Pace`), and a search that costs too much is refused (`SearchBudget`), since half an answer
+would be a wrong one.
 """
 
 import re
-from collections.abc import Collection
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date
 
 from mailsuite.mail.dates import parse_date
@@ -13,10 +17,10 @@ from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, unfold
 from retrieval.imap.commands import Search
 from retrieval.imap.context import Context, Output
-from retrieval.imap.fetch_items import Section
 from retrieval.imap.search_keys import (
     All,
     Among,
+    Cost,
     Dated,
     HasField,
     HasFlag,
@@ -27,100 +31,222 @@ from retrieval.imap.search_keys import (
     SearchKey,
     Sized,
 )
-from retrieval.imap.sections import find_section
-from retrieval.imap.view import FolderView
+from retrieval.imap.sections import header_block
+from retrieval.imap.view import Look
 from retrieval.mail_store import MessageRow, RowField
+from retrieval.pace import STEP_OCTETS
 
 MAX_FIELD_CHARACTERS = 64 * 1024
+VIEW_SLICE = 2_000  # messages that are looked at in the view's arrays at once
+ROW_SLICE = 125  # messages whose rows and headers are held at once
+NUMBERS_AT_ONCE = 10_000
 _ENVELOPE_DATE = re.compile(rb'\("((?:[^"\\]|\\.)*)"')
 
-Positions = set[int]
+Positions = Sequence[int]
 
 
 async def search(context: Context, command: Search) -> Output:
     """One SEARCH response with sequence numbers or uids, ascending."""
-    view = context.view
-    found = sorted(await _matching(context, command.key, set(range(len(view.uids)))))
-    numbers = (view.uids[at] for at in found) if command.by_uid else (at + 1 for at in found)
-    yield b"* SEARCH%b\r\n" % b"".join(b" %d" % number for number in numbers)
+    found = await _Searching(context, command.key).positions()
+    uids = context.view.uids
+    yield b"* SEARCH"
+    for start in range(0, len(found), NUMBERS_AT_ONCE):
+        some = found[start : start + NUMBERS_AT_ONCE]
+        await context.pace.steps(len(some))
+        yield b"".join([b" %d" % (uids[at] if command.by_uid else at + 1) for at in some])
+    yield b"\r\n"
 
 
-async def _matching(context: Context, key: SearchKey, among: Positions) -> Positions:
-    if not among:
+class _Searching:
+    """One search under way."""
+
+    def __init__(self, context: Context, key: SearchKey) -> None:
+        self._context, self._view, self._key = context, context.view, key
+        self._budget = context.search_budget()
+        self._spans: dict[int, _Spans] = {}  # by the id of the key
+        self._fields = {field for part in _leaves(key) for field in _row_fields(part)}
+        self._rows: dict[int, _Row] = {}
+
+    async def positions(self) -> list[int]:
+        """Return where what matches is. Raises Refused when the budget is used up."""
+        keys = self._key.keys if isinstance(self._key, All) else (self._key,)
+        found = await self._in_view([key for key in keys if key.cost is Cost.VIEW])
+        dear = [key for key in keys if key.cost is not Cost.VIEW]
+        if not dear:
+            return found
+        matching: list[int] = []
+        for start in range(0, len(found), ROW_SLICE):
+            self._rows.clear()
+            matching += await self._all(dear, found[start : start + ROW_SLICE])
+        return matching
+
+    async def _in_view(self, keys: Sequence[SearchKey]) -> list[int]:
+        """Return what matches these, none of which needs more than the view."""
+        spans = [self._spans_of(key) for key in keys if isinstance(key, Among)]
+        fewest = min(spans, key=len).spans if spans else [range(len(self._view.uids))]
+        found: list[int] = []
+        for span in fewest:
+            for start in range(span.start, span.stop, VIEW_SLICE):
+                found += await self._all(keys, range(start, min(start + VIEW_SLICE, span.stop)))
+        return found
+
+    async def _all(self, keys: Iterable[SearchKey], among: Positions) -> Positions:
+        await self._spend(len(among) * STEP_OCTETS)
+        for key in keys:
+            among = await self._matching(key, among) if among else among
         return among
+
+    async def _matching(self, key: SearchKey, among: Positions) -> Positions:
+        match key:
+            case All(keys):
+                return await self._all(keys, among)
+            case Not(part):
+                found = set(await self._matching(part, among))
+                return [at for at in among if at not in found]
+            case Or(left, right):
+                if left.cost > right.cost:
+                    left, right = right, left
+                found = set(await self._matching(left, among))
+                rest = [at for at in among if at not in found]
+                found.update(await self._matching(right, rest) if rest else ())
+                return [at for at in among if at in found]
+            case HasText(where, needle):
+                return await self._with_text(where, needle, among)
+        await self._spend(len(among) * STEP_OCTETS)
+        match key:
+            case Among():
+                spans = self._spans_of(key)
+                return [at for at in among if at in spans]
+            case HasFlag(bit):
+                return self._with_looks(among, lambda look: bool(look.bits & bit))
+            case HasKeyword(keyword):
+                word = keyword.lower()
+                return self._with_looks(among, lambda look: word in look.keywords)
+        await self._load(among)
+        return [at for at in among if at in self._rows and await self._row_matches(key, self._rows[at])]
+
+    def _with_looks(self, among: Positions, holds: Callable[[Look], bool]) -> Positions:
+        looks, table = self._view.looks, self._view.table
+        some = {looks[at] for at in among}
+        held = {index for index in some if holds(table[index])}
+        return among if len(held) == len(some) else [at for at in among if looks[at] in held] if held else ()
+
+    async def _with_text(self, where: str, needle: str, among: Positions) -> Positions:
+        view = self._view
+        uids = [view.uids[at] for at in among]
+        found = await self._context.store.search_text(view.folder_id, uids, needle, where=where, budget=self._budget)
+        await self._spend(len(among) * STEP_OCTETS)
+        return [at for at in among if view.uids[at] in found]
+
+    async def _load(self, among: Positions) -> None:
+        """Have the rows of these at hand, with all that any key asks of them."""
+        view, wanted = self._view, [at for at in among if at not in self._rows]
+        uids = [view.uids[at] for at in wanted]
+        if not uids:
+            return
+        async for rows in self._context.store.rows(view.folder_id, uids, self._fields):
+            for row in rows:
+                position = view.position(row.uid)
+                if position is not None:
+                    self._rows[position] = _Row(row)
+            await self._spend(sum(len(row.header or b"") + len(row.envelope or b"") + STEP_OCTETS for row in rows))
+
+    async def _row_matches(self, key: SearchKey, row: "_Row") -> bool:
+        match key:
+            case Sized(relation, octets):
+                size = row.row.size_octets
+                return size > octets if relation == "larger" else size < octets
+            case Dated("internal", relation, day):
+                return _falls(row.row.internal_date.astimezone(UTC).date(), relation, day)
+            case Dated(_, relation, day):
+                sent = row.sent_day()
+                return sent is not None and _falls(sent, relation, day)
+            case HasField(name, needle):
+                texts = await self._texts(row, name)
+                await self._spend(sum(map(len, texts)) if needle else 0)
+                folded = needle.casefold()
+                return any(folded in text for text in texts)
+        raise TypeError(key)
+
+    async def _texts(self, row: "_Row", name: bytes) -> Sequence[str]:
+        """What the message's fields of the name say, without case; read and decoded once for all keys."""
+        if row.fields is None:
+            block = await header_block(self._context.store, row.row)
+            row.fields = collect_fields(block)
+            await self._spend(len(block))
+        texts = row.texts.get(name)
+        if texts is None:
+            values = row.fields.get(name, [])
+            texts = row.texts[name] = [_text(value) for value in values]
+            await self._spend(sum(map(len, values)))
+        return texts
+
+    async def _spend(self, octets: int) -> None:
+        self._budget.spend(octets)
+        await self._context.pace.spend(octets)
+
+    def _spans_of(self, key: Among) -> "_Spans":
+        spans = self._spans.get(id(key))
+        if spans is None:
+            uids = self._view.uids
+            ranges = key.messages.of_uids(uids) if key.by_uid else key.messages.among_numbers(len(uids))
+            spans = self._spans[id(key)] = _Spans(ranges)
+        return spans
+
+
+class _Spans:
+    """Positions as disjoint ascending ranges; whether one is among them takes few steps, however many there are."""
+
+    def __init__(self, spans: list[range]) -> None:
+        self.spans = spans
+        self._starts = [span.start for span in spans]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.spans))
+
+    def __contains__(self, position: int) -> bool:
+        index = bisect_right(self._starts, position) - 1
+        return index >= 0 and position < self.spans[index].stop
+
+
+class _Row:
+    """A message's row, and what was made of it for the keys so far."""
+
+    __slots__ = ("_sent_day", "fields", "row", "texts")
+
+    def __init__(self, row: MessageRow) -> None:
+        self.row = row
+        self.fields: dict[bytes, list[bytes]] | None = None
+        self.texts: dict[bytes, list[str]] = {}
+        self._sent_day: tuple[date | None] | None = None
+
+    def sent_day(self) -> date | None:
+        """Return the day of the Date field, in the zone that it names."""
+        if self._sent_day is None:
+            found = _ENVELOPE_DATE.match(self.row.envelope or b"")
+            sent = parse_date(found[1]) if found else None
+            self._sent_day = (sent.date() if sent else None,)
+        return self._sent_day[0]
+
+
+def _leaves(key: SearchKey) -> Iterable[SearchKey]:
     match key:
         case All(keys):
             for part in keys:
-                among = await _matching(context, part, among)
-            return among
+                yield from _leaves(part)
         case Not(part):
-            return among - await _matching(context, part, among)
+            yield from _leaves(part)
         case Or(left, right):
-            if left.cost > right.cost:
-                left, right = right, left
-            found = await _matching(context, left, among)
-            return found | await _matching(context, right, among - found)
-        case Among() | HasFlag() | HasKeyword():
-            return _in_view(context.view, key, among)
-        case HasText(where, needle):
-            return await _with_text(context, where, needle, among)
+            yield from _leaves(left)
+            yield from _leaves(right)
         case _:
-            return await _in_rows(context, key, among)
+            yield key
 
 
-def _in_view(view: FolderView, key: Among | HasFlag | HasKeyword, among: Positions) -> Positions:
-    match key:
-        case Among(messages, by_uid):
-            spans = messages.of_uids(view.uids) if by_uid else messages.among_numbers(len(view.uids))
-            return {position for span in spans for position in span if position in among}
-        case HasFlag(bit):
-            looks = {index for index, look in enumerate(view.table) if look.bits & bit}
-        case HasKeyword(keyword):
-            looks = {index for index, look in enumerate(view.table) if keyword.lower() in look.keywords}
-    if not looks:
-        return set()
-    return {position for position in among if view.looks[position] in looks}
-
-
-async def _with_text(context: Context, where: str, needle: str, among: Positions) -> Positions:
-    view = context.view
-    uids = [view.uids[position] for position in sorted(among)]
-    found = await context.store.search_text(view.folder_id, uids, needle, where=where)
-    return {position for position in among if view.uids[position] in found}
-
-
-async def _in_rows(context: Context, key: Dated | Sized | HasField, among: Positions) -> Positions:
-    view = context.view
-    uids = [view.uids[position] for position in sorted(among)]
-    found: Positions = set()
-    async for rows in context.store.rows(view.folder_id, uids, _fields(key)):
-        for row in rows:
-            position = view.position(row.uid)
-            if position is not None and await _row_matches(context, key, row):
-                found.add(position)
-    return found
-
-
-def _fields(key: Dated | Sized | HasField) -> Collection[RowField]:
+def _row_fields(key: SearchKey) -> set[RowField]:
     if isinstance(key, HasField):
         return {"header", "parts"}
     return {"envelope"} if isinstance(key, Dated) and key.which == "sent" else set()
-
-
-async def _row_matches(context: Context, key: Dated | Sized | HasField, row: MessageRow) -> bool:
-    match key:
-        case Sized("larger", octets):
-            return row.size_octets > octets
-        case Sized(_, octets):
-            return row.size_octets < octets
-        case Dated("internal", relation, day):
-            return _falls(row.internal_date.astimezone(UTC).date(), relation, day)
-        case Dated(_, relation, day):
-            sent = _sent_day(row.envelope or b"")
-            return sent is not None and _falls(sent, relation, day)
-        case HasField():
-            fields = await find_section(context.store, row, Section(b"", text="HEADER.FIELDS", fields=(key.name,)))
-            return isinstance(fields, bytes) and _has_field(fields, key)
 
 
 def _falls(day: date, relation: str, other: date) -> bool:
@@ -129,16 +255,5 @@ def _falls(day: date, relation: str, other: date) -> bool:
     return day < other if relation == "before" else day >= other
 
 
-def _sent_day(envelope: bytes) -> date | None:
-    """Return the day of the Date field, in the zone that it names."""
-    found = _ENVELOPE_DATE.match(envelope)
-    sent = parse_date(found[1]) if found else None
-    return sent.date() if sent else None
-
-
-def _has_field(block: bytes, key: HasField) -> bool:
-    values = collect_fields(block).get(key.name, [])
-    if not key.needle:
-        return bool(values)
-    needle = key.needle.casefold()
-    return any(needle in decode_text(unfold(value), MAX_FIELD_CHARACTERS).casefold() for value in values)
+def _text(value: bytes) -> str:
+    return decode_text(unfold(value), MAX_FIELD_CHARACTERS).casefold()

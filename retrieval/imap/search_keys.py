@@ -18,8 +18,6 @@ from retrieval.imap.grammar import Scanner
 from retrieval.imap.sequence_set import SequenceSet
 from retrieval.imap.view import RECENT
 
-MAX_DEPTH = 50
-MAX_KEYS = 1_000
 CHARSETS = ("UTF-8", "US-ASCII")
 _CHARSET = re.compile(rb"CHARSET ", re.IGNORECASE)
 
@@ -164,7 +162,7 @@ _ARGUMENTS: dict[str, Callable[["_Reading"], SearchKey]] = {
 
 
 def parse_search(scanner: Scanner) -> SearchKey:
-    """Take the rest of a SEARCH. Raises BadCommand, and CommandRefused for a charset we don't have."""
+    """Take the rest of a SEARCH. Raises BadCommand, and CommandRefused for a charset we don't have and for too much."""
     reading = _Reading(scanner)
     if scanner.match(_CHARSET):
         _check_charset(scanner.astring())
@@ -183,8 +181,11 @@ class _Reading:
 
     def key(self, depth: int) -> SearchKey:
         self.count += 1
-        if depth > MAX_DEPTH or self.count > MAX_KEYS:
-            raise BadCommand("Search is nested too deeply" if depth > MAX_DEPTH else "Search has too many keys")
+        limits = self.scanner.limits
+        if depth > limits.search_depth:
+            raise CommandRefused("LIMIT", f"The keys of a search may be nested {limits.search_depth} deep")
+        if self.count > limits.search_keys:
+            raise CommandRefused("LIMIT", f"A search may have {limits.search_keys} keys")
         if self.scanner.accept(b"("):
             return self._group(depth)
         if self.scanner.starts_with(b"*") or self.scanner.next_is_digit():

@@ -44,6 +44,14 @@ async def find_section(store: MailStore, row: MessageRow, section: Section) -> b
     return header_reader(section)(block)
 
 
+async def header_block(store: MailStore, row: MessageRow) -> bytes:
+    """Return the message's own header block, of a large one the beginning; the row has `header` and `parts`."""
+    if row.header is not None:
+        return row.header
+    span = _span(row, Section(b"", text="HEADER"))
+    return b"" if span is None else await store.octets(row, span.start, min(span.end, span.start + MAX_HEADER_OCTETS))
+
+
 @lru_cache(maxsize=64)
 def header_reader(section: Section) -> Callable[[bytes], bytes]:
     """Return what takes a HEADER section, all of it or some fields, from the header block."""

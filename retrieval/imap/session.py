@@ -122,6 +122,10 @@ class ImapSession:
         self.closed, self._context.state = True, State.LOGOUT
         return f"* BYE {text}\r\n".encode("ascii", "replace")
 
+    def interrupt(self) -> None:
+        """Have a search end soon: the client is gone, or the session is to end."""
+        self._context.interrupt()
+
     async def abandon(self) -> None:
         """Leave nothing behind when the connection is gone."""
         self.closed = True
@@ -186,7 +190,7 @@ class ImapSession:
 
     async def _command(self, line: CommandLine) -> AsyncIterator[bytes]:
         """Run one complete command."""
-        scanner = Scanner(line.octets)
+        scanner = Scanner(line.octets, limits=self._context.limits.grammar)
         tag = scanner.tag()
         try:
             if not tag:
@@ -327,7 +331,7 @@ class ImapSession:
 
     async def _literal_announced(self, announcement: Announcement) -> AsyncIterator[bytes]:
         """Let a literal come, refuse it, or begin an APPEND with it."""
-        scanner = Scanner(announcement.octets)
+        scanner = Scanner(announcement.octets, limits=self._context.limits.grammar)
         tag = scanner.tag() or b""
         appending = await append_announced(self._context, tag, scanner, announcement) if tag else None
         if appending is not None:

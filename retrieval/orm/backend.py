@@ -19,6 +19,7 @@ from retrieval.mail_store import Refused, StoreUnavailable
 from retrieval.orm.changes import Changes
 from retrieval.orm.reader import Reader
 from retrieval.orm.threads import DatabaseThreads
+from retrieval.orm.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Backend:
     def __init__(self, configuration: Configuration, client: StoreClient | None = None) -> None:
         self.client = client or StoreClient(configuration.store_socket)
         self.reader = Reader()
+        self.search_turns = Turns(1)
         self.changes = Changes(self.reader, self.client)
         self.spool_folder, self.blob_folder = configuration.spool, str(configuration.blobs)
         # Locks of POP3 sessions that live: token to mailbox.

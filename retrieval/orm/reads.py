@@ -155,10 +155,10 @@ def places(mailbox_id: int, message_ids: Sequence[int]) -> dict[int, tuple[str, 
 
 
 def searchable(mailbox_id: int, folder_id: int, uids: Sequence[int], columns: str) -> list[tuple[Any, ...]]:
-    """uid and the named columns of message (m) and content (c)."""
+    """uid and the named columns of message (m) and content (c), ascending by uid."""
     return _query(
         f"SELECT m.uid, {columns} FROM store_message m JOIN store_content c ON c.id = m.content_id"
-        f" WHERE m.mailbox_id = %s AND m.folder_id = %s AND m.uid IN ({placeholders(uids)})",
+        f" WHERE m.mailbox_id = %s AND m.folder_id = %s AND m.uid IN ({placeholders(uids)}) ORDER BY m.uid",
         [mailbox_id, folder_id, *uids],
     )
 

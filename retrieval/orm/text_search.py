@@ -1,13 +1,12 @@
 """SEARCH's look into the text of messages (RFC 3501 §6.4.4): decoded by MIME, compared without case.
 
-Runs in a thread, in pieces small enough that the event loop gets its turns, and gives up after a time: a search over
-everything must not cost the others. Attachments that are no text are not looked into.
+Runs in a thread, in pieces small enough that the event loop gets its turns, and in turns small enough that other
+mailboxes get theirs: a search over everything must not cost the others. Attachments that are no text are not looked
+into.
 """
 
 import binascii
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,12 +15,14 @@ from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, unfold
 from mailsuite.mail.mime_fields import TEXT_PLAIN, parse_content_type
 from mailsuite.mail.structure import Part, PartKind, decode_parts
-from retrieval.mail_store import Refused
+from retrieval.search_budget import SearchBudget
 
 PIECE_OCTETS = 128 * 1024
 HEADER_OCTETS = 256 * 1024
 MAX_TEXT_OCTETS = 16 * 1024 * 1024
-MAX_SECONDS = 60.0
+# What a mailbox has looked at before the next one's turn, some tenth of a second; and what a message costs at least.
+TURN_OCTETS = 4 * 1024 * 1024
+MESSAGE_OCTETS = 4 * 1024
 _LARGE = 1 << 30
 
 
@@ -34,24 +35,19 @@ class Searched(NamedTuple):
     parts: bytes
 
 
-class Patience:
-    """When a search must end: after its time, or when nobody waits for it any more."""
-
-    def __init__(self) -> None:
-        self._until = time.monotonic() + MAX_SECONDS
-        self.given_up = threading.Event()
-
-    def check(self) -> None:
-        """Raises Refused when it is time."""
-        if self.given_up.is_set() or time.monotonic() > self._until:
-            raise Refused("limit", "The search took too long; search fewer messages, or their subjects and senders")
-
-
-def matching_uids(messages: Sequence[Searched], needle: str, *, headers: bool, patience: Patience) -> set[int]:
+def matching_uids(
+    messages: Sequence[Searched], needle: str, *, headers: bool, budget: SearchBudget
+) -> tuple[set[int], int]:
     """The uids of messages whose text parts hold the needle; with `headers` also those whose header does, or that of a
-    part: an attachment's name, the subject of a message within."""
-    folded = needle.casefold()
-    return {message.uid for message in messages if _matches(message, folded, headers=headers, patience=patience)}
+    part: an attachment's name, the subject of a message within. And how many messages were looked at: a turn ends after
+    the one that has made it TURN_OCTETS. Raises Refused when the budget is used up."""
+    folded, found, ends_at = needle.casefold(), set[int](), budget.octets - TURN_OCTETS
+    for count, message in enumerate(messages, 1):
+        if _matches(message, folded, headers=headers, budget=budget):
+            found.add(message.uid)
+        if budget.octets <= ends_at:
+            return found, count
+    return found, len(messages)
 
 
 def header_text(header: bytes, name: str) -> str:
@@ -60,31 +56,31 @@ def header_text(header: bytes, name: str) -> str:
     return "\n".join(decode_text(unfold(value), _LARGE) for value in values)
 
 
-def _matches(message: Searched, needle: str, *, headers: bool, patience: Patience) -> bool:
-    patience.check()
+def _matches(message: Searched, needle: str, *, headers: bool, budget: SearchBudget) -> bool:
+    budget.spend(MESSAGE_OCTETS + len(message.prefix))
     try:
         descriptor = os.open(message.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         root = decode_parts(message.parts)
-        if headers and needle in _whole_header(message.prefix, descriptor, root).casefold():
+        if (
+            headers
+            and needle in (decode_text(unfold(message.prefix), _LARGE) + _header(descriptor, root, budget)).casefold()
+        ):
             return True
-        if headers and any(needle in _header(descriptor, part).casefold() for part in _descendants(root)):
+        if headers and any(needle in _header(descriptor, part, budget).casefold() for part in _descendants(root)):
             return True
-        return any(_part_matches(descriptor, part, needle, patience) for part in _leaves(root))
+        return any(_part_matches(descriptor, part, needle, budget) for part in _leaves(root))
     except ValueError:
         return False
     finally:
         os.close(descriptor)
 
 
-def _whole_header(prefix: bytes, descriptor: int, root: Part) -> str:
-    return decode_text(unfold(prefix), _LARGE) + _header(descriptor, root)
-
-
-def _header(descriptor: int, part: Part) -> str:
+def _header(descriptor: int, part: Part, budget: SearchBudget) -> str:
     size = min(part.body_start - part.header_start, HEADER_OCTETS)
+    budget.spend(size)
     return decode_text(unfold(os.pread(descriptor, size, part.header_start)), _LARGE)
 
 
@@ -101,9 +97,10 @@ def _leaves(part: Part) -> Iterator[Part]:
         yield from _leaves(child)
 
 
-def _part_matches(descriptor: int, part: Part, needle: str, patience: Patience) -> bool:
+def _part_matches(descriptor: int, part: Part, needle: str, budget: SearchBudget) -> bool:
     """Looks through one part, with as much of the last piece before each as a match across the cut can need."""
     size = min(part.body_start - part.header_start, HEADER_OCTETS)
+    budget.spend(size)
     fields = collect_fields(os.pread(descriptor, size, part.header_start))
     content_type = fields.get(b"content-type")
     kind = parse_content_type(unfold(content_type[0])) if content_type else TEXT_PLAIN
@@ -112,7 +109,7 @@ def _part_matches(descriptor: int, part: Part, needle: str, patience: Patience) 
     encoding = unfold(fields.get(b"content-transfer-encoding", [b""])[0]).lower()
     decoder = piecewise_decoder(kind.parameter(b"charset") or b"")
     tail = ""
-    for octets in _decoded(_pieces(descriptor, part, patience), encoding):
+    for octets in _decoded(_pieces(descriptor, part, budget), encoding):
         window = tail + decoder.decode(octets).casefold()
         if needle in window:
             return True
@@ -120,11 +117,12 @@ def _part_matches(descriptor: int, part: Part, needle: str, patience: Patience) 
     return False
 
 
-def _pieces(descriptor: int, part: Part, patience: Patience) -> Iterator[bytes]:
+def _pieces(descriptor: int, part: Part, budget: SearchBudget) -> Iterator[bytes]:
     end = min(part.end, part.body_start + MAX_TEXT_OCTETS)
     for start in range(part.body_start, end, PIECE_OCTETS):
-        patience.check()
-        yield os.pread(descriptor, min(PIECE_OCTETS, end - start), start)
+        piece = os.pread(descriptor, min(PIECE_OCTETS, end - start), start)
+        budget.spend(len(piece))
+        yield piece
 
 
 def _decoded(pieces: Iterator[bytes], encoding: bytes) -> Iterator[bytes]:

@@ -72,6 +72,9 @@ class Pop3Session:
         self._dialog.end(text)
         return self._dialog.data_to_send()
 
+    def interrupt(self) -> None:
+        """No command takes long, but QUIT, which is to do what it was asked for (RFC 1939 §6)."""
+
     async def run_ready(self) -> AsyncIterator[bytes]:
         """Does all commands that have arrived in full; yields what there is to send."""
         while True:

@@ -25,6 +25,7 @@ from retrieval.orm import spool as spool_module
 from retrieval.orm.backend import Backend
 from retrieval.orm.spool import GATHER_OCTETS
 from retrieval.orm_store import OrmDirectory
+from retrieval.search_budget import SearchBudget
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 PASSWORD = "correct horse battery"
@@ -122,6 +123,10 @@ async def append(store, *messages, name="INBOX", bits=0, keywords=()):
 
 async def rows_of(store, folder_id, uids, fields=()):
     return [row async for some in store.rows(folder_id, uids, fields) for row in some]
+
+
+def budget(octets=10**9, seconds=60.0):
+    return SearchBudget(octets, seconds)
 
 
 def spool_files():
@@ -251,7 +256,7 @@ def test_nothing_of_another_mailbox_is_read(inside):
         for attempt in (bob.states(folder_id), bob.octets(row, 0, 10), bob.expunge(folder_id, uids)):
             with pytest.raises(Refused):
                 await attempt
-        assert await bob.search_text(folder_id, uids, "body", where="text") == set()
+        assert await bob.search_text(folder_id, uids, "body", where="text", budget=budget()) == set()
 
     inside(scene)
 
@@ -291,7 +296,7 @@ def test_expunged_message_is_refused(inside):
 def test_search(inside, where, needle, found):
     async def scene(store, backend):
         folder_id, uids = await append(store, MAIL, BASE64, PICTURE, WITHIN)
-        assert await store.search_text(folder_id, uids, needle, where=where) == found
+        assert await store.search_text(folder_id, uids, needle, where=where, budget=budget()) == found
 
     inside(scene)
 
@@ -599,14 +604,64 @@ def test_folder_that_is_gone(inside):
     inside(scene)
 
 
-def test_a_search_that_takes_too_long_says_so(inside, monkeypatch):
-    monkeypatch.setattr(text_search, "MAX_SECONDS", 0.0)
+@pytest.mark.parametrize("limits", [{"seconds": 0.0}, {"octets": 5_000}])
+def test_a_search_that_costs_too_much_says_so(inside, limits):
+    async def scene(store, backend):
+        folder_id, uids = await append(store, MAIL, MAIL)
+        with pytest.raises(Refused) as refused:
+            await store.search_text(folder_id, uids, "anything", where="text", budget=budget(**limits))
+        assert refused.value.code == "limit"
+
+    inside(scene)
+
+
+def test_mailboxes_take_turns_at_the_search_thread(inside, monkeypatch):
+    """Three searches of one mailbox, begun before, keep another's waiting for one turn, not for three times all."""
+    monkeypatch.setattr(text_search, "TURN_OCTETS", 1)
+    services.add_mailbox("bob@example.org", PASSWORD)
+    served = []
+
+    async def scene(ann, backend):
+        _, bob = await OrmDirectory(backend).login(
+            "bob@example.org", PASSWORD, protocol="imap", client_address="192.0.2.1"
+        )
+        run_long = backend.reader.run_long
+
+        async def noting(search, folder_id, *args):
+            served.append(folder_id)
+            return await run_long(search, folder_id, *args)
+
+        monkeypatch.setattr(backend.reader, "run_long", noting)
+        work = [(store, *await append(store, *[MAIL] * count)) for store, count in ((ann, 4), (bob, 2))]
+        (ann, folder, uids), (bob, bobs, few) = work
+        searches = [
+            asyncio.ensure_future(store.search_text(folder_id, some, "a Word", where="text", budget=budget()))
+            for store, folder_id, some in [(ann, folder, uids)] * 3 + [(bob, bobs, few)]
+        ]
+        assert [await search for search in searches] == [{1, 2, 3, 4}] * 3 + [{1, 2}]
+        assert served == [folder, bobs, folder, bobs, *[folder] * 10]
+
+    inside(scene)
+
+
+def test_a_search_that_nobody_waits_for_ends(inside, monkeypatch):
+    monkeypatch.setattr(text_search, "TURN_OCTETS", 1)
 
     async def scene(store, backend):
-        folder_id, uids = await append(store, MAIL)
-        with pytest.raises(Refused) as refused:
-            await store.search_text(folder_id, uids, "anything", where="text")
-        assert refused.value.code == "limit"
+        folder_id, uids = await append(store, *[MAIL] * 5)
+        cost, turns, run_long = budget(), [], backend.reader.run_long
+
+        async def noting(*args):
+            turns.append(args)
+            if len(turns) == 2:
+                cost.give_up()
+            return await run_long(*args)
+
+        monkeypatch.setattr(backend.reader, "run_long", noting)
+        with pytest.raises(Refused):
+            await store.search_text(folder_id, uids, "no such", where="text", budget=cost)
+        assert len(turns) == 2
+        assert await store.search_text(folder_id, uids, "a Word", where="text", budget=budget()) == set(uids)
 
     inside(scene)
 

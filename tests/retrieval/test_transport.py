@@ -84,6 +84,9 @@ class WordSession:
     async def notify(self):
         yield b"changed\r\n"
 
+    def interrupt(self):
+        self.interrupted = True
+
     async def abandon(self):
         self.abandoned.set()
 

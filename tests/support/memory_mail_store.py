@@ -28,6 +28,7 @@ from retrieval.mail_store import (
     SpooledMessage,
     StoreUnavailable,
 )
+from retrieval.search_budget import SearchBudget
 
 NOW = datetime(2026, 2, 1, 12, 0, tzinfo=UTC)
 ROLES = {"Sent": "sent", "Drafts": "drafts", "Trash": "trash", "Junk": "junk", "Archive": "archive"}
@@ -203,7 +204,10 @@ class MemoryStore:
                     return message.served[start:end]
         raise StoreUnavailable("the blob is gone")
 
-    async def search_text(self, folder_id: int, uids: Sequence[int], needle: str, *, where: str) -> set[int]:
+    async def search_text(
+        self, folder_id: int, uids: Sequence[int], needle: str, *, where: str, budget: SearchBudget
+    ) -> set[int]:
+        budget.check()
         messages = self._up().folder(folder_id).messages
         return {uid for uid in uids if uid in messages and needle.casefold() in _text(messages[uid], where).casefold()}
 

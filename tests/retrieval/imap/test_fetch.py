@@ -259,6 +259,7 @@ BODY[HEADER.FIELDS] BODY[]<0> BODY[]<0.0> BODY[]<.5> BODY[]<-1.5> BODY[]<4294967
 BINARY[1] MODSEQ FLAGS(UID)
 """.split()
 SPACED = [
+    "(" * 60_000,
     "(FLAGS",
     "FLAGS)",
     "",
@@ -268,7 +269,7 @@ SPACED = [
     "BODY[HEADER.FIELDS (a:b)]",
     "BODY[HEADER.FIELDS a]",
 ]
-LONG = ["(" * 60_000, "BODY[" + "1." * 5000 + "1]", "(" + "FLAGS UID " * 3000 + "UID)"]
+LONG = ["BODY[" + "1." * 5000 + "1]", "(" + "FLAGS UID " * 3000 + "UID)"]
 
 
 @pytest.mark.parametrize("items", [*WRONG_ITEMS, *SPACED, *LONG], ids=lambda items: items[:30])
@@ -276,7 +277,7 @@ def test_items_that_there_are_not(client, mailbox, items):
     mailbox.deliver(SIMPLE)
     client.select()
     answer = client.command(f"FETCH 1 {items}")
-    assert len(answer) == 1 and answer[0].startswith("BAD "), answer
+    assert len(answer) == 1 and answer[0].startswith("NO [LIMIT] " if items in LONG else "BAD "), answer
 
 
 def test_a_message_shorter_than_its_row_breaks_the_connection_off(client, mailbox, monkeypatch):

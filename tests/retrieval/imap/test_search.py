@@ -1,10 +1,12 @@
 """SEARCH: every key, their combinations, and how little is read for them."""
 
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
 
 from mailsuite.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from retrieval.pace import TURN_OCTETS
 
 FIRST = (
     b"Date: Sun, 1 Feb 2026 23:30:00 -0500\r\nFrom: Bob <bob@example.org>\r\nTo: ann@example.org\r\n"
@@ -125,9 +127,9 @@ def test_cheap_keys_spare_the_dear_ones(found, monkeypatch):
     store, asked = found.client.session.mail_store, []
     search_text, rows = store.search_text, store.rows
 
-    async def noting_text(folder_id, uids, needle, *, where):
+    async def noting_text(folder_id, uids, needle, *, where, budget):
         asked.append((where, list(uids)))
-        return await search_text(folder_id, uids, needle, where=where)
+        return await search_text(folder_id, uids, needle, where=where, budget=budget)
 
     def noting_rows(folder_id, uids, fields):
         asked.append((tuple(fields), list(uids)))
@@ -177,10 +179,92 @@ DEEP = [
 ]
 
 
-@pytest.mark.parametrize("keys", WRONG + DEEP, ids=lambda keys: keys[:30])
+@pytest.mark.parametrize("keys", WRONG, ids=lambda keys: keys[:30])
 def test_what_is_no_search(found, keys):
     answer = found.client.command(f"SEARCH {keys}")
     assert len(answer) == 1 and answer[0].startswith("BAD "), answer
+
+
+@pytest.mark.parametrize("keys", DEEP, ids=lambda keys: keys[:30])
+def test_what_is_too_much_of_a_search(found, keys):
+    answer = found.client.command(f"SEARCH {keys}")
+    assert len(answer) == 1 and answer[0].startswith("NO [LIMIT] "), answer
+
+
+def test_messages_are_read_once_for_all_keys(found, monkeypatch):
+    """Forty header keys were forty readings of the folder."""
+    store, read = found.client.session.mail_store, []
+    rows = store.rows
+
+    async def noting(folder_id, uids, fields):
+        async for some in rows(folder_id, uids, fields):
+            read.extend(row.uid for row in some)
+            yield some
+
+    monkeypatch.setattr(store, "rows", noting)
+    keys = " ".join(["HEADER Subject minutes"] * 20 + ["NOT HEADER X-None a"] * 20 + ["SENTON 10-Jan-2026"] * 5)
+    assert found(keys) == [3]
+    assert found(" ".join(["OR HEADER Subject nothing"] * 30) + " HEADER Subject minutes") == [3]
+    assert read == [1, 3, 4] * 2
+
+
+def test_a_search_over_more_than_it_may_look_at_is_refused(connect, mailbox):
+    for _ in range(300):
+        mailbox.deliver(FIRST)
+    client = connect(search_octets=100_000).log_in().select()
+    assert client.command("SEARCH HEADER X-Colour rot")[0].startswith("NO [LIMIT] The search is too large")
+    assert client.command("SEARCH 1:20 HEADER X-Colour gr") == [
+        "* SEARCH " + " ".join(map(str, range(1, 21))),
+        "OK Completed",
+    ]
+
+
+def test_others_have_their_turn_while_a_search_goes_on(connect, mailbox):
+    for _ in range(150):
+        mailbox.deliver(SECOND)
+    client = connect().log_in().select()
+    pace, before = client.session._context.pace, client.session._context.pace.turns
+    assert client.command("SEARCH " + " ".join(["HEADER Subject minutes"] * 400))[-1] == "OK Completed"
+    assert pace.turns - before >= 150 * 400 * 64 // (2 * TURN_OCTETS) and pace.longest < 2 * TURN_OCTETS
+
+
+def test_a_search_ends_when_the_client_is_gone(connect, mailbox, monkeypatch):
+    for _ in range(30):
+        mailbox.deliver(SECOND)
+    client = connect().log_in().select()
+    store, read = client.session.mail_store, []
+    rows = store.rows
+
+    async def noting(folder_id, uids, fields):
+        async for some in rows(folder_id, uids, fields):
+            read.extend(some)
+            client.session.interrupt()
+            yield some
+
+    monkeypatch.setattr(store, "rows", noting)
+    assert client.command("SEARCH HEADER Subject minutes")[0].startswith("NO [LIMIT] The search was given up")
+    assert len(read) <= 3
+
+
+@pytest.mark.parametrize("count", [1, 5, 2_001, 4_500])
+def test_a_folder_of_many_slices(connect, mailbox, count):
+    folder = mailbox.folders["INBOX"]
+    mailbox.deliver(FIRST)
+    (message,) = folder.messages.values()
+    for uid in range(2, count + 1):
+        folder.messages[uid] = dataclasses.replace(message, uid=uid, flags=SEEN if uid % 3 else 0)
+    folder.uid_next = count + 1
+    client = connect().log_in().select()
+    expected = [uid for uid in range(1, count + 1) if uid % 3 == 0 or uid == 1]
+    assert client.command("SEARCH UNSEEN") == [
+        "* SEARCH" + "".join(f" {uid}" for uid in expected),
+        "OK Completed",
+    ]
+    odd = ",".join(map(str, range(1, count + 1, 2)))
+    assert client.command(f"UID SEARCH UID {odd} OR SEEN UID 1 NOT UID 3 LARGER 1") == [
+        "* SEARCH" + "".join(f" {uid}" for uid in range(1, count + 1, 2) if uid == 1 or uid % 3),
+        "OK Completed",
+    ]
 
 
 def test_a_charset_we_do_not_have(found):
