@@ -27,7 +27,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin, TabularInline
 
-from mailsuite.adminkit import parameters
+from mailsuite.adminkit import parameters, proof
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, User
 
@@ -39,7 +39,8 @@ EVERYTHING = frozenset({VIEW, ADD, CHANGE, DELETE, ACT})
 class Verb:
     """A button above a row's form. The admin's method `do_NAME(request, row)` does it and says what was done.
 
-    `shown` tells whether it fits the row; `confirm` is asked first.
+    `shown` tells whether it fits the row; `confirm` is asked first, and with `asks_password` the person's password
+    where they gave it some time ago: what can't be undone, or lets somebody in.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Verb:
     confirm: str = ""
     shown: Callable[[Any], bool] = lambda row: True
     superusers_only: bool = False
+    asks_password: bool = False
 
 
 def scope_of(request: HttpRequest) -> frozenset[int] | None:
@@ -140,6 +142,8 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
     show_facets = ShowFacets.NEVER
     actions: Sequence[Any] = ()
     verbs: Sequence[Verb] = ()
+    # Of ADD, CHANGE, DELETE and ACT (for several rows at once): what asks for the password anew.
+    asks_password: frozenset[str] = frozenset({DELETE, ACT})
     change_form_outer_before_template = "admin/verbs.html"
     list_before_template = "admin/intro.html"
     # What the list is, above it, for somebody who is no mail expert.
@@ -152,6 +156,10 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
         request.verbs = self._verbs(request, object_id)  # type: ignore[attr-defined]
         if request.method != "POST":
             return super().changeform_view(request, object_id, *args, **kwargs)
+        what = CHANGE if object_id else ADD
+        if self.allows(request, what) and self.is_dangerous(request, what, object_id):
+            words = "Change" if object_id else "Add"
+            proof.demand(request, f"{words} {self._told(request, object_id)}.", request.path)
         try:
             self.prepare(request, object_id)
             return super().changeform_view(request, object_id, *args, **kwargs)
@@ -209,13 +217,32 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
         actions.pop("delete_selected", None)
         return actions
 
+    def is_dangerous(self, request: HttpRequest, what: str, object_id: str | None = None) -> bool:
+        """Whether what was posted can do harm that is worth asking for the password again."""
+        return what in self.asks_password
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        if request.method == "POST" and self.allows(request, DELETE) and self.is_dangerous(request, DELETE, object_id):
+            proof.demand(request, f"Delete {self._told(request, object_id)}.", request.path)
+        return super().delete_view(request, object_id, extra_context)
+
+    def _told(self, request: HttpRequest, object_id: str | None) -> str:
+        """What a form is about."""
+        row = self.find(request, object_id) if object_id else None
+        return f"{self.opts.verbose_name} {row}" if row is not None else f"a {self.opts.verbose_name}"
+
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """Rows are chosen by their ids: what can be none is a bad request."""
+        ids = request.POST.getlist(ACTION_CHECKBOX_NAME)
         try:
-            for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            for chosen in ids:
                 self.opts.pk.to_python(chosen)
         except ValidationError:
             raise BadRequest("no id of a row") from None
+        action = self.get_actions(request).get(request.POST.get("action", ""))
+        if action and self.is_dangerous(request, ACT):
+            count = "All rows of the list" if request.POST.get("select_across") == "1" else f"Rows: {len(ids)}"
+            proof.demand(request, f"{action[2]}. {count}.", request.get_full_path())
         return super().response_action(request, queryset)
 
     def get_urls(self) -> list[URLPattern]:
@@ -233,12 +260,13 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
             raise PermissionDenied
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}"
+        if chosen.asks_password:
+            proof.demand(request, f"{chosen.label}: {row}.", reverse(f"{name}_change", args=[object_id]))
         self.act(request, lambda: getattr(self, f"do_{verb}")(request, row))
         page = "change" if self.find(request, object_id) else "changelist"
         arguments = [object_id] if page == "change" else []
-        return HttpResponseRedirect(
-            reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}", args=arguments)
-        )
+        return HttpResponseRedirect(reverse(f"{name}_{page}", args=arguments))
 
     def act(self, request: HttpRequest, do: Callable[[], str | None]) -> None:
         """Does something and tells the person what came of it."""

@@ -13,7 +13,18 @@ from django.utils.safestring import SafeString
 
 from mailsuite.adminkit.parameters import WordFilter
 from mailsuite.directory.admin.fields import badge, password_field
-from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, ScopedInline, ServiceForm, Verb
+from mailsuite.directory.scoping import (
+    ACT,
+    ADD,
+    CHANGE,
+    DELETE,
+    VIEW,
+    ScopedAdmin,
+    ScopedFilter,
+    ScopedInline,
+    ServiceForm,
+    Verb,
+)
 from mailsuite.queue import routes, services
 from mailsuite.queue.claims import ABANDONED, DELAYED
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient, Route
@@ -81,9 +92,18 @@ class QueuedMessageAdmin(ScopedAdmin):
     verbs: Sequence[Verb] = (
         Verb("retry", "Retry now", "refresh", "", _open),
         Verb("hold", "Hold", "pause", "", lambda m: _open(m) and m.held_at is None),
-        Verb("release", "Release", "play_arrow", "", lambda m: _open(m) and m.held_at is not None),
-        Verb("fail", "Fail with bounce", "undo", "Give up on all recipients and tell the sender?", _open),
-        Verb("drop", "Drop", "delete", "Give up on all recipients without telling anybody?", _open),
+        Verb(
+            *("release", "Release", "play_arrow", "", lambda m: _open(m) and m.held_at is not None),
+            asks_password=True,
+        ),
+        Verb(
+            *("fail", "Fail with bounce", "undo", "Give up on all recipients and tell the sender?", _open),
+            asks_password=True,
+        ),
+        Verb(
+            *("drop", "Drop", "delete", "Give up on all recipients without telling anybody?", _open),
+            asks_password=True,
+        ),
     )
 
     def get_fields(self, request: HttpRequest, obj: QueuedMessage | None = None) -> list[str]:
@@ -260,6 +280,8 @@ class RouteAdmin(ScopedAdmin):
         "or a machine inside. Without routes mail goes where DNS says."
     )
     form = RouteForm
+    # Whoever changes a route can have all mail, and a password, sent where they like.
+    asks_password = frozenset({ADD, CHANGE, DELETE})
     list_display = ("pattern", "host", "port", "scheme", "username", "state_badge")
     search_fields = ("pattern", "host")
 

@@ -35,9 +35,14 @@ class DkimKeyAdmin(ScopedAdmin):
         "seen_in_dns_at",
     )
     verbs = (
-        Verb("activate", "Sign with this key", "verified", "", lambda key: key.state not in ("active", "revoked")),
         Verb(
-            "retire", "Stop signing with it", "pause", "Stop signing with this key?", lambda key: key.state == "active"
+            *("activate", "Sign with this key", "verified", "", lambda key: key.state not in ("active", "revoked")),
+            asks_password=True,
+        ),
+        Verb(
+            *("retire", "Stop signing with it", "pause", "Stop signing with this key?"),
+            lambda key: key.state == "active",
+            asks_password=True,
         ),
     )
 

@@ -49,6 +49,7 @@ class UserAdmin(ScopedAdmin):
     domain_administrators_may = frozenset({VIEW})
     list_display = ("email", "name", "role", "mailbox_list", "last_login")
     list_filter = ("is_superuser", "is_staff", "is_active")
+    asks_password = frozenset({ADD, CHANGE})
     search_fields = ("email", "name")
     ordering = ("email",)
 
@@ -143,6 +144,7 @@ class CredentialAdmin(ScopedAdmin):
     list_display = ("label", "user", "scopes", "state_badge", "last_used_at", "created_at")
     search_fields = ("label", "user__email")
     autocomplete_fields = ("user",)
+    asks_password = frozenset({ADD})
     verbs = (Verb("revoke", "Revoke", "block", "Void this app password now?", lambda c: c.revoked_at is None),)
 
     def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:

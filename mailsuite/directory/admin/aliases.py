@@ -92,6 +92,7 @@ class SendAsAdmin(ScopedAdmin):
     list_display = ("user", "address")
     search_fields = ("user__email", "address")
     autocomplete_fields = ("user",)
+    asks_password = frozenset({ADD, DELETE})
     fields = ("user", "address")
 
     def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from mailsuite.adminkit import proof
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
 from mailsuite.directory.scoping import ACT
@@ -16,6 +17,9 @@ from mailsuite.records.models import DkimKey, DnsCheck
 from mailsuite.records.page import context_of
 from mailsuite.records.services import activate_key, start_rotation
 from mailsuite.records.setup import zone_file
+
+# What is done with keys asks for the password anew.
+_ACTS = {"rotate": "Make a new DKIM key", "ed25519": "Sign by Ed25519 mail"}
 
 
 class DnsPages:
@@ -56,6 +60,8 @@ class DnsPages:
         do = getattr(self, f"_do_{request.POST.get('do', '').replace('-', '_')}", None)
         if do is None:
             raise Http404
+        if act := _ACTS.get(request.POST["do"]):
+            proof.demand(request, f"{act} of {domain}.", request.path)
         self.act(request, lambda: do(request, domain))
         return HttpResponseRedirect(reverse("admin:directory_domain_records", args=[domain.pk]))
 

@@ -50,10 +50,17 @@ class DomainAdmin(DnsPages, ScopedAdmin):
     verbs = (
         Verb("records", "DNS records", "dns"),
         Verb(
-            "disable", "Disable", "pause", "Take no mail for this domain for now?", lambda d: d.state == "active", True
+            *("disable", "Disable", "pause", "Take no mail for this domain for now?"),
+            lambda d: d.state == "active",
+            superusers_only=True,
+            asks_password=True,
         ),
         Verb("enable", "Enable", "play_arrow", "", lambda d: d.state == "disabled", True),
-        Verb("remove", "Remove", "delete", "Stop hosting this domain and remove its mailboxes?", superusers_only=True),
+        Verb(
+            *("remove", "Remove", "delete", "Stop hosting this domain and remove its mailboxes?"),
+            superusers_only=True,
+            asks_password=True,
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Domain]:
@@ -88,6 +95,14 @@ class DomainAdmin(DnsPages, ScopedAdmin):
             kwargs["empty_label"] = "none: a domain of its own"
             kwargs["help_text"] = "Makes it another name of that domain."
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def is_dangerous(self, request: HttpRequest, what: str, object_id: str | None = None) -> bool:
+        """Who may administer the domain is nobody's to change at a browser that was left open."""
+        if what not in (ADD, CHANGE) or scope_of(request) is not None:
+            return super().is_dangerous(request, what, object_id)
+        domain = self.find(request, object_id) if object_id else None
+        there = set(domain.administrators.values_list("pk", flat=True)) if domain else set()
+        return set(request.POST.getlist("administrators")) != {str(pk) for pk in there}
 
     def prepare(self, request: HttpRequest, object_id: str | None) -> None:
         request.key_pairs = None if object_id else make_key_pairs()  # type: ignore[attr-defined]

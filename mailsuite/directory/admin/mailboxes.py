@@ -89,6 +89,7 @@ class MailboxAdmin(ScopedAdmin):
             "Let its owner sign in again, and whoever else knows its password or one of its app passwords? If they may "
             "be stolen, set a new password and revoke the app passwords first.",
             lambda m: m.state == "suspended",
+            asks_password=True,
         ),
         Verb(
             "revoke_app_passwords",
@@ -97,9 +98,18 @@ class MailboxAdmin(ScopedAdmin):
             "Void all app passwords of its account? The programs and devices that use them need new ones.",
             _has_app_passwords,
         ),
-        Verb("release_held", "Send held mail", "send", "Send all of its mail that is held in the queue?", _has_held),
-        Verb("drop_held", "Drop held mail", "delete_sweep", "Drop its held mail without telling anybody?", _has_held),
-        Verb("remove", "Remove", "delete", "Make this address unknown and delete its mail after 30 days?"),
+        Verb(
+            *("release_held", "Send held mail", "send", "Send all of its mail that is held in the queue?", _has_held),
+            asks_password=True,
+        ),
+        Verb(
+            *("drop_held", "Drop held mail", "delete_sweep", "Drop its held mail without telling anybody?", _has_held),
+            asks_password=True,
+        ),
+        Verb(
+            *("remove", "Remove", "delete", "Make this address unknown and delete its mail after 30 days?"),
+            asks_password=True,
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Mailbox]:
@@ -135,24 +145,30 @@ class MailboxAdmin(ScopedAdmin):
             require_quota(form)
         return form
 
+    def is_dangerous(self, request: HttpRequest, what: str, object_id: str | None = None) -> bool:
+        """A new password lets somebody in."""
+        has_password = bool(request.POST.get("password"))
+        return super().is_dangerous(request, what, object_id) or (what in (ADD, CHANGE) and has_password)
+
     def prepare(self, request: HttpRequest, object_id: str | None) -> None:
         """Hashes before the transaction, and asks whether this person may."""
         request.password_hash = ""  # type: ignore[attr-defined]
         password, mailbox = request.POST.get("password", ""), self.find(request, object_id) if object_id else None
-        if object_id:
-            user = mailbox.user if mailbox else None
+        if object_id and mailbox is None:
+            return
+        if mailbox is not None:
+            user, email = mailbox.user, mailbox.user.email
         else:
             address = parsing.address(request.POST.get("address", ""))
             refuse_foreign_domain(request, address.domain)
             user = User.objects.filter(address_key=address.key).first()
+            email = str(address)
             refuse_foreign_account(request, user)
         if not password:
             return
         refuse_foreign_account(request, user)
         name = request.POST.get("name", "")
-        request.password_hash = services.hash_password(  # type: ignore[attr-defined]
-            password, email=user.email if user else str(address), name=name
-        )
+        request.password_hash = services.hash_password(password, email=email, name=name)  # type: ignore[attr-defined]
 
     def save_model(self, request: HttpRequest, obj: Mailbox, form: Any, change: bool) -> None:
         given, hashed = form.cleaned_data, request.password_hash  # type: ignore[attr-defined]

@@ -1,6 +1,5 @@
 """The pages of those who have a mailbox: /, /sign-in, /password, /app-passwords, /sign-ins. More: junk.py, rules.py."""
 
-import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -17,11 +16,9 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from mailsuite.directory import authentication, services
+from mailsuite.directory import services
 from mailsuite.directory.models import Credential, Mailbox, User
-from mailsuite.web import apple_profile, client_settings, hosts
-from mailsuite.web.backend import LONGEST_DELAY_SECONDS
-from mailsuite.web.client import client_address
+from mailsuite.web import apple_profile, client_settings, hosts, own_password
 from mailsuite.web.owner import account, phone_link
 from mailsuite.web.owner.forms import AppPasswordForm, PasswordForm, SignInForm
 
@@ -190,21 +187,11 @@ def _ways() -> list[dict[str, Any]]:
 
 
 def _old_password_is_right(request: HttpRequest, user: User, form: PasswordForm | AppPasswordForm) -> bool:
-    """Asks as if signing in anew, so that an open browser buys no more guesses than anybody has."""
-    answer = authentication.authenticate(
-        account.login_name(user),
-        form.cleaned_data["old_password"],
-        protocol="web",
-        client_address=client_address(request),
-    )
-    time.sleep(min(answer.delay_seconds, LONGEST_DELAY_SECONDS))
-    if answer.succeeded and answer.user_id == user.pk:
-        return True
-    if answer.reason == "too-many-failures":
-        form.add_error("old_password", "There were too many wrong passwords. Wait some minutes, then try again.")
-    else:
-        form.add_error("old_password", "This is not your current password.")
-    return False
+    """Adds what is wrong with it to the form."""
+    problem = own_password.problem_with(request, user, form.cleaned_data["old_password"])
+    if problem:
+        form.add_error("old_password", problem)
+    return not problem
 
 
 def _profile(address: str, name: str) -> HttpResponse:
