@@ -67,6 +67,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "mailsuite.web.must_change.MustChange",
     "mailsuite.web.proving.Proving",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mailsuite.web.middleware.BusyCheck",

@@ -38,6 +38,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("may open the admin", default=False)
     # Counted up by every change of the password: logins remembered under an older version are void.
     credential_version = models.PositiveIntegerField(default=1, editable=False)
+    # Somebody else knows the password: the web lets its owner do nothing but choose another.
+    must_change_password = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     USERNAME_FIELD = "email"
@@ -53,6 +55,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().set_password(raw_password)
         if self.pk:
             self.credential_version += 1
+            self.must_change_password = False
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's own forms and commands (changepassword, the admin's password page) save accounts past our services:

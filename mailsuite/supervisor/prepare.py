@@ -134,4 +134,5 @@ def _ensure_administrator(hostname: str) -> tuple[str, str]:
     if existing is not None:
         return existing.email, ""
     password = "-".join(secrets.token_hex(2) for _ in range(5))
-    return users.create_superuser(f"admin@{hostname}", password).email, password
+    # It stands in a terminal's memory or in the journal.
+    return users.create_superuser(f"admin@{hostname}", password, must_change_password=True).email, password

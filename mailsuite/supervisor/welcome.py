@@ -36,7 +36,7 @@ def admin_url(configuration: Configuration, addresses: Addresses) -> str:
 
 def _account(prepared: Prepared) -> list[str]:
     return [
-        "An administrator was made. This password is shown only now:",
+        "An administrator was made. This password is shown only now, and must be changed at the first sign-in:",
         "",
         f"    user      {prepared.administrator}",
         f"    password  {prepared.password}",

@@ -12,7 +12,13 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from mailsuite.directory import services
-from mailsuite.directory.admin.fields import badge, password_field, refuse_foreign_account
+from mailsuite.directory.admin.fields import (
+    badge,
+    is_for_first_sign_in,
+    must_change_field,
+    password_field,
+    refuse_foreign_account,
+)
 from mailsuite.directory.models import Credential, Mailbox, User
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
 from mailsuite.directory.services.accounts import add_account, change_account
@@ -24,6 +30,7 @@ admin.site.unregister(Group)
 
 class UserForm(ServiceForm):
     password = password_field("At least ten characters.")
+    must_change = must_change_field()
 
     class Meta:
         model = User
@@ -69,7 +76,7 @@ class UserAdmin(ScopedAdmin):
     def get_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         if scope_of(request) is not None:
             return ["email", "name", "mailbox_list", "last_login"]
-        fields = ["email", "password", "name", "is_active", "is_staff", "is_superuser"]
+        fields = ["email", "password", "must_change", "name", "is_active", "is_staff", "is_superuser"]
         return [*fields, "mailbox_list", "last_login"] if obj else fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
@@ -98,10 +105,11 @@ class UserAdmin(ScopedAdmin):
         given, hashed = form.cleaned_data, request.password_hash  # type: ignore[attr-defined]
         if change:
             flags = {name: given[name] for name in ("name", "is_active", "is_staff", "is_superuser")}
-            change_account(obj.pk, password_hash=hashed, **flags)
+            must_change = is_for_first_sign_in(request, form, obj)
+            change_account(obj.pk, password_hash=hashed, must_change=must_change, **flags)
             return
         flags = {name: given[name] for name in ("name", "is_staff", "is_superuser")}
-        obj.pk = add_account(given["email"], hashed, **flags)
+        obj.pk = add_account(given["email"], hashed, must_change=given["must_change"], **flags)
         obj.refresh_from_db()
 
     @admin.display(description="Role")

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from mailsuite.abuse import suspension
 from mailsuite.directory.errors import DirectoryError
@@ -61,6 +61,22 @@ def password_field(help_text: str, *, required: bool = False) -> forms.CharField
         help_text=help_text,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
     )
+
+
+def must_change_field() -> forms.BooleanField:
+    """Beside a password that is set for somebody else."""
+    return forms.BooleanField(
+        label="A new password is for the first sign-in alone",
+        required=False,
+        initial=True,
+        help_text="Its owner chooses another one on the web pages. Mail programs can use it meanwhile.",
+        widget=UnfoldBooleanWidget,
+    )
+
+
+def is_for_first_sign_in(request: HttpRequest, form: Any, user: User | None) -> bool:
+    """Whether a password that was set has to be changed: never one's own."""
+    return bool(form.cleaned_data["must_change"]) and (user is None or user.pk != request.user.pk)
 
 
 def badge(text: str, tone: str = "plain") -> SafeString:

@@ -14,7 +14,9 @@ from mailsuite.directory.admin.fields import (
     QuotaField,
     badge,
     held_mail,
+    is_for_first_sign_in,
     moment,
+    must_change_field,
     password_field,
     refuse_foreign_account,
     refuse_foreign_domain,
@@ -39,6 +41,7 @@ from mailsuite.directory.services import parsing
 class MailboxForm(ServiceForm):
     quota_octets = QuotaField(label="Quota", help_text="Such as 500M or 2G; none for no limit; empty for the domain's.")
     password = password_field("At least ten characters. Also the password of the account's web pages.")
+    must_change = must_change_field()
 
     class Meta:
         model = Mailbox
@@ -125,9 +128,9 @@ class MailboxAdmin(ScopedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> list[str]:
         if obj is None:
-            return ["address", "password", "name", "quota_octets"]
-        facts = ["owner", "created_at", "last_login"]
-        return ["address", "state_told", "name", "quota_octets", "used", "held", "password", "app_passwords", *facts]
+            return ["address", "password", "must_change", "name", "quota_octets"]
+        facts = ["app_passwords", "owner", "created_at", "last_login"]
+        return ["address", "state_told", "name", "quota_octets", "used", "held", "password", "must_change", *facts]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> tuple[str, ...]:
         facts = ("owner", "created_at", "last_login")
@@ -175,10 +178,15 @@ class MailboxAdmin(ScopedAdmin):
         if change:
             services.change_mailbox(obj.address, name=given["name"], quota_octets=given["quota_octets"])
             if hashed:
-                services.set_user_password(obj.user_id, hashed)
+                must_change = is_for_first_sign_in(request, form, obj.user)
+                services.set_user_password(obj.user_id, hashed, must_change=must_change)
             return
         obj.pk = services.add_mailbox(
-            given["address"], name=given["name"], quota_octets=given["quota_octets"], password_hash=hashed
+            given["address"],
+            name=given["name"],
+            quota_octets=given["quota_octets"],
+            password_hash=hashed,
+            must_change=given["must_change"],
         )
         obj.refresh_from_db()
 

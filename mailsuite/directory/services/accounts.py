@@ -9,7 +9,13 @@ from mailsuite.directory.version import touch_directory
 
 
 def add_account(
-    email: str, password_hash: str, *, name: str = "", is_staff: bool = False, is_superuser: bool = False
+    email: str,
+    password_hash: str,
+    *,
+    name: str = "",
+    is_staff: bool = False,
+    is_superuser: bool = False,
+    must_change: bool = False,
 ) -> int:
     """Makes an account that signs in to the web; returns its id. A superuser always may open the admin."""
     address = parsing.address(email)
@@ -21,6 +27,7 @@ def add_account(
             address_key=address.key,
             name=name,
             password=password_hash,
+            must_change_password=must_change,
             is_staff=is_staff or is_superuser,
             is_superuser=is_superuser,
         )
@@ -29,7 +36,14 @@ def add_account(
 
 
 def change_account(
-    user_id: int, *, name: str, is_active: bool, is_staff: bool, is_superuser: bool, password_hash: str = ""
+    user_id: int,
+    *,
+    name: str,
+    is_active: bool,
+    is_staff: bool,
+    is_superuser: bool,
+    password_hash: str = "",
+    must_change: bool = False,
 ) -> None:
     """Changes an account; a new password ends its sessions. One superuser who can sign in always remains."""
     with transaction.atomic():
@@ -40,7 +54,7 @@ def change_account(
         user.name, user.is_active, user.is_superuser = name, is_active, is_superuser
         user.is_staff = is_staff or is_superuser
         if password_hash:
-            user.password = password_hash
+            user.password, user.must_change_password = password_hash, must_change
             user.credential_version += 1
         user.save()
         touch_directory()

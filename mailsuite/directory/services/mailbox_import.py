@@ -40,6 +40,7 @@ def import_mailboxes(
     lines: Iterable[str],
     *,
     weak_password_ok: bool = False,
+    must_change: bool = False,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> int:
     """Makes a mailbox for each line `address,password[,quota[,name]]`; returns how many. A first line that begins with
@@ -56,7 +57,14 @@ def import_mailboxes(
     with transaction.atomic():
         for row, hashed in zip(rows, hashes, strict=True):
             try:
-                write_mailbox(row.address, hashed, name=row.name, quota_octets=row.quota_octets, owner=row.address)
+                write_mailbox(
+                    row.address,
+                    hashed,
+                    name=row.name,
+                    quota_octets=row.quota_octets,
+                    owner=row.address,
+                    must_change=must_change,
+                )
             except DirectoryError as error:
                 problems.append(f"line {row.line}: {error}")
         if problems:

@@ -24,11 +24,12 @@ def add_mailbox(
     owner: str = "",
     weak_password_ok: bool = False,
     password_hash: str = "",
+    must_change: bool = False,
 ) -> int:
     """Makes a mailbox with its first folders, and the account of that address when there is none; returns its id.
 
     Without a quota it gets its domain's. `owner` is the address of another account that shall own it. The account of
-    an administrator keeps its password: give none then.
+    an administrator keeps its password: give none then. With `must_change` the web asks its owner for another one.
     """
     parsed = parsing.address(address)
     owner_address = parsing.address(owner) if owner else parsed
@@ -36,20 +37,28 @@ def add_mailbox(
         parsing.own_domain(parsed.domain)  # hashing costs: first what is cheap
         password_hash = hash_password(password, email=str(parsed), name=name, weak_password_ok=weak_password_ok)
     with transaction.atomic():
-        mailbox = write_mailbox(parsed, password_hash, name=name, quota_octets=quota_octets, owner=owner_address)
+        mailbox = write_mailbox(
+            parsed, password_hash, name=name, quota_octets=quota_octets, owner=owner_address, must_change=must_change
+        )
         touch_directory()
     return mailbox.pk
 
 
 def write_mailbox(
-    address: Address, password_hash: str, *, name: str = "", quota_octets: int | None = None, owner: Address
+    address: Address,
+    password_hash: str,
+    *,
+    name: str = "",
+    quota_octets: int | None = None,
+    owner: Address,
+    must_change: bool = False,
 ) -> Mailbox:
     """The rows of a new mailbox, in the caller's transaction, without a new version."""
     domain = parsing.own_domain(address.domain)
     _refuse_taken(address)
     mailbox = Mailbox.objects.create(
         domain=domain,
-        user=_account(owner, password_hash, name),
+        user=_account(owner, password_hash, name, must_change=must_change),
         address=str(address),
         address_key=address.key,
         name=name,
@@ -78,7 +87,7 @@ def change_mailbox(address: str, *, name: str | None = None, quota_octets: int |
         touch_directory()
 
 
-def set_password(address: str, password: str, *, weak_password_ok: bool = False) -> None:
+def set_password(address: str, password: str, *, weak_password_ok: bool = False, must_change: bool = False) -> None:
     """Sets the password of the account that owns the mailbox, or that has the address; ends its sessions."""
     key = parsing.address(address).key
     mailbox = Mailbox.objects.filter(address_key=key).select_related("user").first()
@@ -86,13 +95,18 @@ def set_password(address: str, password: str, *, weak_password_ok: bool = False)
     if user is None:
         raise DirectoryError(f"There is no mailbox and no account {address}. The list is: manage.py mailbox list")
     hashed = hash_password(password, email=user.email, name=user.name, weak_password_ok=weak_password_ok)
-    set_user_password(user.pk, hashed)
+    set_user_password(user.pk, hashed, must_change=must_change)
 
 
-def set_user_password(user_id: int, password_hash: str) -> None:
-    """Sets an account's password, ready hashed. What was remembered of logins under the old one is void."""
+def set_user_password(user_id: int, password_hash: str, *, must_change: bool = False) -> None:
+    """Sets an account's password, ready hashed. What was remembered of logins under the old one is void. `must_change`
+    when somebody else than the owner knows it: the web asks for another one first, mail programs can use it."""
     with transaction.atomic():
-        User.objects.filter(pk=user_id).update(password=password_hash, credential_version=F("credential_version") + 1)
+        User.objects.filter(pk=user_id).update(
+            password=password_hash,
+            must_change_password=must_change,
+            credential_version=F("credential_version") + 1,
+        )
         touch_directory()
 
 
@@ -151,13 +165,19 @@ def _administrators() -> list[str]:
     return list(User.objects.filter(is_superuser=True).values_list("address_key", flat=True))
 
 
-def _account(address: Address, password_hash: str, name: str) -> User:
+def _account(address: Address, password_hash: str, name: str, *, must_change: bool) -> User:
     """The account of that address; made when there is none, brought back when its last mailbox was removed."""
     user = User.objects.filter(address_key=address.key).first()
     if user is None:
         if not password_hash:
             raise DirectoryError(f"A new account {address} needs a password.")
-        return User.objects.create(email=str(address), address_key=address.key, name=name, password=password_hash)
+        return User.objects.create(
+            email=str(address),
+            address_key=address.key,
+            name=name,
+            password=password_hash,
+            must_change_password=must_change,
+        )
     if user.is_staff and not user.is_active:
         raise DirectoryError(f"The administrator's account {address} is switched off: make it active again first.")
     if user.is_staff and password_hash:
@@ -165,9 +185,9 @@ def _account(address: Address, password_hash: str, name: str) -> User:
     if not user.is_active and not password_hash:
         raise DirectoryError(f"The account {address} is switched off: give a new password to bring it back.")
     if password_hash:
-        user.password, user.is_active = password_hash, True
+        user.password, user.is_active, user.must_change_password = password_hash, True, must_change
         user.credential_version += 1
-        user.save(update_fields=["password", "is_active", "credential_version"])
+        user.save(update_fields=["password", "is_active", "must_change_password", "credential_version"])
     return user
 
 

@@ -91,6 +91,8 @@ class PasswordForm(forms.Form):
 
     def clean(self) -> dict[str, Any] | None:
         data = super().clean() or {}
+        if data.get("old_password") and data.get("new_password") == data["old_password"]:
+            self.add_error("new_password", "This is the password that you have: choose another one.")
         if "repeated" in data and data.get("new_password", data["repeated"]) != data["repeated"]:
             self.add_error("repeated", "This is not the same as the new password above.")
         return data

@@ -117,6 +117,7 @@ def phone_profile(request: HttpRequest, token: str) -> HttpResponse:
 @signed_in
 def password(request: HttpRequest) -> HttpResponse:
     user = _user(request)
+    is_first = user.must_change_password
     form = PasswordForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid() and _old_password_is_right(request, user, form):
         hashed = services.hash_password(form.cleaned_data["new_password"], email=user.email, name=user.name)
@@ -129,8 +130,8 @@ def password(request: HttpRequest) -> HttpResponse:
             "Your password is changed. Programs that used the old one will ask for the new one. App passwords are not "
             "changed by it.",
         )
-        return redirect("password")
-    return render(request, "owner/password.html", {"form": form})
+        return redirect(_first_page(user) if is_first else "password")
+    return render(request, "owner/password.html", {"form": form, "is_first": is_first})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -168,6 +169,11 @@ def revoke_app_password(request: HttpRequest, credential_id: int) -> HttpRespons
 def sign_ins(request: HttpRequest) -> HttpResponse:
     context = {"logins": account.logins_of(_user(request)), "days": account.LOGINS_FROM.days}
     return render(request, "owner/sign_ins.html", context)
+
+
+def _first_page(user: User) -> str:
+    """Where one goes on who was kept at the password: administrators may have no mailbox."""
+    return "admin:index" if user.is_staff else "overview"
 
 
 def _user(request: HttpRequest) -> User:

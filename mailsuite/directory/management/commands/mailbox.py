@@ -13,6 +13,8 @@ from mailsuite.directory.services import parsing
 from mailsuite.directory.services.mailbox_import import import_mailboxes
 from mailsuite.sizes import write_limit
 
+MUST_CHANGE = "have the web pages ask for another password at the first sign-in; mail programs can use this one"
+
 
 class Command(SubcommandCommand):
     help = "Makes, lists and changes mailboxes."
@@ -43,8 +45,18 @@ class Command(SubcommandCommand):
         load = self.verb("import", self.load, "Make many from a CSV file: address,password[,quota[,name]].")
         load.add_argument("file", help="- for standard input")
         load.add_argument("--weak-password-ok", action="store_true", help="for test accounts")
+        load.add_argument("--must-change", action="store_true", help=MUST_CHANGE)
 
-    def add(self, address: str, quota: str, name: str, owner: str, weak_password_ok: bool, **options: Any) -> None:
+    def add(
+        self,
+        address: str,
+        quota: str,
+        name: str,
+        owner: str,
+        weak_password_ok: bool,
+        must_change: bool,
+        **options: Any,
+    ) -> None:
         parsing.own_domain(parsing.address(address).domain)
         if owner and options["password_stdin"]:
             raise CommandError(f"The account {owner} keeps its password: leave --password-stdin out.")
@@ -56,13 +68,16 @@ class Command(SubcommandCommand):
             quota_octets=parsing.quota(quota) if quota else None,
             owner=owner,
             weak_password_ok=weak_password_ok,
+            must_change=must_change,
         )
         kept = f" It belongs to the account {account}, which keeps its password." if account else ""
         size = write_limit(Mailbox.objects.get(pk=mailbox_id).quota_octets)
         self.stdout.write(f"{address} is ready; its quota: {size}.{kept}")
 
-    def password(self, address: str, weak_password_ok: bool, **options: Any) -> None:
-        services.set_password(address, _read_password(**options), weak_password_ok=weak_password_ok)
+    def password(self, address: str, weak_password_ok: bool, must_change: bool, **options: Any) -> None:
+        services.set_password(
+            address, _read_password(**options), weak_password_ok=weak_password_ok, must_change=must_change
+        )
         self.stdout.write(f"The password of {address} is changed.")
 
     def suspend(self, address: str, **options: Any) -> None:
@@ -104,10 +119,12 @@ class Command(SubcommandCommand):
             ],
         )
 
-    def load(self, file: str, weak_password_ok: bool, **options: Any) -> None:
+    def load(self, file: str, weak_password_ok: bool, must_change: bool, **options: Any) -> None:
         try:
             with open(0 if file == "-" else file, newline="", encoding="utf-8-sig") as lines:
-                count = import_mailboxes(lines, weak_password_ok=weak_password_ok, progress=self._progress)
+                count = import_mailboxes(
+                    lines, weak_password_ok=weak_password_ok, must_change=must_change, progress=self._progress
+                )
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"{file} can't be read as UTF-8 text: {error}") from None
         self.stdout.write(f"{count} mailboxes are ready.")
@@ -120,6 +137,7 @@ class Command(SubcommandCommand):
 def _password_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     parser.add_argument("--weak-password-ok", action="store_true", help="for test accounts")
+    parser.add_argument("--must-change", action="store_true", help=MUST_CHANGE)
 
 
 def _read_password(password_stdin: bool, **options: Any) -> str:
