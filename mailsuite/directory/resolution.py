@@ -327,10 +327,16 @@ def _parts(address: Address, domain: DomainEntry, entry: Entry | None, source: S
             first, *others = reach(entry, source)
             led = replace(first.step, address=text) if first.step else None
             parts += [replace(first, address=text, step=led), *others]
-        case None if not kind and _is_role(address):
-            kept = (KeptTarget(text, domain.domain_id),)
-            parts.append(Part(f"kept {text}", text, domain.domain_id, kept=kept))
+    if _is_role(address) and not any(part.is_live for part in parts):
+        parts.append(_role_part(text, domain, source))
     return parts
+
+
+def _role_part(text: str, domain: DomainEntry, source: Source) -> Part:
+    """Who gets mail for a role of the domain that nothing is named after, or whose alias leads nowhere any more."""
+    if entry := source.role_mailbox(domain.domain_id):
+        return _mailbox_part(text, domain, entry)
+    return Part(f"kept {text}", text, domain.domain_id, kept=(KeptTarget(text, domain.domain_id),))
 
 
 def _mailbox_part(text: str, domain: DomainEntry, entry: MailboxEntry) -> Part:

@@ -98,6 +98,12 @@ def _envelope(
     )
 
 
+def is_read(address: str) -> bool:
+    """Whether somebody here reads mail to an address, for which it was kept when nobody did."""
+    resolution = lookup.resolve(address)
+    return resolution.kind is Kind.RESOLVED and all(one.address != address for one in resolution.kept)
+
+
 def to_mailbox(target: LocalTarget) -> LocalDelivery:
     """The delivery of such mail to a mailbox here."""
     prefix = return_path(Path(None)) + delivered_to(parse_address(target.address))

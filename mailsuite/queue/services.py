@@ -19,9 +19,10 @@ from mailsuite.mail.dsn import Action
 from mailsuite.queue.claims import claim_of, locked
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.queue.notifications import Fate, compose_notifications
+from mailsuite.queue.own_mail import is_read
 from mailsuite.store.client import tell_service
 from mailsuite.store.handlers import execute
-from mailsuite.store.operations import AttemptResult, Claim, Refused, Settle
+from mailsuite.store.operations import KEPT, AttemptResult, Claim, Refused, Settle
 from mailsuite.trace.models import Event
 
 LEASE = timedelta(minutes=10)
@@ -55,10 +56,18 @@ def hold(message_ids: Collection[int], reason: str) -> int:
 
 
 def release(message_ids: Collection[int]) -> int:
-    """Lets held messages go on, at once."""
+    """Lets held messages go on, at once; what is kept for the administrators when somebody reads it."""
     now = datetime.now(UTC)
     with transaction.atomic():
-        messages = _locked(message_ids, QueuedMessage.objects.exclude(held_at=None))
+        found = _locked(message_ids, QueuedMessage.objects.exclude(held_at=None))
+        unread = _unread(found)
+        messages = [message for message in found if message.pk not in unread]
+        if unread and not messages:
+            address = next(iter(unread.values()))
+            raise DirectoryError(
+                f"Nobody reads {address} yet: give an administrator a mailbox, or make an alias of that name. It goes "
+                "there by itself then."
+            )
         rows = _unsettled(messages)
         _tell(rows, "released", "", now)
         QueuedMessage.objects.filter(pk__in=[message.pk for message in messages]).update(held_at=None, hold_reason="")
@@ -138,6 +147,12 @@ def _locked(message_ids: Collection[int], messages: QuerySet[QueuedMessage]) -> 
 def _unsettled(messages: Collection[QueuedMessage]) -> list[QueuedRecipient]:
     rows = QueuedRecipient.objects.filter(message__in=messages, settled_at=None).select_related("message")
     return list(locked(rows.order_by("pk")))
+
+
+def _unread(messages: Collection[QueuedMessage]) -> dict[int, str]:
+    """Those of the messages that are kept while nobody reads the address that they are for, with that."""
+    kept = [message for message in messages if message.hold_reason == KEPT]
+    return {row.message_id: row.forward_path for row in _unsettled(kept) if not is_read(row.forward_path)}
 
 
 def _is_under_way(row: QueuedRecipient, now: datetime) -> bool:

@@ -67,7 +67,3 @@ class Judgement:
     whole: Verdict
     mailboxes: tuple[MailboxVerdict, ...] = ()
     not_forwarded: tuple[str, ...] = ()
-
-    def of(self, mailbox_id: int) -> Verdict:
-        """The verdict on this mailbox's copy."""
-        return next((one.verdict for one in self.mailboxes if one.mailbox_id == mailbox_id), self.whole)

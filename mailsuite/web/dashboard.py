@@ -22,6 +22,7 @@ from mailsuite.ids import first_id
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DnsCheck
 from mailsuite.screening.services import lists_out_of_order
+from mailsuite.store.operations import KEPT
 from mailsuite.trace.models import RefusalCount, Story
 from mailsuite.trace.services import Scope, visible
 from mailsuite.transport_security.models import DaneLook
@@ -138,6 +139,7 @@ def _notice_context(request: HttpRequest, scope: Scope, now: datetime) -> dict[s
 def _notices(scope: Scope, now: datetime) -> list[Notice]:
     """The most pressing first."""
     found = [*_alarm_notices(scope, now), *_queue_notices(scope, now), *_held_notices(scope, now)]
+    found += _kept_notices(scope)
     found += _mailbox_notices(scope)
     found += _domain_notices(scope)
     if scope is None:
@@ -210,6 +212,22 @@ def _held_notices(scope: Scope, now: datetime) -> list[Notice]:
             "Send or drop it",
         )
         for pk, address, count in counts[:MOST]
+    ]
+
+
+def _kept_notices(scope: Scope) -> list[Notice]:
+    """Mail to postmaster@ and abuse@ that waits for somebody to read it."""
+    kept = _of(QueuedMessage.objects.using("reader").filter(settled_at=None, hold_reason=KEPT), "domain", scope)
+    counts = kept.order_by().values_list("recipients__forward_path").annotate(n=Count("pk")).order_by("-n")
+    return [
+        Notice(
+            "waiting",
+            f"Mail to {address} is kept, since nobody reads it: {count}. Give an administrator a mailbox, or make an "
+            "alias of that name.",
+            reverse("admin:queue_queuedmessage_changelist", query={"state": "held", "q": address}),
+            "Look",
+        )
+        for address, count in counts[:MOST]
     ]
 
 

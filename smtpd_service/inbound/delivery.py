@@ -173,7 +173,7 @@ class Composer:
         """What nobody reads yet: it waits in the queue, for whoever will."""
         results = accepted.judged.field(utf8=accepted.mail.smtputf8) if accepted.judged else b""
         envelope = self._envelope(accepted, accepted.mail.reverse_path, results + trace, [address], domain_id)
-        return msgspec.structs.replace(envelope, hold_reason=KEPT)
+        return msgspec.structs.replace(envelope, hold_reason=KEPT, sender_mailbox_id=None)
 
     def _forwarding_sender(self, accepted: Accepted, alias: Address) -> Path:
         sender = accepted.mail.reverse_path
@@ -259,7 +259,7 @@ def _delivery(copy: Copy, prefix: bytes, judged: Judged | None) -> LocalDelivery
         domain_id=target.domain_id,
         folder=_folder(target),
     )
-    verdict = judged.judgement.of(target.mailbox_id) if judged else None
+    verdict = judged.verdict(target.mailbox_id) if judged else None
     if verdict is None or verdict.action is not Action.JUNK:
         return delivery
     return msgspec.structs.replace(delivery, role="junk", folder="", reason=verdict.reason)

@@ -21,6 +21,7 @@ from mailsuite.directory.resolution import Resolution
 from mailsuite.directory.version import directory_version
 from mailsuite.mail.address import Address, Path
 from mailsuite.mailauth.dkim.sign import SigningKey
+from mailsuite.queue import kept
 from smtpd_service.inbound.view import LoginAnswer, Submitter
 
 T = TypeVar("T")
@@ -45,6 +46,9 @@ class OrmDirectory:
 
     async def used_octets(self, mailbox_ids: Sequence[int]) -> dict[int, int]:
         return await self._read(lambda: lookup.used_octets(mailbox_ids))
+
+    async def keeps_no_more(self, domain_id: int | None) -> bool:
+        return await self._read(lambda: kept.is_full(domain_id))
 
     async def may_send_as(self, user_id: int, address: Address) -> bool:
         return await self._read(lambda: lookup.may_send_as(user_id, address))

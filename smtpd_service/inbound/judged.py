@@ -1,12 +1,13 @@
 """What was found out and decided about one message, and how its copies say so."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.mailauth.authentication_results import Result, build
 from mailsuite.verdict.facts import ScanFact
-from mailsuite.verdict.verdict import Judgement
+from mailsuite.verdict.verdict import Judgement, Verdict
 from smtpd_service.inbound.decisions import Refusal
 
 # RFC 8601 §2.7 lets those who share an authserv-id agree on methods of their own; nobody from outside can write it,
@@ -25,13 +26,23 @@ class Judged:
     results: tuple[Result, ...] = ()
     refusal: Refusal | None = None
     scan: ScanFact | None = None
+    # By mailbox: a message may have thousands of copies.
+    _verdicts: Mapping[int | None, Verdict] = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = {one.mailbox_id: one.verdict for one in reversed(self.judgement.mailboxes)}
+        object.__setattr__(self, "_verdicts", found)
+
+    def verdict(self, mailbox_id: int) -> Verdict:
+        """Return the verdict on this mailbox's copy."""
+        return self._verdicts.get(mailbox_id, self.judgement.whole)
 
     def field(self, mailbox_id: int | None = None, *, utf8: bool = False) -> bytes:
         """Return the Authentication-Results field of one mailbox's copy, with what was decided about it; without a
         mailbox it is for others, and tells what was found alone."""
         results = self.results
         if mailbox_id is not None:
-            verdict = self.judgement.of(mailbox_id)
+            verdict = self.verdict(mailbox_id)
             results += (Result(VERDICT_METHOD, verdict.action.value, (("policy.reason", verdict.reason),)),)
         return build(self.authserv_id, results, utf8=utf8)
 

@@ -116,6 +116,9 @@ class Reception:
         resolution = await self._here.directory.resolve(rcpt.forward_path)
         refusal = decisions.recipient(resolution, may_relay=self.may_relay)
         refusal = refusal or await self._refuse_full(resolution.parts, self._mail.size_octets)
+        for target in resolution.kept:
+            if refusal is None and await self._here.directory.keeps_no_more(target.domain_id):
+                refusal = decisions.MAILBOX_FULL
         if refusal:
             return self.refuse(refusal, rcpt.forward_path, resolution.domain_id)
         if not self._destinations.add(rcpt.forward_path, resolution):

@@ -19,6 +19,7 @@ from mailsuite.abuse import alarms, sending, sending_alarms
 from mailsuite.abuse.services import forget_old as forget_old_bans
 from mailsuite.directory import login_log, sessions, throttle
 from mailsuite.junk import contacts, kept, training
+from mailsuite.queue import kept as kept_roles
 from mailsuite.queue.retention import forget_settled, forget_stories
 from mailsuite.records.alarms import tell_of_drift
 from mailsuite.records.checking import check_due
@@ -69,6 +70,7 @@ class PeriodicJob:
 
 JOBS = (
     PeriodicJob("owners warned of a full mailbox", timedelta(minutes=5), warn_full_mailboxes),
+    PeriodicJob("mail to postmaster and abuse given to whoever reads it now", timedelta(minutes=1), kept_roles.give),
     PeriodicJob("settled queue rows forgotten", timedelta(hours=1), forget_settled, Lane.CLEANING),
     PeriodicJob("stories forgotten", timedelta(hours=1), forget_stories, Lane.CLEANING),
     PeriodicJob("removed mailboxes and domains deleted", timedelta(hours=1), remove_marked, Lane.CLEANING),

@@ -128,6 +128,16 @@ def test_roles_are_never_unknown_and_their_mail_is_kept_where_nobody_reads_it(ad
     assert [(target.address, target.domain_id) for target in found.kept] == kept
 
 
+@pytest.mark.parametrize("off", [(), ("abuse@example.org",)])
+def test_a_role_whose_alias_leads_nowhere_any_more_falls_back(off):
+    aliases = {"abuse@example.org": ["gone@example.org"]}
+    found = resolve(parse_address("abuse+x@example.org"), Directory(["ann@example.org"], aliases, off))
+    assert (found.kind, [target.address for target in found.local]) == (Kind.RESOLVED, ["ann@example.org"])
+    assert dead(found) == [("abuse+x@example.org", "switched-off")] if off else [("gone@example.org", "unknown")]
+    [kept] = resolve(parse_address("abuse@example.org"), Directory([], aliases, off)).kept
+    assert (kept.address, kept.domain_id) == ("abuse@example.org", 1)
+
+
 def test_who_reads_a_role_in_another_domain_is_not_named_to_the_one_that_asks():
     directory = Directory(["ann@example.org"])
     directory.rows["ann@example.org"] = replace(directory.rows["ann@example.org"], domain_id=7)

@@ -46,6 +46,7 @@ class FakeDirectory:
     used: dict[int, int] = field(default_factory=dict)
     remote: dict[str, Resolution] = field(default_factory=dict)
     asked_for_usage: list[list[int]] = field(default_factory=list)
+    keeps_no_more_for: set[int | None] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.people = {
@@ -87,6 +88,9 @@ class FakeDirectory:
     async def used_octets(self, mailbox_ids: Sequence[int]) -> dict[int, int]:
         self.asked_for_usage.append(list(mailbox_ids))
         return {mailbox_id: self.used.get(mailbox_id, 0) for mailbox_id in mailbox_ids}
+
+    async def keeps_no_more(self, domain_id: int | None) -> bool:
+        return domain_id in self.keeps_no_more_for
 
     async def may_send_as(self, user_id: int, address: Address) -> bool:
         return address.key in ("ann@example.org", "team@example.org")

@@ -188,3 +188,6 @@ def test_what_a_role_gets_is_kept_where_nobody_reads_it(server, use):
     assert {one.hold_reason for one in kept.values()} == {KEPT}
     assert [one.domain_id for one in kept.values()] == [1, 1, None]
     assert {one.reverse_path for one in kept.values()} == {"x@other.example"}
+    server.directory.keeps_no_more_for.add(1)
+    talk.send("MAIL FROM:<x@other.example>", *(f"RCPT TO:<{one}>" for one in recipients))
+    assert [talk.reply()[:9] for _ in range(5)] == ["250 2.1.0", "452 4.2.2", "452 4.2.2", "250 2.1.5", "250 2.1.5"]

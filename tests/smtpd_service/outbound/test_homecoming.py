@@ -9,17 +9,21 @@ from django.conf import settings
 from django.db import connections
 from queued_mail import MESSAGE, enqueue, forget_the_directory
 
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Domain, User
 from mailsuite.directory.services.aliases import add_alias
 from mailsuite.directory.services.domains import add_domain
 from mailsuite.directory.services.mailboxes import add_mailbox
+from mailsuite.directory.version import touch_directory
 from mailsuite.mail import srs
 from mailsuite.mail.address import parse_address
+from mailsuite.queue import kept, services
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.secrets import site_keys
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder, Message, Usage
-from mailsuite.store.operations import ClaimDue, Settle
+from mailsuite.store.operations import KEPT, ClaimDue, Settle
 from mailsuite.store.sweep import sweep
 from mailsuite.trace.models import Event
 from smtpd_service.outbound.homecoming import Homecomings
@@ -239,3 +243,42 @@ def test_a_mailbox_that_goes_away_at_that_moment_is_looked_for_again(hosted, enq
 def test_a_domain_that_is_not_ours_is_left_alone(hosted, enqueue):
     enqueue("bob@far.test")
     assert homecomings().find(execute(ClaimDue("token", 10, 1200))) == {}
+
+
+@pytest.mark.parametrize("address", ["postmaster@new.test", "abuse@localhost"])
+def test_what_was_kept_for_the_administrators_goes_to_whoever_reads_it(hosted, enqueue, address):
+    hosted("new.test")
+    domain = Domain.objects.filter(name=address.partition("@")[2]).first()
+    kept_for = {"hold_reason": KEPT, "domain_id": domain.pk if domain else None}
+    message = enqueue(address, reverse_path="eve@far.test", **kept_for)
+    assert kept.give(NOW) == 0
+    with pytest.raises(DirectoryError, match=f"Nobody reads {address} yet: give an administrator a mailbox"):
+        services.release([message.pk])
+    add_mailbox("bob@new.test", PASSWORD)
+    if domain is None:
+        # The oldest mailbox of a customer is not the host's.
+        assert kept.give(NOW) == 0
+        User.objects.filter(email="bob@new.test").update(is_superuser=True)
+        touch_directory()
+    assert kept.give(NOW) == 1
+    work()
+    [filed] = inbox("bob@new.test")
+    head = b"Return-Path: <eve@far.test>\r\nDelivered-To: bob@new.test\r\nReceived: from client by us\r\n"
+    assert bytes(filed.prefix) == head
+    assert [kind for kind, *_ in told(message, "queued", "released", "filed", "delivered", "failed")] == [
+        *("queued", "released", "filed", "delivered"),
+    ]
+    assert kept.give(NOW) == 0
+
+
+def test_so_much_is_kept_for_each_domain(hosted, enqueue, monkeypatch):
+    domains = [hosted("new.test"), hosted("other.test")]
+    monkeypatch.setattr(kept, "MAX_MESSAGES", 2)
+    for _ in range(2):
+        assert not kept.is_full(domains[0])
+        enqueue("postmaster@new.test", hold_reason=KEPT, domain_id=domains[0])
+    enqueue("postmaster@localhost", hold_reason=KEPT)
+    assert [kept.is_full(domain_id) for domain_id in (*domains, None)] == [True, False, False]
+    monkeypatch.setattr(kept, "MAX_MESSAGES", 100)
+    monkeypatch.setattr(kept, "MAX_OCTETS", len(MESSAGE))
+    assert [kept.is_full(domain_id) for domain_id in (*domains, None)] == [True, False, True]
