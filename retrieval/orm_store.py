@@ -7,7 +7,8 @@
 import asyncio
 import os
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -42,6 +43,9 @@ from retrieval.search_budget import SearchBudget
 # Messages whose places (blob and prefix) are looked up together.
 PLACES = 100
 SEARCH_ROWS = 100
+# A slice of messages takes about so many octets; how many rows that are shows from the first few on.
+ROWS_OCTETS = 4 * 1024 * 1024
+FIRST_ROWS = 25
 REMOVED_AT_ONCE = 1_000
 # Where a field's text is kept and at how many characters it was cut.
 _COLUMNS = {
@@ -95,13 +99,41 @@ class OrmStore:
     # Reading
 
     async def folders(self) -> Sequence[FolderInfo]:
-        return await self._backend.reader.run(reads.folders, self._mailbox_id)
+        found: list[FolderInfo] = []
+        while True:
+            after = found[-1].folder_id if found else 0
+            some = await self._backend.reader.run(reads.folders, self._mailbox_id, after)
+            found += some
+            if len(some) < reads.NAME_ROWS:
+                return found
+            await asyncio.sleep(0)
 
     async def subscriptions(self) -> Sequence[str]:
-        return await self._backend.reader.run(reads.subscriptions, self._mailbox_id)
+        found: list[tuple[int, str]] = []
+        while True:
+            after = found[-1][0] if found else 0
+            some = await self._backend.reader.run(reads.subscriptions, self._mailbox_id, after)
+            found += some
+            if len(some) < reads.NAME_ROWS:
+                return [name for _, name in found]
+            await asyncio.sleep(0)
 
     async def status(self, name: str) -> FolderStatus | None:
-        return await self._backend.reader.run(reads.status, self._mailbox_id, name)
+        status = await self._backend.reader.run(reads.status, self._mailbox_id, name)
+        return None if status is None else replace(status, recent_count=await self._recent(status))
+
+    async def _recent(self, status: FolderStatus) -> int:
+        """How many messages are recent, given a status that has the first uid that is."""
+        uid, counted = status.recent_count, 0
+        if uid <= 1:
+            return status.message_count
+        while uid < status.uid_next:
+            count, uid = await self._backend.reader.run(reads.recent, status.folder_id, uid, status.uid_next)
+            counted += count
+            if count < reads.COUNTED_ROWS:
+                break
+            await asyncio.sleep(0)
+        return counted
 
     async def states(self, folder_id: int, *, since_modseq: int = 0) -> FolderChanges:
         reader = self._backend.reader
@@ -122,9 +154,13 @@ class OrmStore:
     async def rows(
         self, folder_id: int, uids: Sequence[int], fields: Collection[RowField]
     ) -> AsyncIterator[list[MessageRow]]:
-        for start in range(0, len(uids), reads.MESSAGE_ROWS):
-            some = uids[start : start + reads.MESSAGE_ROWS]
+        start, count = 0, min(FIRST_ROWS, reads.MESSAGE_ROWS)
+        while start < len(uids):
+            some = uids[start : start + count]
             rows = await self._backend.reader.run(reads.message_rows, self._mailbox_id, folder_id, some, fields)
+            start += count
+            # Rows may be large, and all of a slice are held at once.
+            count = min(reads.MESSAGE_ROWS, max(1, count * ROWS_OCTETS // (_octets(rows) + 1)))
             if rows:
                 self._slice = rows
                 yield rows
@@ -327,3 +363,11 @@ class OrmStore:
             ]
             found, count = matching_uids(messages, needle, headers=where == "text", budget=budget)
         return found, messages[count - 1].uid if count < len(messages) else uids[-1]
+
+
+def _octets(rows: Iterable[MessageRow]) -> int:
+    """What the rows hold."""
+    return sum(
+        len(row.header or b"") + len(row.envelope or b"") + len(row.body_structure or b"") + len(row.parts or b"")
+        for row in rows
+    )

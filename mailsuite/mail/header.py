@@ -58,13 +58,13 @@ def unfold(value: bytes) -> bytes:
 
 def header_fields(header_block: bytes, names: Collection[bytes], *, exclude: bool) -> bytes:
     """Return the fields with one of the names (or, with `exclude`, all others) as received, and the blank line:
-    what HEADER.FIELDS and HEADER.FIELDS.NOT answer with (RFC 3501 §6.4.5). Names compare without case."""
-    wanted = {name.lower() for name in names}
+    what HEADER.FIELDS and HEADER.FIELDS.NOT answer with (RFC 3501 §6.4.5). Names are given in lower case and compare
+    without."""
     *complete, rest = split_fields(header_block)
     lines = [field + b"\n" for field in complete]
     if rest:
         lines.append(rest + b"\r\n")
-    return b"".join(line for line in lines if _is_named(line, wanted) is not exclude and line.strip()) + b"\r\n"
+    return b"".join(line for line in lines if _is_named(line, names) is not exclude and line.strip()) + b"\r\n"
 
 
 def drop_fields(block: bytes, name: bytes) -> tuple[bytes, int]:
@@ -76,7 +76,7 @@ def drop_fields(block: bytes, name: bytes) -> tuple[bytes, int]:
     return b"\n".join(kept), len(fields) - len(kept)
 
 
-def _is_named(field: bytes, names: set[bytes]) -> bool:
+def _is_named(field: bytes, names: Collection[bytes]) -> bool:
     name, colon, _ = field.partition(b":")
     return bool(colon) and name.rstrip().lower() in names
 

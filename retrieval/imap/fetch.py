@@ -7,6 +7,7 @@ envelopes cost little more than reading them.
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 from mailsuite.store.flags import SEEN
@@ -19,10 +20,11 @@ from retrieval.imap.message_commands import EXPUNGE_ISSUED, chosen, set_flags, u
 from retrieval.imap.sections import CHUNK_OCTETS, Slice, find_section, header_reader, section_fields
 from retrieval.imap.view import FolderView
 from retrieval.mail_store import MessageRow, Refused, RowField, StoreUnavailable
+from retrieval.pace import STEP_OCTETS
 
 _SLICE_MESSAGES = 2_000
 # What of the answers is made at once: a client may ask for a header, or a part, two hundred times over.
-READY_OCTETS = 2 * 1024 * 1024
+READY_OCTETS = 1024 * 1024
 MESSAGE_OCTETS = 1024 * 1024
 _FROM_VIEW = {Item.UID, Item.FLAGS}
 _ROW_FIELDS: dict[Item, RowField] = {
@@ -31,6 +33,9 @@ _ROW_FIELDS: dict[Item, RowField] = {
     Item.BODY_STRUCTURE: "body_structure",
 }
 _PLACEHOLDERS = {Item.UID: b"%d", Item.SIZE: b"%d", Item.FLAGS: b"(%b)", Item.INTERNAL_DATE: b'"%b"'}
+
+
+_OCTETS = attrgetter("octets")
 
 
 class _Messages(NamedTuple):
@@ -46,8 +51,8 @@ def _uids(messages: _Messages) -> Iterable[int]:
 
 
 def _flags(messages: _Messages) -> Iterable[bytes]:
-    ready = [look.octets for look in messages.view.table]
-    return map(ready.__getitem__, map(messages.view.looks.__getitem__, messages.positions))
+    looks = map(messages.view.looks.__getitem__, messages.positions)
+    return map(_OCTETS, map(messages.view.table.__getitem__, looks))
 
 
 _COLUMNS: dict[Item, Callable[[_Messages], Iterable[bytes | int | None]]] = {
@@ -72,6 +77,7 @@ async def fetch(context: Context, command: Fetch) -> Output:
         for span in spans:
             for start in range(span.start, span.stop, _SLICE_MESSAGES):
                 positions = range(start, min(start + _SLICE_MESSAGES, span.stop))
+                await context.pace.steps(len(positions))
                 yield _ready(items, _Messages(view, positions, ()))
         return
     uids = uids_of(view, spans)
@@ -87,7 +93,8 @@ async def fetch(context: Context, command: Fetch) -> Output:
             async for octets in _with_sections(context, items, messages, seen):
                 yield octets
         else:
-            for portion in _portions(items, messages):
+            for cost, portion in _portions(items, messages):
+                await context.pace.spend(cost)
                 yield _ready(items, portion)
     if answered < sum(map(len, spans)) or (view.has_expunges and any(map(view.is_gone, uids))):
         view.stale = True
@@ -116,13 +123,21 @@ def _ready(items: Sequence[Item | Section], messages: _Messages) -> bytes:
     return b"".join(map(template.__mod__, zip(numbers, *(_column(item, messages) for item in items), strict=True)))
 
 
-def _portions(items: Sequence[Item | Section], messages: _Messages) -> Iterator[_Messages]:
-    """The slice in portions whose answers take some megabytes at most, however often the headers are asked for."""
+def _portions(items: Sequence[Item | Section], messages: _Messages) -> Iterator[tuple[int, _Messages]]:
+    """The slice in portions whose answers take READY_OCTETS or a single message's, however often the headers are asked
+    for; each with the octets that are looked at for it."""
     view, positions, rows = messages
-    octets = sum(isinstance(item, Section) for item in items) * sum(len(row.header or b"") for row in rows)
-    step = max(1, len(rows) * READY_OCTETS // max(octets, READY_OCTETS))
-    for at in range(0, len(rows), step):
-        yield _Messages(view, positions[at : at + step], rows[at : at + step])
+    sections = [item for item in items if isinstance(item, Section)]
+    labels = sum(len(item.label) for item in sections)
+    begin = octets = 0
+    for at, row in enumerate(rows):
+        ready = sum(map(len, filter(None, (row.envelope, row.body_structure, row.body))))
+        cost = STEP_OCTETS + labels + ready + len(sections) * len(row.header or b"")
+        if octets and octets + cost > READY_OCTETS:
+            yield octets, _Messages(view, positions[begin:at], rows[begin:at])
+            begin, octets = at, 0
+        octets += cost
+    yield octets, _Messages(view, positions[begin:], rows[begin:])
 
 
 def _written(item: Item | Section) -> bytes:
@@ -164,7 +179,8 @@ async def _see(context: Context, items: Iterable[Item | Section], uids: Sequence
     view = context.view
     if view.read_only or not any(isinstance(item, Section) and not item.peek for item in items):
         return set()
-    unseen = [uid for uid in uids if not view.look_at(bisect_left(view.uids, uid)).bits & SEEN]
+    unseen = view.without(SEEN, uids)
+    await context.pace.steps(len(uids))
     seen: set[int] = set()
     try:
         async for states in set_flags(context.store, view.folder_id, unseen, "add", SEEN):
@@ -223,7 +239,7 @@ async def _with_sections(
 async def _section(context: Context, row: MessageRow, section: Section, gathered: list[bytes]) -> AsyncIterator[bytes]:
     """Gather one section, or yield all that is gathered piece by piece when it is large. The first piece is read
     before a word of it is said, so that a message that can't be read is still refused properly."""
-    found = await find_section(context.store, row, section)
+    found = await find_section(context.store, row, section, context.pace)
     if not isinstance(found, Slice):
         literal = b"NIL" if found is None else b"{%d}\r\n%b" % (len(found), found)
         gathered.append(b"%b %b" % (section.label, literal))

@@ -1,7 +1,5 @@
 """Commands about folders as a whole: SELECT to STATUS and NAMESPACE (RFC 3501 §6.3, RFC 2342, RFC 6154)."""
 
-from bisect import bisect_left
-
 from mailsuite.mail.imap_string import imap_string
 from retrieval.imap.commands import Create, Delete, Plain, Rename, Select, Status, Subscribe
 from retrieval.imap.context import Completion, Context, Output, State
@@ -26,9 +24,9 @@ async def select(context: Context, command: Select) -> Output:
     view = await _loaded(context, command, status)
     first_recent = await _first_recent(context, view, status)
     if first_recent is not None:
-        view.mark_recent(view.uids[bisect_left(view.uids, first_recent) :])
-    elif status.recent_count:
-        view.mark_recent(view.uids[-status.recent_count :])
+        view.mark_recent_since(first_recent)
+    elif status.recent_count and view.uids:
+        view.mark_recent_since(view.uids[-min(status.recent_count, len(view.uids))])
     context.view_or_none, context.state = view, State.SELECTED
     yield _opening(view)
     verb, code = ("EXAMINE", "READ-ONLY") if view.read_only else ("SELECT", "READ-WRITE")

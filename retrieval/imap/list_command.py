@@ -7,9 +7,10 @@ from retrieval.imap.commands import List
 from retrieval.imap.context import Context, Output
 from retrieval.imap.errors import CommandRefused
 from retrieval.imap.grammar import DELIMITER, folder_name
-from retrieval.imap.list_pattern import compile_pattern
+from retrieval.imap.list_pattern import Pattern
 from retrieval.imap.modified_utf7 import encode_name
 from retrieval.mail_store import FolderInfo
+from retrieval.pace import STEP_OCTETS, Pace
 
 _SPECIAL_USE = {"sent": "\\Sent", "drafts": "\\Drafts", "trash": "\\Trash", "junk": "\\Junk", "archive": "\\Archive"}
 
@@ -24,44 +25,78 @@ async def list_folders(context: Context, command: List) -> Output:
         pattern = folder_name(command.reference + command.pattern)
     except CommandRefused:
         return  # no folder has a name like that
-    matches, matches_inbox = compile_pattern(pattern), compile_pattern(pattern.upper())
+    matching = _Matching(context.pace, pattern)
     folders = await context.store.folders()
     if command.subscribed:
-        attributes = _subscribed(await context.store.subscriptions(), folders, command.pattern)
+        names = await context.store.subscriptions()
+        attributes = await _subscribed(matching, names, folders, leads=b"%" in command.pattern)
     else:
-        attributes = _existing(folders)
-    names = (name for name in attributes if (matches_inbox if name == "INBOX" else matches)(name))
-    yield b"".join(_line(verb, name, attributes[name]) for name in sorted(names, key=_order))
+        attributes = await _existing(matching, folders)
+    for name in sorted(attributes, key=_order):
+        await context.pace.spend(STEP_OCTETS + len(name))
+        yield _line(verb, name, attributes[name])
 
 
-def _existing(folders: Iterable[FolderInfo]) -> dict[str, list[str]]:
+class _Matching:
+    """Whether names match, with turns for others between them. INBOX is matched in whatever case."""
+
+    def __init__(self, pace: Pace, pattern: str) -> None:
+        self.pace = pace
+        self._pattern, self._inbox = Pattern(pattern), Pattern(pattern.upper())
+
+    async def levels(self, name: str) -> list[str]:
+        """Return which of the name and the names above it match."""
+        await self.pace.spend(self._pattern.cost(name))
+        ends = self._pattern.levels(name)
+        first = name.partition(DELIMITER)[0]
+        found = [name[:end] for end in ends]
+        if first == "INBOX":
+            found = [level for level in found if level != first]
+            found += [first] if self._inbox.levels(first) else []
+        return found
+
+
+async def _existing(matching: _Matching, folders: Iterable[FolderInfo]) -> dict[str, list[str]]:
+    r"""Folders that match, and names that only hold others, as \Noselect."""
     by_name = {folder.name: folder for folder in folders}
-    parents = {parent for name in by_name for parent in _parents(name)}
+    parents: set[str] = set()
+    for name in by_name:
+        await matching.pace.spend(STEP_OCTETS + len(name))
+        parents.update(_parents(name, parents))
     attributes = {}
-    for name in by_name.keys() | parents:
-        folder = by_name.get(name)
-        words = [] if folder and folder.is_selectable else ["\\Noselect"]
-        words.append("\\HasChildren" if name in parents else "\\HasNoChildren")
-        if folder and folder.role in _SPECIAL_USE:
-            words.append(_SPECIAL_USE[folder.role])
-        attributes[name] = words
+    for name in [*by_name, *(parents - by_name.keys())]:
+        if name in await matching.levels(name):
+            folder = by_name.get(name)
+            words = [] if folder and folder.is_selectable else ["\\Noselect"]
+            words.append("\\HasChildren" if name in parents else "\\HasNoChildren")
+            if folder and folder.role in _SPECIAL_USE:
+                words.append(_SPECIAL_USE[folder.role])
+            attributes[name] = words
     return attributes
 
 
-def _subscribed(names: Iterable[str], folders: Iterable[FolderInfo], pattern: bytes) -> dict[str, list[str]]:
-    r"""Subscribed names; where the pattern stops at a level, names that only lead to one, as \Noselect."""
+async def _subscribed(
+    matching: _Matching, names: Iterable[str], folders: Iterable[FolderInfo], *, leads: bool
+) -> dict[str, list[str]]:
+    r"""Subscribed names that match; with `leads`, where the pattern stops at a level, also names that only lead to one
+    that does not match itself, as \Noselect (RFC 3501 §6.3.9)."""
     selectable = {folder.name for folder in folders if folder.is_selectable}
     subscribed = set(names)
     attributes: dict[str, list[str]] = {}
-    if b"%" in pattern:
-        attributes = {parent: ["\\Noselect"] for name in subscribed for parent in _parents(name)}
-    attributes.update({name: [] if name in selectable else ["\\Noselect"] for name in subscribed})
+    for name in subscribed:
+        levels = await matching.levels(name)
+        for level in levels if leads and name not in levels else [name] if name in levels else []:
+            attributes[level] = [] if level in selectable and level in subscribed else ["\\Noselect"]
     return attributes
 
 
-def _parents(name: str) -> Iterable[str]:
-    parts = name.split(DELIMITER)[:-1]
-    return (DELIMITER.join(parts[: count + 1]) for count in range(len(parts)))
+def _parents(name: str, known: set[str]) -> Iterable[str]:
+    """The names above this one, nearest first, up to one that is known already, whose own are then, too."""
+    while (end := name.rfind(DELIMITER)) >= 0:
+        name = name[:end]
+        if name in known:
+            return
+        yield name
 
 
 def _order(name: str) -> tuple[bool, str]:

@@ -9,10 +9,13 @@ from mailsuite.mail.header import header_fields
 from mailsuite.mail.structure import decode_parts, section_range
 from retrieval.imap.fetch_items import Section
 from retrieval.mail_store import MailStore, MessageRow, RowField
+from retrieval.pace import STEP_OCTETS, Pace
 
 CHUNK_OCTETS = 256 * 1024
 # HEADER.FIELDS looks no further into a header block than this.
 MAX_HEADER_OCTETS = 1024 * 1024
+# A pattern of more names costs more at each line than a look into a set of them.
+MAX_PATTERN_FIELDS = 30
 
 
 class Slice(NamedTuple):
@@ -29,18 +32,21 @@ def section_fields(section: Section) -> set[RowField]:
     return {"header", "parts"} if section.text else set()
 
 
-async def find_section(store: MailStore, row: MessageRow, section: Section) -> bytes | Slice | None:
+async def find_section(store: MailStore, row: MessageRow, section: Section, pace: Pace) -> bytes | Slice | None:
     """Return the section: its octets when they are at hand, where they lie when not, None when the message has none.
     What `partial` cuts is cut already."""
     if row.header is not None and section.is_own_header:
+        await pace.spend(len(row.header))
         return header_reader(section)(row.header)
     span = _span(row, section)
+    await pace.spend(STEP_OCTETS + len(row.parts or b""))
     if span is None:
         return None
     if not section.fields:
         start, end = _cut(span.start, span.end, section.partial)
         return Slice(start, end) if start < end else b""
     block = await store.octets(row, span.start, min(span.end, span.start + MAX_HEADER_OCTETS))
+    await pace.spend(len(block))
     return header_reader(section)(block)
 
 
@@ -70,11 +76,12 @@ def header_reader(section: Section) -> Callable[[bytes], bytes]:
 def _picker(section: Section) -> Callable[[bytes], bytes]:
     if section.text == "HEADER":
         return lambda block: block
-    if section.text == "HEADER.FIELDS.NOT":
-        return lambda block: header_fields(block, section.fields, exclude=True)
+    if section.text == "HEADER.FIELDS.NOT" or len(section.fields) > MAX_PATTERN_FIELDS:
+        names = frozenset(name.lower() for name in section.fields)
+        return lambda block: header_fields(block, names, exclude=section.text == "HEADER.FIELDS.NOT")
     # Opening a folder asks for some fields of every message: one pattern takes half the time of splitting the block.
-    names = b"|".join(map(re.escape, section.fields))
-    find = re.compile(rb"^(?:%b)[ \t\r]*:[^\n]*\n(?:[ \t][^\n]*\n)*" % names, re.IGNORECASE | re.MULTILINE).findall
+    either = b"|".join(map(re.escape, section.fields))
+    find = re.compile(rb"^(?:%b)[ \t\r]*:[^\n]*\n(?:[ \t][^\n]*\n)*" % either, re.IGNORECASE | re.MULTILINE).findall
     return lambda block: b"".join(find(block if block.endswith(b"\n") else block + b"\r\n")) + b"\r\n"
 
 

@@ -8,6 +8,7 @@ keeps its sequence number. Everything is in arrays, four octets an entry: many s
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 from mailsuite.store.flags import NAMES, SEEN
@@ -70,14 +71,25 @@ class FolderView:
         self.table, self.keywords, self._index = other.table[:], dict(other.keywords), dict(other._index)
 
     def mark_recent(self, uids: Iterable[int]) -> None:
-        r"""Make these \Recent in this session."""
-        fresh = set(uids) - self._recent_uids
-        self._recent_uids |= fresh
-        for uid in fresh:
+        r"""Make those of these that are in the view \Recent in this session."""
+        recent = dict[int, int]()  # looks without and with it: few, however many messages
+        for uid in uids:
             position = self.position(uid)
-            if position is not None:
-                look = self.look_at(position)
-                self.looks[position] = self._look(look.bits | RECENT, look.stored)
+            if position is None:
+                continue
+            self._recent_uids.add(uid)
+            index = self.looks[position]
+            if index not in recent:
+                recent[index] = self._look(self.table[index].bits | RECENT, self.table[index].stored)
+            self.looks[position] = recent[index]
+
+    def mark_recent_since(self, uid: int) -> None:
+        r"""Make all from this uid on \Recent in this session: by columns, since they may be all of a large folder."""
+        position = bisect_left(self.uids, uid)
+        looks = self.looks[position:]
+        recent = {index: self._look(self.table[index].bits | RECENT, self.table[index].stored) for index in set(looks)}
+        self.looks[position:] = array("I", map(recent.__getitem__, looks))
+        self._recent_uids.update(self.uids[position:])
 
     def new_uids(self, changes: FolderChanges) -> list[int]:
         """Return the uids in `changes` that this view has not seen yet."""
@@ -145,7 +157,7 @@ class FolderView:
 
     @property
     def recent_count(self) -> int:
-        return sum(1 for uid in self._recent_uids if self.position(uid) is not None)
+        return len(self._recent_uids)
 
     @property
     def first_unseen(self) -> int | None:
@@ -158,13 +170,19 @@ class FolderView:
         looks = {index for index, look in enumerate(self.table) if look.bits & bit}
         return [self.uids[at] for span in spans for at in span if self.looks[at] in looks] if looks else []
 
+    def without(self, bit: int, uids: Iterable[int]) -> list[int]:
+        """Return those of these uids, ascending and all in the view, whose messages have the flag not."""
+        looks = {index for index, look in enumerate(self.table) if not look.bits & bit}
+        return [uid for uid in uids if self.looks[bisect_left(self.uids, uid)] in looks] if looks else []
+
     def _expunges(self) -> Iterator[bytes]:
         """Drop what is gone, last first, so that no number told before is moved by the next."""
         gone = sorted(position for uid in self._gone if (position := self.position(uid)) is not None)
-        dropped = set(gone)
-        for name in ("uids", "looks"):
-            old: array[int] = getattr(self, name)
-            setattr(self, name, array("I", [value for at, value in enumerate(old) if at not in dropped]))
+        kept = bytearray(b"\1") * len(self.uids)
+        for position in gone:
+            kept[position] = 0
+        self.uids = array("I", compress(self.uids, kept))
+        self.looks = array("I", compress(self.looks, kept))
         self._told_count -= len(gone)
         self._recent_uids -= self._gone
         self._retouched -= self._gone

@@ -28,6 +28,8 @@ from retrieval.mail_store import (
 READER = "reader"
 # Rows of a slice: what takes some milliseconds at most.
 STATE_ROWS = 1_000
+NAME_ROWS = 500
+COUNTED_ROWS = 20_000
 MESSAGE_ROWS = 125
 
 _INTERNAL_DATE, _SAVE_DATE, _HEADER = map(MessageRow._fields.index, ("internal_date", "save_date", "header"))
@@ -47,17 +49,36 @@ def guarded(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         raise StoreUnavailable(str(error)) from error
 
 
-def folders(mailbox_id: int) -> list[FolderInfo]:
-    rows = _query("SELECT id, name, role, is_selectable FROM store_folder WHERE mailbox_id = %s", [mailbox_id])
+def folders(mailbox_id: int, after_id: int) -> list[FolderInfo]:
+    """The next slice by id; less than NAME_ROWS at the end."""
+    rows = _query(
+        "SELECT id, name, role, is_selectable FROM store_folder WHERE mailbox_id = %s AND id > %s ORDER BY id LIMIT %s",
+        [mailbox_id, after_id, NAME_ROWS],
+    )
     return [FolderInfo(folder_id, name, role, bool(selectable)) for folder_id, name, role, selectable in rows]
 
 
-def subscriptions(mailbox_id: int) -> list[str]:
-    return [name for (name,) in _query("SELECT name FROM store_subscription WHERE mailbox_id = %s", [mailbox_id])]
+def subscriptions(mailbox_id: int, after_id: int) -> list[tuple[int, str]]:
+    """The next slice by id, (id, name) each; less than NAME_ROWS at the end."""
+    return _query(
+        "SELECT id, name FROM store_subscription WHERE mailbox_id = %s AND id > %s ORDER BY id LIMIT %s",
+        [mailbox_id, after_id, NAME_ROWS],
+    )
 
 
-@transaction.atomic(using=READER)
+def recent(folder_id: int, from_uid: int, before_uid: int) -> tuple[int, int]:
+    """How many messages have these uids, of at most COUNTED_ROWS; and the uid behind the last that was counted."""
+    rows = _query(
+        "SELECT COUNT(*), MAX(uid) FROM (SELECT uid FROM store_message"
+        " WHERE folder_id = %s AND uid >= %s AND uid < %s ORDER BY uid LIMIT %s) counted",
+        [folder_id, from_uid, before_uid, COUNTED_ROWS],
+    )
+    count, last = rows[0]
+    return count, (last or 0) + 1
+
+
 def status(mailbox_id: int, name: str) -> FolderStatus | None:
+    """With the first uid that is recent in the place of their number."""
     rows = _query(
         "SELECT id, uid_validity, uid_next, highest_modseq, message_count, unseen_count, deleted_count, recent_uid,"
         " size_octets FROM store_folder WHERE mailbox_id = %s AND name = %s AND is_selectable",
@@ -66,8 +87,7 @@ def status(mailbox_id: int, name: str) -> FolderStatus | None:
     if not rows:
         return None
     folder_id, validity, uid_next, modseq, count, unseen, deleted, recent_uid, size_octets = rows[0]
-    recent = _query("SELECT COUNT(*) FROM store_message WHERE folder_id = %s AND uid >= %s", [folder_id, recent_uid])
-    return FolderStatus(folder_id, validity, uid_next, modseq, count, unseen, deleted, recent[0][0], size_octets)
+    return FolderStatus(folder_id, validity, uid_next, modseq, count, unseen, deleted, recent_uid, size_octets)
 
 
 @transaction.atomic(using=READER)

@@ -41,6 +41,7 @@ KNOWN = frozenset().union(*LEGAL.values())
 NOT_UNDER_CLEAR_TEXT = frozenset({"USER", "PASS", "AUTH"})
 # Lines of a listing that are made in one go, some milliseconds' worth.
 LINES_AT_ONCE = 1_000
+LEAST_OCTETS = 64  # that an answer counts for: others have their turn after some hundred short ones, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +355,7 @@ class Dialog:
 
     def _say(self, line: str) -> None:
         self._out.append(f"{line}\r\n".encode())
-        self._unsent += len(line) + 2
+        self._unsent += max(len(line) + 2, LEAST_OCTETS)
 
     def _say_lines(self, text: str, lines: Iterable[str]) -> None:
         self._say("\r\n".join([f"+OK {text}", *lines, "."]))

@@ -62,9 +62,9 @@ def test_unfold(value, expected):
 @pytest.mark.parametrize(
     ("names", "exclude", "expected"),
     [
-        ([b"Subject"], False, b"Subject: one\r\n two\r\n\r\n"),
-        ([b"X-A", b"from"], False, b"From: ann\r\nX-A: 1\r\nx-a : 2\r\n\r\n"),
-        ([b"X-A"], True, b"From: ann\r\nSubject: one\r\n two\r\n\r\n"),
+        ([b"subject"], False, b"Subject: one\r\n two\r\n\r\n"),
+        ([b"x-a", b"from"], False, b"From: ann\r\nX-A: 1\r\nx-a : 2\r\n\r\n"),
+        ([b"x-a"], True, b"From: ann\r\nSubject: one\r\n two\r\n\r\n"),
         ([b"none"], False, b"\r\n"),
         ([], True, BLOCK),
     ],

@@ -202,6 +202,44 @@ def test_states_of_a_large_folder_and_what_is_newer(inside, monkeypatch):
     inside(scene)
 
 
+def test_many_names_and_recent_messages_are_read_in_slices(inside, monkeypatch):
+    monkeypatch.setattr(reads, "NAME_ROWS", 4)
+    monkeypatch.setattr(reads, "COUNTED_ROWS", 3)
+
+    async def scene(store, backend):
+        for number in range(5):
+            await store.create_folder(f"F{number}")
+            await store.subscribe(f"S{number}", on=True)
+        first = {"INBOX", "Sent", "Drafts", "Trash", "Junk", "Archive"}
+        assert {folder.name for folder in await store.folders()} == first | {f"F{number}" for number in range(5)}
+        assert set(await store.subscriptions()) == first | {f"S{number}" for number in range(5)}
+        folder_id, uids = await append(store, *[b"Subject: x\r\n\r\n"] * 2)
+        assert (await store.status("INBOX")).recent_count == 2
+        await store.claim_recent(folder_id)
+        assert (await store.status("INBOX")).recent_count == 0
+        for count in (1, 3, 4, 7):
+            await append(store, *[b"Subject: x\r\n\r\n"] * count)
+            assert (await store.status("INBOX")).recent_count == count
+            await store.claim_recent(folder_id)
+
+    inside(scene)
+
+
+def test_a_slice_of_large_rows_has_fewer(inside, monkeypatch):
+    monkeypatch.setattr(orm_store, "ROWS_OCTETS", 100_000)
+    monkeypatch.setattr(orm_store, "FIRST_ROWS", 2)
+
+    async def scene(store, backend):
+        large = b"X: " + b"x" * 40_000 + b"\r\n\r\n"
+        folder_id, uids = await append(store, *[large] * 9)
+        counts = [len(rows) async for rows in store.rows(folder_id, uids, ("header",))]
+        assert counts == [2, 2, 2, 2, 1]
+        counts = [len(rows) async for rows in store.rows(folder_id, uids, ())]
+        assert counts == [2, 7]
+
+    inside(scene)
+
+
 def test_folders_and_status(inside):
     async def scene(store, backend):
         await store.create_folder("Work/Deep")

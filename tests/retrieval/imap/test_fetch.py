@@ -7,9 +7,11 @@ import pytest
 
 from mailsuite.mail.header import header_fields
 from mailsuite.store.flags import FLAGGED, SEEN
+from retrieval.imap.fetch import READY_OCTETS
 from retrieval.imap.fetch_items import Section
 from retrieval.imap.sections import header_reader
 from retrieval.mail_store import Refused
+from retrieval.pace import TURN_OCTETS
 
 SIMPLE = b"From: Bob <bob@example.org>\r\nTo: ann@example.org\r\nSubject: Lunch\r\n\r\nAt noon?\r\n"
 PREFIX = b"Return-Path: <bob@example.org>\r\n"
@@ -356,4 +358,48 @@ def test_fields_are_picked_as_a_plain_reading_of_the_header_does():
         block += draw.choice([b"\r\n", b"", b"To: end", b"end"])
         names = tuple(draw.sample([b"To", b"CC", b"x-to", b"None"], 2))
         read = header_reader(Section(b"", text="HEADER.FIELDS", fields=names))
-        assert read(block) == header_fields(block, names, exclude=False), block
+        lower = [name.lower() for name in names]
+        assert read(block) == header_fields(block, lower, exclude=False), block
+        many = header_reader(Section(b"", text="HEADER.FIELDS", fields=(*names, *(b"X-%d" % n for n in range(50)))))
+        assert many(block) == read(block), block
+
+
+def test_flags_cost_what_the_messages_cost_not_what_the_folder_has_of_keywords(client, mailbox):
+    for number in range(300):
+        mailbox.deliver(SIMPLE, keywords=f"k{number}")
+    client.select()
+    view, looked = client.session._context.view, []
+
+    class Noting(list):
+        def __getitem__(self, index):
+            looked.append(index)
+            return super().__getitem__(index)
+
+        def __iter__(self):
+            raise AssertionError("the whole table")
+
+    view.table = Noting(view.table)
+    assert client.command("FETCH 7 (FLAGS)") == ["* 7 FETCH (FLAGS (\\Recent k6))", "OK Completed"]
+    assert len(looked) == 1
+
+
+@pytest.mark.parametrize("size", [10_000, 100_000])  # at hand in a row; to be read
+def test_others_have_their_turn_however_little_is_answered(client, mailbox, size):
+    """Two hundred sections of a large header were found without a pause."""
+    for _ in range(3):
+        mailbox.deliver(b"X-Large: " + b"x" * size + b"\r\n" + SIMPLE)
+    client.select()
+    pace, names = client.session._context.pace, " ".join(f"X-{number}" for number in range(40))
+    items = " ".join(f"BODY.PEEK[HEADER.FIELDS ({names} Y-{number})]" for number in range(100))
+    before = pace.turns
+    assert client.command(f"FETCH 1:3 ({items})")[-1] == "OK Completed"
+    assert pace.turns - before >= 3 * 100 * size // (3 * TURN_OCTETS)
+    assert pace.longest <= TURN_OCTETS + READY_OCTETS + size
+
+
+def test_a_section_of_too_many_fields(client, mailbox):
+    mailbox.deliver(SIMPLE)
+    client.select()
+    names = " ".join(f"X-{number}" for number in range(1001))
+    answer = client.command(f"FETCH 1 BODY.PEEK[HEADER.FIELDS ({names})]")
+    assert answer == ["NO [LIMIT] A section may name 1000 fields"]

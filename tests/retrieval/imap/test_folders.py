@@ -3,6 +3,7 @@
 import pytest
 
 from mailsuite.store.flags import DELETED, FLAGGED, SEEN
+from retrieval.pace import TURN_OCTETS
 
 MESSAGE = b"Subject: x\r\n\r\ntext\r\n"
 
@@ -287,3 +288,24 @@ def test_a_store_that_is_away_is_said_and_survived(client, mailbox):
     )
     mailbox.unavailable = False
     client.select()
+
+
+def test_others_have_their_turn_while_names_are_matched(client, mailbox):
+    """A pattern against three thousand long names held everybody for five seconds."""
+    for number in range(300):
+        mailbox.add_folder(f"{'a' * 900}{number}")
+    pace = client.session._context.pace
+    for pattern in ("*a*a*a*a*b", "%a" * 500):
+        before = pace.turns
+        assert client.command(f'LIST "" "{pattern}"') == ["OK Completed"]
+        assert pace.turns - before >= 300 * 900 * 64 // (2 * TURN_OCTETS)
+    assert pace.longest < 2 * TURN_OCTETS
+
+
+def test_names_that_only_lead_to_a_subscribed_one(client, mailbox):
+    mailbox.subscriptions |= {"A/b/c", "A/b", "D/e", "INBOX/x"}
+    for pattern, names in {"%": ["A", "D", "INBOX"], "%/%": ["A/b", "D/e", "INBOX/x"], "inbox%": ["INBOX"]}.items():
+        told = [line.split('"')[3] for line in client.command(f'LSUB "" "{pattern}"')[:-1]]
+        assert [name for name in told if name[0] in "ADI"] == sorted(names, key=lambda n: (n != "INBOX", n)), pattern
+    assert client.command('LSUB "" "%"')[1] == '* LSUB (\\Noselect) "/" "A"'
+    assert client.command('LSUB "" "A/%"') == ['* LSUB (\\Noselect) "/" "A/b"', "OK Completed"]
