@@ -92,6 +92,8 @@ TEMPLATES = [
 UNFOLD = admin_theme.UNFOLD
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "directory.User"
+# The name that one signs in by need not be unique: an account that was removed keeps its name, and is found by none.
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]
 PASSWORD_HASHERS = ["mailsuite.directory.passwords.Argon2idHasher"]
 AUTHENTICATION_BACKENDS = ["mailsuite.web.backend.PasswordBackend"]
 AUTH_PASSWORD_VALIDATORS = [

@@ -79,7 +79,8 @@ def still_holds(
     """Whether what a session was opened with is still in force."""
     if user_id is None:
         return False
-    user = User.objects.using("reader").filter(pk=user_id, is_active=True, credential_version=credential_version)
+    users = User.objects.using("reader").filter(removed_at=None, is_active=True)
+    user = users.filter(pk=user_id, credential_version=credential_version)
     if mailbox_id is not None:
         user = user.filter(
             mailboxes=mailbox_id,
@@ -93,7 +94,8 @@ def still_holds(
 
 
 def _find(address: Address) -> Account | None:
-    domain = Domain.objects.using("reader").filter(name=address.domain).select_related("alias_of").first()
+    hosted = Domain.objects.using("reader").exclude(state=Domain.State.REMOVED)
+    domain = hosted.filter(name=address.domain).select_related("alias_of").first()
     if domain is not None and domain.alias_of is not None and domain.state == Domain.State.ACTIVE:
         address = Address(address.local_part, domain.alias_of.name)
     live = Mailbox.objects.using("reader").exclude(state=Mailbox.State.REMOVED).select_related("user", "domain")

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import QuerySet
 
 from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import KEPT_REMOVED, Alias, Domain, Mailbox
 
 
 class SubcommandCommand(BaseCommand):
@@ -36,3 +38,21 @@ class SubcommandCommand(BaseCommand):
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         for line in lines:
             self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+class DirectoryCommand(SubcommandCommand):
+    """What the commands for mailboxes, domains and aliases share."""
+
+    def tell(self, lines: Sequence[str]) -> None:
+        self.stdout.write("\n".join(lines))
+
+    def removed(self, rows: "QuerySet[Mailbox] | QuerySet[Domain] | QuerySet[Alias]") -> None:
+        """What can be restored, the latest removal first."""
+        self.table(
+            ("ID", "REMOVED", "REMOVED AT", "KEPT UNTIL"),
+            [
+                (row.pk, row, f"{row.removed_at:%Y-%m-%d %H:%M}", f"{row.removed_at + KEPT_REMOVED:%Y-%m-%d %H:%M}")
+                for row in rows.iterator()
+                if row.removed_at
+            ],
+        )

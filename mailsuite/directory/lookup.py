@@ -240,5 +240,6 @@ def _receiver(address: Address, source: DatabaseSource) -> MailboxEntry | AliasE
 def _dkim_keys(domain: str) -> tuple[SigningKey, ...]:
     cipher = field_cipher()
     rows = DkimKey.objects.using("reader").filter(domain__name=domain, state=DkimKey.State.ACTIVE)
+    rows = rows.exclude(domain__state=Domain.State.REMOVED)
     keys = [SigningKey(domain, row.selector, row.algorithm, cipher.decrypt(row.private_key)) for row in rows]
     return tuple(sorted(keys, key=lambda key: (key.algorithm != DkimKey.Algorithm.RSA, key.selector)))

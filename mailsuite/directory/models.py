@@ -2,16 +2,23 @@
 
 Addresses are found by `address_key` (NFC, case-folded local-part, A-label domain) beside what was typed, because
 the databases compare text differently. A key is unique over mailboxes and aliases together; services see to that.
+
+What is removed stays for KEPT_REMOVED and can be restored. Its key is given back at once (`removed:ID`), since whoever
+gets the address next is somebody else. What was removed together has the same `removed_at`, and comes back together.
 """
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
 
 from mailsuite.mail.address import address_key
+
+KEPT_REMOVED = timedelta(days=30)
 
 
 class UserManager(BaseUserManager["User"]):
@@ -20,6 +27,8 @@ class UserManager(BaseUserManager["User"]):
 
     def create_user(self, email: str, password: str | None = None, **fields: object) -> "User":
         user = self.model(email=email, address_key=address_key(email), **fields)
+        if self.filter(address_key=user.address_key).exists():
+            raise ValidationError(f"There is an account {email} already.")
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -29,9 +38,10 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person who signs in: may own mailboxes, may administer domains."""
+    """A person who signs in: may own mailboxes, may administer domains. Removed with the last mailbox."""
 
-    email = models.CharField("e-mail address", max_length=320, unique=True)
+    # Not unique, since one that was removed keeps its name: the key is.
+    email = models.CharField("e-mail address", max_length=320)
     address_key = models.CharField(max_length=320, unique=True, editable=False)
     name = models.CharField(max_length=200, blank=True)
     is_active = models.BooleanField(default=True)
@@ -41,6 +51,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     # Somebody else knows the password: the web lets its owner do nothing but choose another.
     must_change_password = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     USERNAME_FIELD = "email"
     objects = UserManager()
@@ -82,7 +93,8 @@ class Domain(models.Model):
         DISABLED = "disabled"
         REMOVED = "removed"
 
-    name = models.CharField(max_length=253, unique=True)
+    # Unique among those that are not removed: a domain that is hosted anew is another one.
+    name = models.CharField(max_length=253, db_index=True)
     alias_of = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="domain_aliases")
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
     description = models.CharField(max_length=200, blank=True)
@@ -90,9 +102,13 @@ class Domain(models.Model):
     administrators = models.ManyToManyField(User, blank=True, related_name="administered_domains")
     created_at = models.DateTimeField(auto_now_add=True)
     removed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    state_before_removal = models.CharField(max_length=10, blank=True, editable=False)
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["name"], condition=~Q(state="removed"), name="hosted_domain_once")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -115,6 +131,7 @@ class Mailbox(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
     created_at = models.DateTimeField(auto_now_add=True)
     removed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    state_before_removal = models.CharField(max_length=10, blank=True, editable=False)
 
     class Meta:
         ordering = ["address_key"]
@@ -125,12 +142,16 @@ class Mailbox(models.Model):
 
 
 class Alias(models.Model):
-    """An address, a whole domain (catch-all) or a pattern whose mail goes to other addresses, here or elsewhere."""
+    """An address, a whole domain (catch-all) or a pattern whose mail goes to other addresses, here or elsewhere.
+
+    A `forward` has the address of a mailbox, whose mail it sends on; its own address among the targets stands for the
+    copy that the mailbox keeps."""
 
     class Kind(models.TextChoices):
         ADDRESS = "address"
         CATCH_ALL = "catch-all"
         PATTERN = "pattern"
+        FORWARD = "forward"
 
     domain = models.ForeignKey(Domain, models.PROTECT, related_name="aliases")
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.ADDRESS)
@@ -142,6 +163,7 @@ class Alias(models.Model):
         "members may send as this address", default=True, help_text="Owners of the target mailboxes may use it as From."
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ["address_key"]
@@ -152,9 +174,12 @@ class Alias(models.Model):
 
 
 class AliasTarget(models.Model):
+    """Where an alias leads. One whose mailbox or alias was removed leads nowhere until that is restored."""
+
     alias = models.ForeignKey(Alias, models.CASCADE, related_name="targets")
     address = models.CharField(max_length=320)
     address_key = models.CharField(max_length=320, editable=False, db_index=True)
+    removed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["alias", "address_key"], name="alias_target_once")]

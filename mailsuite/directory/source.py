@@ -18,7 +18,8 @@ _MAILBOXES = (
 )
 _ALIASES = (
     "SELECT a.address_key, a.id, a.domain_id, a.address, a.kind, a.is_active, a.members_may_send, t.address"
-    " FROM directory_alias a LEFT JOIN directory_aliastarget t ON t.alias_id = a.id WHERE a.address_key IN"
+    " FROM directory_alias a LEFT JOIN directory_aliastarget t"
+    " ON t.alias_id = a.id AND t.removed_at IS NULL WHERE a.address_key IN"
 )
 
 
@@ -39,8 +40,7 @@ class DatabaseSource:
         disabled = Domain.State.DISABLED in (domain.state, main.state)
         special = list(
             Alias.objects.using(self._using)
-            .filter(domain=main, is_active=True)
-            .exclude(kind=Alias.Kind.ADDRESS)
+            .filter(domain=main, is_active=True, removed_at=None, kind__in=(Alias.Kind.CATCH_ALL, Alias.Kind.PATTERN))
             .values_list("kind", "address_key")
         )
         patterns = by_weight([key for kind, key in special if kind == Alias.Kind.PATTERN])

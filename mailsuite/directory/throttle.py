@@ -34,6 +34,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from django.db import transaction
+from django.db.models import Q
 
 from mailsuite.directory.models import LoginThrottle
 from mailsuite.mail.client_network import client_network
@@ -133,6 +134,16 @@ def lift(keys: list[str]) -> None:
     """Forgets these counters."""
     _unwritten.forget(keys)
     LoginThrottle.objects.filter(key__in=keys).delete()
+
+
+def forget_account(key: str) -> None:
+    """Forgets the failures of an account that is removed, in the caller's transaction."""
+    LoginThrottle.objects.filter(Q(key=f"account:{key}") | Q(key__endswith=f" {key}")).delete()
+
+
+def forget_domain(name: str) -> None:
+    """The same for all accounts of a domain."""
+    LoginThrottle.objects.filter(key__endswith=f"@{name}").delete()
 
 
 def forget_old(now: datetime) -> int:

@@ -105,9 +105,10 @@ def _pem(key: RSAPrivateKey | Ed25519PrivateKey) -> str:
 
 
 def _free_selector(domain: Domain, algorithm: str) -> str:
-    """`r202611`, or with a letter behind when the domain has made one this month."""
+    """`r202611`, or with a letter behind when the domain has made one this month, or one of its name that was removed:
+    that one's record may still be there."""
     name = f"{'r' if algorithm == DkimKey.Algorithm.RSA else 'e'}{timezone.now():%Y%m}"
-    taken = set(domain.dkim_keys.values_list("selector", flat=True))
+    taken = set(DkimKey.objects.filter(domain__name=domain.name).values_list("selector", flat=True))
     return next(selector for selector in _selectors(name) if selector not in taken)
 
 

@@ -60,7 +60,7 @@ REPORT = Insert(
 JUDGEMENT = Insert(Judgement, "id", "mailbox", "content_id", "story_id", "word", "at")
 INSERTS = (CONTENT, STORY, EVENT, MESSAGE, TOMBSTONE, QUEUED_MESSAGE, QUEUED_RECIPIENT, REPORT, JUDGEMENT)
 
-USAGE_COLUMNS = "mailbox_id, used_octets, message_count, next_uid_validity"
+USAGE_COLUMNS = "mailbox_id, used_octets, message_count, next_uid_validity, is_removed"
 FOLDER_COLUMNS = (
     "id, mailbox_id, name, role, is_selectable, uid_validity, uid_next, highest_modseq, recent_uid, message_count,"
     " unseen_count, deleted_count, size_octets"
@@ -146,15 +146,17 @@ class Batch:
         self.now_value = timestamp()(self.now)
 
     def lock(self, mailbox_ids: Collection[int]) -> None:
-        """Locks these mailboxes' Usage rows and reads their folders; call once, before any change."""
+        """Locks these mailboxes' Usage rows and reads their folders; call once, before any change. Those that were
+        removed are left out: they have no folder that anything could be filed in. Who removes one waits for the lock,
+        so that nothing is filed after the removal."""
         for ids in slices(sorted(mailbox_ids)):
             self.cursor.execute(
                 f"SELECT {USAGE_COLUMNS} FROM store_usage WHERE mailbox_id IN ({placeholders(ids)})"
                 f" ORDER BY mailbox_id{for_update()}",
                 ids,
             )
-            self.usage.update((row[0], UsageRow(*row)) for row in self.cursor.fetchall())
-        for ids in slices(sorted(mailbox_ids)):
+            self.usage.update((row[0], UsageRow(*row[:-1])) for row in self.cursor.fetchall() if not row[-1])
+        for ids in slices(sorted(self.usage)):
             self.cursor.execute(
                 f"SELECT {FOLDER_COLUMNS} FROM store_folder WHERE mailbox_id IN ({placeholders(ids)})"
                 f" ORDER BY id{for_update()}",
@@ -187,7 +189,7 @@ class Batch:
             return named
         row = self._by_role.get((mailbox_id, role)) or self._by_role.get((mailbox_id, "inbox"))
         if row is None or mailbox_id not in self.usage:
-            raise Refused("nonexistent", f"mailbox {mailbox_id} has no inbox")
+            raise Refused("nonexistent", f"mailbox {mailbox_id} is gone")
         return row
 
     def named(self, mailbox_id: int, name: str) -> FolderRow | None:

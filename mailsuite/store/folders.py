@@ -1,5 +1,6 @@
 """Folders: making, removing, renaming; what a new mailbox starts with."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from django.db import transaction
@@ -38,6 +39,19 @@ def prepare_mailbox(mailbox: Mailbox) -> None:
         for position, (name, role) in enumerate(FIRST_FOLDERS.items())
     )
     Subscription.objects.bulk_create(Subscription(mailbox=mailbox, name=name) for name in FIRST_FOLDERS)
+
+
+def close_mailboxes(mailbox_ids: Sequence[int]) -> None:
+    """Has nothing filed in these mailboxes from now on, in the caller's transaction: waits for what is being filed, in
+    the order in which batches lock."""
+    rows = Usage.objects.filter(mailbox__in=mailbox_ids).order_by("pk")
+    list(rows.select_for_update().values_list("pk", flat=True))
+    rows.update(is_removed=True)
+
+
+def reopen_mailboxes(mailbox_ids: Sequence[int]) -> None:
+    """Undoes `close_mailboxes`."""
+    Usage.objects.filter(mailbox__in=mailbox_ids).update(is_removed=False)
 
 
 def create_folder(batch: Batch, op: CreateFolder) -> int:
@@ -136,6 +150,8 @@ def _make_parents(batch: Batch, mailbox_id: int, name: str) -> None:
 
 
 def _insert(batch: Batch, mailbox_id: int, name: str, role: str = "") -> FolderRow:
+    if mailbox_id not in batch.usage:
+        raise Refused("nonexistent", f"mailbox {mailbox_id} is gone")
     if len(batch.in_mailbox(mailbox_id)) >= MAX_FOLDERS:
         raise Refused("cannot", f"a mailbox holds at most {MAX_FOLDERS} folders")
     folder = Folder.objects.create(

@@ -19,6 +19,8 @@ class Usage(models.Model):
     # The next folder made in this mailbox: never one that a deleted folder of the same name had (RFC 3501 §2.3.1.1).
     next_uid_validity = models.PositiveBigIntegerField()
     quota_warned_at = models.DateTimeField(null=True, blank=True)
+    # As the directory says, in this row because a batch locks it: nothing is filed in a mailbox that is removed.
+    is_removed = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return f"{self.mailbox_id}: {self.used_octets} octets"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from mailsuite.directory.models import Domain
 from mailsuite.ids import first_id, from_reference
@@ -273,7 +273,9 @@ def _day(word: str) -> date | None:
 
 def _domain(word: str) -> Domain | None:
     name = _domain_name(word)
-    return Domain.objects.filter(name=name).first() if name else None
+    """The hosted domain of that name, else the one of the name that was removed last."""
+    rows = Domain.objects.filter(name=name).order_by(F("removed_at").desc(nulls_first=True))
+    return rows.first() if name else None
 
 
 def _domain_name(word: str) -> str:

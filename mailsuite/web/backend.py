@@ -31,3 +31,7 @@ class PasswordBackend(ModelBackend):
         if answer.user_id is None:
             return None
         return User.objects.filter(pk=answer.user_id).first()
+
+    def user_can_authenticate(self, user: Any) -> bool:
+        """Asked for each request of a session as well."""
+        return user.removed_at is None and super().user_can_authenticate(user)

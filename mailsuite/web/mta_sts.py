@@ -16,7 +16,7 @@ def policy(request: HttpRequest) -> HttpResponse:
     name = hosts.hosted_domain_of(host)
     if not name or hosts.name_of(host) != policy_host(name):
         raise Http404
-    domain = Domain.objects.using("reader").filter(name=name).first()
+    domain = Domain.objects.using("reader").filter(name=name, state=Domain.State.ACTIVE).first()
     if domain is None:
         raise Http404
     return HttpResponse(render_policy(own_policy(domain)), content_type="text/plain; charset=utf-8")

@@ -136,7 +136,7 @@ def test_removed_means_unknown_and_free_for_somebody_else(ann):
     services.add_app_password(ann.pk, "phone")
     services.remove_mailbox("ann@example.org")
     assert lookup.resolve("ann@example.org").kind is Kind.UNKNOWN
-    assert not User.objects.get(pk=ann.pk).is_active
+    assert User.objects.get(pk=ann.pk).removed_at
     assert Credential.objects.get().revoked_at
     new = services.add_mailbox("ann@example.org", "another long password")
     assert new != old.pk

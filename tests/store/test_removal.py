@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailsuite.directory.models import Domain, Mailbox
-from mailsuite.directory.services.domains import add_domain, remove_domain
-from mailsuite.directory.services.mailboxes import add_mailbox, remove_mailbox
+from mailsuite.directory.services.domains import add_domain
+from mailsuite.directory.services.mailboxes import add_mailbox
+from mailsuite.directory.services.removal import remove_domain, remove_mailbox
 from mailsuite.ids import new_id
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import execute

@@ -2,14 +2,14 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mailsuite.directory import services
 from mailsuite.directory.admin.fields import badge, refuse_foreign_account, refuse_foreign_domain
-from mailsuite.directory.models import Alias, SendAs, User
+from mailsuite.directory.models import Alias, AliasTarget, SendAs, User
 from mailsuite.directory.scoping import ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm
 
 
@@ -27,7 +27,9 @@ class AliasForm(ServiceForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
-            self.initial["targets"] = "\n".join(target.address for target in self.instance.targets.all())
+            self.initial["targets"] = "\n".join(
+                target.address for target in self.instance.targets.filter(removed_at=None)
+            )
 
 
 @admin.register(Alias)
@@ -41,7 +43,9 @@ class AliasAdmin(ScopedAdmin):
     search_fields = ("address", "targets__address")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alias]:
-        return super().get_queryset(request).prefetch_related("targets")
+        """Those in use; what forwards a mailbox's mail is on that mailbox's page."""
+        rows = super().get_queryset(request).filter(removed_at=None).exclude(kind=Alias.Kind.FORWARD)
+        return rows.prefetch_related(Prefetch("targets", AliasTarget.objects.filter(removed_at=None)))
 
     def get_fields(self, request: HttpRequest, obj: Alias | None = None) -> list[str]:
         return ["address", "targets", "is_active", "members_may_send"]

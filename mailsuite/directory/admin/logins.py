@@ -29,13 +29,13 @@ class LoginAdmin(ScopedAdmin):
     fields = ("at", "address", "protocol", "client_address", "outcome", "times")
 
     def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """By the address that was tried, which need not be anybody's."""
+        """By the address that was tried, which need not be anybody's; nothing of before the domain was theirs."""
         domains = scope_of(request)
         if domains is None:
             return rows
         condition = Q(pk__in=())
-        for name in Domain.objects.filter(pk__in=domains).values_list("name", flat=True):
-            condition |= Q(address_key__endswith=f"@{name}")
+        for name, since in Domain.objects.filter(pk__in=domains).values_list("name", "created_at"):
+            condition |= Q(address_key__endswith=f"@{name}", at__gte=since)
         return rows.filter(condition)
 
     @admin.display(description="Address", ordering="address_key")

@@ -6,7 +6,7 @@ the write lock meanwhile; those who are in a transaction already pass them in re
 """
 
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.services.aliases import add_alias, change_alias, remove_alias
+from mailsuite.directory.services.aliases import add_alias, change_alias
 from mailsuite.directory.services.credentials import (
     NewAppPassword,
     add_app_password,
@@ -16,18 +16,20 @@ from mailsuite.directory.services.credentials import (
     revoke_app_password,
     revoke_send_as,
 )
-from mailsuite.directory.services.domains import add_domain, change_domain, remove_domain, set_domain_state
+from mailsuite.directory.services.domains import add_domain, change_domain, set_domain_state
+from mailsuite.directory.services.forwarding import forward_mailbox, forwarding_of, rename_mailbox, stop_forwarding
 from mailsuite.directory.services.mailboxes import (
     add_mailbox,
     change_mailbox,
     joins_account,
-    remove_mailbox,
     resume_mailbox,
     set_password,
     set_user_password,
     suspend_mailbox,
 )
 from mailsuite.directory.services.passwords import check_strength, hash_password
+from mailsuite.directory.services.removal import remove_alias, remove_domain, remove_mailbox
+from mailsuite.directory.services.restoring import restore_alias, restore_domain, restore_mailbox
 from mailsuite.directory.version import touch_directory
 
 __all__ = [
@@ -42,12 +44,18 @@ __all__ = [
     "change_domain",
     "change_mailbox",
     "check_strength",
+    "forward_mailbox",
+    "forwarding_of",
     "grant_send_as",
     "hash_password",
     "joins_account",
     "remove_alias",
     "remove_domain",
     "remove_mailbox",
+    "rename_mailbox",
+    "restore_alias",
+    "restore_domain",
+    "restore_mailbox",
     "resume_mailbox",
     "revoke_all_app_passwords",
     "revoke_app_password",
@@ -55,6 +63,7 @@ __all__ = [
     "set_domain_state",
     "set_password",
     "set_user_password",
+    "stop_forwarding",
     "suspend_mailbox",
     "touch_directory",
 ]

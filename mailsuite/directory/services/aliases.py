@@ -1,10 +1,10 @@
 """Aliases: addresses, catch-alls (`@example.org`) and patterns (`sales-*@example.org`) that lead to other addresses."""
 
-import re
 from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, AliasTarget, Mailbox
@@ -38,23 +38,16 @@ def change_alias(
 ) -> None:
     """Changes what is given."""
     with transaction.atomic():
-        alias = _existing(address)
+        alias = parsing.live_alias(address)
         if is_active is not None:
             alias.is_active = is_active
         if members_may_send is not None:
             alias.members_may_send = members_may_send
         alias.save(update_fields=["is_active", "members_may_send"])
         if targets is not None:
-            alias.targets.all().delete()
-            _write_targets(alias, targets, check_targets=True)
+            write_targets(alias, targets, check_targets=True)
         elif is_active:
-            _refuse_loop(alias)
-        touch_directory()
-
-
-def remove_alias(address: str) -> None:
-    with transaction.atomic():
-        _existing(address).delete()
+            refuse_loop(alias)
         touch_directory()
 
 
@@ -62,13 +55,10 @@ def write_alias(
     address: str, targets: Sequence[str], *, members_may_send: bool | None, check_targets: bool = True
 ) -> Alias:
     """The rows of a new alias, in the caller's transaction, without a new version."""
-    kind, text, key = _parsed(address)
+    kind, text, key = parsing.alias(address)
     domain = parsing.own_domain(text.rpartition("@")[2])
-    if Alias.objects.filter(address_key=key).exists():
-        raise DirectoryError(f"The alias {text} is there already: remove it first with manage.py alias remove {text}")
-    if Mailbox.objects.filter(address_key=key).exists():
-        raise DirectoryError(f"{text} is a mailbox, so it can't be an alias.")
-    if kind == Alias.Kind.PATTERN and domain.aliases.filter(kind=kind).count() >= MAX_PATTERNS:
+    refuse_used(text, key)
+    if kind == Alias.Kind.PATTERN and domain.aliases.filter(kind=kind, removed_at=None).count() >= MAX_PATTERNS:
         raise DirectoryError(
             f"{domain} has {MAX_PATTERNS} patterns already: remove one, or write one that takes the place of several."
         )
@@ -77,29 +67,40 @@ def write_alias(
     alias = Alias.objects.create(
         domain=domain, kind=kind, address=text, address_key=key, members_may_send=members_may_send
     )
-    _write_targets(alias, targets, check_targets=check_targets)
+    write_targets(alias, targets, check_targets=check_targets)
     return alias
 
 
-def _write_targets(alias: Alias, targets: Sequence[str], *, check_targets: bool) -> None:
+def refuse_used(text: str, key: str) -> None:
+    """Raises DirectoryError when an alias or a mailbox has the address."""
+    if Mailbox.objects.filter(address_key=key).exists():
+        raise DirectoryError(f"{text} is a mailbox, so it can't be an alias.")
+    if Alias.objects.filter(address_key=key).exists():
+        raise DirectoryError(f"The alias {text} is there already: remove it first with manage.py alias remove {text}")
+
+
+def write_targets(alias: Alias, targets: Sequence[str], *, check_targets: bool) -> None:
+    """Has the alias lead to these, in the caller's transaction. Targets that were removed may still be restored."""
     parsed = {address.key: address for address in map(parsing.address, targets)}
     if not parsed:
         raise DirectoryError(f"{alias} needs at least one address that its mail goes to.")
     if len(parsed) > MAX_TARGETS:
         raise DirectoryError(f"{alias} has more than {MAX_TARGETS} targets: a mailing list does that better.")
+    alias.targets.filter(Q(removed_at=None) | Q(address_key__in=parsed)).delete()
     AliasTarget.objects.bulk_create(
         AliasTarget(alias=alias, address=str(address), address_key=key) for key, address in parsed.items()
     )
-    _refuse_loop(alias)
+    refuse_loop(alias)
     if check_targets:
         _refuse_unknown(list(parsed.values()))
 
 
-def _refuse_loop(alias: Alias) -> None:
-    """Follows the alias as it would be now, by the same rule that delivers mail. What is wrong with the aliases of
-    other domains is not told in their words: whoever writes this one may not know them."""
+def refuse_loop(alias: Alias) -> None:
+    """Raises DirectoryError when the alias, as it is now, leads back to itself or to too many: follows it by the same
+    rule that delivers mail. What is wrong with the aliases of other domains is not told in their words: whoever writes
+    this one may not know them."""
     source = DatabaseSource(settings.MAILSUITE.hostname, "default")
-    targets = tuple(alias.targets.order_by("pk").values_list("address", flat=True))
+    targets = tuple(alias.targets.filter(removed_at=None).order_by("pk").values_list("address", flat=True))
     entry = AliasEntry(alias.pk, alias.domain_id, alias.address, alias.kind, True, alias.members_may_send, targets)
     for part in reach(entry, source):
         for end in part.step.dead if part.step else ():
@@ -126,27 +127,3 @@ def _refuse_unknown(targets: Sequence[Address]) -> None:
     for target in targets:
         if resolve(target, source).kind is Kind.UNKNOWN:
             raise DirectoryError(f"There is no {target} here: add the mailbox first, or correct the address.")
-
-
-def _existing(address: str) -> Alias:
-    _, text, key = _parsed(address)
-    alias = Alias.objects.filter(address_key=key).first()
-    if alias is None:
-        raise DirectoryError(f"There is no alias {text}. The list is: manage.py alias list")
-    return alias
-
-
-def _parsed(address: str) -> tuple[str, str, str]:
-    """Kind, the text to show and the key to find it by."""
-    local_part, at, domain_text = address.strip().rpartition("@")
-    if not at:
-        raise DirectoryError(f"{address!r} has no @: write an address, @example.org or sales-*@example.org.")
-    if not local_part or local_part == "*":
-        text = f"@{parsing.domain_name(domain_text)}"
-        return Alias.Kind.CATCH_ALL, text, text
-    # A * is legal in an address (RFC 5322 §3.2.3), but nobody means one.
-    parsed = parsing.address(address)
-    kind = Alias.Kind.PATTERN if "*" in parsed.local_part else Alias.Kind.ADDRESS
-    if kind == Alias.Kind.PATTERN and not re.search(r"[^*]", parsed.local_part):
-        raise DirectoryError(f"{address!r} takes every address: write @{parsed.domain} for a catch-all.")
-    return kind, str(parsed), parsed.key

@@ -1,17 +1,15 @@
-"""Domains: hosted, disabled, removed."""
+"""Domains: hosted, disabled. Their removal is in removal.py."""
 
 from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, Domain, Mailbox, User
 from mailsuite.directory.resolution import ROLES
 from mailsuite.directory.services import parsing
 from mailsuite.directory.services.aliases import write_alias
-from mailsuite.directory.services.mailboxes import write_removed
 from mailsuite.directory.version import touch_directory
 from mailsuite.records.services import KeyPair, make_key_pairs, store_domain_keys
 
@@ -28,27 +26,23 @@ def add_domain(
     """Hosts a domain, with its DKIM keys and, unless it is another name of one, postmaster@ and abuse@; returns its id.
 
     Their mail goes to `postmaster`, else to the first administrator's address. `default_quota_octets` is for its new
-    mailboxes, 0 for none; without one it is the host's (MAILSUITE_DEFAULT_QUOTA). A removed domain comes back empty:
-    its mailboxes stay removed.
+    mailboxes, 0 for none; without one it is the host's (MAILSUITE_DEFAULT_QUOTA). It has nothing of a removed domain of
+    the same name: whoever it belonged to may be somebody else.
     """
     name = parsing.domain_name(name)
     if postmaster:
         parsing.address(postmaster)
-    if not Domain.objects.filter(name=name, dkim_keys__isnull=False).exists():
-        key_pairs = make_key_pairs() if key_pairs is None else key_pairs
+    refuse_hosted(name)
+    key_pairs = make_key_pairs() if key_pairs is None else key_pairs
     with transaction.atomic():
-        domain = Domain.objects.filter(name=name).first() or Domain(name=name, state=Domain.State.REMOVED)
-        if domain.state != Domain.State.REMOVED:
-            raise DirectoryError(f"{name} is hosted here already.")
-        domain.alias_of = _main_domain(alias_of, of=domain) if alias_of else None
-        domain.description = description
+        refuse_hosted(name)
+        domain = Domain(name=name, description=description)
+        domain.alias_of = main_domain(alias_of, of=domain) if alias_of else None
         domain.default_quota_octets = (
             settings.MAILSUITE.default_quota if default_quota_octets is None else default_quota_octets
         )
-        domain.state, domain.removed_at = Domain.State.ACTIVE, None
         domain.save()
-        if key_pairs and not domain.dkim_keys.exists():
-            store_domain_keys(domain, key_pairs)
+        store_domain_keys(domain, key_pairs)
         if domain.alias_of is None:
             _add_roles(domain, postmaster or _first_administrator())
         touch_directory()
@@ -66,7 +60,7 @@ def change_domain(
         if default_quota_octets is not None:
             domain.default_quota_octets = default_quota_octets
         if alias_of is not None:
-            domain.alias_of = _main_domain(alias_of, of=domain) if alias_of else None
+            domain.alias_of = main_domain(alias_of, of=domain) if alias_of else None
         domain.save()
         touch_directory()
 
@@ -80,20 +74,13 @@ def set_domain_state(name: str, *, disabled: bool) -> None:
         touch_directory()
 
 
-def remove_domain(name: str) -> None:
-    """Marks the domain, its mailboxes and its other names as removed, and forgets its aliases; a worker deletes the
-    mail later."""
-    with transaction.atomic():
-        domain = parsing.live_domain(name)
-        for mailbox in Mailbox.objects.filter(domain=domain).exclude(state=Mailbox.State.REMOVED):
-            write_removed(mailbox)
-        Alias.objects.filter(domain=domain).delete()
-        removed = Domain.objects.filter(pk__in=[domain.pk, *domain.domain_aliases.values_list("pk", flat=True)])
-        removed.update(state=Domain.State.REMOVED, removed_at=Now())
-        touch_directory()
+def refuse_hosted(name: str) -> None:
+    """Raises DirectoryError when a domain of that name is hosted."""
+    if Domain.objects.filter(name=name).exclude(state=Domain.State.REMOVED).exists():
+        raise DirectoryError(f"{name} is hosted here already.")
 
 
-def _main_domain(name: str, *, of: Domain) -> Domain:
+def main_domain(name: str, *, of: Domain) -> Domain:
     """The domain that `of` is to be another name of."""
     main = parsing.own_domain(name)
     if main.pk == of.pk:
@@ -113,7 +100,7 @@ def _add_roles(domain: Domain, target: str) -> None:
     taken = set(
         Mailbox.objects.filter(domain=domain).exclude(state=Mailbox.State.REMOVED).values_list("address_key", flat=True)
     )
-    taken |= set(Alias.objects.filter(domain=domain).values_list("address_key", flat=True))
+    taken |= set(Alias.objects.filter(domain=domain, removed_at=None).values_list("address_key", flat=True))
     for role in ROLES:
         if f"{role}@{domain.name}" not in taken:
             write_alias(f"{role}@{domain.name}", [target], members_may_send=True, check_targets=False)

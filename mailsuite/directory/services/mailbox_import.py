@@ -132,6 +132,7 @@ def _refuse_taken(rows: list[Row]) -> None:
         taken = set(Mailbox.objects.filter(address_key__in=keys).values_list("address_key", flat=True))
         problems += [(keys[key].line, f"The mailbox {key} is there already.") for key in taken]
         aliases = Alias.objects.filter(address_key__in=keys).exclude(address_key__regex=r"^(postmaster|abuse)@")
+        aliases = aliases.exclude(kind=Alias.Kind.FORWARD)
         problems += [
             (keys[key].line, f"{key} is an alias: remove it first with manage.py alias remove {key}")
             for key in aliases.values_list("address_key", flat=True)

@@ -3,10 +3,9 @@
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Now
 
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.models import Alias, AliasTarget, Credential, Domain, Mailbox, User
+from mailsuite.directory.models import Alias, AliasTarget, Domain, Mailbox, User
 from mailsuite.directory.resolution import ROLES
 from mailsuite.directory.services import parsing
 from mailsuite.directory.services.passwords import hash_password
@@ -55,7 +54,7 @@ def write_mailbox(
 ) -> Mailbox:
     """The rows of a new mailbox, in the caller's transaction, without a new version."""
     domain = parsing.own_domain(address.domain)
-    _refuse_taken(address)
+    refuse_taken(address)
     mailbox = Mailbox.objects.create(
         domain=domain,
         user=_account(owner, password_hash, name, must_change=must_change),
@@ -119,27 +118,6 @@ def resume_mailbox(address: str) -> None:
     _set_state(address, Mailbox.State.ACTIVE)
 
 
-def remove_mailbox(address: str) -> None:
-    """Marks it: unknown to senders and clients from now on, and its address free for another; a worker deletes the
-    mail later."""
-    with transaction.atomic():
-        write_removed(parsing.live_mailbox(address))
-        touch_directory()
-
-
-def write_removed(mailbox: Mailbox) -> None:
-    """The rows of a removal, in the caller's transaction, without a new version."""
-    # Whoever gets this address next must not get this mail: the key is given back, the row stays.
-    Mailbox.objects.filter(pk=mailbox.pk).update(
-        state=Mailbox.State.REMOVED, removed_at=Now(), address_key=f"removed:{mailbox.pk}"
-    )
-    owner = User.objects.filter(pk=mailbox.user_id)
-    if not Mailbox.objects.filter(user=mailbox.user_id).exclude(state=Mailbox.State.REMOVED).exists():
-        Credential.objects.filter(user=mailbox.user_id, revoked_at=None).update(revoked_at=Now())
-        owner.filter(is_staff=False).update(is_active=False)
-    owner.update(credential_version=F("credential_version") + 1)
-
-
 def _set_state(address: str, state: str) -> None:
     with transaction.atomic():
         mailbox = parsing.live_mailbox(address)
@@ -148,7 +126,8 @@ def _set_state(address: str, state: str) -> None:
         touch_directory()
 
 
-def _refuse_taken(address: Address) -> None:
+def refuse_taken(address: Address) -> None:
+    """Raises DirectoryError when a mailbox or alias has the address; its domain's own role alias gives way."""
     if Mailbox.objects.filter(address_key=address.key).exists():
         raise DirectoryError(f"The mailbox {address} is there already.")
     alias = Alias.objects.filter(address_key=address.key).first()
@@ -166,7 +145,8 @@ def _administrators() -> list[str]:
 
 
 def _account(address: Address, password_hash: str, name: str, *, must_change: bool) -> User:
-    """The account of that address; made when there is none, brought back when its last mailbox was removed."""
+    """The account of that address; made when there is none. One that was removed has given its address back: who gets
+    it next is somebody else."""
     user = User.objects.filter(address_key=address.key).first()
     if user is None:
         if not password_hash:
@@ -178,16 +158,14 @@ def _account(address: Address, password_hash: str, name: str, *, must_change: bo
             password=password_hash,
             must_change_password=must_change,
         )
-    if user.is_staff and not user.is_active:
-        raise DirectoryError(f"The administrator's account {address} is switched off: make it active again first.")
+    if not user.is_active:
+        raise DirectoryError(f"The account {address} is switched off: make it active again first.")
     if user.is_staff and password_hash:
         raise DirectoryError(f"{address} is an administrator's account and keeps its password: give none.")
-    if not user.is_active and not password_hash:
-        raise DirectoryError(f"The account {address} is switched off: give a new password to bring it back.")
     if password_hash:
-        user.password, user.is_active, user.must_change_password = password_hash, True, must_change
+        user.password, user.must_change_password = password_hash, must_change
         user.credential_version += 1
-        user.save(update_fields=["password", "is_active", "must_change_password", "credential_version"])
+        user.save(update_fields=["password", "must_change_password", "credential_version"])
     return user
 
 

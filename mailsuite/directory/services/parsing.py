@@ -1,7 +1,7 @@
 """What people type, brought to the directory's form or refused in words."""
 
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.directory.models import Alias, Domain, Mailbox
 from mailsuite.mail.address import PATH_OCTETS, Address, AddressError, normalize_domain, parse_address
 from mailsuite.sizes import read_limit
 
@@ -53,6 +53,31 @@ def live_mailbox(text: str) -> Mailbox:
     if mailbox is None or mailbox.state == Mailbox.State.REMOVED:
         raise DirectoryError(f"There is no mailbox {text}. The list is: manage.py mailbox list")
     return mailbox
+
+
+def live_alias(text: str) -> Alias:
+    """The row of an alias that was not removed; what forwards a mailbox's mail is none here."""
+    _, shown, key = alias(text)
+    row = Alias.objects.filter(address_key=key).exclude(kind=Alias.Kind.FORWARD).select_related("domain").first()
+    if row is None:
+        raise DirectoryError(f"There is no alias {shown}. The list is: manage.py alias list")
+    return row
+
+
+def alias(text: str) -> tuple[str, str, str]:
+    """Kind of an alias, the text to show and the key to find it by."""
+    local_part, at, domain_text = text.strip().rpartition("@")
+    if not at:
+        raise DirectoryError(f"{text!r} has no @: write an address, @example.org or sales-*@example.org.")
+    if not local_part or local_part == "*":
+        shown = f"@{domain_name(domain_text)}"
+        return Alias.Kind.CATCH_ALL, shown, shown
+    # A * is legal in an address (RFC 5322 §3.2.3), but nobody means one.
+    parsed = address(text)
+    kind = Alias.Kind.PATTERN if "*" in parsed.local_part else Alias.Kind.ADDRESS
+    if kind == Alias.Kind.PATTERN and not re.search(r"[^*]", parsed.local_part):
+        raise DirectoryError(f"{text!r} takes every address: write @{parsed.domain} for a catch-all.")
+    return kind, str(parsed), parsed.key
 
 
 def quota(text: str) -> int:

@@ -106,7 +106,8 @@ def logins_of(user: User, now: datetime | None = None) -> list[LoginView]:
     """The latest logins and failures, newest first, those refused before anybody looked up the account included."""
     since = (now or datetime.now(UTC)) - LOGINS_FROM
     keys = [user.address_key, *Mailbox.objects.using("reader").filter(user=user).values_list("address_key", flat=True)]
-    theirs = Q(user=user) | Q(user=None, address_key__in=keys)
+    # What was tried under the name before the account was made was meant for somebody else.
+    theirs = Q(user=user) | Q(user=None, address_key__in=keys, at__gte=user.created_at)
     rows = Login.objects.using("reader").filter(theirs, at__gt=since).order_by("-at")[:LOGINS_SHOWN]
     return [_login(row) for row in rows]
 

@@ -3,9 +3,9 @@ from typing import Any
 from django.conf import settings
 
 from mailsuite.directory import services
-from mailsuite.directory.command import SubcommandCommand
+from mailsuite.directory.command import DirectoryCommand
 from mailsuite.directory.models import Domain, Mailbox
-from mailsuite.directory.services import parsing
+from mailsuite.directory.services import effects, parsing, restoring
 from mailsuite.records.checking import check_domain
 from mailsuite.records.page import title_of
 from mailsuite.records.reporting import exit_status, next_step, score
@@ -14,7 +14,7 @@ from mailsuite.records.setup import records_for, zone_file
 from mailsuite.sizes import write_limit
 
 
-class Command(SubcommandCommand):
+class Command(DirectoryCommand):
     help = "Hosts domains, and shows the DNS records that they need."
 
     def add_verbs(self) -> None:
@@ -24,9 +24,11 @@ class Command(SubcommandCommand):
         add.add_argument("--alias-of", default="", metavar="DOMAIN", help="make it another name of that domain")
         add.add_argument("--quota", default="", help=f"for its new mailboxes: 2G, none; else {_usual()}")
         add.add_argument("--description", default="")
-        self.verb("list", self.list, "List the domains.")
+        shown = self.verb("list", self.list, "List the domains.")
+        shown.add_argument("--removed", action="store_true", help="those that can be restored")
         for name, run, text in (
-            ("remove", self.remove, "Stop hosting a domain; its mail is deleted after 30 days."),
+            ("remove", self.remove, "Stop hosting a domain; for 30 days it can be restored with its mail."),
+            ("restore", self.restore, "Bring a removed domain back with its mailboxes and aliases."),
             ("disable", self.disable, "Take no mail and let nobody sign in, for now."),
             ("enable", self.enable, "Undo disable."),
             ("check", self.check_records, "Show what DNS says now."),
@@ -51,7 +53,9 @@ class Command(SubcommandCommand):
             f"records {name}"
         )
 
-    def list(self, **options: Any) -> None:
+    def list(self, removed: bool, **options: Any) -> None:
+        if removed:
+            return self.removed(restoring.removed_domains())
         rows = []
         for domain in Domain.objects.exclude(state=Domain.State.REMOVED).select_related("alias_of"):
             count = domain.mailboxes.exclude(state=Mailbox.State.REMOVED).count()
@@ -60,8 +64,15 @@ class Command(SubcommandCommand):
         self.table(("DOMAIN", "STATE", "MAILBOXES", "QUOTA", "ALIAS OF", "DESCRIPTION"), rows)
 
     def remove(self, name: str, **options: Any) -> None:
+        ways = effects.of_domain(parsing.live_domain(name))
         services.remove_domain(name)
-        self.stdout.write(f"{name} is no longer hosted.")
+        self.tell([f"{name} is no longer hosted.", *ways])
+
+    def restore(self, name: str, **options: Any) -> None:
+        found = services.restore_domain(restoring.find_removed_domain(name))
+        self.stdout.write(f"{found.name} is hosted again; mailboxes: {found.mailboxes}, aliases: {found.aliases}.")
+        for line in found.left:
+            self.stderr.write(f"Not restored: {line}")
 
     def disable(self, name: str, **options: Any) -> None:
         services.set_domain_state(name, disabled=True)

@@ -7,16 +7,16 @@ from django.core.management.base import CommandError
 
 from mailsuite.abuse import suspension
 from mailsuite.directory import services
-from mailsuite.directory.command import SubcommandCommand
+from mailsuite.directory.command import DirectoryCommand
 from mailsuite.directory.models import Mailbox
-from mailsuite.directory.services import parsing
+from mailsuite.directory.services import effects, parsing, restoring
 from mailsuite.directory.services.mailbox_import import import_mailboxes
 from mailsuite.sizes import write_limit
 
 MUST_CHANGE = "have the web pages ask for another password at the first sign-in; mail programs can use this one"
 
 
-class Command(SubcommandCommand):
+class Command(DirectoryCommand):
     help = "Makes, lists and changes mailboxes."
 
     def add_verbs(self) -> None:
@@ -35,13 +35,23 @@ class Command(SubcommandCommand):
             ("revoke-app-passwords", self.revoke_app_passwords, "Void all app passwords of its account."),
             ("release-held", self.release_held, "Send its mail that is held in the queue."),
             ("drop-held", self.drop_held, "Drop its mail that is held in the queue, telling nobody."),
-            ("remove", self.remove, "Make it unknown; its mail is deleted after 30 days."),
+            ("remove", self.remove, "Make it unknown; for 30 days it can be restored with its mail."),
         ):
             self.verb(name, run, text).add_argument("address")
         quota = self.verb("quota", self.quota, "Change a mailbox's quota.")
         quota.add_argument("address")
         quota.add_argument("quota", help="such as 1G or none")
-        self.verb("list", self.list, "List the mailboxes.").add_argument("domain", nargs="?", default="")
+        restore = self.verb("restore", self.restore, "Bring a removed mailbox back with its mail and account.")
+        restore.add_argument("address")
+        restore.add_argument("--as", dest="as_address", default="", metavar="ADDRESS", help="under another address")
+        restore.add_argument("--owner", default="", metavar="ADDRESS", help="give it to an account that is there")
+        restore.add_argument("--id", type=int, help="one of several with this address, by its id in list --removed")
+        rename = self.verb("rename", self.rename, "Give it another address; the old one stays as an alias.")
+        rename.add_argument("address")
+        rename.add_argument("new_address", metavar="new-address")
+        shown = self.verb("list", self.list, "List the mailboxes.")
+        shown.add_argument("domain", nargs="?", default="")
+        shown.add_argument("--removed", action="store_true", help="those that can be restored")
         load = self.verb("import", self.load, "Make many from a CSV file: address,password[,quota[,name]].")
         load.add_argument("file", help="- for standard input")
         load.add_argument("--weak-password-ok", action="store_true", help="for test accounts")
@@ -100,14 +110,27 @@ class Command(SubcommandCommand):
         self.stdout.write(f"Messages that are dropped: {suspension.drop_held(address, 'the command line')}.")
 
     def remove(self, address: str, **options: Any) -> None:
+        ways = effects.of_mailbox(parsing.live_mailbox(address))
         services.remove_mailbox(address)
-        self.stdout.write(f"{address} is removed.")
+        self.tell([f"{address} is removed.", *ways])
+
+    def restore(self, address: str, as_address: str, owner: str, id: int | None, **options: Any) -> None:
+        mailbox_id = restoring.find_removed_mailbox(address) if id is None else id
+        restored = services.restore_mailbox(mailbox_id, as_address=as_address, owner=owner)
+        self.tell([f"{restored} is there again.", effects.NOT_RESTORED])
+
+    def rename(self, address: str, new_address: str, **options: Any) -> None:
+        services.rename_mailbox(address, new_address)
+        self.tell([f"{address} is {new_address} now.", effects.renamed(address, new_address)])
 
     def quota(self, address: str, quota: str, **options: Any) -> None:
         services.change_mailbox(address, quota_octets=parsing.quota(quota))
         self.stdout.write(f"The quota of {address} is changed.")
 
-    def list(self, domain: str, **options: Any) -> None:
+    def list(self, domain: str, removed: bool, **options: Any) -> None:
+        if removed:
+            rows = restoring.removed_mailboxes()
+            return self.removed(rows.filter(domain__name=parsing.domain_name(domain)) if domain else rows)
         mailboxes = Mailbox.objects.exclude(state=Mailbox.State.REMOVED).select_related("usage")
         if domain:
             mailboxes = mailboxes.filter(domain=parsing.live_domain(domain))
