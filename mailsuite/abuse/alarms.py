@@ -14,8 +14,7 @@ from mailsuite.abuse.sending import Caps, caps_of
 from mailsuite.directory.models import Login, Mailbox
 from mailsuite.ids import first_id
 from mailsuite.records.alarms import administrators_mailboxes
-from mailsuite.store.handlers import execute
-from mailsuite.store.notices import notice
+from mailsuite.store.notices import file_notice, notice
 from mailsuite.trace.models import Event
 
 LATELY = timedelta(hours=1)
@@ -96,7 +95,7 @@ def _raise(finding: Finding, now: datetime) -> int:
         what, address = kind.label, alarm.mailbox.address
         words = TEXT.format(address=address, what=what, text=text)
         for to in told_of(alarm.mailbox):
-            execute(notice(to, f"{address} {what}", words, "alarm", now))
+            file_notice(notice(to, f"{address} {what}", words, "alarm", now))
     return int(is_new)
 
 

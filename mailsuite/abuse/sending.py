@@ -57,7 +57,7 @@ class Sending:
     """A locked SendingDay, with what decides."""
 
     mailbox_id: int
-    is_suspended: bool
+    state: str
     messages: int
     new_recipients: int
     caps: Caps
@@ -72,7 +72,7 @@ class Sending:
         self.new |= fresh
         self.messages += 1
         self.new_recipients += len(fresh)
-        if self.is_suspended:
+        if self.state == Mailbox.State.SUSPENDED:
             return SENDER_SUSPENDED
         if self.caps.messages and self.messages > self.caps.messages:
             return OVER_CAP
@@ -98,11 +98,10 @@ def lock(cursor: Any, recipients: Mapping[int, Mapping[str, str]], day: date) ->
         rows = _rows(cursor, ids, day)
     cursor.execute("SELECT messages_a_day, new_recipients_a_day FROM abuse_sendingsettings WHERE id = 1")
     messages, strangers = cursor.fetchone() or (SendingSettings.MESSAGES, SendingSettings.NEW_RECIPIENTS)
-    suspended = Mailbox.State.SUSPENDED
     found = {
         row[0]: Sending(
             row[0],
-            row[1] == suspended,
+            row[1],
             row[2],
             row[3],
             Caps(messages if row[4] is None else row[4], strangers if row[5] is None else row[5]),

@@ -8,8 +8,7 @@ from mailsuite.abuse.alarms import told_of
 from mailsuite.abuse.models import SendingDay
 from mailsuite.abuse.sending import NEARLY, caps_of, with_caps
 from mailsuite.directory.models import Mailbox
-from mailsuite.store.handlers import execute
-from mailsuite.store.notices import notice
+from mailsuite.store.notices import file_notice, notice
 
 SUBJECTS = {
     SendingDay.Told.NEARLY: "{address} has nearly sent what it may in a day",
@@ -44,8 +43,7 @@ def warn(now: datetime) -> int:
         if share >= NEARLY and SendingDay.objects.filter(pk=row.pk, told__lt=due).update(told=due):
             for mailbox in _readers(row.mailbox, due):
                 subject = SUBJECTS[due].format(address=row.mailbox.address)
-                execute(notice(mailbox, subject, _text(row, due), "sending-caps", now))
-                told += 1
+                told += file_notice(notice(mailbox, subject, _text(row, due), "sending-caps", now))
     return told
 
 

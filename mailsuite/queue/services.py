@@ -5,6 +5,7 @@ many messages it changed. A recipient that a worker is trying at this moment is 
 becomes of it. Refusals are DirectoryErrors, fit to be shown.
 """
 
+import time
 import uuid
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.version import RECENT_SECONDS
 from mailsuite.ids import from_reference
 from mailsuite.mail.address import AddressError, address_key
 from mailsuite.mail.dsn import Action
@@ -26,6 +28,8 @@ from mailsuite.store.operations import KEPT, AttemptResult, Claim, Refused, Sett
 from mailsuite.trace.models import Event
 
 LEASE = timedelta(minutes=10)
+# How often it is looked up who is to be told, when their mailboxes are removed meanwhile.
+TELL_TRIES = 3
 
 
 def retry(message_ids: Collection[int]) -> int:
@@ -212,11 +216,14 @@ def _fail(claims: list[Claim], token: str, text: str, now: datetime) -> None:
     results = [
         AttemptResult(claim.recipient_id, "failed", text, enhanced_code="5.0.0", reason="by-hand") for claim in claims
     ]
-    notifications = compose_notifications((Fate(claim, Action.FAILED, "5.0.0", text) for claim in claims), now)
-    try:
-        execute(Settle(token, results, notifications))
-    except Refused as refusal:
-        if refusal.code != "nonexistent":
-            raise DirectoryError(f"It can't be failed now: {refusal}") from None
-        # Whoever should be told is gone.
-        execute(Settle(token, results))
+    for _ in range(TELL_TRIES):
+        notifications = compose_notifications((Fate(claim, Action.FAILED, "5.0.0", text) for claim in claims), now)
+        try:
+            execute(Settle(token, results, notifications))
+            return
+        except Refused as refusal:
+            if refusal.code != "nonexistent":
+                raise DirectoryError(f"It can't be failed now: {refusal}") from None
+            # Somebody who should be told is gone since then: the others are told once that is known here.
+            time.sleep(RECENT_SECONDS)
+    execute(Settle(token, results))

@@ -4,8 +4,7 @@ from datetime import datetime, timedelta
 
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.records.models import DnsCheck
-from mailsuite.store.handlers import execute
-from mailsuite.store.notices import notice
+from mailsuite.store.notices import file_notice, notice
 from mailsuite.store.operations import Deliver
 
 AT_MOST_EVERY = timedelta(days=1)
@@ -34,8 +33,7 @@ def tell_of_drift(now: datetime) -> int:
         # Marked first: a crash between the two costs a mail, never a stream of them.
         DnsCheck.objects.filter(pk=check.pk).update(alarmed_at=now)
         for mailbox in administrators_mailboxes(check.domain):
-            execute(_mail(check, mailbox, now))
-            told += 1
+            told += file_notice(_mail(check, mailbox, now))
     return told
 
 

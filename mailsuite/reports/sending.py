@@ -23,7 +23,7 @@ from mailsuite.resolver.answers import Resolver
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.store.filing import already_delivered
 from mailsuite.store.handlers import StoreBug, execute
-from mailsuite.store.operations import Deliver, StoryFacts
+from mailsuite.store.operations import Deliver, Refused, StoryFacts
 
 RETRIES = (timedelta(hours=1), timedelta(hours=2), timedelta(hours=4), timedelta(hours=8))
 EXPIRES_AFTER = timedelta(days=2)
@@ -140,5 +140,10 @@ def _file(report: OutgoingReport, addresses: list[Address], now: datetime) -> st
     )
     local, reports = list(ways.local.values()), list(ways.reports.values())
     outgoing = ways.outgoing(octets, now + EXPIRES_AFTER)
-    execute(Deliver.carrying(octets, story, local=local, outgoing=outgoing, reports=reports))
+    delivery = Deliver.carrying(octets, story, local=local, outgoing=outgoing, reports=reports)
+    try:
+        execute(delivery)
+    except Refused as refusal:
+        # A mailbox that was to get it was removed just now: its addresses are looked up anew.
+        return str(refusal)
     return ""

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import structs
 
+from mailsuite.directory.models import Mailbox
 from mailsuite.ids import new_id
 from mailsuite.mail.address import AddressError, address_key
 from mailsuite.queue.models import QueuedMessage
@@ -33,7 +34,9 @@ FILED, QUEUED = "filed", "queued"
 
 
 def deliver(batch: Batch, op: Deliver) -> None:
-    """Inserts one reception whole. A mailbox named twice gets it once."""
+    """Inserts one reception whole. A mailbox named twice gets it once. Refused as nonexistent, with nothing inserted,
+    when a mailbox that is to get it was removed since, or the one that sends it."""
+    _refuse_removed_sender(batch, op)
     filed = batch.files[op.spool]
     places = {
         local.mailbox_id: (local, batch.folder_for(local.mailbox_id, local.role, local.folder))
@@ -164,6 +167,12 @@ def _insert_report(batch: Batch, report: ReportDelivery, content_id: int, story_
         ),
     )
     return EventFacts(FILED, report.address, "", "for the report reader", report.domain_id)
+
+
+def _refuse_removed_sender(batch: Batch, op: Deliver) -> None:
+    sending = batch.sendings.get(op.story.sender_mailbox_id or 0)
+    if sending and sending.state == Mailbox.State.REMOVED:
+        raise Refused("nonexistent", f"mailbox {sending.mailbox_id} is gone")
 
 
 def _count(batch: Batch, op: Deliver) -> str:

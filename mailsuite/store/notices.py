@@ -1,5 +1,6 @@
 """Mail of ours to a mailbox of ours: that it is nearly full, that somebody guesses at its password, …"""
 
+import logging
 from datetime import datetime
 
 from django.conf import settings
@@ -9,7 +10,10 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail.dates import format_date
 from mailsuite.mail.encoded_word import encode_text
 from mailsuite.mail.transfer_encoding import seven_bit
-from mailsuite.store.operations import Deliver, LocalDelivery, StoryFacts
+from mailsuite.store.handlers import execute
+from mailsuite.store.operations import Deliver, LocalDelivery, Refused, StoryFacts
+
+logger = logging.getLogger(__name__)
 
 
 def notice(to: Mailbox, subject: str, text: str, reason: str, now: datetime) -> Deliver:
@@ -31,3 +35,13 @@ def notice(to: Mailbox, subject: str, text: str, reason: str, now: datetime) -> 
     story = StoryFacts(story_id, "notification", "accepted", now, reason)
     delivery = LocalDelivery(to.pk, to.address, b"Return-Path: <>\r\n", to.domain_id)
     return Deliver.carrying(octets, story, local=[delivery])
+
+
+def file_notice(delivery: Deliver) -> bool:
+    """Files it; False when its mailbox was removed meanwhile, so that nobody is there to be told."""
+    try:
+        execute(delivery)
+    except Refused as refusal:
+        logger.info("a notice about %s is not filed: %s", delivery.story.reason, refusal)
+        return False
+    return True

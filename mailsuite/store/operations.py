@@ -136,7 +136,8 @@ class Deliver(Operation[None], frozen=True, tag=True):
 
     `spool` is the name of a complete file in the spool folder; it is gone from there when the answer comes. What is
     small comes along in `octets` instead, and the store makes the file. `again` says that an answer was lost: the
-    operation may have been done.
+    operation may have been done. Refused: nonexistent, when a mailbox that is to get it was removed meanwhile, or the
+    one that sends it; nobody got it then.
     """
 
     spool: str

@@ -4,9 +4,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, QuerySet
 
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Usage
-from mailsuite.store.notices import notice
+from mailsuite.store.notices import file_notice, notice
 from mailsuite.store.operations import Deliver
 
 WARN_PERCENT = 90
@@ -36,8 +35,7 @@ def warn_full_mailboxes(now: datetime) -> int:
     for usage in due.select_related("mailbox"):
         # Marked first: a crash between the two costs a warning, never a stream of them.
         if Usage.objects.filter(pk=usage.pk, quota_warned_at=usage.quota_warned_at).update(quota_warned_at=now):
-            execute(_warning(usage, now))
-            warned += 1
+            warned += file_notice(_warning(usage, now))
     return warned
 
 

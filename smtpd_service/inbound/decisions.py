@@ -77,6 +77,10 @@ SENT_TOO_MUCH = _refusal(
 )
 LOGIN_FAILED = _refusal(replies.AUTH_FAILED, "login-failed")
 STORE_UNAVAILABLE = _refusal(replies.LOCAL_ERROR, "store-unavailable")
+# There is one reply for all recipients: told to come again, the sender hears at each RCPT what is so by then.
+RECIPIENT_REMOVED = _refusal(
+    replies.LOCAL_ERROR.with_text("A mailbox was removed meanwhile, send it again"), "recipient-removed"
+)
 SIGNING_FAILED = _refusal(replies.LOCAL_ERROR, "signing-failed")
 
 _NOT_TURNED_BACK = {one.reason: one for one in (REWRITTEN_SENDER_INVALID, REWRITTEN_SENDER_EXPIRED)}

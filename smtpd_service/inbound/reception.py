@@ -154,11 +154,15 @@ class Reception:
             octets = await file.finish()
             handed_over = True
             await self._here.store.run(replace(operation, octets=octets))
-        except (Refused, StoreBug) as error:
+        except Refused as refusal:
+            logger.warning("%s: the store did not take the message: %s", reference(story_id), refusal)
+            file.discard()
+            is_too_much = refusal.code == "limit"
+            return self.refuse(decisions.TOO_MANY_AT_ONCE if is_too_much else await self._removed_since())
+        except StoreBug as error:
             logger.error("%s: the store did not take the message: %s", reference(story_id), error)
             file.discard()
-            is_too_much = isinstance(error, Refused) and error.code == "limit"
-            return self.refuse(decisions.TOO_MANY_AT_ONCE if is_too_much else decisions.STORE_UNAVAILABLE)
+            return self.refuse(decisions.STORE_UNAVAILABLE)
         except OSError as error:
             if handed_over:
                 raise
@@ -285,6 +289,15 @@ class Reception:
         if self._trial:
             self._trial.cancel()
             self._trial = None
+
+    async def _removed_since(self) -> Refusal:
+        """Why the store did not take the message: a mailbox was removed since its RCPT, and nobody got it. A permanent
+        refusal where each recipient has one by now."""
+        found = [
+            decisions.recipient(await self._resolve(one.path), may_relay=self.may_relay) for one in self._recipients
+        ]
+        refusals = [refusal for refusal in found if refusal and not refusal.reply.is_transient]
+        return refusals[0] if refusals and len(refusals) == len(found) else decisions.RECIPIENT_REMOVED
 
     async def _refuse_size(self, size_octets: int) -> Refusal | None:
         """Why nobody has room for the message, when it is larger than its sender said."""

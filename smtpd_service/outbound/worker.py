@@ -48,6 +48,8 @@ TURN = 20
 LANE_JOBS = 20
 POLL_SECONDS = 1.0
 STORE_RETRY_SECONDS = 1.0
+# How often it is looked up whom a notification goes to, when their mailboxes are removed meanwhile.
+TELL_TRIES = 3
 # At the end: to hear whether hosts took what was sent whole, since all of it is sent again otherwise; to write results.
 # The supervisor's patience with this service is longer (mailsuite.supervisor.services).
 FINISH_SECONDS = 30.0
@@ -326,14 +328,17 @@ class Worker:
             judge(claim, delivery, relayed=hop.route is not None, now=now, plan=self._plan, random=random.random)
             for claim, delivery in zip(claims, deliveries, strict=True)
         ]
-        tells, patience = True, 3
+        tells, patience, gone = True, 3, 0
         while verdicts := [verdict for verdict in verdicts if self._leases.holds(verdict.result.recipient_id)]:
             try:
                 await self._write(verdicts, now, tells=tells)
                 break
             except Refused as refusal:
-                # A mailbox that is gone can't be told; a lost lease is seen below.
-                tells = tells and refusal.code == "lease-lost"
+                # A lost lease is seen below. Who tells of a mailbox that is gone looks again who is to be told.
+                if refusal.code != "lease-lost":
+                    gone += 1
+                    tells = tells and gone < TELL_TRIES
+                    await asyncio.sleep(STORE_RETRY_SECONDS)
             except StoreUnavailable as error:
                 logger.warning("results of %s wait: %s", reference(claims[0].message_id), error)
                 await asyncio.sleep(STORE_RETRY_SECONDS)

@@ -3,16 +3,31 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import OperationalError, connection, transaction
 
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.directory.services.domains import add_domain
 from mailsuite.directory.services.mailboxes import add_mailbox
 from mailsuite.directory.services.removal import remove_domain, remove_mailbox
+from mailsuite.directory.services.restoring import restore_mailbox
 from mailsuite.ids import new_id
+from mailsuite.store import quota
+from mailsuite.store.batch import Batch
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import execute
 from mailsuite.store.models import Content, DepartedMessage, Folder, MaildropLease, Message, Usage
-from mailsuite.store.operations import Copy, Deliver, LeaseMaildrop, LocalDelivery, StoryFacts
+from mailsuite.store.operations import (
+    Append,
+    AppendItem,
+    Copy,
+    CreateFolder,
+    Deliver,
+    LeaseMaildrop,
+    LocalDelivery,
+    Refused,
+    RenameFolder,
+    StoryFacts,
+)
 from mailsuite.store.removal import remove_marked
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
@@ -72,3 +87,91 @@ def test_a_removed_domain_is_deleted_with_its_other_names(mailboxes):
 
 def test_what_is_not_marked_stays(mailboxes):
     assert remove_marked(days(1000)) == 0
+
+
+# Nothing is filed in a mailbox that is removed
+
+
+def letter(*mailboxes, **facts):
+    local = [LocalDelivery(mailbox.pk, mailbox.address, b"") for mailbox in mailboxes]
+    story = StoryFacts(new_id(), facts.pop("kind", "inbound"), "accepted", datetime.now(UTC), **facts)
+    return Deliver.carrying(b"Subject: late\r\n\r\n", story, local=local)
+
+
+def test_nobody_gets_what_one_can_not_get(mailboxes):
+    ann, bob = mailboxes
+    remove_mailbox("ann@removal.test")
+    with pytest.raises(Refused) as refused:
+        execute(letter(ann, bob))
+    assert refused.value.code == "nonexistent"
+    assert not Content.objects.filter(subject="late").exists()
+    execute(letter(bob))
+    assert Message.objects.filter(content__subject="late").count() == 1
+
+
+def test_a_mailbox_that_is_removed_sends_nothing(mailboxes):
+    ann, bob = mailboxes
+    remove_mailbox("ann@removal.test")
+    with pytest.raises(Refused):
+        execute(letter(bob, kind="submission", sender_mailbox_id=ann.pk))
+    assert not Content.objects.filter(subject="late").exists()
+
+
+@pytest.mark.parametrize("remove", [lambda: remove_mailbox("ann@removal.test"), lambda: remove_domain("removal.test")])
+def test_imap_and_pop3_change_nothing_in_a_removed_mailbox(mailboxes, remove):
+    ann = mailboxes[0]
+    inbox, archive = (Folder.objects.get(mailbox=ann, role=role) for role in ("inbox", "archive"))
+    remove()
+    item = AppendItem("x" * 32, 6, octets=b"a: b\r\n")
+    for operation in (
+        Append(ann.pk, inbox.pk, [item]),
+        Copy(ann.pk, inbox.pk, archive.pk, [1]),
+        CreateFolder(ann.pk, "new"),
+        RenameFolder(ann.pk, "Archive", "Attic"),
+        LeaseMaildrop(ann.pk, "token"),
+    ):
+        with pytest.raises(Refused) as refused:
+            execute(operation)
+        assert refused.value.code == "nonexistent"
+    assert Folder.objects.filter(mailbox=ann).count() == 6
+
+
+def test_a_restored_mailbox_is_filed_in(mailboxes):
+    ann = mailboxes[0]
+    remove_mailbox("ann@removal.test")
+    restore_mailbox(ann.pk)
+    execute(letter(ann))
+    assert Message.objects.filter(mailbox=ann).count() == 2
+
+
+@pytest.mark.postgresql_only
+def test_a_removal_waits_for_what_is_being_filed(mailboxes):
+    """Who is at work locks the row that a removal needs; neither comes between the other's look and its commit."""
+    ann = mailboxes[0]
+    other = connection.copy()
+    other.connect()
+    try:
+        with transaction.atomic():
+            Batch().lock([ann.pk])
+            other.cursor().execute("SET lock_timeout = '100ms'")
+            with pytest.raises(OperationalError), other.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM store_usage WHERE mailbox_id = %s FOR UPDATE", [ann.pk])
+        other.cursor().execute("SELECT 1 FROM store_usage WHERE mailbox_id = %s FOR UPDATE", [ann.pk])
+    finally:
+        other.close()
+
+
+def test_owners_are_warned_although_another_mailbox_is_removed_meanwhile(mailboxes, monkeypatch):
+    Mailbox.objects.update(quota_octets=10)
+    ann, bob = mailboxes
+    now = datetime.now(UTC)
+
+    def removing(usage, at):
+        if Mailbox.objects.filter(pk=ann.pk).exclude(state="removed").exists():
+            remove_mailbox("ann@removal.test")
+        return quota_warning(usage, at)
+
+    quota_warning = quota._warning
+    monkeypatch.setattr(quota, "_warning", removing)
+    assert quota.warn_full_mailboxes(now) == 1
+    assert Message.objects.filter(mailbox=bob, content__subject__contains="full").exists()

@@ -1,5 +1,7 @@
 """What people type, brought to the directory's form or refused in words."""
 
+import re
+
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, Domain, Mailbox
 from mailsuite.mail.address import PATH_OCTETS, Address, AddressError, normalize_domain, parse_address

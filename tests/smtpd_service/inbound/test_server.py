@@ -71,6 +71,40 @@ def test_nothing_is_acknowledged_before_the_store_answers(server):
     assert talk.reply().startswith("250 2.0.0 ")
 
 
+ANN, BOB = "ann@example.org", "bob@example.org"
+
+
+def removes(server, *names):
+    """From the moment that the store is asked these are gone, and it says so."""
+
+    async def run(operation):
+        for name in names:
+            server.directory.people.pop(name, None)
+        raise Refused("nonexistent", "mailbox 1 is gone")
+
+    server.store.run = run
+
+
+@pytest.mark.parametrize(
+    ("recipients", "removed", "reply", "reason"),
+    [
+        ([ANN], [ANN], "550 5.1.1 ", "unknown-recipient"),
+        ([ANN, BOB], [ANN, BOB], "550 5.1.1 ", "unknown-recipient"),
+        # One reply for all: whoever is left gets it when it comes again, and the sender hears of the other at its RCPT.
+        ([ANN, BOB], [ANN], "451 4.3.0 ", "recipient-removed"),
+        # An alias that led there, say, leads elsewhere by now.
+        ([ANN], [], "451 4.3.0 ", "recipient-removed"),
+    ],
+)  # fmt: skip
+def test_a_mailbox_that_is_removed_before_the_final_dot_is_not_claimed_to_have_got_it(
+    server, recipients, removed, reply, reason
+):
+    removes(server, *removed)
+    talk = server.connect()
+    assert talk.mail(b"Subject: late\r\n\r\n", *recipients).startswith(reply)
+    assert server.store.reasons == [reason] and spooled(server) == []
+
+
 def test_client_that_leaves_while_the_store_works_undoes_nothing(server):
     server.store.hold = threading.Event()
     talk = server.connect()
