@@ -294,7 +294,8 @@ class Reception:
         """Why the store did not take the message: a mailbox was removed since its RCPT, and nobody got it. A permanent
         refusal where each recipient has one by now."""
         found = [
-            decisions.recipient(await self._resolve(one.path), may_relay=self.may_relay) for one in self._recipients
+            decisions.recipient(await self._here.directory.resolve(one.path), may_relay=self.may_relay)
+            for one in self._recipients
         ]
         refusals = [refusal for refusal in found if refusal and not refusal.reply.is_transient]
         return refusals[0] if refusals and len(refusals) == len(found) else decisions.RECIPIENT_REMOVED
