@@ -9,9 +9,10 @@ greeting is temporary: mail must not bounce because of that.
 
 A host that says more than it was asked for (the final dot answered twice, say) gets its replies out of step with our
 commands, and one recipient's refusal would be taken for another's. So what comes unasked ends the session; the replies
-to an envelope count only once that to DATA shows that they were in step, and where DATA was refused although somebody
-had been accepted, only once RSET is answered as nothing but RSET is. In a session that has served before, where such a
-late reply is most likely, a refused MAIL is temporary too: over a new connection it is asked again.
+to an envelope count only once that to DATA shows that they were in step, and where DATA was refused, too, only once
+RSET is answered as nothing but RSET is (the refusal of a message's only recipient needs no such proof). In a session
+that has served before, where such a late reply is most likely, a refused MAIL is temporary too: over a new connection
+it is asked again.
 """
 
 import base64
@@ -119,7 +120,7 @@ class SmtpClient:
         self._stray_lines = 0
         # A greeting that came when EHLO was to be answered.
         self._second_greeting: RemoteReply | None = None
-        # The refusal of DATA that counts if we are in step.
+        # The refusal of DATA, while RSET shows whether we are in step.
         self._refusal: Outcome | None = None
         self._tail = b"\r\n"
 
@@ -191,6 +192,9 @@ class SmtpClient:
         if reply := self._second_greeting:
             self._second_greeting = None
             return self._on_hello(reply)
+        if self.state is State.ENVELOPE:
+            # One that is missing, perhaps, so that those that came were not for what they seemed to be.
+            return self._lose_step("connection-lost", f"The host gave no reply in time to {self.awaited}")
         return self.lost("gave no reply in time")
 
     def tls_started(self, description: str) -> None:
@@ -444,7 +448,8 @@ class SmtpClient:
             self._send_recipient(index + 1)
         elif self._probes:
             self._command("RSET", "RSET")
-        elif self._accepted:
+        elif self._accepted or len(self._mail.recipients) > 1:
+            # Where nobody was accepted, too: one refusal said twice would have DATA answered by the other's consent.
             self._command("DATA", "DATA")
         else:
             self._finish_without_data()
@@ -460,7 +465,7 @@ class SmtpClient:
             self.note("no recipient was accepted: the final dot alone")
         elif reply.code // 100 == 2:
             self._lose_step("out-of-step", f"The host is out of step, it answered DATA with {reply}")
-        elif self._accepted:
+        elif self._accepted or len(self._outcomes) > 1:
             self._refusal = _outcome(reply, "data-refused")
             self._command("RSET", "RSET")
         else:
@@ -475,6 +480,12 @@ class SmtpClient:
     def _finish_without_data(self) -> None:
         self._needs_reset = True
         self._finish(None)
+
+    def _keep_first_refusal(self) -> None:
+        """The host hung up before it answered DATA, most likely because of that refusal; another one might be the same,
+        said twice."""
+        first = next((own for own in self._outcomes if own), None)
+        self._outcomes = [own if own is first else None for own in self._outcomes]
 
     def _lose_step(self, reason: str, text: str) -> None:
         """What the host said can't be told apart: before its consent to DATA nothing of it counts."""
@@ -505,6 +516,8 @@ class SmtpClient:
         if state is State.ENVELOPE and self._transactions > 1:
             # Without an answer to DATA nothing shows that the session was still in step.
             self._outcomes, self._refusal = [None] * len(self._outcomes), None
+        elif state is State.ENVELOPE and not self._refusal:
+            self._keep_first_refusal()
         self.note(outcome.text)
         self._output.clear()
         # What was still to be done can't be done any more; results stay.

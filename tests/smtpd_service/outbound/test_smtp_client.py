@@ -131,6 +131,8 @@ def test_a_refused_sender_is_everybody_s_outcome():
         "S: 503 no sender",
         "S: 503 no sender",
         "S: 503 no recipients",
+        "C: RSET",
+        "S: 250 ok",
         "C: QUIT",
     )
     assert session.results == [[(Fate.NEVER, "5.7.1")] * 2]
@@ -543,7 +545,7 @@ NOTHING = [(Fate.LATER, "4.5.0")] * 2
         ("250 ok\r\n250-ok\r\n550 5.1.1 cy\r\n354 go\r\n", NOTHING),
         ("250 ok\r\n999 ok\r\n550 5.1.1 cy\r\n354 go\r\n", NOTHING),
         # Blank lines harm nobody.
-        ("250 ok\r\n\r\n550 5.1.1 bob\r\n\r\n550 5.1.1 cy\r\n503 nobody\r\n", [(Fate.NEVER, "5.1.1")] * 2),
+        ("250 ok\r\n\r\n550 5.1.1 bob\r\n\r\n550 5.1.1 cy\r\n503 nobody\r\n250 reset\r\n", [(Fate.NEVER, "5.1.1")] * 2),
     ],
 )
 def test_out_of_step_nothing_counts(packet, results):
@@ -606,3 +608,26 @@ def test_a_host_that_gets_out_of_step_can_be_asked_one_by_one():
     Session([mail("bob@test", "cy@test")], pipelines=False).run(
         *PIPELINED, f"C: MAIL FROM:<ann@us.test> SIZE={len(BODY)}", "S: fine", "S: 250 ok", "C: RCPT TO:<bob@test>"
     )
+
+
+def test_a_refusal_that_is_said_twice_is_not_that_of_the_next_recipient():
+    """One by one, DATA is sent though nobody seems to be accepted: its answer shows the step."""
+    session = Session([mail("bob@test", "cy@test")]).run(
+        *(*PLAIN, "C: MAIL FROM:<ann@us.test>", "S: 250 ok", "C: RCPT TO:<bob@test>", "S: 550 5.1.1 bob"),
+        *("C: RCPT TO:<cy@test>", "S: 550 5.1.1 bob", "C: DATA", "S: 250 cy"),
+    )
+    assert session.results == [NOTHING]
+
+
+def test_a_host_that_hangs_up_amid_the_envelope_has_refused_whom_it_refused_first():
+    session = Session([mail("bob@test", "cy@test")]).run(*ENVELOPE)
+    fed(session, "250 ok\r\n", "550 5.1.1 bob\r\n", "550 5.1.1 bob\r\n", b"")
+    assert session.results == [[(Fate.NEVER, "5.1.1"), (Fate.LATER, "4.4.2")]]
+
+
+def test_a_reply_that_never_comes_leaves_none_of_the_others_sure():
+    session = Session([mail("bob@test", "cy@test")]).run(*ENVELOPE)
+    fed(session, "550 5.1.1 bob\r\n", "250 cy\r\n", "503 nobody\r\n")
+    session.client.timed_out()
+    session.pump()
+    assert [fate for fate, _ in session.results[0]] == [Fate.LATER] * 2
