@@ -1,0 +1,101 @@
+"""Signs of life: a process says again and again that it works, or which of its thread pools stands still.
+
+Whoever started it reads them from a pipe: an empty line for "all is well", a name for what stands still. A process
+whose loop hangs says nothing any more.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, ParamSpec, TypeVar
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 5.0
+# No task of a pool that serves clients takes so long.
+POOL_SECONDS = 60.0
+# How long the end of a process waits for what a pool is still doing.
+END_SECONDS = 2.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_pools: "weakref.WeakSet[WatchedPool]" = weakref.WeakSet()
+
+
+class WatchedPool(ThreadPoolExecutor):
+    """A pool whose threads are watched: it stands still when each of them has been at one task for `limit_seconds`.
+
+    Tasks that merely wait for their turn say nothing: a pool may be busy.
+    """
+
+    def __init__(self, threads: int, name: str, *, limit_seconds: float = POOL_SECONDS, **more: Any) -> None:
+        super().__init__(threads, name, **more)
+        self.name, self._threads_count, self._limit = name, threads, limit_seconds
+        self._began: dict[int, float] = {}
+        _pools.add(self)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        return super().submit(self._timed, fn, *args, **kwargs)
+
+    def stands_still(self, now: float) -> bool:
+        """`now` is of the monotonic clock."""
+        began = list(self._began.values())
+        return len(began) >= self._threads_count and now - max(began) > self._limit
+
+    def drop(self, seconds: float = END_SECONDS) -> bool:
+        """Drops what is not begun, and waits `seconds` at most for what is; returns whether all threads have ended."""
+        self.shutdown(wait=False, cancel_futures=True)
+        ends_at = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, ends_at - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def end(self, last: Callable[[], object], seconds: float = END_SECONDS) -> None:
+        """Runs `last` behind what was asked before and takes nothing more; waits for that, but no longer than
+        `seconds`: a thread may be waiting for a database that is gone."""
+        wait([self.submit(last)], timeout=seconds)
+        self.shutdown(wait=False)
+
+    def _timed(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        thread = threading.get_ident()
+        self._began[thread] = time.monotonic()
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            del self._began[thread]
+
+
+class Pulse:
+    """This process's end of the pipe; None where nobody listens."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._descriptor, self._next = descriptor, 0.0
+
+    def beat(self) -> None:
+        """To be called at least every BEAT_SECONDS by what must not hang; costs nothing in between."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + BEAT_SECONDS / 2
+        still = next((pool.name for pool in list(_pools) if pool.stands_still(now)), "")
+        if still:
+            logger.critical("the %s threads stand still", still)
+        if self._descriptor is not None:
+            try:
+                os.write(self._descriptor, f"{still}\n".encode())
+            except (BlockingIOError, BrokenPipeError):  # nobody reads: it is stopped, or gone
+                pass
+
+    def keep_beating(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Beats from the loop as long as it runs, and has it watch the threads that it lends."""
+        loop.set_default_executor(WatchedPool(min(32, (os.cpu_count() or 1) + 4), "file", limit_seconds=120.0))
+        self._beat_again(loop)
+
+    def _beat_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.beat()
+        loop.call_later(BEAT_SECONDS, self._beat_again, loop)

@@ -1,0 +1,88 @@
+"""What a process says of itself: that it works, or which of its pools stands still."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from mailsuite.server import pulse
+from mailsuite.server.pulse import Pulse, WatchedPool
+
+
+@pytest.fixture
+def pool():
+    made = WatchedPool(2, "login", limit_seconds=10.0)
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def pipe(monkeypatch):
+    monkeypatch.setattr(pulse, "_pools", set())
+    read, write = os.pipe2(os.O_NONBLOCK)
+    yield read, write
+    os.close(read)
+    os.close(write)
+
+
+def test_a_pool_stands_still_when_each_thread_has_been_at_one_task_for_too_long(pool):
+    held, begun = threading.Event(), threading.Barrier(3)
+    tasks = [pool.submit(lambda: (begun.wait(), held.wait())) for _ in range(2)]
+    begun.wait()
+    now = time.monotonic()
+    assert (pool.stands_still(now), pool.stands_still(now + 11)) == (False, True)
+    held.set()
+    [task.result() for task in tasks]
+    assert not pool.stands_still(now + 11)
+
+
+def test_a_pool_with_a_free_thread_works(pool):
+    held, begun = threading.Event(), threading.Barrier(2)
+    pool.submit(lambda: (begun.wait(), held.wait()))
+    begun.wait()
+    assert not pool.stands_still(time.monotonic() + 1000)
+    held.set()
+
+
+def test_a_task_that_fails_is_over(pool):
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            pool.submit(lambda: 1 / 0).result()
+    assert not pool.stands_still(time.monotonic() + 1000)
+
+
+def test_a_beat_says_that_all_is_well_or_names_what_is_not(pipe, monkeypatch):
+    read, write = pipe
+    made = Pulse(write)
+    made.beat()
+    made.beat()
+    assert os.read(read, 100) == b"\n"
+    pool = WatchedPool(1, "search", limit_seconds=-1.0)
+    pulse._pools.add(pool)
+    held, begun = threading.Event(), threading.Barrier(2)
+    pool.submit(lambda: (begun.wait(), held.wait()))
+    begun.wait()
+    made._next = 0.0
+    made.beat()
+    assert os.read(read, 100) == b"search\n"
+    held.set()
+    pool.shutdown()
+
+
+def test_a_listener_that_does_not_read_or_is_gone_stops_nobody(pipe):
+    read, write = pipe
+    while True:
+        try:
+            os.write(write, b"x" * 4096)
+        except BlockingIOError:
+            break
+    Pulse(write).beat()
+
+
+def test_the_end_does_not_wait_for_what_hangs():
+    pool, held = WatchedPool(1, "queue"), threading.Event()
+    running = pool.submit(held.wait)
+    pool.end(lambda: None, seconds=0.01)
+    assert not pool.drop(0.01) and not running.done()
+    held.set()
