@@ -10,7 +10,7 @@ import uvloop
 from mailsuite.abuse.gate import GATE
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
-from mailsuite.supervisor.services import ServiceContext, watch_for_end
+from mailsuite.supervisor.services import ServiceContext, join_suite
 from mailsuite.tls import server_context
 from retrieval.conversation import Session
 from retrieval.imap.context import ImapLimits
@@ -36,7 +36,7 @@ def run(context: ServiceContext) -> None:
 async def _serve(context: ServiceContext) -> None:
     configuration = context.configuration
     ended = asyncio.Event()
-    watch_for_end(context, asyncio.get_running_loop(), ended.set)
+    join_suite(context, asyncio.get_running_loop(), ended.set)
     backend = Backend(configuration)
     tls = server_context(configuration.certificate, configuration.certificate_key)
     server = Server(ServerLimits(), tls, Admission(_limits(context.workers), banned=GATE.check), GATE.note)

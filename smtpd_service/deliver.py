@@ -12,7 +12,7 @@ from mailsuite.secrets import site_keys
 from mailsuite.store.client import StoreClient
 from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.store.operations import Hint
-from mailsuite.supervisor.services import ServiceContext, watch_for_end
+from mailsuite.supervisor.services import ServiceContext, join_suite
 from mailsuite.transport_security.policies import Briefly, DatabaseMemory, StsPolicies, fetcher
 from mailsuite.transport_security.validation import ValidationWatch
 from smtpd_service.outbound.courier import Courier
@@ -42,7 +42,7 @@ async def _serve(context: ServiceContext) -> int:
         logger.critical("MAILSUITE_RESOLVER is %r; it must be host:port (%s)", configuration.resolver, error)
         return 2
     ended = asyncio.Event()
-    watch_for_end(context, asyncio.get_running_loop(), ended.set)
+    join_suite(context, asyncio.get_running_loop(), ended.set)
     slot = take_slot(configuration.data / "run")
     store = StoreClient(configuration.store_socket)
     reader = QueueReader(Homecomings(configuration.hostname, configuration.blobs, site_keys("srs")))

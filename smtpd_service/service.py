@@ -19,7 +19,7 @@ from mailsuite.secrets import site_keys
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.store.client import StoreClient
-from mailsuite.supervisor.services import ServiceContext, watch_for_end
+from mailsuite.supervisor.services import ServiceContext, join_suite
 from mailsuite.tls import server_context
 from smtpd_service.inbound.delivery import Composer
 from smtpd_service.inbound.directory_view import OrmDirectory
@@ -48,7 +48,7 @@ async def _serve(context: ServiceContext) -> None:
     mx_admission: Admission[Receiver] = Admission(limits, banned=GATE.check_at_mx)
     submission_admission: Admission[Receiver] = Admission(limits, banned=GATE.check)
     ended = asyncio.Event()
-    watch_for_end(context, asyncio.get_running_loop(), ended.set)
+    join_suite(context, asyncio.get_running_loop(), ended.set)
     listeners = make_listeners(
         _surroundings(configuration, store),
         mx_admission=mx_admission,

@@ -53,3 +53,13 @@ def is_busy(error: BaseException) -> bool:
         return True
     state = getattr(error.__cause__, "sqlstate", None)
     return state in _BUSY_STATES or (isinstance(error, OperationalError) and "database is locked" in str(error))
+
+
+def limit_statements(seconds: float) -> None:
+    """Has PostgreSQL end what this process asks of it after `seconds`, and give up a transaction that it leaves open
+    for as long: whoever waits behind it may go on. To be called before the first question."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor == "postgresql":
+        options = connection.settings_dict["OPTIONS"]
+        limits = ("statement_timeout", "idle_in_transaction_session_timeout")
+        options["options"] += "".join(f" -c {name}={seconds * 1000:.0f}" for name in limits)

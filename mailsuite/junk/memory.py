@@ -7,7 +7,6 @@ a message's text is always looked at in a thread, so that no mail, however made,
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from django.db import connections
@@ -19,6 +18,7 @@ from mailsuite.junk.contacts import was_sent_here
 from mailsuite.junk.features import extract
 from mailsuite.junk.reputation import standings
 from mailsuite.junk.signs import signs_of
+from mailsuite.server.pulse import WatchedPool
 from mailsuite.verdict.facts import OpinionFact, StandingFact
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ NOTHING_SECONDS = 1.0
 
 class Memory:
     def __init__(self) -> None:
-        self._reader = ThreadPoolExecutor(1, "junk")
+        self._reader = WatchedPool(1, "junk")
         self._reads_inline = connections["reader"].vendor == "sqlite"
         # Mailboxes whose filters, and the site's, knew nothing, until when that is believed.
         self._knew_nothing: dict[int, float] = {}

@@ -8,7 +8,6 @@ on PostgreSQL in a thread; the few writes run in a thread of their own.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -33,6 +32,7 @@ from mailsuite.screening.values import (
     client_ip,
     client_network,
 )
+from mailsuite.server.pulse import WatchedPool
 from mailsuite.verdict.facts import ListHit, RuleHit
 
 __all__ = ["ClientSigns", "Deferral", "Screening", "SenderFacts", "Thresholds"]
@@ -50,8 +50,8 @@ class Screening:
 
     def __init__(self, resolver: Resolver, *, hostname: str, own_addresses: Iterable[str] = ()) -> None:
         self._resolver, self._hostname, self._own_addresses = resolver, hostname.lower(), frozenset(own_addresses)
-        self._reader = None if connections["reader"].vendor == "sqlite" else ThreadPoolExecutor(1, "screening")
-        self._writer = ThreadPoolExecutor(1, "greylist")
+        self._reader = None if connections["reader"].vendor == "sqlite" else WatchedPool(1, "screening")
+        self._writer = WatchedPool(1, "greylist")
         self._noting: set[asyncio.Future[None]] = set()
 
     def close(self) -> None:

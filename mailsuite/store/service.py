@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
+from mailsuite.database.patience import limit_statements
+from mailsuite.server.pulse import BEAT_SECONDS
 from mailsuite.store import operations as ops
 from mailsuite.store import wire
 from mailsuite.store.blobs import mail_storage
@@ -33,6 +35,8 @@ BATCH_JOBS = 256
 READERS = 2
 # A watcher that does not read its hints is cut off: it looks for itself when it comes back. Answers may be larger, and
 # many at once: a client that asked for them has yet to be given the time to read them.
+# Longer than that nobody waits for one statement, nor for a transaction of ours to go on.
+STATEMENT_SECONDS = 60
 MAX_UNSENT = 8 * 1024 * 1024
 MAX_UNSENT_ANSWERS = 4 * wire.MAX_FRAME
 
@@ -58,7 +62,7 @@ class StoreService:
         self._children: dict[Child, tuple[Job, Sequence[ops.Deliver | ops.AppendItem], int, str]] = {}
         self._refusals = RefusalBuffer()
         self._stopping = False
-        self._parent_pipe = context.parent_pipe
+        self._parent_pipe, self._pulse = context.parent_pipe, context.pulse
 
     def run(self) -> None:
         listener = self._listen()
@@ -67,6 +71,7 @@ class StoreService:
             self._selector.register(self._parent_pipe, selectors.EVENT_READ, self._stop)
         try:
             while not self._stopping or self._ready or self._children or self._large:
+                self._pulse.beat()
                 self._wait(listener)
                 self._start_readers()
                 jobs, self._ready = self._ready[:BATCH_JOBS], self._ready[BATCH_JOBS:]
@@ -122,7 +127,7 @@ class StoreService:
             return 0
         waits = [child.deadline for child in self._children]
         waits += [self._refusals.due] if self._refusals.due else []
-        return max(0.0, min(waits) - time.monotonic()) if waits else 3600.0
+        return min(BEAT_SECONDS, max(0.0, min(waits) - time.monotonic())) if waits else BEAT_SECONDS
 
     def _accept(self, listener: socket.socket, _events: int) -> None:
         sock, _ = listener.accept()
@@ -275,6 +280,7 @@ def _outcome(job: Job) -> tuple[wire.Status, Any]:
 
 def run(context: "ServiceContext") -> int:
     """Serves until SIGTERM or until the parent is gone."""
+    limit_statements(STATEMENT_SECONDS)
     mail_storage().prepare()
     sweep_spool()
     try:

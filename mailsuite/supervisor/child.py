@@ -1,6 +1,7 @@
 """What happens between fork and a service's first line, and between its last line and the end of the process."""
 
 import ctypes
+import faulthandler
 import gc
 import logging
 import os
@@ -14,6 +15,8 @@ from mailsuite.supervisor.services import Run, ServiceContext
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
+# Has the process write what each of its threads is doing to the log.
+STACKS_SIGNAL = signal.SIGUSR2
 logger = logging.getLogger(__name__)
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -57,5 +60,7 @@ def run_service(run: Run, context: ServiceContext, others: Sockets, parent_end: 
     label = context.name if context.workers == 1 else f"{context.name}/{context.index}"
     _libc.prctl(PR_SET_NAME, f"ms-{label}".encode())
     log.configure(label)
+    # In C, so that it works in a process whose Python does not.
+    faulthandler.register(STACKS_SIGNAL, file=sys.stderr, all_threads=True)
     gc.enable()
     return run(context)

@@ -1,7 +1,8 @@
-"""The parent of all services: forks them, restarts what dies, stops them in order.
+"""The parent of all services: forks them, restarts what dies or stands still, stops them in order.
 
-It holds the listening sockets and one end of a pipe, and nothing else: no database connection, thread, event loop or
+It holds the listening sockets and ends of pipes, and nothing else: no database connection, thread, event loop or
 resolver, so that a fork of it is always clean. Its signals are blocked and taken by `sigtimedwait`, where it waits.
+Every LOOK_SECONDS it hears what its services said of themselves (mailsuite.server.pulse).
 """
 
 import gc
@@ -14,7 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mailsuite.configuration import SERVICES_BY_LISTENER, Configuration
-from mailsuite.supervisor import child
+from mailsuite.server.pulse import Pulse
+from mailsuite.supervisor import child, systemd
 from mailsuite.supervisor.listeners import Sockets, addresses
 from mailsuite.supervisor.services import Run, Service, ServiceContext
 from mailsuite.supervisor.state import SuiteState, forget_state, write_state
@@ -23,6 +25,11 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 # A service that ran this long is taken for healthy: its next pause is the first again.
 HEALTHY_AFTER = 60.0
+LOOK_SECONDS = 5.0
+# A service that is silent for so long is told of as standing still, before its silence has lasted for too long.
+LATE_SECONDS = 20.0
+# What a service that stands still has to write down where it does.
+STACKS_SECONDS = 1.0
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 logger = logging.getLogger(__name__)
@@ -41,6 +48,19 @@ class Slot:
     start_at: float = 0.0
     pause: float = field(default_factory=lambda: FIRST_PAUSE)
     restarts: int = 0
+    pulse: int = -1
+    heard_at: float = 0.0
+    stands_still: str = ""
+    kill_at: float = 0.0
+
+    def trouble(self, now: float) -> str:
+        """What keeps it from working, in words; "" for nothing."""
+        if not self.pid:
+            return "is not running, and starts again soon"
+        if self.stands_still:
+            return f"stands still: its {self.stands_still} threads"
+        silent = now - self.heard_at
+        return "stands still" if silent > min(LATE_SECONDS, self.service.silence_seconds) else ""
 
     def __str__(self) -> str:
         return self.service.name if self.workers == 1 else f"{self.service.name}/{self.index}"
@@ -59,6 +79,8 @@ class Parent:
             for index in range(workers)
         ]
         self._pid = os.getpid()
+        self._looked_at = time.monotonic()
+        self._written: SuiteState | None = None
         self._child_end, self._parent_end = os.pipe()
 
     def start(self) -> None:
@@ -71,6 +93,7 @@ class Parent:
         for slot in self._slots:
             self._fork(slot)
         self._write_state()
+        systemd.notify(os.environ, "READY=1", "STATUS=All services run")
 
     def run(self) -> None:
         """Waits, restarting what ends, until told to stop; then stops everything."""
@@ -82,11 +105,13 @@ class Parent:
                     logger.info("Nothing to reread: changed certificates are read at the next handshake")
             self._reap()
             self._start_due()
+            self._look_after(time.monotonic())
         self.stop()
 
     def stop(self) -> None:
         """Ends the services, those that talk to the world first and the store last, so that they can finish."""
         logger.info("Stopping")
+        systemd.notify(os.environ, "STOPPING=1", "STATUS=Stopping")
         fronts = [slot for slot in self._slots if slot.service.name != "store"]
         self._end(fronts)
         self._end([slot for slot in self._slots if slot.service.name == "store"])
@@ -94,19 +119,24 @@ class Parent:
         logger.info("Stopped")
 
     def _wait(self) -> int:
-        """The number of the next signal, or 0 when it is time to start something again."""
-        dues = [slot.start_at for slot in self._slots if not slot.pid]
-        timeout = max(0.0, min(dues) - time.monotonic()) if dues else 3600.0
-        taken = signal.sigtimedwait(SIGNALS, timeout)
+        """The number of the next signal, or 0 when it is time to look."""
+        dues = [slot.kill_at or self._looked_at + LOOK_SECONDS if slot.pid else slot.start_at for slot in self._slots]
+        taken = signal.sigtimedwait(SIGNALS, max(0.0, min(dues) - time.monotonic()))
         return taken.si_signo if taken else 0
 
     def _fork(self, slot: Slot) -> None:
         name = slot.service.name
         own = {key: some for key, some in self._sockets.items() if SERVICES_BY_LISTENER[key] == name}
         others = {key: some for key, some in self._sockets.items() if key not in own}
-        context = ServiceContext(self._configuration, own, self._child_end, name, slot.index, slot.workers)
-        slot.started_at = time.monotonic()
+        _close_pulse(slot)
+        slot.pulse, said = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        context = ServiceContext(
+            *(self._configuration, own, self._child_end, name, slot.index, slot.workers), Pulse(said)
+        )
+        slot.started_at = slot.heard_at = time.monotonic()
+        slot.stands_still, slot.kill_at = "", 0.0
         slot.pid = child.fork(lambda: child.run_service(slot.run, context, others, self._parent_end), self._pid)
+        os.close(said)
 
     def _reap(self) -> None:
         """Takes note of every child that has ended and sets when it starts again."""
@@ -125,7 +155,7 @@ class Parent:
         now = time.monotonic()
         if now - slot.started_at >= HEALTHY_AFTER:
             slot.pause = FIRST_PAUSE
-        slot.pid, slot.start_at = 0, now + slot.pause
+        slot.pid, slot.start_at, slot.kill_at = 0, now + slot.pause, 0.0
         logger.error("%s ended %s; it starts again in %g s", slot, _explain(status), slot.pause)
         slot.pause = min(slot.pause * 2, LONGEST_PAUSE)
 
@@ -138,6 +168,24 @@ class Parent:
         if due:
             self._write_state()
 
+    def _look_after(self, now: float) -> None:
+        """Hears the services, and ends those that stand still; what ends is started again."""
+        if now - self._looked_at > 2 * LOOK_SECONDS + LATE_SECONDS:
+            # This process was stopped, or the whole machine: nobody's silence says anything.
+            for slot in self._slots:
+                slot.heard_at = now
+        self._looked_at = now
+        for slot in self._slots:
+            if slot.pid:
+                _hear(slot, now)
+                _end_if_silent(slot, now)
+        if self._written is None or self._written.troubles != self._troubles(now):
+            self._write_state()
+        systemd.notify(os.environ, "WATCHDOG=1")
+
+    def _troubles(self, now: float) -> dict[str, str]:
+        return {str(slot): trouble for slot in self._slots if (trouble := slot.trouble(now))}
+
     def _end(self, slots: list[Slot]) -> None:
         """Asks the processes to end, waits for them, and kills each that has not ended when its grace is over."""
         _kill(slots, signal.SIGTERM)
@@ -147,7 +195,8 @@ class Parent:
             _kill_now([slot for slot in slots if slot.pid and (impatient or slot.service.grace_seconds <= passed)])
             left = [slot.service.grace_seconds - passed for slot in slots if slot.pid]
             if left:
-                taken = signal.sigtimedwait(SIGNALS, max(0.0, min(left)))
+                systemd.notify(os.environ, "WATCHDOG=1")
+                taken = signal.sigtimedwait(SIGNALS, max(0.0, min(*left, LOOK_SECONDS)))
                 # A second Ctrl-C means now.
                 impatient = taken is not None and taken.si_signo == signal.SIGINT
 
@@ -164,8 +213,38 @@ class Parent:
         for slot in self._slots:
             services.setdefault(slot.service.name, []).append(slot.pid)
             restarts[slot.service.name] += slot.restarts
-        state = SuiteState(self._pid, addresses(self._sockets), services, dict(restarts))
-        write_state(self._configuration.data, state)
+        troubles = self._troubles(time.monotonic())
+        self._written = SuiteState(self._pid, addresses(self._sockets), services, dict(restarts), troubles)
+        write_state(self._configuration.data, self._written)
+
+
+def _hear(slot: Slot, now: float) -> None:
+    """Takes note of what the service has said since it was heard last."""
+    try:
+        said = os.read(slot.pulse, 1 << 16)
+    except BlockingIOError:
+        return
+    if said:
+        last = said.rstrip(b"\n").rpartition(b"\n")[2] if not said.endswith(b"\n\n") else b""
+        slot.heard_at, slot.stands_still = now, last.decode("ascii", "replace")
+
+
+def _end_if_silent(slot: Slot, now: float) -> None:
+    """First has it write down what it is doing; what is stopped can't, and is killed all the same."""
+    if slot.kill_at:
+        if now >= slot.kill_at:
+            os.kill(slot.pid, signal.SIGKILL)
+            slot.kill_at = now + LOOK_SECONDS
+    elif slot.stands_still or now - slot.heard_at > slot.service.silence_seconds:
+        logger.critical("%s %s. What it is doing follows; then it is killed and started again", slot, slot.trouble(now))
+        os.kill(slot.pid, child.STACKS_SIGNAL)
+        slot.kill_at = now + STACKS_SECONDS
+
+
+def _close_pulse(slot: Slot) -> None:
+    if slot.pulse >= 0:
+        os.close(slot.pulse)
+        slot.pulse = -1
 
 
 def _kill(slots: list[Slot], number: signal.Signals) -> None:

@@ -17,12 +17,14 @@ class AlreadyRunning(Exception):
 @dataclass(frozen=True, slots=True)
 class SuiteState:
     """`listeners` by name, each (host, port); `services` the process ids by service, workers in order; `restarts` how
-    often each service ended unasked and was started again."""
+    often each service ended unasked and was started again, `troubles` what keeps one from working now, in words by its
+    name."""
 
     pid: int
     listeners: dict[str, list[tuple[str, int]]]
     services: dict[str, list[int]]
     restarts: dict[str, int] = field(default_factory=dict)
+    troubles: dict[str, str] = field(default_factory=dict)
 
 
 def lock_data_folder(data: Path) -> int:

@@ -86,7 +86,7 @@ def run(context: ServiceContext) -> None:
     worker = Worker(0, 0, sockets, plain, 0, plain.cfg, Log(plain.cfg))
     worker.tls_config, worker.tls_context = tls.cfg, certificate
     worker.tls_addresses = frozenset(one.getsockname() for one in context.sockets.get("HTTPS", []))
-    worker.parent_pipe = context.parent_pipe
+    worker.parent_pipe, worker.pulse = context.parent_pipe, context.pulse
     trusted = context.configuration.trusted_proxies
     memory = OctetBudget()
     worker.budgets = Budgets(memory, bodies=OctetBudget(BODIES_OCTETS))

@@ -25,6 +25,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from mailsuite.mail.client_network import Network, client_ip, client_network
 from mailsuite.server.accepting import PAUSE_SECONDS, accept_waiting, say_and_close, watch_peers
 from mailsuite.server.admission import Admission, Denial, Reason
+from mailsuite.server.pulse import Pulse, WatchedPool
 from mailsuite.web.connection import Budgets, Connection, Phase
 from mailsuite.web.exchange import Exchange, plain_answer
 
@@ -50,6 +51,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     tls_context: ssl.SSLContext
     tls_addresses: frozenset[tuple[Any, ...]]
     parent_pipe: int | None
+    pulse: Pulse
     admission: Admission[Connection]
     budgets: Budgets
     client_of: Callable[[str, str], str]
@@ -66,6 +68,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._accepting = False
 
     # gunicorn's hooks
+
+    def notify(self) -> None:
+        self.pulse.beat()
+
+    def get_thread_pool(self) -> WatchedPool:
+        return WatchedPool(self.cfg.threads, "web")
 
     def init_signals(self) -> None:
         """Takes SIGTERM alone: what other signals do is the supervisor's to say."""

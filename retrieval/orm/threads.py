@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from mailsuite.server.pulse import WatchedPool
 
 T = TypeVar("T")
 
@@ -16,17 +17,17 @@ class DatabaseThreads:
 
     def __init__(self, count: int, name: str) -> None:
         self._connections: list[BaseDatabaseWrapper] = []
-        self._pool = ThreadPoolExecutor(count, name, initializer=self._started)
+        self._pool = WatchedPool(count, name, initializer=self._started)
 
     async def run(self, function: Callable[[], T]) -> T:
         """What the function answers."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
     def close(self) -> None:
-        """Waits for what is being done, drops what is not begun, and closes the connections."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        for connection in self._connections:
-            connection.close()
+        """Drops what is not begun, waits a moment for what is, and closes the connections."""
+        if self._pool.drop():
+            for connection in self._connections:
+                connection.close()
 
     def _started(self) -> None:
         """In each new thread: lets `close` reach its connections from another."""

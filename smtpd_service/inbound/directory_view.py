@@ -8,7 +8,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +21,7 @@ from mailsuite.directory.version import directory_version
 from mailsuite.mail.address import Address, Path
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.queue import kept
+from mailsuite.server.pulse import WatchedPool
 from smtpd_service.inbound.view import LoginAnswer, Submitter
 
 T = TypeVar("T")
@@ -33,10 +33,10 @@ class OrmDirectory:
 
     def __init__(self) -> None:
         # Apart from the loop's own threads, which write messages: a crowd that guesses passwords must not hold them up.
-        self._logins = ThreadPoolExecutor(os.cpu_count() or 1, "login")
+        self._logins = WatchedPool(os.cpu_count() or 1, "login")
         # Mailboxes that had not sent too much, until when that is believed.
         self._has_room: dict[int, float] = {}
-        self._reader = None if connections["reader"].vendor == "sqlite" else ThreadPoolExecutor(1, "directory")
+        self._reader = None if connections["reader"].vendor == "sqlite" else WatchedPool(1, "directory")
 
     async def resolve(self, path: Path) -> Resolution:
         return await self._read(lambda: lookup.resolve(path))

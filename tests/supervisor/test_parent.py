@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,12 +13,14 @@ import pytest
 
 # Services write a line for each thing that happens to them; the pauses and patience of the parent are short here.
 SUITE = """
-import asyncio, os, select, signal, sys, time
+import asyncio, os, select, signal, sys, threading, time
 from pathlib import Path
 from mailsuite.configuration import read_configuration
 from mailsuite.env import Environment
+from mailsuite.server import pulse
+from mailsuite.server.pulse import WatchedPool
 from mailsuite.supervisor import log, parent, state
-from mailsuite.supervisor.services import Service, watch_for_end
+from mailsuite.supervisor.services import Service, join_suite
 
 def say(text):
     os.write(1, (text + "\\n").encode())
@@ -43,10 +46,40 @@ def patient(context):
     time.sleep(1.0)
     say("patient ends")
 
+def beats_once(context):
+    context.pulse.beat()
+    say(f"{context.name} runs")
+
+def spins(context):
+    beats_once(context)
+    while True:
+        pass
+
+def works_in_c(context):
+    beats_once(context)
+    # One call that takes for ever and holds the GIL.
+    sum(range(10**15))
+
+def is_stopped(context):
+    beats_once(context)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+def deadlocked(context):
+    async def serve():
+        end = asyncio.Event()
+        join_suite(context, asyncio.get_running_loop(), end.set)
+        pool, held = WatchedPool(2, "login", limit_seconds=0.3), threading.Lock()
+        held.acquire()
+        for _ in range(3):
+            pool.submit(held.acquire)
+        say("deadlocked runs")
+        await end.wait()
+    asyncio.run(serve())
+
 def looping(context):
     async def serve():
         end = asyncio.Event()
-        watch_for_end(context, asyncio.get_running_loop(), end.set)
+        join_suite(context, asyncio.get_running_loop(), end.set)
         say(f"looping runs {context.index} of {context.workers}")
         await end.wait()
         say("looping ends")
@@ -57,7 +90,9 @@ def store(context):
     say("store ends")
 
 parent.FIRST_PAUSE, parent.LONGEST_PAUSE = 0.01, 0.04
-GRACE = {"stubborn": 0.5, "patient": 20.0}
+parent.LOOK_SECONDS, parent.LATE_SECONDS, parent.STACKS_SECONDS, pulse.BEAT_SECONDS = 0.05, 0.2, 0.3, 0.02
+SILENCE = {"spins": 0.5, "works_in_c": 0.5, "is_stopped": 0.5, "quiet": 0.5}
+GRACE = {"stubborn": 0.5, "is_stopped": 0.1, "patient": 20.0}
 data = Path(sys.argv[1])
 (data / "run").mkdir()
 configuration = read_configuration(Environment({"MAILSUITE_DATA": str(data), "MAILSUITE_WORKERS": "2"}), data)
@@ -65,7 +100,16 @@ log.configure("up")
 state.lock_data_folder(data)
 functions = {name: globals()[name] for name in sys.argv[2:]}
 runs = [
-    (Service(name, "", per_worker=name == "looping", grace_seconds=GRACE.get(name, 10.0)), run)
+    (
+        Service(
+            name,
+            "",
+            per_worker=name == "looping",
+            grace_seconds=GRACE.get(name, 10.0),
+            silence_seconds=SILENCE.get(name, 60.0),
+        ),
+        run,
+    )
     for name, run in functions.items()
 ]
 suite = parent.Parent(configuration, {}, runs)
@@ -179,4 +223,48 @@ def test_services_have_their_names(run, tmp_path):
     while not (tmp_path / "run" / "suite.json").exists():
         assert time.monotonic() < deadline, suite.said
         time.sleep(0.01)
+    suite.end()
+
+
+@pytest.mark.parametrize(
+    ("name", "doing"),
+    [("spins", "in spins"), ("works_in_c", "in works_in_c"), ("is_stopped", ""), ("deadlocked", "in _timed")],
+)
+def test_what_stands_still_says_where_and_is_started_again(run, name, doing):
+    suite = run("looping", name)
+    said = suite.wait_for(f"{name} runs", times=2)
+    assert f"{name} stands still" in said and doing in said
+    assert re.search(f"{name} ended by signal SIGKILL; it starts again", said)
+    assert "looping stands still" not in said and "looping/0 ended" not in said
+    if name == "deadlocked":
+        assert "deadlocked stands still: its login threads" in said
+    suite.end()
+
+
+def test_what_stands_still_or_is_not_there_is_told_in_the_state(run, tmp_path):
+    suite, path = run("stubborn", "crashes"), tmp_path / "run" / "suite.json"
+
+    def told() -> dict[str, str]:
+        return json.loads(path.read_text()).get("troubles", {}) if path.exists() else {}
+
+    deadline = time.monotonic() + 20
+    while not (told().get("stubborn") == "stands still" and "is not running" in told().get("crashes", "")):
+        assert time.monotonic() < deadline, (told(), suite.said)
+        time.sleep(0.01)
+    suite.end()
+
+
+def test_a_service_manager_is_told_of_life_and_end(tmp_path, run, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        suite = run("store")
+        assert manager.recv(1000).startswith(b"READY=1")
+        assert manager.recv(1000) == b"WATCHDOG=1"
+        suite.wait_for("store runs")
+        suite.process.send_signal(signal.SIGTERM)
+        while (said := manager.recv(1000)) == b"WATCHDOG=1":
+            pass
+        assert said.startswith(b"STOPPING=1")
     suite.end()

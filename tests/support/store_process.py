@@ -20,10 +20,12 @@ django.setup()
 from django.conf import settings
 from pathlib import Path
 from types import SimpleNamespace
+from mailsuite.server.pulse import Pulse
 from mailsuite.store import service
 settings.STORAGES["mail"]["OPTIONS"]["location"] = sys.argv[1]
 configuration = SimpleNamespace(store_socket=Path(sys.argv[2]))
-sys.exit(service.run(SimpleNamespace(configuration=configuration, parent_pipe=0, name="store", sockets={})))
+context = SimpleNamespace(configuration=configuration, parent_pipe=0, name="store", sockets={}, pulse=Pulse())
+sys.exit(service.run(context))
 """
 
 
