@@ -20,6 +20,7 @@ from mailsuite.store.operations import (
     DoubtfulDelivery,
     Forget,
     Hint,
+    Ping,
     Refused,
     Touched,
     Watch,
@@ -233,6 +234,29 @@ def _seconds(operation: Any) -> float:
         return LARGE_SECONDS
     seconds: float = operation.limit_seconds
     return seconds
+
+
+def ping(path: Path | str, seconds: float = Ping.limit_seconds) -> None:
+    """Returns when the store service has answered, and had its turn to write. Raises StoreUnavailable."""
+    frames, deadline = wire.Frames(), time.monotonic() + seconds
+    answers: list[bytes] = []
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(seconds)
+            connection.connect(str(path))
+            connection.sendall(wire.request(1, Ping(), deadline))
+            while not answers and (left := deadline - time.monotonic()) > 0:
+                connection.settimeout(left)
+                answers = frames.feed(connection.recv(1 << 12) or wire.answer(1, wire.Status.UNAVAILABLE, "closed"))
+    except TimeoutError:
+        pass
+    except OSError as error:
+        raise StoreUnavailable(error.strerror or str(error)) from None
+    if not answers:
+        raise StoreUnavailable(f"no answer within {seconds:g} s")
+    _, status, payload = wire.read_answer(answers[0])
+    if status is not wire.Status.DONE:
+        raise StoreUnavailable(wire.decode(payload, str))
 
 
 def tell_service(folder_ids: list[int]) -> None:

@@ -374,6 +374,12 @@ class Withdraw(Operation[None], frozen=True, tag=True):
     deliveries: list[DoubtfulDelivery]
 
 
+class Ping(Operation[None], frozen=True, tag=True):
+    """Asks for nothing but an answer: by way of the batch and a transaction that has its turn to write."""
+
+    limit_seconds: ClassVar[float] = 3.0
+
+
 class Watch(Operation[None], frozen=True, tag=True):
     """Asks for hints on this connection: frames with request id 0 that hold a `Hint`."""
 
@@ -495,6 +501,7 @@ AnyOperation = (
     | Touched
     | Forget
     | Withdraw
+    | Ping
     | Watch
     | ClaimDue
     | RenewClaims

@@ -5,6 +5,9 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailsuite.store.client import ping
+from mailsuite.store.handlers import StoreUnavailable
+
 # What a healthy service says first; HTTP is asked for a page, the store only has to accept.
 GREETINGS = {
     "SMTP": b"220",
@@ -47,14 +50,17 @@ def ask(listener: str, host: str, port: int, timeout: float) -> Answer:
 
 
 def ask_store(path: Path, timeout: float) -> Answer:
-    """Whether the store service accepts connections on its socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout)
-        try:
-            connection.connect(str(path))
-        except OSError as error:
-            return Answer("store", path.name, False, error.strerror or str(error))
-    return Answer("store", path.name, True, "accepts")
+    """Whether the store service answers, and has its turn to write."""
+    try:
+        ping(path, timeout)
+    except StoreUnavailable as error:
+        return Answer("store", path.name, False, str(error))
+    return Answer("store", path.name, True, "answers")
+
+
+def of_service(name: str, pids: list[int], trouble: str) -> Answer:
+    """What the parent knows of one service."""
+    return Answer(name, f"process {' '.join(map(str, pids))}", not trouble, trouble or "works")
 
 
 def _first_line(listener: str, host: str, port: int, timeout: float) -> bytes:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import threading
 from argparse import ArgumentParser
 from typing import Any, ClassVar
 
@@ -41,5 +43,10 @@ class ServiceCommand(BaseCommand):
             code = run(ServiceContext(configuration, sockets, None, self.service))
         except (CertificateError, ListenError, PrepareError) as error:
             raise CommandError(str(error)) from None
+        if threading.active_count() > 1:
+            # What a thread still waits for, a dead resolver perhaps, was not worth waiting for.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code or 0)
         if code:
             raise SystemExit(code)

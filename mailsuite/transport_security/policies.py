@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
@@ -20,6 +19,7 @@ from mailsuite.mailauth import mtasts
 from mailsuite.mailauth.mtasts import Policy, PolicyError
 from mailsuite.mailauth.tlsrpt import ResultType
 from mailsuite.resolver.answers import Resolver
+from mailsuite.server.pulse import WatchedPool
 from mailsuite.transport_security import known
 from mailsuite.transport_security.fetching import FetchError, fetch_policy
 from mailsuite.transport_security.known import Known
@@ -119,7 +119,7 @@ class DatabaseMemory:
     policy holds for this delivery whether or not it is kept for the next; what can't be read raises."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "policies")
+        self._thread = WatchedPool(1, "policies")
 
     async def find(self, domain: str) -> Known:
         def read() -> Known:
@@ -138,8 +138,7 @@ class DatabaseMemory:
         await self._do(lambda: _written(lambda: known.note_failure(domain, failure, datetime.now(UTC))))
 
     def close(self) -> None:
-        self._thread.submit(connections.close_all)
-        self._thread.shutdown()
+        self._thread.end(connections.close_all)
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, _guarded, work)

@@ -16,6 +16,8 @@ RENEW_EVERY_SECONDS = 120.0
 # RFC 5321 §4.5.3.2.6: the reply to the final dot may take ten minutes, and the lease must outlast it.
 FINISH_SECONDS = 600 + 60
 SLICE = 500
+# The store does it all the same, once it can; a service that is being stopped does not wait for that.
+GIVE_BACK_SECONDS = 5.0
 # Other hosts' clocks run on while this one is suspended.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -85,8 +87,9 @@ class Leases:
         self.forget(ids)
         for start in range(0, len(ids), SLICE):
             try:
-                await self._store.run(RenewClaims(self.token, ids[start : start + SLICE], 0, untried))
-            except (StoreUnavailable, StoreBug) as error:
+                async with asyncio.timeout(GIVE_BACK_SECONDS):
+                    await self._store.run(RenewClaims(self.token, ids[start : start + SLICE], 0, untried))
+            except (StoreUnavailable, StoreBug, TimeoutError) as error:
                 logger.warning("leases can't be given back: %s", error)
 
     async def give_back_strays(self, recipient_ids: Iterable[int]) -> None:

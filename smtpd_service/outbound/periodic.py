@@ -7,11 +7,11 @@ never waits behind a long one, a DNS server that is silent, or a stranger's repo
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import partial
+from typing import Any
 
 from django.db import connections
 
@@ -33,6 +33,7 @@ from mailsuite.reports.retention import forget_old as forget_old_reports
 from mailsuite.reports.sending import send_due as send_due_reports
 from mailsuite.screening import greylist, rules
 from mailsuite.screening import services as screening
+from mailsuite.server.pulse import WatchedPool
 from mailsuite.store.quota import warn_full_mailboxes
 from mailsuite.store.removal import remove_marked
 from mailsuite.store.sweep import sweep
@@ -42,6 +43,11 @@ from mailsuite.transport_security.schedule import look_at_ourselves, refresh_pol
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
+# Whoever stops this host waits no longer for a job: it may be asking a resolver that is dead, and works in short
+# transactions.
+STOP_SECONDS = 3.0
+# Then something is wrong with it, and the service is started again.
+LONGEST_JOB_SECONDS = 3600.0
 # A job is first due after its period, so that restarts cost nothing, but no later than this: there are hosts that never
 # run for a day.
 FIRST_WITHIN = timedelta(hours=1)
@@ -113,7 +119,7 @@ class Periodic:
         self._jobs = jobs
 
     async def run(self, ended: asyncio.Event) -> None:
-        """Until `ended` is set; jobs under way are finished."""
+        """Until `ended` is set; jobs under way are finished if that takes no longer than STOP_SECONDS."""
         async with asyncio.TaskGroup() as lanes:
             for lane in Lane:
                 jobs = [job for job in self._jobs if job.lane is lane]
@@ -121,7 +127,7 @@ class Periodic:
 
 
 async def _run_lane(jobs: Sequence[PeriodicJob], ended: asyncio.Event) -> None:
-    thread = ThreadPoolExecutor(1, "periodic")
+    thread = WatchedPool(1, "periodic", limit_seconds=LONGEST_JOB_SECONDS)
     loop = asyncio.get_running_loop()
     # By a clock that nobody sets.
     due = {job.name: loop.time() + min(job.every, FIRST_WITHIN).total_seconds() for job in jobs}
@@ -130,7 +136,7 @@ async def _run_lane(jobs: Sequence[PeriodicJob], ended: asyncio.Event) -> None:
             for job in jobs:
                 if due[job.name] <= loop.time() and not ended.is_set():
                     due[job.name] = loop.time() + job.every.total_seconds()
-                    await loop.run_in_executor(thread, run_job, job)
+                    await _finished(loop.run_in_executor(thread, run_job, job), job, ended)
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await ended.wait()
@@ -138,6 +144,17 @@ async def _run_lane(jobs: Sequence[PeriodicJob], ended: asyncio.Event) -> None:
                 continue
     finally:
         thread.shutdown(wait=False)
+
+
+async def _finished(running: asyncio.Future[int], job: PeriodicJob, ended: asyncio.Event) -> None:
+    ending = asyncio.ensure_future(ended.wait())
+    either: set[asyncio.Future[Any]] = {running, ending}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if not running.done():
+        await asyncio.wait({running}, timeout=STOP_SECONDS)
+    if not running.done():
+        logger.warning("Not waited for: %s", job.name)
 
 
 def run_job(job: PeriodicJob) -> int:

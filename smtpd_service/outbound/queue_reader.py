@@ -5,7 +5,6 @@ raises StoreUnavailable while the database does not answer."""
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from mailsuite.queue.models import QueuedRecipient, Route
 from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.routes import route_password
 from mailsuite.secrets import SecretError
+from mailsuite.server.pulse import WatchedPool
 from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.store.operations import Claim, Deliver
 from mailsuite.trace.models import Story
@@ -42,7 +42,7 @@ class QueueReader:
 
     def __init__(self, homecomings: Homecomings | None = None) -> None:
         self._homecomings = homecomings
-        self._thread = ThreadPoolExecutor(1, "queue")
+        self._thread = WatchedPool(1, "queue")
 
     async def next_due(self) -> datetime | None:
         """When the first recipient that waits is due; it may be long past."""
@@ -73,8 +73,7 @@ class QueueReader:
         return await self._ask(lambda: stages_here(address))
 
     def close(self) -> None:
-        self._thread.submit(connections.close_all)
-        self._thread.shutdown()
+        self._thread.end(connections.close_all)
 
     async def _ask(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, _guarded, question)

@@ -7,6 +7,8 @@ import pytest
 from mailsuite.web import hosts
 
 LISTENERS = {"HTTP": (("0.0.0.0", 80),), "HTTPS": (("0.0.0.0", 443),)}
+# What /health answers where no store runs.
+SERVED = 503
 PROXY, STRANGER = "192.0.2.10", "203.0.113.7"
 
 
@@ -19,21 +21,21 @@ def production(directory, configure):
 @pytest.mark.parametrize(
     ("name", "status"),
     [
-        ("localhost", 200),
-        ("localhost:8000", 200),
-        ("127.0.0.1", 200),
-        ("127.8.8.8:1", 200),
-        ("[::1]:8000", 200),
-        ("mx.provider.test", 200),
-        ("MX.Provider.Test.", 200),
-        ("example.org", 200),
-        ("autoconfig.example.org", 200),
-        ("autodiscover.example.org", 200),
-        ("mta-sts.example.org", 200),
-        ("mail.example.org", 200),
-        ("autoconfig.provider.test", 200),
-        ("autoconfig.mx.provider.test", 200),
-        ("10.1.2.3:8000", 200),
+        ("localhost", SERVED),
+        ("localhost:8000", SERVED),
+        ("127.0.0.1", SERVED),
+        ("127.8.8.8:1", SERVED),
+        ("[::1]:8000", SERVED),
+        ("mx.provider.test", SERVED),
+        ("MX.Provider.Test.", SERVED),
+        ("example.org", SERVED),
+        ("autoconfig.example.org", SERVED),
+        ("autodiscover.example.org", SERVED),
+        ("mta-sts.example.org", SERVED),
+        ("mail.example.org", SERVED),
+        ("autoconfig.provider.test", SERVED),
+        ("autoconfig.mx.provider.test", SERVED),
+        ("10.1.2.3:8000", SERVED),
         ("evil.example", 400),
         ("www.example.org", 400),
         ("provider.test", 400),
@@ -65,7 +67,7 @@ def test_a_bare_host_has_no_subdomains_of_its_own(directory, configure):
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/health", 200),
+        ("/health", SERVED),
         ("/.well-known/acme-challenge/nothing", 404),
         ("/mail/config-v1.1.xml?emailaddress=ann%40example.org", 200),
         ("/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=ann%40example.org", 200),

@@ -117,3 +117,27 @@ def test_a_clock_that_is_put_back_puts_no_work_off(monkeypatch):
 def test_every_job_of_the_table_runs(transactional_db):
     for job in JOBS:
         assert run_job(job) == 0
+
+
+def test_whoever_stops_the_service_waits_for_no_job_that_hangs(monkeypatch, caplog):
+    """One that asks a dead resolver about a hundred domains, say."""
+    monkeypatch.setattr(periodic, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(periodic, "STOP_SECONDS", 0.01)
+    begun, answered = threading.Event(), threading.Event()
+
+    def hangs(now):
+        begun.set()
+        answered.wait(60)
+        return 0
+
+    async def run():
+        ended = asyncio.Event()
+        work = asyncio.create_task(Periodic([PeriodicJob("asks", timedelta(0), hangs)]).run(ended))
+        await asyncio.to_thread(begun.wait)
+        ended.set()
+        await work
+        assert not answered.is_set()
+        answered.set()
+
+    asyncio.run(run())
+    assert "Not waited for: asks" in caplog.text

@@ -1,4 +1,4 @@
-"""`manage.py status`: whether every listener answers."""
+"""`manage.py status`: whether every listener answers, and every service works."""
 
 import time
 from argparse import ArgumentParser
@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from mailsuite.configuration import Configuration
-from mailsuite.supervisor.probe import Answer, ask, ask_store
+from mailsuite.supervisor.probe import Answer, ask, ask_store, of_service
 from mailsuite.supervisor.state import read_state
 
 PROBE_SECONDS = 5.0
@@ -17,7 +17,10 @@ BETWEEN_ROUNDS = 0.05
 
 
 class Command(BaseCommand):
-    help = "Asks every listener for its greeting; exit status 0 once all of them answer, 1 if they don't."
+    help = (
+        "Asks every listener for its greeting and the store for an answer, and whether every service works; exit status"
+        " 0 once all of them do, 1 if they don't."
+    )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -43,6 +46,9 @@ def _ask_all(configuration: Configuration) -> Iterator[Answer]:
     listeners = state.listeners if state else configuration.listeners
     if state is None or "store" in state.services:
         yield ask_store(configuration.store_socket, PROBE_SECONDS)
+    for name, pids in state.services.items() if state else ():
+        troubles = [text for key, text in state.troubles.items() if key.partition("/")[0] == name] if state else []
+        yield of_service(name, pids, "; ".join(troubles))
     for name, places in listeners.items():
         for host, port in places:
             yield ask(name, host, port, PROBE_SECONDS)
