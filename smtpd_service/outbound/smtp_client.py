@@ -192,7 +192,7 @@ class SmtpClient:
         if reply := self._second_greeting:
             self._second_greeting = None
             return self._on_hello(reply)
-        if self.state is State.ENVELOPE:
+        if self.state is State.ENVELOPE and self.pipelines:
             # One that is missing, perhaps, so that those that came were not for what they seemed to be.
             return self._lose_step("connection-lost", f"The host gave no reply in time to {self.awaited}")
         return self.lost("gave no reply in time")

@@ -66,6 +66,14 @@ def make_stream(number: int, *, silent: bool = True) -> Stream:
     return Stream(number, chance.random() < 0.6, pick(20, 1, 1), recipients, pick(20, 1, 1), pick(8, 1, 1), odd)
 
 
+def can_be_told(stream: Stream) -> bool:
+    """Whether the truth can be found out at all. A reply too many and one too few cancel each other out; and after
+    either, a host that hangs up can't be asked whether the rest was in step."""
+    odd = set(stream.odd.values())
+    hangs_up = any(how == "421" or how.startswith("closed") for how in odd)
+    return not (len(odd) > 1 and odd & {"twice", "twice late", "nothing"} and (hangs_up or "nothing" in odd))
+
+
 class OddHost:
     """One session. `taken` are the recipients who got a message, one entry for each time; `closed` ends it."""
 

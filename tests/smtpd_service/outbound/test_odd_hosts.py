@@ -7,7 +7,7 @@ import os
 from collections import deque
 
 import pytest
-from odd_hosts import GOOD, OddHost, Stream, make_stream
+from odd_hosts import GOOD, OddHost, Stream, can_be_told, make_stream
 
 from smtpd_service.outbound.smtp_client import SmtpClient, State
 from smtpd_service.outbound.transaction import BodyWanted, Fate, Mail, Ready, Recipient, Sent, SessionFailed, StartTls
@@ -24,14 +24,6 @@ HARMLESS_ONE_BY_ONE = (
     *("text before", "text after", "a line without code", "no blank after the code", "a leading blank"),
     *("mixed classes", "1yz before", "9yz before"),
 )
-
-
-def can_be_told(stream):
-    """Whether the truth can be found out at all. A reply too many and one too few cancel each other out; and after
-    either, a host that hangs up can't be asked whether the rest was in step."""
-    odd = set(stream.odd.values())
-    hangs_up = any(how == "421" or how.startswith("closed") for how in odd)
-    return not (len(odd) > 1 and odd & {"twice", "twice late", "nothing"} and (hangs_up or "nothing" in odd))
 
 
 def converse(host, client, mails):
