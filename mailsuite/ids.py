@@ -7,7 +7,7 @@ the same id meet the primary key's uniqueness: that operation is run again and d
 import os
 import secrets
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 
 EPOCH_MS = 1_577_836_800_000
 COUNTER_BITS = 22
@@ -36,6 +36,11 @@ def new_id() -> int:
 def first_id(moment: datetime) -> int:
     """No id drawn at the moment or later is less: what happened since is found by the primary key."""
     return max(0, int(moment.timestamp() * 1000) - EPOCH_MS) << COUNTER_BITS
+
+
+def moment_of(number: int) -> datetime:
+    """When the id was drawn, in UTC."""
+    return datetime.fromtimestamp(((number >> COUNTER_BITS) + EPOCH_MS) / 1000, UTC)
 
 
 def reference(number: int) -> str:

@@ -41,7 +41,7 @@ class Banned:
     ends_at: datetime | None
 
     def holds(self, now: datetime) -> bool:
-        return self.ends_at is None or self.ends_at > now
+        return services.is_in_force(self.reason, self.ends_at, now)
 
 
 class Networks:

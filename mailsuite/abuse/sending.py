@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from mailsuite.abuse.models import Alarm, SendingCap, SendingDay, SendingSettings, SentRecipient
@@ -170,7 +170,9 @@ def with_caps(days: QuerySet[SendingDay]) -> QuerySet[SendingDay]:
 
 def forget_old(now: datetime) -> int:
     """Deletes old days, and recipients of long ago, who are new again; returns how many. For the periodic work."""
-    days = SendingDay.objects.filter(day__lt=(now - DAYS_KEPT).date()).delete()[0]
+    # A day to come was counted by a clock that was ahead, and would begin with what was sent then.
+    past, ahead = Q(day__lt=(now - DAYS_KEPT).date()), Q(day__gt=(now + timedelta(days=1)).date())
+    days = SendingDay.objects.filter(past | ahead).delete()[0]
     return days + SentRecipient.objects.filter(first_on__lt=(now - RECIPIENTS_KEPT).date()).delete()[0]
 
 

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 
 from mailsuite.abuse.models import AllowedNetwork, Ban, BanVersion, Offence
-from mailsuite.abuse.offences import FORGIVEN_AFTER, MEASURES, counted_with, duration, enough, is_spared
+from mailsuite.abuse.offences import FORGIVEN_AFTER, LONGEST, MEASURES, counted_with, duration, enough, is_spared
+from mailsuite.database.stored_time import holds, within
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.ids import new_id
 from mailsuite.mail.address import AddressError, address_key
@@ -121,7 +122,7 @@ def _add(network: Network, reason: str, count: int, now: datetime) -> int:
         [Offence(network=str(network), reason=reason, window_started_at=now)], ignore_conflicts=True
     )
     row = Offence.objects.select_for_update().get(network=str(network), reason=reason)
-    if now - row.window_started_at > MEASURES[reason].window:
+    if not within(row.window_started_at, now, MEASURES[reason].window):
         row.points, row.window_started_at = 0, now
     row.points += count
     banned = row.points >= enough(network, reason) and _may_ban(network, reason, now)
@@ -133,12 +134,19 @@ def _add(network: Network, reason: str, count: int, now: datetime) -> int:
     return int(banned)
 
 
+def is_in_force(reason: str, ends_at: datetime | None, now: datetime) -> bool:
+    """Whether a ban is in force. What people chose may end at any time; none of ours lasts longer than LONGEST."""
+    if reason == Ban.Reason.BY_HAND or ends_at is None:
+        return ends_at is None or ends_at > now
+    return holds(ends_at, now, LONGEST)
+
+
 def _may_ban(network: Network, reason: str, now: datetime) -> bool:
     """Not what is banned already (longer, perhaps, by hand), nor what is never to be; nor does guessing or a broken
     program ban a network from which somebody signs in: a bystander behind the same address must still get in, and the
     throttle and the sessions' limits go on. Who tries out recipients is kept out of port 25 alone (gate.py)."""
-    in_force = Q(ends_at=None) | Q(ends_at__gt=now)
-    if Ban.objects.filter(in_force, kind=Ban.Kind.NETWORK, subject=str(network)).exists():
+    bans = Ban.objects.filter(kind=Ban.Kind.NETWORK, subject=str(network)).values_list("reason", "ends_at")
+    if any(is_in_force(before, ends_at, now) for before, ends_at in bans):
         return False
     if any(_is_within(network, ip_network(one)) for one in AllowedNetwork.objects.values_list("network", flat=True)):
         return False

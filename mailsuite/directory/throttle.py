@@ -36,6 +36,7 @@ from enum import Enum
 from django.db import transaction
 from django.db.models import Q
 
+from mailsuite.database.stored_time import SKEW, holds, within
 from mailsuite.directory.models import LoginThrottle
 from mailsuite.mail.client_network import client_network
 
@@ -96,8 +97,11 @@ def network(client_address: str) -> str:
 
 def verdict(attempt: Attempt, now: datetime) -> Verdict:
     """Whether one of the attempt's counters blocks it now; EXHAUSTED when a known network may not guess on either."""
-    rows = LoginThrottle.objects.using("reader").filter(key__in=attempt.limits, blocked_until__gt=now)
-    failures = dict(rows.values_list("key", "failures")) | _unwritten.blocking(attempt, now)
+    limits = attempt.limits
+    rows = LoginThrottle.objects.using("reader").filter(key__in=limits, blocked_until__gt=now)
+    found = rows.values_list("key", "failures", "blocked_until")
+    failures = {key: count for key, count, until in found if holds(until, now, limits[key].longest)}
+    failures |= _unwritten.blocking(attempt, now)
     if failures.get(attempt.pair, 0) > KNOWN_ALLOWED:
         return Verdict.EXHAUSTED
     return Verdict.BLOCKED if failures else Verdict.FREE
@@ -175,9 +179,10 @@ class Unwritten:
         """The failures by key of those that block the attempt now."""
         if not self._rows:
             return {}
+        limits = attempt.limits
         with self._lock:
-            rows = [self._rows[key] for key in attempt.limits if key in self._rows]
-        return {row.key: row.failures for row in rows if row.blocked_until and row.blocked_until > now}
+            rows = [self._rows[key] for key in limits if key in self._rows]
+        return {row.key: row.failures for row in rows if holds(row.blocked_until, now, limits[row.key].longest)}
 
     def forget(self, keys: Iterable[str] | None = None) -> None:
         """Forgets these, or all."""
@@ -200,7 +205,7 @@ class Repeats:
         """Whether this failure is one that was counted already, and may be repeated so often."""
         with self._lock:
             since, times = self._seen.get(fingerprint, (now, 0))
-            if now - since > PAIR.window:
+            if not within(since, now, PAIR.window):
                 since, times = now, 0
             self._seen[fingerprint] = (since, times + 1)
             self._seen.move_to_end(fingerprint)
@@ -213,7 +218,7 @@ def _count(row: LoginThrottle, limit: Limit, now: datetime) -> None:
     """A window begins anew with the first failure after it has passed and any block has ended."""
     ends = max(row.window_started_at + limit.window, row.blocked_until or row.window_started_at)
     # A block's end is the window's: without the grace an attacker would begin anew after every block.
-    if now > ends + limit.window * bool(row.blocked_until):
+    if now > ends + limit.window * bool(row.blocked_until) or row.window_started_at > now + SKEW:
         row.failures, row.window_started_at, row.blocked_until = 0, now, None
     row.failures += 1
     over = row.failures - limit.allowed

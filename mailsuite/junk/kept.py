@@ -43,6 +43,8 @@ def _learn_slice(until: int, now: datetime) -> int | None:
     """How many of the next messages were kept; None when all up to `until` were looked at."""
     # Whoever holds the row has come as far as it says: of two workers one waits, and none counts what the other did.
     progress = Progress.objects.select_for_update().get(name=PROGRESS)
+    # An id that is to come was drawn by a clock that was ahead.
+    progress.last_id = min(progress.last_id, first_id(now))
     ids = list(
         Message.objects.filter(pk__gt=progress.last_id, pk__lte=until)
         .order_by("pk")

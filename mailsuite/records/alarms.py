@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from mailsuite.database.stored_time import within
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.records.models import DnsCheck
 from mailsuite.store.notices import file_notice, notice
@@ -28,7 +29,7 @@ def tell_of_drift(now: datetime) -> int:
     worse = DnsCheck.objects.exclude(worse_since=None).filter(domain__state=Domain.State.ACTIVE)
     told = 0
     for check in worse.select_related("domain"):
-        if check.alarmed_at and now - check.alarmed_at < AT_MOST_EVERY:
+        if within(check.alarmed_at, now, AT_MOST_EVERY):
             continue
         # Marked first: a crash between the two costs a mail, never a stream of them.
         DnsCheck.objects.filter(pk=check.pk).update(alarmed_at=now)

@@ -9,12 +9,13 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from mailsuite.database.stored_time import holding, within
 from mailsuite.directory.models import Domain
 from mailsuite.records.authority import Authority
 from mailsuite.records.judging import judge_all
 from mailsuite.records.live import Memory, Reach, look_live
 from mailsuite.records.models import DkimKey, DnsCheck
-from mailsuite.records.observing import keep
+from mailsuite.records.observing import LONGEST_PAUSE, keep
 from mailsuite.records.planning import Setup, records_of
 from mailsuite.records.reporting import Report
 from mailsuite.records.seen import Finding, Verdict, View
@@ -40,7 +41,7 @@ def check_domain(domain: Domain) -> Report:
 def check_due(now: datetime) -> int:
     """Looks at the domains whose turn it is; returns how many. Other jobs wait meanwhile, so it stops after a while and
     goes on the next time."""
-    due = Domain.objects.filter(state=Domain.State.ACTIVE).exclude(dns_check__due_at__gt=now)
+    due = Domain.objects.filter(state=Domain.State.ACTIVE).exclude(holding("dns_check__due_at", now, LONGEST_PAUSE))
     started, checked, memory = monotonic(), 0, Memory()
     for domain in due.order_by("dns_check__due_at", "pk"):
         if begin_check(domain.pk, now):
@@ -55,7 +56,7 @@ def begin_check(domain_id: int, now: datetime) -> bool:
     """Marks a look as under way; False when another is already."""
     with transaction.atomic():
         row, _ = DnsCheck.objects.select_for_update().get_or_create(domain_id=domain_id)
-        if row.started_at and now - row.started_at < DEAD_AFTER:
+        if within(row.started_at, now, DEAD_AFTER):
             return False
         DnsCheck.objects.filter(pk=row.pk).update(started_at=now)
     return True

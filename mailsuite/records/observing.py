@@ -10,6 +10,8 @@ from mailsuite.records.reporting import Report, encode, next_step, score
 from mailsuite.records.seen import Finding, Side, Verdict
 
 HOUR = timedelta(hours=1)
+JITTER = 0.1
+LONGEST_PAUSE = HOUR * (1 + JITTER)
 # While something needed is missing, somebody is probably about to publish it.
 SOON, SOON_FOR = timedelta(minutes=5), timedelta(days=2)
 KEPT_FOR = timedelta(days=730)
@@ -47,7 +49,8 @@ def history(domain_id: int, limit: int = 100) -> Sequence[Observation]:
 
 def _latest(domain_id: int) -> dict[tuple[str, str, str], Observation]:
     """The last observation of each name, type and side."""
-    rows = Observation.objects.filter(domain_id=domain_id).order_by("at", "pk")
+    # In the order in which they were written: the clock may have been ahead once.
+    rows = Observation.objects.filter(domain_id=domain_id).order_by("pk")
     return {(row.name, row.type, row.source): row for row in rows}
 
 
@@ -114,4 +117,4 @@ def _due(check: DnsCheck, report: Report, now: datetime) -> datetime:
     waits = any(one.is_wrong and one.record.needed for one in report.findings)
     created = check.domain.created_at
     pause = SOON if waits and (now - created < SOON_FOR or check.worse_since) else HOUR
-    return now + pause * random.uniform(0.9, 1.1)
+    return now + pause * random.uniform(1 - JITTER, 1 + JITTER)

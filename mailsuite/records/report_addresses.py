@@ -15,7 +15,7 @@ def names_address(domain: Domain, kind: str, address: str) -> bool:
     seen = Observation.objects.filter(domain=domain, name=name, type="TXT").exclude(source=Observation.Source.LIVE)
     key = _key(address)
     for source in (Observation.Source.OWN, Observation.Source.PUBLIC):
-        if newest := seen.filter(source=source).order_by("-at", "-pk").first():
+        if newest := seen.filter(source=source).order_by("-pk").first():
             return bool(key) and key in {_key(uri) for text in values_of(newest) for uri in _uris(text)}
     return False
 

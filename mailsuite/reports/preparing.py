@@ -43,6 +43,8 @@ def prepare(now: datetime) -> int:
     """Makes the reports of days that are over; returns how many. For the periodic work."""
     chosen = report_settings()
     last = (now - SETTLED_AFTER).date() - timedelta(days=1)
+    if chosen.prepared_day and chosen.prepared_day > now.date():  # by a clock that was ahead
+        chosen.prepared_day = None
     if not chosen.sends_dmarc or (chosen.prepared_day and chosen.prepared_day >= last):
         return 0
     sender = submitter()

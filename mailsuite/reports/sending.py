@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from mailsuite.database import stored_time
 from mailsuite.directory import lookup
 from mailsuite.ids import reference
 from mailsuite.mail.address import Address
@@ -17,7 +18,7 @@ from mailsuite.mailauth.dmarc import TemporaryError
 from mailsuite.mailauth.report_destinations import Destinations, find_destinations
 from mailsuite.queue import own_mail
 from mailsuite.reports.models import OutgoingReport
-from mailsuite.reports.preparing import head_of, report_settings
+from mailsuite.reports.preparing import SPREAD, head_of, report_settings
 from mailsuite.reports.report_message import Carried, compose
 from mailsuite.resolver.answers import Resolver
 from mailsuite.resolver.dns_resolver import DnsResolver
@@ -39,9 +40,8 @@ def send_due(now: datetime, make_resolver: Callable[[], Resolver] = lambda: _res
     """Sends the reports whose time has come; returns how many. For the periodic work."""
     if not report_settings().sends_dmarc:
         return 0
-    due = list(
-        OutgoingReport.objects.filter(state=State.WAITING, next_attempt_at__lte=now).order_by("pk")[:SENT_AT_ONCE]
-    )
+    by_now = stored_time.due("next_attempt_at", now, max(*RETRIES, SPREAD))
+    due = list(OutgoingReport.objects.filter(by_now, state=State.WAITING).order_by("pk")[:SENT_AT_ONCE])
     if not due:
         return 0
     sent = 0

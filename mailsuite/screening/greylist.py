@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from mailsuite.database.patience import brief_transaction
+from mailsuite.database.stored_time import within
 from mailsuite.screening.models import GreylistEntry
 
 GREYLISTED, FIRST_TIME = "greylisted", "first-time-sender"
@@ -40,7 +41,7 @@ def may_pass(
     keys = {_key(kind, where, reverse_path, recipient): recipient for recipient in recipients[:MAX_RECIPIENTS]}
     with brief_transaction():
         known = {row.key: row for row in GreylistEntry.objects.select_for_update().filter(key__in=keys)}
-        passes = any(row.passed_at or now - row.first_seen_at >= wait for row in known.values())
+        passes = any(row.passed_at or not within(row.first_seen_at, now, wait) for row in known.values())
         if passes:
             GreylistEntry.objects.filter(key__in=keys, passed_at=None).update(passed_at=now)
         GreylistEntry.objects.filter(key__in=known).update(last_seen_at=now)
@@ -82,7 +83,7 @@ def _network_passed(kind: str, network: str, now: datetime) -> bool:
     newest = passed.order_by("-last_seen_at").values_list("pk", "last_seen_at").first()
     if newest is None:
         return False
-    if now - newest[1] > SEEN_EVERY:
+    if not within(newest[1], now, SEEN_EVERY):
         GreylistEntry.objects.filter(pk=newest[0]).update(last_seen_at=now)
     return True
 

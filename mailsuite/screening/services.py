@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from mailsuite.database.stored_time import within
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.version import touch_directory
@@ -176,7 +177,7 @@ def test_lists(now: datetime) -> int:
     """The daily self-test of the lists in use, those out of order included; returns how many changed their state."""
     changed = 0
     for row in DnsList.objects.filter(is_active=True):
-        if row.tested_at and now - row.tested_at < TEST_EVERY:
+        if within(row.tested_at, now, TEST_EVERY):
             continue
         before = row.state
         test_list(row)

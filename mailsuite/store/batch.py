@@ -113,7 +113,7 @@ class FolderRow:
         self.deleted_count += sign if bits & flags.DELETED else 0
 
 
-def _database_clock() -> datetime:
+def database_clock() -> datetime:
     """The database's time, which all hosts of a site share; with SQLite that is this machine's."""
     if connection.vendor == "sqlite":
         return datetime.now(UTC)
@@ -126,7 +126,7 @@ def _database_clock() -> datetime:
 class Batch:
     """The open transaction. `hints` are the folders that changed; `tell` runs after the commit."""
 
-    now: datetime = field(default_factory=_database_clock)
+    now: datetime = field(default_factory=database_clock)
     usage: dict[int, UsageRow] = field(default_factory=dict)
     folders: dict[int, FolderRow] = field(default_factory=dict)
     hints: set[int] = field(default_factory=set)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from mailsuite.database.stored_time import holds
 from mailsuite.store import departed, messages
 from mailsuite.store.batch import Batch
 from mailsuite.store.models import Folder, MaildropLease
@@ -25,7 +26,7 @@ def lease(batch: Batch, op: LeaseMaildrop) -> LeaseAnswer:
         return LeaseAnswer(inbox.id, held.uid_next, inbox.message_count)
     if op.renew:
         raise Refused("lease-lost", "the lock on this mailbox was lost")
-    if held and held.expires_at > batch.now:
+    if held and holds(held.expires_at, batch.now, timedelta(seconds=op.seconds)):
         raise Refused("locked", "another session has this mailbox open")
     if held:
         end(op.mailbox_id, held.token)

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, QuerySet
 
+from mailsuite.database.stored_time import lately
 from mailsuite.store.models import Usage
 from mailsuite.store.notices import file_notice, notice
 from mailsuite.store.operations import Deliver
@@ -30,7 +31,7 @@ def warn_full_mailboxes(now: datetime) -> int:
         quota_warned_at=None
     ).update(quota_warned_at=None)
     due = _limited().filter(used_octets__gte=F("mailbox__quota_octets") * WARN_PERCENT / 100)
-    due = due.filter(quota_warned_at=None) | due.filter(quota_warned_at__lt=now - AT_MOST_EVERY)
+    due = due.exclude(lately("quota_warned_at", now, AT_MOST_EVERY))
     warned = 0
     for usage in due.select_related("mailbox"):
         # Marked first: a crash between the two costs a warning, never a stream of them.

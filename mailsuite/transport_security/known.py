@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
+from mailsuite.database.stored_time import lately, within
 from mailsuite.mailauth import mtasts
 from mailsuite.mailauth.mtasts import Policy, PolicyError
 from mailsuite.transport_security.models import KnownPolicy
@@ -41,7 +42,7 @@ def find(domain: str, now: datetime) -> Known:
         return NOTHING
     policy = _policy(row) if row.expires_at and row.expires_at > now else None
     # A time ahead is of a clock that was wrong: it must not keep us from trying until then.
-    rests = bool(row.failure) and now - FAILURE_REST < row.tried_at <= now
+    rests = bool(row.failure) and within(row.tried_at, now, FAILURE_REST)
     forgotten = not now - REFRESH_AFTER <= row.used_at <= now
     return Known(policy, row.policy_id if policy else "", not rests, row.failure, forgotten)
 
@@ -77,8 +78,8 @@ def note_failure(domain: str, failure: str, now: datetime) -> None:
 def to_refresh(now: datetime, limit: int) -> list[str]:
     """Domains whose policy is kept and has not been looked at for a day, or is about to run out."""
     live = KnownPolicy.objects.using("reader").exclude(policy="").filter(used_at__gt=now - UNUSED, expires_at__gt=now)
-    old = live.filter(Q(fetched_at__lt=now - REFRESH_AFTER) | Q(expires_at__lt=now + REFRESH_AFTER))
-    old = old.filter(tried_at__lt=now - timedelta(hours=1))
+    old = live.filter(~lately("fetched_at", now, REFRESH_AFTER) | Q(expires_at__lt=now + REFRESH_AFTER))
+    old = old.exclude(lately("tried_at", now, timedelta(hours=1)))
     return list(old.order_by("expires_at").values_list("domain", flat=True)[:limit])
 
 

@@ -20,6 +20,7 @@ from mailsuite.abuse.services import forget_old as forget_old_bans
 from mailsuite.directory import login_log, sessions, throttle
 from mailsuite.junk import contacts, kept, training
 from mailsuite.queue import kept as kept_roles
+from mailsuite.queue.overdue import FallDue
 from mailsuite.queue.retention import forget_settled, forget_stories
 from mailsuite.records.alarms import tell_of_drift
 from mailsuite.records.checking import check_due
@@ -77,6 +78,7 @@ class PeriodicJob:
 JOBS = (
     PeriodicJob("owners warned of a full mailbox", timedelta(minutes=5), warn_full_mailboxes),
     PeriodicJob("mail to postmaster and abuse given to whoever reads it now", timedelta(minutes=1), kept_roles.give),
+    PeriodicJob("recipients tried whose time a wrong clock had set", timedelta(minutes=1), FallDue()),
     PeriodicJob("settled queue rows forgotten", timedelta(hours=1), forget_settled, Lane.CLEANING),
     PeriodicJob("stories forgotten", timedelta(hours=1), forget_stories, Lane.CLEANING),
     PeriodicJob("removed mailboxes and domains deleted", timedelta(hours=1), remove_marked, Lane.CLEANING),
