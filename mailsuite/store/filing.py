@@ -184,7 +184,10 @@ def _count(batch: Batch, op: Deliver) -> str:
 
 
 def _elsewhere(op: Deliver) -> Iterator[str]:
-    return (recipient.forward_path for outgoing in op.outgoing for recipient in outgoing.recipients)
+    """Those on other hosts whom the sender wrote to, also by aliases of the sender's own domain. Whom an alias of
+    another customer leads to is not the sender's doing, and not for the sender's administrators to count."""
+    own = (outgoing for outgoing in op.outgoing if outgoing.domain_id == op.story.sender_domain_id)
+    return (recipient.forward_path for outgoing in own for recipient in outgoing.recipients)
 
 
 def recipients_elsewhere(op: Deliver) -> dict[str, str]:

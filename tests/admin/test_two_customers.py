@@ -1,0 +1,160 @@
+"""An alias of one customer leads to an alias of another: neither sees, finds or drops what is the other's.
+
+team@mine.example leads to list@theirs.example, whose members are boss@theirs.example and secret@far.example. The
+message is filed as the services do; then both customers' administrators look, by every list, search and button.
+"""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.core.management import call_command
+from django.urls import reverse
+
+from mailsuite.directory import lookup, services
+from mailsuite.directory.models import Domain, User
+from mailsuite.ids import new_id
+from mailsuite.mail.address import Path, parse_address
+from mailsuite.mail.dsn import Action
+from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
+from mailsuite.queue.notifications import Fate, compose_notifications
+from mailsuite.secrets import site_keys
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.handlers import execute
+from mailsuite.store.operations import AttemptResult, ClaimDue, Deliver, Settle
+from mailsuite.trace import services as trace
+from mailsuite.trace.models import Story
+from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient
+from smtpd_service.inbound.destinations import Destinations
+from smtpd_service.inbound.parameters import Mail
+from smtpd_service.inbound.view import Submitter
+
+NOW = datetime.now(UTC)
+PASSWORD = "correct horse battery"
+MESSAGE = b"From: x@remote.example\r\nSubject: Hello all\r\nMessage-ID: <1@remote.example>\r\n\r\nHello\r\n"
+# Words of theirs.example's list, and the address that mine.example's alias names.
+MEMBERS, NAMED = ("secret@far.example", "boss@theirs.example", "far.example"), "list@theirs.example"
+
+
+@pytest.fixture
+def administrators(client, domains):
+    """Clients signed in, by domain."""
+    services.add_mailbox("boss@theirs.example", PASSWORD)
+    services.add_alias(
+        "list@theirs.example",
+        ["boss@theirs.example", "secret@far.example"],
+    )
+    services.add_alias("team@mine.example", ["list@theirs.example", "ann@mine.example"])
+    found = {}
+    for name in ("mine.example", "theirs.example"):
+        user = User.objects.create_user(f"staff@{name}", PASSWORD, is_staff=True)
+        user.administered_domains.add(domains[name])
+        found[name] = type(client)()
+        found[name].force_login(user)
+    return found
+
+
+def receive(*recipients, submitter=None, sender="x@remote.example"):
+    """Files a message as smtpd does; returns its story."""
+    mail_storage().prepare()
+    destinations = Destinations()
+    paths = [Path(parse_address(one)) for one in recipients]
+    resolutions = [lookup.resolve(path) for path in paths]
+    assert all(destinations.add(*pair) for pair in zip(paths, resolutions, strict=True))
+    accepted = Accepted(
+        story_id=new_id(),
+        at=NOW,
+        spool="",
+        size_octets=len(MESSAGE),
+        eight_bit=False,
+        is_header_ascii=True,
+        client=Client("192.0.2.1", "SMTP", "client.remote.example", True, None, submitter),
+        mail=Mail(Path(parse_address(sender))),
+        recipients=[Recipient(*pair) for pair in zip(paths, (one.domain_id for one in resolutions), strict=True)],
+        destinations=destinations,
+        rewrites_sender=submitter is None,
+    )
+    made = Composer("mx.example", site_keys("srs")).compose(accepted, "250 2.0.0 OK")
+    execute(Deliver.carrying(MESSAGE, made.story, local=made.local, outgoing=made.outgoing))
+    return Story.objects.get(pk=accepted.story_id)
+
+
+def pages(client, *models, words=""):
+    """The lists of the models, searched for the words, and every page that they lead to."""
+    text = ""
+    for model in models:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        text += client.get(reverse(f"{name}_changelist"), {"q": words} if words else {}).content.decode()
+        for row in model.objects.all():
+            response = client.get(reverse(f"{name}_change", args=[row.pk]))
+            text += response.content.decode() if response.status_code == 200 else ""
+    return text + client.get(reverse("admin:index")).content.decode()
+
+
+def fail_all(token="token"):
+    """A try at what is queued, that failed for good; its sender is told."""
+    claims = execute(ClaimDue(token, 10, 1200))
+    results = [
+        AttemptResult(claim.recipient_id, "failed", f"550 no {claim.forward_path}", code=550) for claim in claims
+    ]
+    fates = [Fate(claim, Action.FAILED, "5.1.1", f"550 no {claim.forward_path}", "mx.far.example") for claim in claims]
+    execute(Settle(token, results, compose_notifications(fates, NOW)))
+
+
+def test_what_is_of_the_other_shows_nowhere_and_is_not_found(administrators, domains):
+    story = receive("team@mine.example")
+    message = QueuedMessage.objects.get()
+    fail_all()
+    models = (Story, QueuedMessage, DeliveryAttempt)
+    mine, theirs = (pages(administrators[name], *models) for name in ("mine.example", "theirs.example"))
+    assert "team@mine.example" in mine and NAMED in mine and "ann@mine.example" in mine
+    assert [word for word in MEMBERS if word in mine] == []
+    assert [word for word in (*MEMBERS, NAMED, "550 no secret@far.example") if word not in theirs] == []
+    assert "team@mine.example" not in theirs and "ann@mine.example" not in theirs
+    for name, own, foreign in (
+        ("mine.example", "team@mine.example", MEMBERS),
+        ("theirs.example", NAMED, ("team@mine.example", "ann@mine.example")),
+    ):
+        scope = {domains[name]}
+        assert [list(trace.matching(Story.objects.all(), word, scope)) for word in foreign] == [[]] * len(foreign)
+        assert list(trace.matching(Story.objects.filter(kind="inbound"), own, scope)) == [story]
+        listed = reverse("admin:queue_queuedmessage_changelist")
+        found = administrators[name].get(listed, {"q": "far.example", "state": "all"}).content.decode()
+        assert (message.reference in found) is (name == "theirs.example")
+
+
+def test_what_is_of_the_other_can_not_be_held_tried_or_dropped(administrators):
+    receive("team@mine.example")
+    message = QueuedMessage.objects.get()
+    assert message.domain.name == "theirs.example" and message.reverse_path.endswith("@theirs.example")
+    listed = reverse("admin:queue_queuedmessage_changelist")
+    for verb in ("retry", "hold", "release", "fail", "drop"):
+        url = reverse("admin:queue_queuedmessage_do", args=[message.pk, verb])
+        assert administrators["mine.example"].post(url).status_code == 404
+        administrators["mine.example"].post(listed, {"action": verb, "_selected_action": [message.pk]})
+    message.refresh_from_db()
+    assert (message.held_at, message.settled_at, message.recipients.get().state) == (None, None, "queued")
+    url = reverse("admin:queue_queuedmessage_do", args=[message.pk, "drop"])
+    assert administrators["theirs.example"].post(url).status_code == 302
+    message.refresh_from_db()
+    assert message.settled_at is not None
+
+
+def test_a_customer_s_own_user_who_writes_to_the_other_s_list_sees_no_more(administrators, domains):
+    """Nor does it count whom it leads to as whom the user wrote to."""
+    ann = User.objects.get(email="ann@mine.example")
+    mailbox = ann.mailboxes.get()
+    submitter = Submitter(ann.pk, "ann@mine.example", mailbox.pk, domains["mine.example"])
+    receive(NAMED, "friend@other.example", submitter=submitter, sender="ann@mine.example")
+    assert mailbox.sending_days.get().new_recipients == 1
+    mine = pages(administrators["mine.example"], Story, QueuedMessage, DeliveryAttempt)
+    assert "friend@other.example" in mine and [word for word in MEMBERS if word in mine] == []
+    theirs = pages(administrators["theirs.example"], Story, QueuedMessage, DeliveryAttempt)
+    assert "secret@far.example" in theirs and "friend@other.example" not in theirs
+
+
+def test_the_shell_tells_the_site_s_administrator_all(administrators, capsys):
+    story = receive("team@mine.example")
+    call_command("trace", story.reference)
+    told = capsys.readouterr().out
+    assert all(word in told for word in ("team@mine.example", NAMED, *MEMBERS))
+    assert Domain.objects.count() == 2
