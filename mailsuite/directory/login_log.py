@@ -17,6 +17,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 
 from mailsuite.database.patience import brief_transaction
+from mailsuite.directory import account_events
 from mailsuite.directory.accounts import Account
 from mailsuite.directory.models import Credential, Login
 from mailsuite.directory.throttle import KNOWN_GOOD, Attempt, network
@@ -69,6 +70,7 @@ def record_success(user_id: int, attempt: Attempt, protocol: str, credential_id:
         if credential_id is not None:
             Credential.objects.filter(pk=credential_id).update(last_used_at=now)
         _write(user_id, attempt, protocol, "", now, times)
+        account_events.signed_in(user_id, protocol, attempt.client_address, credential_id, now)
 
     _gather((user_id, attempt.account, protocol, attempt.client_address, ""), write)
 
@@ -102,6 +104,7 @@ def forget_gathered() -> None:
     global _rests_until
     _rests_until = 0.0
     _gathering.clear()
+    account_events.forget_recent()
 
 
 def try_to_write(write: Callable[[], None]) -> bool:

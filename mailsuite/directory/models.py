@@ -53,6 +53,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     created_at = models.DateTimeField(auto_now_add=True)
     removed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    _has_new_password = False
+
     USERNAME_FIELD = "email"
     objects = UserManager()
 
@@ -67,14 +69,19 @@ class User(AbstractBaseUser, PermissionsMixin):
         if self.pk:
             self.credential_version += 1
             self.must_change_password = False
+            self._has_new_password = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's own forms and commands (changepassword, the admin's password page) save accounts past our services:
         whoever remembers the account has to hear of it."""
+        from mailsuite.directory import account_events
         from mailsuite.directory.version import touch_directory
 
         with transaction.atomic():
             super().save(*args, **kwargs)
+            if self._has_new_password:
+                account_events.password_changed(self.pk, account_events.ADMINISTRATOR)
+                self._has_new_password = False
             if list(kwargs.get("update_fields") or ()) != ["last_login"]:
                 touch_directory()
 
@@ -261,6 +268,49 @@ class LoginThrottle(models.Model):
             return f"{rest}, from anywhere"
         client, _, account = rest.partition(" ")
         return f"{account}, from {client}" if account else f"any account, from {client}"
+
+
+class KnownNetwork(models.Model):
+    """A network from which an account was signed in to (account_events.py)."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="known_networks")
+    network = models.CharField(max_length=43)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "network"], name="known_network_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.network}"
+
+
+class AccountEvent(models.Model):
+    """What happened to an account, until and after its owner is told. `by` says who did it, as the mail has it;
+    `story_id` is the id of the mail that tells it, from before that is filed."""
+
+    class Kind(models.TextChoices):
+        PASSWORD = "password"
+        APP_PASSWORD = "app-password"
+        SIGN_IN = "sign-in"
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="account_events")
+    kind = models.CharField(max_length=12, choices=Kind)
+    at = models.DateTimeField()
+    what = models.CharField(max_length=200, blank=True)
+    by = models.CharField(max_length=320, blank=True)
+    client_address = models.CharField(max_length=45, blank=True)
+    story_id = models.BigIntegerField(null=True, db_index=True)
+    told_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["user", "-at"], name="account_event_recent"),
+            models.Index(fields=["user"], name="account_event_waiting", condition=Q(told_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.user}"
 
 
 class DirectoryVersion(models.Model):

@@ -16,9 +16,10 @@ from mailsuite.store.operations import Deliver, LocalDelivery, Refused, StoryFac
 logger = logging.getLogger(__name__)
 
 
-def notice(to: Mailbox, subject: str, text: str, reason: str, now: datetime) -> Deliver:
-    """The delivery of a message; `reason` is the story's word. Lines of `text` end with LF."""
-    hostname, story_id = settings.MAILSUITE.hostname, new_id()
+def notice(to: Mailbox, subject: str, text: str, reason: str, now: datetime, *, story_id: int | None = None) -> Deliver:
+    """The delivery of a message; `reason` is the story's word. Lines of `text` end with LF. With a `story_id` it is
+    filed once, however often it is tried."""
+    hostname, again, story_id = settings.MAILSUITE.hostname, story_id is not None, story_id or new_id()
     encoding, body = seven_bit(text.replace("\n", "\r\n").encode())
     header = [
         f"From: Mail system <postmaster@{to.domain.name}>",
@@ -34,7 +35,7 @@ def notice(to: Mailbox, subject: str, text: str, reason: str, now: datetime) -> 
     octets = "".join(f"{line}\r\n" for line in header).encode() + b"\r\n" + body
     story = StoryFacts(story_id, "notification", "accepted", now, reason)
     delivery = LocalDelivery(to.pk, to.address, b"Return-Path: <>\r\n", to.domain_id)
-    return Deliver.carrying(octets, story, local=[delivery])
+    return Deliver.carrying(octets, story, local=[delivery], again=again)
 
 
 def file_notice(delivery: Deliver) -> bool:

@@ -19,6 +19,7 @@ TOLD = {
     "quota": "tells that a mailbox is nearly full",
     "sending-caps": "tells of a mailbox near or over its caps",
     "alarm": "tells of an alarm",
+    "account": "tells an owner what happened to the account",
     "dns-drift": "tells that DNS records got worse",
     "dmarc-report": "a DMARC report",
 }

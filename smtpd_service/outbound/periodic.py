@@ -15,9 +15,9 @@ from typing import Any
 
 from django.db import connections
 
-from mailsuite.abuse import alarms, sending, sending_alarms
+from mailsuite.abuse import account_mail, alarms, sending, sending_alarms
 from mailsuite.abuse.services import forget_old as forget_old_bans
-from mailsuite.directory import login_log, sessions, throttle
+from mailsuite.directory import account_events, login_log, sessions, throttle
 from mailsuite.junk import contacts, kept, training
 from mailsuite.queue import kept as kept_roles
 from mailsuite.queue.overdue import FallDue
@@ -85,10 +85,12 @@ JOBS = (
     PeriodicJob("old failures of logins forgotten", timedelta(hours=1), throttle.forget_old, Lane.CLEANING),
     PeriodicJob("old bans and offences forgotten", timedelta(hours=1), forget_old_bans, Lane.CLEANING),
     PeriodicJob("mails about mailboxes near or over their caps", timedelta(seconds=15), sending_alarms.warn),
+    PeriodicJob("mails to owners about their accounts", timedelta(seconds=15), account_mail.tell),
     PeriodicJob("alarms raised", timedelta(minutes=1), alarms.watch),
     PeriodicJob("old alarms forgotten", timedelta(hours=6), alarms.forget_old, Lane.CLEANING),
     PeriodicJob("old counts of what was sent forgotten", timedelta(hours=6), sending.forget_old, Lane.CLEANING),
     PeriodicJob("old logins forgotten", timedelta(hours=6), login_log.forget_old, Lane.CLEANING),
+    PeriodicJob("old events of accounts forgotten", timedelta(hours=6), account_events.forget_old, Lane.CLEANING),
     PeriodicJob("ended sessions of the web forgotten", timedelta(hours=6), sessions.forget_ended, Lane.CLEANING),
     PeriodicJob("domains whose DNS records were looked at", timedelta(minutes=1), check_due, Lane.DNS),
     PeriodicJob("DKIM keys moved on", timedelta(minutes=2), advance_keys),

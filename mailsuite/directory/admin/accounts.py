@@ -18,6 +18,7 @@ from mailsuite.directory.admin.fields import (
     must_change_field,
     password_field,
     refuse_foreign_account,
+    who_does,
 )
 from mailsuite.directory.models import Credential, Mailbox, User
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
@@ -106,7 +107,7 @@ class UserAdmin(ScopedAdmin):
         if change:
             flags = {name: given[name] for name in ("name", "is_active", "is_staff", "is_superuser")}
             must_change = is_for_first_sign_in(request, form, obj)
-            change_account(obj.pk, password_hash=hashed, must_change=must_change, **flags)
+            change_account(obj.pk, password_hash=hashed, must_change=must_change, by=who_does(request, obj), **flags)
             return
         flags = {name: given[name] for name in ("name", "is_staff", "is_superuser")}
         obj.pk = add_account(given["email"], hashed, must_change=given["must_change"], **flags)
@@ -170,7 +171,11 @@ class CredentialAdmin(ScopedAdmin):
         given = form.cleaned_data
         refuse_foreign_account(request, given["user"])
         new = services.add_app_password(
-            given["user"].pk, given["label"], scopes=given["scopes"], expires_at=given["expires_at"]
+            given["user"].pk,
+            given["label"],
+            scopes=given["scopes"],
+            expires_at=given["expires_at"],
+            by=who_does(request, given["user"]),
         )
         obj.pk = new.credential_id
         obj.refresh_from_db()

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from mailsuite.abuse import suspension
+from mailsuite.directory.account_events import OWNER
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox, User
 from mailsuite.directory.scoping import scope_of
@@ -77,6 +78,11 @@ def must_change_field() -> forms.BooleanField:
 def is_for_first_sign_in(request: HttpRequest, form: Any, user: User | None) -> bool:
     """Whether a password that was set has to be changed: never one's own."""
     return bool(form.cleaned_data["must_change"]) and (user is None or user.pk != request.user.pk)
+
+
+def who_does(request: HttpRequest, user: User) -> str:
+    """What an account's owner is told of who changed it."""
+    return OWNER if user.pk == request.user.pk else f"the administrator {request.user}"
 
 
 def badge(text: str, tone: str = "plain") -> SafeString:

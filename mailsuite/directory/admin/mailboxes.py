@@ -22,6 +22,7 @@ from mailsuite.directory.admin.fields import (
     refuse_foreign_domain,
     require_quota,
     usage_bar,
+    who_does,
 )
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox, User
@@ -179,7 +180,7 @@ class MailboxAdmin(ScopedAdmin):
             services.change_mailbox(obj.address, name=given["name"], quota_octets=given["quota_octets"])
             if hashed:
                 must_change = is_for_first_sign_in(request, form, obj.user)
-                services.set_user_password(obj.user_id, hashed, must_change=must_change)
+                services.set_user_password(obj.user_id, hashed, must_change=must_change, by=who_does(request, obj.user))
             return
         obj.pk = services.add_mailbox(
             given["address"],

@@ -2,6 +2,8 @@
 
 from django.db import transaction
 
+from mailsuite.directory import account_events
+from mailsuite.directory.account_events import ADMINISTRATOR
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import User
 from mailsuite.directory.services import parsing
@@ -44,6 +46,7 @@ def change_account(
     is_superuser: bool,
     password_hash: str = "",
     must_change: bool = False,
+    by: str = ADMINISTRATOR,
 ) -> None:
     """Changes an account; a new password ends its sessions. One superuser who can sign in always remains."""
     with transaction.atomic():
@@ -57,4 +60,6 @@ def change_account(
             user.password, user.must_change_password = password_hash, must_change
             user.credential_version += 1
         user.save()
+        if password_hash:
+            account_events.password_changed(user.pk, by)
         touch_directory()

@@ -8,7 +8,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from mailsuite.directory import app_password
+from mailsuite.directory import account_events, app_password
+from mailsuite.directory.account_events import ADMINISTRATOR
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Credential, SendAs, User
 from mailsuite.directory.services import parsing
@@ -26,9 +27,15 @@ class NewAppPassword:
 
 
 def add_app_password(
-    user_id: int, label: str, *, scopes: Sequence[str] = SCOPES, expires_at: datetime | None = None
+    user_id: int,
+    label: str,
+    *,
+    scopes: Sequence[str] = SCOPES,
+    expires_at: datetime | None = None,
+    by: str = ADMINISTRATOR,
+    client_address: str = "",
 ) -> NewAppPassword:
-    """Makes an app password for the protocols named in `scopes`."""
+    """Makes an app password for the protocols named in `scopes`. `by` tells the owner who did it, and from where."""
     chosen = [scope for scope in SCOPES if scope in scopes]
     if not chosen or set(scopes) - set(SCOPES):
         raise DirectoryError(f"An app password is for one or more of {', '.join(SCOPES)}: choose.")
@@ -43,6 +50,7 @@ def add_app_password(
             scopes=" ".join(chosen),
             expires_at=expires_at,
         )
+        account_events.app_password_made(user_id, row.label, row.scopes, by, client_address)
         touch_directory()
     return NewAppPassword(row.pk, password)
 

@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
+from mailsuite.directory import account_events
+from mailsuite.directory.account_events import ADMINISTRATOR
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, AliasTarget, Domain, Mailbox, User
 from mailsuite.directory.resolution import ROLES
@@ -97,15 +99,24 @@ def set_password(address: str, password: str, *, weak_password_ok: bool = False,
     set_user_password(user.pk, hashed, must_change=must_change)
 
 
-def set_user_password(user_id: int, password_hash: str, *, must_change: bool = False) -> None:
+def set_user_password(
+    user_id: int,
+    password_hash: str,
+    *,
+    must_change: bool = False,
+    by: str = ADMINISTRATOR,
+    client_address: str = "",
+) -> None:
     """Sets an account's password, ready hashed. What was remembered of logins under the old one is void. `must_change`
-    when somebody else than the owner knows it: the web asks for another one first, mail programs can use it."""
+    when somebody else than the owner knows it: the web asks for another one first, mail programs can use it. `by` tells
+    the owner who did it, and from where."""
     with transaction.atomic():
         User.objects.filter(pk=user_id).update(
             password=password_hash,
             must_change_password=must_change,
             credential_version=F("credential_version") + 1,
         )
+        account_events.password_changed(user_id, by, client_address)
         touch_directory()
 
 
@@ -166,6 +177,7 @@ def _account(address: Address, password_hash: str, name: str, *, must_change: bo
         user.password, user.must_change_password = password_hash, must_change
         user.credential_version += 1
         user.save(update_fields=["password", "must_change_password", "credential_version"])
+        account_events.password_changed(user.pk, ADMINISTRATOR)
     return user
 
 

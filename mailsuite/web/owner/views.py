@@ -17,8 +17,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mailsuite.directory import services
+from mailsuite.directory.account_events import OWNER
 from mailsuite.directory.models import Credential, Mailbox, User
 from mailsuite.web import apple_profile, client_settings, hosts, own_password
+from mailsuite.web.client import client_address
 from mailsuite.web.owner import account, phone_link
 from mailsuite.web.owner.forms import AppPasswordForm, PasswordForm, SignInForm
 
@@ -121,7 +123,7 @@ def password(request: HttpRequest) -> HttpResponse:
     form = PasswordForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid() and _old_password_is_right(request, user, form):
         hashed = services.hash_password(form.cleaned_data["new_password"], email=user.email, name=user.name)
-        services.set_user_password(user.pk, hashed)
+        services.set_user_password(user.pk, hashed, by=OWNER, client_address=client_address(request))
         user.refresh_from_db()
         # This browser stays signed in, with a new session; every other one is signed out.
         update_session_auth_hash(request, user)
@@ -147,7 +149,12 @@ def app_passwords(request: HttpRequest) -> HttpResponse:
         else:
             label = form.cleaned_data["label"]
             new = services.add_app_password(
-                user.pk, label, scopes=form.cleaned_data["scopes"], expires_at=form.expires_at()
+                user.pk,
+                label,
+                scopes=form.cleaned_data["scopes"],
+                expires_at=form.expires_at(),
+                by=OWNER,
+                client_address=client_address(request),
             )
             made, form = new.password, AppPasswordForm()
     context = {"form": form, "made": made, "label": label, "app_passwords": account.app_passwords_of(user)}
