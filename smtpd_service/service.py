@@ -18,6 +18,7 @@ from mailsuite.screening.facade import Screening
 from mailsuite.secrets import site_keys
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
+from mailsuite.server.octets import OctetBudget
 from mailsuite.store.client import StoreClient
 from mailsuite.supervisor.services import ServiceContext, join_suite
 from mailsuite.tls import server_context
@@ -44,13 +45,13 @@ async def _serve(context: ServiceContext) -> None:
     configuration = context.configuration
     store = StoreClient(configuration.store_socket)
     raise_descriptor_limit()
-    limits = LIMITS.share(context.workers)
-    mx_admission: Admission[Receiver] = Admission(limits, banned=GATE.check_at_mx)
-    submission_admission: Admission[Receiver] = Admission(limits, banned=GATE.check)
+    limits, budget = LIMITS.share(context.workers), OctetBudget()
+    mx_admission: Admission[Receiver] = Admission(limits, banned=GATE.check_at_mx, budget=budget)
+    submission_admission: Admission[Receiver] = Admission(limits, banned=GATE.check, budget=budget)
     ended = asyncio.Event()
     join_suite(context, asyncio.get_running_loop(), ended.set)
     listeners = make_listeners(
-        _surroundings(configuration, store),
+        _surroundings(configuration, store, budget),
         mx_admission=mx_admission,
         submission_admission=submission_admission,
         size_limit=configuration.message_size,
@@ -65,13 +66,13 @@ async def _serve(context: ServiceContext) -> None:
     GATE.stop()
 
 
-def _surroundings(configuration: Configuration, store: StoreClient) -> Surroundings:
+def _surroundings(configuration: Configuration, store: StoreClient, budget: OctetBudget) -> Surroundings:
     srs_secrets = tuple(site_keys("srs"))
     return Surroundings(
         hostname=configuration.hostname,
         directory=OrmDirectory(),
         store=store,
-        spool=Spool(configuration.spool),
+        spool=Spool(configuration.spool, budget),
         composer=Composer(configuration.hostname, srs_secrets),
         judging=_judging(configuration),
     )

@@ -53,6 +53,7 @@ HEADER_TOO_BIG = _refusal(replies.MESSAGE_TOO_BIG.with_text("Message header is t
 BARE_LINE_ENDING = _refusal(replies.MESSAGE_BARE_LINE_ENDING, "bare-line-ending")
 NUL_OCTET = _refusal(replies.MESSAGE_MALFORMED.with_text("Message has a NUL octet"), "nul-octet")
 STORAGE_FULL = _refusal(replies.STORAGE_FULL, "storage-full")
+TOO_BUSY = _refusal(Reply(452, "3.1", "Too many messages are being received, try again soon"), "too-busy")
 NULL_SENDER_RECIPIENTS = _refusal(replies.TOO_MANY_RECIPIENTS, "null-sender-recipients")
 TOO_MANY_TARGETS = _refusal(
     replies.TOO_MANY_RECIPIENTS.with_text("Recipients lead to too many mailboxes, send the rest in another message"),

@@ -107,6 +107,7 @@ class Receiver(SMTP):
         self._ending: Reply | None = None
         self._began = loop.time()
         self._stranger_until = self._began + (LOGIN_SECONDS if listener.terms.submission else WITHOUT_MESSAGE_SECONDS)
+        self._budget, self._unread_octets = listener.surroundings.spool.budget, 0
         self._content: tuple[ContentReader, float] | None = None
         self.opening: asyncio.Task[None] | None = None
         self.has_begun = False
@@ -138,6 +139,22 @@ class Receiver(SMTP):
         self._client_connected_cb = self._handler_coroutine = self._timeout_handle = None
         del self._writer
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._unread_octets += len(data)
+        self._budget.take(len(data))
+        reader: Any = self._reader
+        if self._budget.is_pressed and len(reader._buffer) > self._budget.even_share and not reader._paused:
+            # What the reader does by itself at a higher mark; it goes on once the buffer is read.
+            reader._paused = True
+            self.transport.pause_reading()  # type: ignore[union-attr]
+
+    def _forget_unread(self, left: int = 0) -> None:
+        """Have only so many of the octets that came still counted as held."""
+        left = min(left, self._unread_octets)
+        self._budget.give(self._unread_octets - left)
+        self._unread_octets = left
+
     def eof_received(self) -> bool | None:
         if not self.has_begun or self.transport is None:
             return None
@@ -148,6 +165,7 @@ class Receiver(SMTP):
     def left(self) -> None:
         """Have the connection counted out: it is over."""
         self._listener.admission.leave(self)
+        self._forget_unread()
         self.gone.set()
 
     def end(self, reply: Reply = replies.SHUTTING_DOWN) -> None:
@@ -300,6 +318,9 @@ class Receiver(SMTP):
         self._dialog.tls_started()
 
     async def smtp_DATA(self, event: DataAsked) -> None:
+        if self._budget.is_spent:
+            self._dialog.answer(self._reception.refuse(decisions.TOO_BUSY))
+            return
         self._dialog.answer(replies.SEND_DATA)
         await self._flush()
         content = ContentReader(normalize=self._listener.terms.submission)
@@ -332,6 +353,8 @@ class Receiver(SMTP):
             return await self._reception.message(file, flaw)
         except Exception as error:
             return self._bug(error)
+        finally:
+            file.release()
 
     async def _receive(self, content: ContentReader, file: SpoolFile) -> Refusal | None:
         """Move the content to the spool; what is refused already is read on, to stay in step, but thrown away.
@@ -367,6 +390,8 @@ class Receiver(SMTP):
 
     async def _read(self, deadline: float) -> bytes:
         self._deadline = deadline
+        # What was read before has been dealt with.
+        self._forget_unread(len(self._reader._buffer))  # type: ignore[attr-defined]
         return await self._reader.read(CHUNK_OCTETS)
 
     async def _flush(self) -> None:

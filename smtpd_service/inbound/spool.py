@@ -14,7 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mailsuite.mail.header import header_end
+from mailsuite.server.octets import OctetBudget
+
 GATHER_OCTETS = 128 * 1024
+# The same while all sessions together hold much.
+PRESSED_GATHER_OCTETS = 16 * 1024
 HEAD_OCTETS = 256 * 1024
 CHUNK_OCTETS = 256 * 1024
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -38,10 +43,11 @@ async def undisturbed(function: Callable[[], None]) -> None:
 
 
 class Spool:
-    """The folder, and how much room it has."""
+    """The folder, and how much room it has. `budget` counts what messages hold in memory."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, budget: OctetBudget | None = None) -> None:
         self.folder = str(folder)
+        self.budget = budget or OctetBudget()
         self._free = 0
         self._free_until = 0.0
 
@@ -55,20 +61,19 @@ class Spool:
 
     def new_file(self) -> "SpoolFile":
         """Return an empty message to write to."""
-        return SpoolFile(self.folder)
+        return SpoolFile(self.folder, self.budget)
 
 
 class SpoolFile:
-    """One message being received. `head` is its beginning, as far as the blank line or HEAD_OCTETS and what came with
-    them; `eight_bit` tells whether it holds octets that are not ASCII."""
+    """One message being received. `eight_bit` tells whether it holds octets that are not ASCII."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: str, budget: OctetBudget) -> None:
+        self._folder, self._budget = folder, budget
         self.name = secrets.token_hex(16)
         self.path = f"{folder}/{self.name}"
         self.size_octets = 0
-        self.head = b""
-        self._in_head = True
+        self._head: bytes | None = None
+        self._held = 0
         self.eight_bit = False
         self._descriptor: int | None = None
         self._gathered: list[bytes] = []
@@ -78,27 +83,33 @@ class SpoolFile:
         """Append octets."""
         if not octets:
             return
-        if self._in_head:
-            before = len(self.head)
-            self.head = self.head + octets if self.head else octets
-            self._in_head = len(self.head) < HEAD_OCTETS and self.head.find(b"\n\r\n", max(0, before - 2)) < 0
         self.size_octets += len(octets)
         self.eight_bit = self.eight_bit or not octets.isascii()
         self._gathered.append(octets)
         self._gathered_octets += len(octets)
-        if self._gathered_octets >= GATHER_OCTETS:
+        if self._gathered_octets >= (PRESSED_GATHER_OCTETS if self._budget.is_pressed else GATHER_OCTETS):
             await undisturbed(self._flush)
+        self._count()
 
     async def finish(self) -> bytes | None:
         """The octets of a small message, for which no file is made. Otherwise write what is left, close and return
-        None: the name is the store's from now on."""
+        None: the name is the store's from now on. What is held in memory counts until `release`."""
         if self._descriptor is None:
             octets = b"".join(self._gathered)
-            self._gathered.clear()
+            self._gathered = [octets]
             return octets
         await undisturbed(self._flush)
         self._close()
         return None
+
+    @property
+    def head(self) -> bytes:
+        """Its beginning as it was received: the header and the blank line behind it, HEAD_OCTETS of them at most. Kept
+        from the first time that somebody asks."""
+        if self._head is None:
+            self._head = self._read_head()
+            self._count()
+        return self._head
 
     @property
     def is_small(self) -> bool:
@@ -116,7 +127,8 @@ class SpoolFile:
             start += len(octets)
 
     def replace_head(self, length: int, octets: bytes) -> None:
-        """Put other octets in place of the first `length`. Copies unless `is_small`: call it in a thread then."""
+        """Put other octets in place of the first `length`. Copies unless `is_small`: call it in a thread then, and ask
+        for the `head` before."""
         self.size_octets += len(octets) - length
         if self._descriptor is None:
             self._gathered = [octets, b"".join(self._gathered)[length:]]
@@ -137,11 +149,32 @@ class SpoolFile:
 
     def discard(self) -> None:
         """Remove what was written."""
-        self._gathered.clear()
+        self.release()
         if self._descriptor is not None:
             self._close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
+
+    def release(self) -> None:
+        """Hold nothing in memory any longer."""
+        self._gathered.clear()
+        self._gathered_octets, self._head = 0, self._head and b""
+        self._count()
+
+    def _count(self) -> None:
+        """Tell the budget; not in a thread."""
+        held = self._gathered_octets + len(self._head or b"")
+        if held > self._held:
+            self._budget.take(held - self._held)
+        elif held < self._held:
+            self._budget.give(self._held - held)
+        self._held = held
+
+    def _read_head(self) -> bytes:
+        octets = b"" if self._descriptor is None else os.pread(self._descriptor, HEAD_OCTETS, 0)
+        if len(octets) < HEAD_OCTETS:
+            octets += b"".join(self._gathered)[: HEAD_OCTETS - len(octets)]
+        return octets[: header_end(octets, 0, len(octets))]
 
     def _flush(self) -> None:
         if self._descriptor is None:

@@ -316,6 +316,36 @@ def test_who_has_logged_in_is_no_stranger(make_server, monkeypatch):
     assert server.connect("SUBMISSION", hello=None).reply().startswith("421 4.7.0 ")
 
 
+def test_what_all_sessions_hold_together_is_bounded(make_server):
+    """Many long headers at once: they go to disk, what is not read waits with its sender, and all arrive."""
+    server = make_server()
+    budget = server.spool.budget
+    budget.limit, peak = 2_000_000, 0
+    header = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 900) for number in range(250))
+    talks = [server.connect() for _ in range(30)]
+    for talk in talks:
+        talk.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+        assert [talk.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    for talk in talks:
+        talk.send(header)
+        peak = max(peak, budget.held)
+    assert peak < budget.limit
+    assert [talk.ask(b"\r\n.\r\n")[:3] for talk in talks] == ["250"] * 30
+    server.close()
+    assert budget.held == 0
+
+
+def test_while_too_much_is_held_no_message_is_begun(make_server):
+    server = make_server()
+    talk = server.connect()
+    server.spool.budget.take(server.spool.budget.limit)
+    assert talk.ask("MAIL FROM:<x@other.example>").startswith("250 ")
+    assert talk.ask("RCPT TO:<ann@example.org>").startswith("250 ")
+    assert talk.ask("DATA") == "452 4.3.1 Too many messages are being received, try again soon (too-busy)"
+    server.spool.budget.give(server.spool.budget.limit)
+    assert talk.mail(b"\r\n", "ann@example.org").startswith("250 ")
+
+
 def test_a_crowd_at_one_door_does_not_shut_the_other(make_server):
     server = make_server(total=1)
     server.connect().send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from mailsuite.server.octets import OctetBudget
 from smtpd_service.inbound import spool
 from smtpd_service.inbound.spool import Spool, undisturbed
 
@@ -55,15 +56,60 @@ def test_the_head_ends_with_the_header(tmp_path, step):
         file = Spool(tmp_path).new_file()
         for start in range(0, len(octets), step):
             await file.write(octets[start : start + step])
+        head = file.head
         file.discard()
-        return file.head
+        return head
 
-    head = asyncio.run(write(header + body))
-    assert head.startswith(header) and len(head) < len(header) + step
+    assert asyncio.run(write(header + body)) == header
     if step >= 1000:
         without_end = b"x: y\r\n" * 60_000
-        head = asyncio.run(write(without_end))
-        assert without_end.startswith(head) and spool.HEAD_OCTETS <= len(head) < spool.HEAD_OCTETS + step
+        assert asyncio.run(write(without_end)) == without_end[: spool.HEAD_OCTETS]
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_the_head_is_what_was_received_whatever_stands_in_its_place(tmp_path, small):
+    async def write():
+        file = Spool(tmp_path).new_file()
+        await file.write(b"a: b\r\n\r\n" + b"b" * (10 if small else spool.GATHER_OCTETS))
+        assert file.is_small is small
+        head = file.head
+        await undisturbed(lambda: file.replace_head(len(head), b"another"))
+        return head, file.head
+
+    assert asyncio.run(write()) == (b"a: b\r\n\r\n", b"a: b\r\n\r\n")
+
+
+def test_what_is_held_in_memory_is_counted_and_nothing_twice(tmp_path):
+    async def write():
+        budget = OctetBudget()
+        file, small = Spool(tmp_path, budget).new_file(), Spool(tmp_path, budget).new_file()
+        for _ in range(30):
+            await file.write(b"a: " + b"x" * 9_995 + b"\r\n")
+            assert budget.held <= spool.GATHER_OCTETS + 10_000
+        before = budget.held
+        assert len(file.head) == budget.held - before == spool.HEAD_OCTETS
+        await file.finish()
+        file.release()
+        assert budget.held == 0
+        await small.write(b"a: b\r\n\r\nbody")
+        assert await small.finish() == b"a: b\r\n\r\nbody"
+        assert budget.held == len(b"a: b\r\n\r\nbody")
+        small.discard()
+        assert budget.held == 0
+
+    asyncio.run(write())
+
+
+def test_while_much_is_held_messages_go_to_disk_sooner(tmp_path):
+    async def write():
+        budget = OctetBudget(limit=100_000)
+        budget.take(80_000)
+        file = Spool(tmp_path, budget).new_file()
+        await file.write(b"x" * spool.PRESSED_GATHER_OCTETS)
+        assert budget.held == 80_000 and not file.is_small
+        file.discard()
+
+    asyncio.run(write())
 
 
 def test_discarded_at_any_time(tmp_path):
