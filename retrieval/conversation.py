@@ -37,6 +37,11 @@ class Session(Protocol):
         """Whether it was ended for breaking the protocol, by a client that had not logged in."""
         ...
 
+    @property
+    def held_octets(self) -> int:
+        """What it has received and not dealt with, for want of the rest."""
+        ...
+
     def greeting(self) -> bytes: ...
 
     def receive_data(self, data: bytes, /) -> None: ...
@@ -127,6 +132,9 @@ async def converse(connection: Connection, session: Session, context: ssl.SSLCon
 
 async def _more(connection: Connection, session: Session) -> bool:
     """Waits for something to do; False when the session was ended instead, because of the time or the server."""
+    connection.stream.keeps(session.held_octets)
+    if connection.stream.holds_too_much:
+        connection.ending = connection.ending or "Too much is under way here, try again later"
     try:
         if not connection.ending:
             connection.is_waiting = True

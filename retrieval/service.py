@@ -10,9 +10,10 @@ import uvloop
 from mailsuite.abuse.gate import GATE
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
+from mailsuite.server.octets import OctetBudget
 from mailsuite.supervisor.services import ServiceContext, join_suite
 from mailsuite.tls import server_context
-from retrieval.conversation import Session
+from retrieval.conversation import Connection, Session
 from retrieval.imap.context import ImapLimits
 from retrieval.imap.session import ImapSession
 from retrieval.imap.view_cache import ViewCache
@@ -39,7 +40,9 @@ async def _serve(context: ServiceContext) -> None:
     join_suite(context, asyncio.get_running_loop(), ended.set)
     backend = Backend(configuration)
     tls = server_context(configuration.certificate, configuration.certificate_key)
-    server = Server(ServerLimits(), tls, Admission(_limits(context.workers), banned=GATE.check), GATE.note)
+    budget = OctetBudget()
+    admission: Admission[Connection] = Admission(_limits(context.workers), banned=GATE.check, budget=budget)
+    server = Server(ServerLimits(), tls, admission, GATE.note, budget)
     GATE.start()
     kinds = _kinds(configuration.hostname, configuration.message_size, OrmDirectory(backend))
     for name, kind in kinds.items():

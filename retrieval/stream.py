@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from mailsuite.server.octets import OctetBudget
 from mailsuite.tls import speaks_no_tls
 
 
@@ -35,12 +36,13 @@ class StreamLimits:
 
 class Stream(asyncio.Protocol):
     __slots__ = (
-        *("_abortion", "_eof", "_limits", "_lost", "_reading", "_received", "_send_waiter"),
-        *("_tls_active", "_transport", "_wait_waiter", "_woken", "_writable", "on_lost"),
+        *("_abortion", "_budget", "_eof", "_held", "_is_tight", "_limits", "_lost", "_reading", "_received"),
+        *("_send_waiter", "_tls_active", "_transport", "_wait_waiter", "_woken", "_writable", "on_lost"),
     )
 
-    def __init__(self, limits: StreamLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: StreamLimits, budget: OctetBudget) -> None:
+        self._limits, self._budget = limits, budget
+        self._held, self._is_tight = 0, False
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._eof = self._lost = self._woken = self._tls_active = False
@@ -77,6 +79,20 @@ class Stream(asyncio.Protocol):
         self._woken = True
         _settle(self._wait_waiter)
 
+    def keeps(self, count: int) -> None:
+        """Takes note how much the session holds of what it took: the rest is dealt with."""
+        held = 0 if self._lost else len(self._received) + count
+        if held > self._held:
+            self._budget.take(held - self._held)
+        elif held < self._held:
+            self._budget.give(self._held - held)
+        self._held = held
+
+    @property
+    def holds_too_much(self) -> bool:
+        """Whether this connection is one of those that must give something up, because all hold too much."""
+        return self._budget.is_spent and self._held > self._budget.even_share
+
     @property
     def has_input(self) -> bool:
         """True when `take` has octets, or the end of the stream, to give."""
@@ -103,9 +119,14 @@ class Stream(asyncio.Protocol):
         """Hands the octets on; waits while too many are unsent. Raises ConnectionEnded."""
         if self._lost or self._transport is None:
             raise ConnectionEnded("the client is gone")
+        if self._is_tight is not self._budget.is_pressed:
+            self._is_tight = self._budget.is_pressed
+            self._limit_unsent(self._transport)
         self._transport.write(octets)
         if self._writable:
             return
+        unsent = self._transport.get_write_buffer_size()
+        self._budget.take(unsent)
         self._send_waiter = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._limits.send_seconds):
@@ -115,6 +136,7 @@ class Stream(asyncio.Protocol):
             raise ConnectionEnded("the client does not read") from None
         finally:
             self._send_waiter = None
+            self._budget.give(unsent)
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """Goes on under TLS; what came in clear text and was not taken yet is thrown away. Raises ConnectionEnded."""
@@ -138,7 +160,7 @@ class Stream(asyncio.Protocol):
         if upgraded is None:
             raise ConnectionEnded("the client is gone")
         self._transport, self._tls_active = upgraded, True
-        upgraded.set_write_buffer_limits(self._limits.unsent_octets)
+        self._limit_unsent(upgraded)
 
     def close(self) -> None:
         """Sends what is unsent, if the client takes it soon, and closes."""
@@ -160,11 +182,14 @@ class Stream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(self._limits.unsent_octets)
+        self._limit_unsent(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if len(self._received) > self._limits.unread_octets:
+        self._held += len(data)
+        self._budget.take(len(data))
+        limit = self._budget.even_share if self._budget.is_pressed else self._limits.unread_octets
+        if len(self._received) > limit:
             self.stop_reading()
         _settle(self._wait_waiter)
 
@@ -176,6 +201,7 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._eof = True
+        self.keeps(0)
         if self._abortion is not None:
             # The timer would keep the connection's memory as long as it waits.
             self._abortion.cancel()
@@ -190,6 +216,10 @@ class Stream(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable = True
         _settle(self._send_waiter)
+
+    def _limit_unsent(self, transport: asyncio.WriteTransport) -> None:
+        limit = self._budget.even_share if self._is_tight else self._limits.unsent_octets
+        transport.set_write_buffer_limits(limit)
 
     def _resume(self) -> None:
         if not self._reading and not self._lost and self._transport is not None:

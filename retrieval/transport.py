@@ -11,6 +11,7 @@ from functools import partial
 from mailsuite.ids import new_id, reference
 from mailsuite.server.accepting import Door, say_and_close
 from mailsuite.server.admission import Admission, Reason
+from mailsuite.server.octets import OctetBudget
 from retrieval.conversation import Connection, Session, converse
 from retrieval.mail_store import StoreUnavailable
 from retrieval.stream import ConnectionEnded, NoTls, Stream, StreamLimits
@@ -51,7 +52,9 @@ class Server:
         context: ssl.SSLContext,
         admission: Admission[Connection],
         note_offence: Callable[[str, str], object] = lambda client_address, offence: None,
+        budget: OctetBudget | None = None,
     ) -> None:
+        self._budget = budget or OctetBudget()
         self._limits, self._context = limits, context
         self._admission, self._note_offence = admission, note_offence
         self._doors: list[Door] = []
@@ -103,7 +106,7 @@ class Server:
             say_and_close(sock, b"" if kind.implicit_tls else text)
             return
         loop, limits = asyncio.get_running_loop(), self._limits
-        stream, login_by = Stream(limits.stream), loop.time() + limits.login_seconds
+        stream, login_by = Stream(limits.stream, self._budget), loop.time() + limits.login_seconds
         connection = Connection(reference(new_id()), client_address, stream, login_by, self._admission)
         self._admission.enter(connection, client_address)
         connection.task = loop.create_task(self._serve(connection, sock, kind))

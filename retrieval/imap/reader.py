@@ -40,6 +40,10 @@ class CommandReader:
         self._literal = 0  # octets of a literal still to come into self._command
         self._is_clean = True
 
+    @property
+    def held_octets(self) -> int:
+        return len(self._buffer) + len(self._command)
+
     def receive(self, octets: bytes) -> None:
         self._buffer.feed(octets)
 

@@ -102,6 +102,11 @@ class ImapSession:
         limits = self._context.limits
         return limits.login_seconds if self._context.state is State.NOT_AUTHENTICATED else limits.idle_seconds
 
+    @property
+    def held_octets(self) -> int:
+        """What has arrived of a command that is not complete."""
+        return self._reader.held_octets
+
     def greeting(self) -> bytes:
         context = self._context
         return f"* OK [CAPABILITY {capabilities(context)}] {context.hostname} ready\r\n".encode()

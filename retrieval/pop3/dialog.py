@@ -113,6 +113,11 @@ class Dialog:
         self._listing: Iterator[str] | None = None
         self._errors = self._failed_logins = 0
 
+    @property
+    def held_octets(self) -> int:
+        """What has arrived of a line that is not complete."""
+        return len(self._buffer)
+
     def greeting(self) -> bytes:
         return f"+OK {self._hostname} POP3 ready\r\n".encode()
 

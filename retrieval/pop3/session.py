@@ -58,6 +58,10 @@ class Pop3Session:
     def timeout_seconds(self) -> float:
         return LOGIN_SECONDS if self._dialog.state is State.AUTHORIZATION else IDLE_SECONDS
 
+    @property
+    def held_octets(self) -> int:
+        return self._dialog.held_octets
+
     def greeting(self) -> bytes:
         return self._dialog.greeting()
 

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from mailsuite.server.admission import Admission, AdmissionLimits
+from mailsuite.server.octets import OctetBudget
 from mailsuite.supervisor.certificate import ensure_certificate
 from retrieval import transport
 from retrieval.stream import StreamLimits
@@ -43,6 +44,10 @@ class WordSession:
         self.tls_active = tls_active
         self.abandoned = asyncio.Event()
         self._input = b""
+
+    @property
+    def held_octets(self):
+        return len(self._input)
 
     def greeting(self):
         return b"hello, tls\r\n" if self.tls_active else b"hello\r\n"
@@ -122,7 +127,8 @@ def serve(contexts):
         strangers = limits.pop("strangers", False)
         counts = AdmissionLimits(limits.pop("total", 2000), 100)
         admission = Admission(counts, banned=limits.pop("banned", lambda address: False))
-        server = Server(ServerLimits(stream=stream_limits, **limits), contexts[0], admission)
+        budget = limits.pop("budget", None)
+        server = Server(ServerLimits(stream=stream_limits, **limits), contexts[0], admission, budget=budget)
         ports = []
         running = Running(server, 0, 0, contexts[1])
 
@@ -155,6 +161,15 @@ def run(coroutine):
         # Clients here drop connections on purpose.
         warnings.simplefilter("ignore", ResourceWarning)
         uvloop.run(limited())
+
+
+async def comes(condition):
+    """Gives others their turn until it holds."""
+    for _ in range(1_000_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError
 
 
 def test_commands_cut_anywhere(serve):
@@ -406,5 +421,57 @@ def test_who_is_banned_is_told_so_and_makes_nobody_go(serve):
             for port, said in ((running.port, b"banned\r\n"), (running.implicit_port, b"")):
                 reader, _ = await asyncio.open_connection("127.0.0.1", port)
                 assert await reader.read() == said
+
+    run(scene())
+
+
+def test_what_all_connections_hold_together_is_counted(serve):
+    async def scene():
+        budget = OctetBudget()
+        async with serve(budget=budget) as running:
+            reader, writer = await running.connect()
+            writer.write(b"ECHO a\r\nhalf a line")
+            assert await reader.readline() == b"ECHO a\r\n"
+            await comes(lambda: budget.held == len(b"half a line"))
+            writer.write(b"\r\nQUIT\r\n")
+            await reader.read()
+            await running.sessions[0].abandoned.wait()
+        assert budget.held == 0
+
+    run(scene())
+
+
+def test_once_too_much_is_held_who_holds_most_is_ended(serve):
+    async def scene():
+        budget = OctetBudget(limit=100_000, even_share=1000)
+        async with serve(budget=budget) as running:
+            modest_reader, modest = await running.connect()
+            modest.write(b"x" * 500)
+            reader, greedy = await running.connect()
+            await comes(lambda: budget.held)
+            budget.take(99_400)
+            greedy.write(b"x" * 2000)
+            assert await reader.read() == b"end: Too much is under way here, try again later\r\n"
+            modest.write(b"\r\nECHO a\r\n")
+            assert await modest_reader.readline() == b"ECHO a\r\n"
+
+    run(scene())
+
+
+def test_under_pressure_less_waits_to_be_sent(serve):
+    async def scene():
+        budget = OctetBudget(limit=10**9)
+        async with serve(budget=budget) as running:
+            _, writer = await running.connect()
+            writer.transport.pause_reading()
+            budget.take(8 * 10**8)
+            writer.write(b"FLOOD\r\n")
+            connection = next(iter(running.server._admission))
+            await comes(lambda: not connection.stream._writable)
+            assert connection.stream._transport.get_write_buffer_limits()[1] == budget.even_share
+            assert budget.held > 8 * 10**8
+            writer.transport.abort()
+            await running.sessions[0].abandoned.wait()
+            assert budget.held == 8 * 10**8
 
     run(scene())
