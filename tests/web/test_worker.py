@@ -17,6 +17,7 @@ from gunicorn.config import Config
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
+from mailsuite.server.pulse import Pulse
 from mailsuite.supervisor.certificate import ensure_certificate
 from mailsuite.tls import server_context
 from mailsuite.web import connection as connection_module
@@ -67,7 +68,7 @@ class Running:
         self.app = Small(Config())
         self.worker = worker = Quiet(0, 0, self.sockets, self.app, 0, self.app.cfg, Log(self.app.cfg))
         worker.tls_config, worker.tls_context = TlsConfig(), context
-        worker.tls_addresses, worker.parent_pipe = frozenset([self.https]), None
+        worker.tls_addresses, worker.parent_pipe, worker.pulse = frozenset([self.https]), None, Pulse()
         worker.client_of = lambda address, forwarded_for: forwarded_for or address
         worker.budgets = Budgets(OctetBudget(), OctetBudget(64 * 1024 * 1024))
         worker.admission = Admission(AdmissionLimits(total, per_client), budget=worker.budgets.memory, **admission)
