@@ -68,6 +68,7 @@ TIMED_OUT = Reply(421, "4.2", "Waited too long for you, goodbye")
 LOCAL_ERROR = Reply(451, "3.0", "Temporary error here, try again later")
 TOO_MANY_RECIPIENTS = Reply(452, "5.3", "Too many recipients, send the rest in another message")
 STORAGE_FULL = Reply(452, "3.1", "Storage is nearly full, try again later")
+DOMAIN_DISABLED = Reply(450, "2.1", "This domain takes no mail for now, try again later")
 MAILBOX_FULL = Reply(452, "2.2", "Mailbox is full")
 
 # The client broke a rule
@@ -101,7 +102,6 @@ AUTH_NEEDS_TLS = Reply(538, "7.11", "Encryption is needed for authentication, se
 NO_SUCH_MAILBOX = Reply(550, "1.1", "No such mailbox here")
 RELAYING_DENIED = Reply(550, "7.1", "This server does not relay to that address")
 SENDER_NOT_OWNED = Reply(550, "7.1", "You may not send as that address")
-MAILBOX_DISABLED = Reply(550, "2.1", "Mailbox does not accept mail")
 MAIL_LOOP = Reply(554, "4.6", "Mail loop, the message has been here before")
 MESSAGE_TOO_BIG = Reply(552, "3.4", "Message is larger than this server accepts")
 MESSAGE_BARE_LINE_ENDING = Reply(554, "6.0", "Message has a bare CR or LF, end lines with CRLF")

@@ -38,7 +38,7 @@ REWRITTEN_SENDER_EXPIRED = _refusal(
     "rewritten-sender-expired",
 )
 RELAYING = _refusal(replies.RELAYING_DENIED, "relaying-denied")
-RECIPIENT_DISABLED = _refusal(replies.MAILBOX_DISABLED, "recipient-disabled")
+RECIPIENT_DISABLED = _refusal(replies.DOMAIN_DISABLED, "recipient-disabled")
 MAILBOX_FULL = _refusal(replies.MAILBOX_FULL, "mailbox-full")
 TOO_BIG = _refusal(replies.MESSAGE_TOO_BIG, "message-too-big")
 REPORT_TOO_BIG = _refusal(

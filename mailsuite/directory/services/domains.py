@@ -66,7 +66,8 @@ def change_domain(
 
 
 def set_domain_state(name: str, *, disabled: bool) -> None:
-    """A disabled domain takes no mail and lets nobody sign in; nothing of it is lost."""
+    """A disabled domain takes no mail and lets nobody sign in; nothing of it is lost: senders are asked to come again,
+    which they do for some days, and what aliases lead there waits in the queue."""
     with transaction.atomic():
         domain = parsing.live_domain(name)
         domain.state = Domain.State.DISABLED if disabled else Domain.State.ACTIVE
