@@ -6,6 +6,9 @@ literal characters first), by the domain's catch-all. `postmaster` and `abuse` o
 postmaster, are never unknown (RFC 5321 §4.5.1, RFC 2142 §4): who reads them when nothing says so is `Source.roles`'
 matter, and where nobody does, their mail is kept for the site's administrators.
 
+A mailbox may send its mail on, by a forward, which is followed like an alias; its own address among the targets stands
+for the mailbox itself, which also keeps what would go on to nobody.
+
 Aliases lead to aliases up to MAX_DEPTH, and to MAX_TARGETS addresses in all; what leads nowhere, back to itself or
 beyond that is left out and said so. Each alias is followed once, by the shortest way. A resolution is made of parts,
 one for each alias on the way, so that whoever has many recipients can take each part once.
@@ -31,6 +34,8 @@ MAX_STEPS = 10 * MAX_TARGETS
 ROLES = ("postmaster", "abuse")
 # Local-parts of the report reader, and what they are for. No pattern or catch-all gets their mail.
 REPORT_READER = {"dmarc-reports": "dmarc", "tls-reports": "tls"}
+# The kind of the alias that sends a mailbox's mail on.
+FORWARD = "forward"
 # The reason of what `mailsuite.directory.lookup` turns back to whoever wrote.
 REWRITTEN_SENDER = "rewritten-sender"
 
@@ -52,6 +57,8 @@ class MailboxEntry:
     address: str
     quota_octets: int
     state: str
+    # Where its mail goes on to; its own address among the targets is the copy that it keeps.
+    forward: "AliasEntry | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +324,8 @@ def _parts(address: Address, domain: DomainEntry, entry: Entry | None, source: S
         reports = {(kind, domain.domain_id): target}
         parts.append(Part(f"reports {kind} {domain.domain_id}", text, domain.domain_id, reports=reports))
     match entry:
+        case MailboxEntry(forward=AliasEntry() as forward) if entry.domain_id == domain.domain_id:
+            parts += _led(text, forward, source)
         case MailboxEntry():
             parts.append(_mailbox_part(text, domain, entry))
         case AliasEntry(is_active=False):
@@ -324,9 +333,7 @@ def _parts(address: Address, domain: DomainEntry, entry: Entry | None, source: S
             step = Expansion(text, "switched-off", (), domain.domain_id, dead)
             parts.append(Part(_alias_key(entry), text, domain.domain_id, step=step))
         case AliasEntry():
-            first, *others = reach(entry, source)
-            led = replace(first.step, address=text) if first.step else None
-            parts += [replace(first, address=text, step=led), *others]
+            parts += _led(text, entry, source)
     if _is_role(address) and not any(part.is_live for part in parts):
         parts.append(_role_part(text, domain, source))
     return parts
@@ -337,6 +344,13 @@ def _role_part(text: str, domain: DomainEntry, source: Source) -> Part:
     if entry := source.role_mailbox(domain.domain_id):
         return _mailbox_part(text, domain, entry)
     return Part(f"kept {text}", text, domain.domain_id, kept=(KeptTarget(text, domain.domain_id),))
+
+
+def _led(text: str, entry: AliasEntry, source: Source) -> list[Part]:
+    """The parts behind an alias, the first in the words of the address that led to it."""
+    first, *others = reach(entry, source)
+    step = replace(first.step, address=text) if first.step else None
+    return [replace(first, address=text, step=step), *others]
 
 
 def _mailbox_part(text: str, domain: DomainEntry, entry: MailboxEntry) -> Part:
@@ -473,7 +487,16 @@ def _members(entry: AliasEntry, source: Source) -> _Members:
             _add_own(found, entry, text, address, domain, entries, source)
         else:
             _add_other(found, text, address, source)
+    if entry.kind == FORWARD and not (found.local or found.remote or found.aliases or found.reports or found.kept):
+        _keep_forwarded(found, entry, source)
     return found
+
+
+def _keep_forwarded(found: _Members, forward: AliasEntry, source: Source) -> None:
+    """Has a mailbox whose mail would go on to nobody keep it."""
+    own = parse_address(forward.address).key
+    if isinstance(mailbox := source.entries([own]).get(own), MailboxEntry):
+        found.local[mailbox.mailbox_id] = _target(mailbox)
 
 
 def _add_own(
@@ -485,13 +508,17 @@ def _add_own(
     entries: Mapping[str, Entry],
     source: Source,
 ) -> None:
-    """Adds a target at a hosted domain. Why mail for another domain's address goes nowhere is that domain's matter."""
+    """Adds a target at a hosted domain. Why mail for another domain's address goes nowhere is that domain's matter.
+    Mail for one that is disabled waits in the queue, as it would on other hosts."""
     if domain.is_disabled:
-        return found.dead.append(DeadEnd(text, "domain-disabled"))
+        found.remote.setdefault(address.key, str(address))
+        return
     entry, detail = _receiver(address, domain, entries, source)
     if kind := _report_kind(address):
         found.reports.setdefault((kind, domain.domain_id), ReportTarget(kind, domain.domain_id, str(address)))
     match entry:
+        case MailboxEntry(forward=AliasEntry() as forward) if forward.alias_id != alias.alias_id:
+            found.aliases.append((forward, text, detail))
         case MailboxEntry():
             found.local.setdefault(entry.mailbox_id, _target(entry, detail))
         case AliasEntry(is_active=False):
@@ -502,7 +529,6 @@ def _add_own(
             found.kept[KeptTarget(str(address), domain.domain_id)] = None
         case None if not kind:
             found.dead.append(DeadEnd(text, "unknown"))
-    return None
 
 
 def _add_other(found: _Members, text: str, address: Address, source: Source) -> None:

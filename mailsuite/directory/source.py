@@ -8,13 +8,16 @@ from django.db import connections
 from django.db.models import Q
 
 from mailsuite.directory.models import Alias, Domain, Mailbox
-from mailsuite.directory.resolution import AliasEntry, DomainEntry, Entry, MailboxEntry, by_weight
+from mailsuite.directory.resolution import FORWARD, AliasEntry, DomainEntry, Entry, MailboxEntry, by_weight
 from mailsuite.store.sql import placeholders, slices
 
 T = TypeVar("T")
+# With its forward, an alias of the same key.
 _MAILBOXES = (
-    "SELECT address_key, id, domain_id, user_id, address, quota_octets, state"
-    " FROM directory_mailbox WHERE state <> 'removed' AND address_key IN"
+    "SELECT m.address_key, m.id, m.domain_id, m.user_id, m.address, m.quota_octets, m.state, a.id, t.address"
+    " FROM directory_mailbox m LEFT JOIN directory_alias a ON a.address_key = m.address_key"
+    " LEFT JOIN directory_aliastarget t ON t.alias_id = a.id AND t.removed_at IS NULL"
+    " WHERE m.state <> 'removed' AND m.address_key IN"
 )
 _ALIASES = (
     "SELECT a.address_key, a.id, a.domain_id, a.address, a.kind, a.is_active, a.members_may_send, t.address"
@@ -61,8 +64,10 @@ class DatabaseSource:
         # By hand: every new recipient of every message comes by here, and the ORM took some 3 ms for it.
         wanted = placeholders(keys)
         with connections[self._using].cursor() as cursor:
-            cursor.execute(f"{_MAILBOXES} ({wanted})", [*keys])
-            found: dict[str, Entry] = {row[0]: MailboxEntry(*row[1:]) for row in cursor.fetchall()}
+            cursor.execute(f"{_MAILBOXES} ({wanted}) ORDER BY t.id", [*keys])
+            found: dict[str, Entry] = {}
+            for key, *facts, forward_id, target in cursor.fetchall():
+                found[key] = _forwarding(found.get(key) or MailboxEntry(*facts), forward_id, target)
             if len(found) < len(keys):
                 cursor.execute(f"{_ALIASES} ({wanted}) ORDER BY t.id", [*keys])
                 targets: dict[str, list[str]] = {}
@@ -92,12 +97,17 @@ class DatabaseSource:
             ways = [own & administrators, administrators, site, own]
         for way in ways:
             if row := live.filter(way).first():
-                return _mailbox_entry(row)
+                entry = self._entries([row.address_key]).get(row.address_key)
+                return entry if isinstance(entry, MailboxEntry) else None
         return None
 
     def is_own_host(self, domain: str) -> bool:
         return domain == self._hostname
 
 
-def _mailbox_entry(row: Mailbox) -> MailboxEntry:
-    return MailboxEntry(row.pk, row.domain_id, row.user_id, row.address, row.quota_octets, row.state)
+def _forwarding(entry: Entry, forward_id: int | None, target: str | None) -> Entry:
+    """The mailbox, with one target more that its mail goes on to."""
+    if not isinstance(entry, MailboxEntry) or forward_id is None or target is None:
+        return entry
+    forward = entry.forward or AliasEntry(forward_id, entry.domain_id, entry.address, FORWARD, True, False, ())
+    return replace(entry, forward=replace(forward, targets=(*forward.targets, target)))

@@ -167,3 +167,40 @@ def test_an_open_quotation_mark_swallows_no_lines(domain, manage, tmp_path, end)
 def test_records_are_shown_ready_to_copy(domain, manage):
     assert "v=spf1 mx -all" in manage("domain", "records", "example.org")
     assert 'example.org. 3600 IN TXT "v=spf1 mx -all"' in manage("domain", "records", "example.org", "--zone")
+
+
+def test_what_is_removed_is_told_listed_and_restored(domain, administrator, manage):
+    for name in ("ann", "bob"):
+        manage("mailbox", "add", f"{name}@example.org", "--password-stdin", stdin=PASSWORD)
+    manage("alias", "add", "team@example.org", "ann@example.org", "bob@example.org")
+    manage("alias", "add", "only@example.org", "ann@example.org")
+    said = manage("mailbox", "remove", "ann@example.org")
+    assert "go on to their other targets alone: team@example.org." in said
+    assert "take no mail any more: only@example.org." in said
+    assert "Nobody else reads abuse@example.org, postmaster@example.org" in said
+    assert "The account ann@example.org goes with it" in said and "For 30 days it can be restored" in said
+    assert "ann@example.org" in manage("mailbox", "list", "--removed", "example.org")
+    assert "ann@example.org is there again." in manage("mailbox", "restore", "ann@example.org")
+    manage("alias", "remove", "team@example.org")
+    assert "team@example.org" in manage("alias", "list", "--removed") and "team@" not in manage("alias", "list")
+    manage("alias", "restore", "team@example.org")
+    said = manage("domain", "remove", "example.org")
+    assert "Mailboxes that go with it (2): ann@example.org, bob@example.org." in said
+    assert "Aliases that go with it (4)" in said
+    assert "example.org" in manage("domain", "list", "--removed")
+    assert "mailboxes: 2, aliases: 4." in manage("domain", "restore", "example.org")
+    with pytest.raises(CommandError, match="list --removed"):
+        manage("mailbox", "restore", "carol@example.org")
+
+
+def test_mail_is_forwarded_and_a_mailbox_gets_another_address(domain, administrator, manage):
+    manage("mailbox", "add", "ann@example.org", "--password-stdin", stdin=PASSWORD)
+    said = manage("mailbox", "forward", "ann@example.org", "x@remote.example", "y@remote.example")
+    assert said == "Mail of ann@example.org goes on to x@remote.example, y@remote.example; a copy stays.\n"
+    said = manage("mailbox", "forward", "ann@example.org", "x@remote.example", "--no-keep")
+    assert said == "Mail of ann@example.org goes on to x@remote.example; no copy stays.\n"
+    assert said == manage("mailbox", "forward", "ann@example.org")
+    assert "yes" in manage("mailbox", "list")
+    assert manage("mailbox", "forward", "ann@example.org", "--stop") == "Mail of ann@example.org stays in it.\n"
+    said = manage("mailbox", "rename", "ann@example.org", "anna@example.org")
+    assert "Mail programs must sign in as anna@example.org" in said

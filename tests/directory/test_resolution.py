@@ -95,7 +95,7 @@ FULL = Directory(
         ("Postmaster@mail.example.com", Kind.RESOLVED, ["ann@example.org"], []),
         ("off@example.org", Kind.UNKNOWN, [], []),
         ("dead@example.org", Kind.UNKNOWN, [], []),
-        ("sleepy@example.org", Kind.UNKNOWN, [], []),
+        ("sleepy@example.org", Kind.RESOLVED, [], ["x@disabled.example"]),
         ("nobody@example.org", Kind.UNKNOWN, [], []),
         ("x@disabled.example", Kind.DISABLED, [], []),
         ("x@elsewhere.example", Kind.UNHOSTED, [], []),

@@ -7,6 +7,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from mailsuite.directory.models import KEPT_REMOVED, Alias, AliasTarget, Domain, Mailbox, SendAs
 from mailsuite.directory.resolution import ROLES
+from mailsuite.directory.services.forwarding import forwarding_of
 from mailsuite.directory.services.removal import LIVE, ends_account, leading_to
 from mailsuite.mail.address import parse_address
 from mailsuite.queue.models import QueuedMessage
@@ -61,6 +62,14 @@ def of_alias(alias: Alias) -> list[str]:
         if address.local_part.lower() in ROLES:
             found.append(f"Mail to {alias} then goes to whoever administers {alias.domain}.")
     return [*found, f"For {KEPT_REMOVED.days} days it can be restored."]
+
+
+def forwarded(mailbox: Mailbox) -> str:
+    """Where mail of the mailbox goes, to be read after "Mail of …"."""
+    targets, keeps = forwarding_of(mailbox)
+    if not targets:
+        return "stays in it"
+    return f"goes on to {', '.join(targets)}; {'a copy stays' if keeps else 'no copy stays'}"
 
 
 def renamed(old: str, new: str) -> str:

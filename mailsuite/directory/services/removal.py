@@ -108,7 +108,7 @@ def _mark_aliases(aliases: QuerySet[Alias], at: datetime) -> None:
 def _end_ways_to(address: Address, domain: Domain, at: datetime) -> None:
     """Ends what leads to the address, and who may send as it: the next who has it is somebody else."""
     led = leading_to(address, domain)
-    AliasTarget.objects.filter(led, removed_at=None).update(removed_at=at)
+    AliasTarget.objects.filter(led, removed_at=None, alias__removed_at=None).update(removed_at=at)
     SendAs.objects.filter(led).delete()
     throttle.forget_account(address.key)
 

@@ -4,6 +4,7 @@ The rule of the directory runs over rows in memory, and counts what it is asked;
 """
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from resolutions import resolved
@@ -191,3 +192,24 @@ def test_what_a_role_gets_is_kept_where_nobody_reads_it(server, use):
     server.directory.keeps_no_more_for.add(1)
     talk.send("MAIL FROM:<x@other.example>", *(f"RCPT TO:<{one}>" for one in recipients))
     assert [talk.reply()[:9] for _ in range(5)] == ["250 2.1.0", "452 4.2.2", "452 4.2.2", "250 2.1.5", "250 2.1.5"]
+
+
+def test_a_mailbox_that_forwards(make_server, use):
+    """Like an alias: the copy stays, what goes on has a sender of ours and our Delivered-To; junk stays here."""
+    server = make_server(judging=ZONE)
+    rows = use(server, {})
+    forward = AliasEntry(9, 1, "m1@example.org", "forward", True, False, ("s1@far.example", "m1@example.org"))
+    rows.rows["m1@example.org"] = replace(rows.rows["m1@example.org"], forward=forward)
+    talk = server.connect()
+    assert talk.mail(b"From: x@other.example\r\n\r\n", "m1@example.org").startswith("250 ")
+    [(operation, _)] = server.store.delivered
+    [local], [outgoing] = operation.local, operation.outgoing
+    assert local.address == "m1@example.org"
+    assert [one.forward_path for one in outgoing.recipients] == ["s1@far.example"]
+    assert outgoing.reverse_path.startswith("SRS0=") and outgoing.reverse_path.endswith("@example.org")
+    assert outgoing.prefix.startswith(b"Delivered-To: m1@example.org\r\n")
+    [event] = operation.story.events
+    assert (event.reason, event.text) == ("forward", "to s1@far.example, m1@example.org")
+    # Come back from there, it is not sent on again.
+    back = talk.mail(b"Delivered-To: m1@example.org\r\nFrom: x@other.example\r\n\r\n", "m1@example.org")
+    assert back.startswith("554 5.4.6 ")

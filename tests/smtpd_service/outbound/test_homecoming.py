@@ -12,8 +12,9 @@ from queued_mail import MESSAGE, enqueue, forget_the_directory
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, User
 from mailsuite.directory.services.aliases import add_alias
-from mailsuite.directory.services.domains import add_domain
+from mailsuite.directory.services.domains import add_domain, set_domain_state
 from mailsuite.directory.services.mailboxes import add_mailbox
+from mailsuite.directory.services.removal import remove_mailbox
 from mailsuite.directory.version import touch_directory
 from mailsuite.mail import srs
 from mailsuite.mail.address import parse_address
@@ -229,6 +230,29 @@ def test_a_full_mailbox_is_tried_again(hosted, enqueue):
     assert delivery.outcome.reason == "mailbox-full"
     [row] = QueuedRecipient.objects.all()
     assert (row.state, row.next_attempt_at > datetime.now(UTC)) == ("queued", True)
+
+
+def test_mail_for_a_domain_that_is_disabled_waits_for_it(hosted, enqueue):
+    enqueue("bob@new.test")
+    hosted("new.test")
+    add_mailbox("bob@new.test", PASSWORD)
+    set_domain_state("new.test", disabled=True)
+    [delivery] = settle_by_hand()
+    assert (delivery.outcome.fate.name, delivery.outcome.reason) == ("LATER", "recipient-disabled")
+    set_domain_state("new.test", disabled=False)
+    QueuedRecipient.objects.update(next_attempt_at=NOW)
+    settle_by_hand()
+    assert len(inbox("bob@new.test")) == 1
+
+
+def test_a_mailbox_that_is_removed_at_that_moment_is_looked_for_again(hosted, enqueue):
+    enqueue("bob@new.test")
+    hosted("new.test")
+    add_mailbox("bob@new.test", PASSWORD)
+    settle_by_hand(meanwhile=lambda: remove_mailbox("bob@new.test"))
+    [row] = QueuedRecipient.objects.all()
+    assert (row.state, row.claim_token, row.settled_at) == ("queued", "", None)
+    assert not inbox("bob@new.test")
 
 
 def test_a_mailbox_that_goes_away_at_that_moment_is_looked_for_again(hosted, enqueue):

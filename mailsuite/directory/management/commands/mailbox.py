@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from mailsuite.abuse import suspension
 from mailsuite.directory import services
 from mailsuite.directory.command import DirectoryCommand
-from mailsuite.directory.models import Mailbox
+from mailsuite.directory.models import Alias, Mailbox
 from mailsuite.directory.services import effects, parsing, restoring
 from mailsuite.directory.services.mailbox_import import import_mailboxes
 from mailsuite.sizes import write_limit
@@ -46,6 +46,13 @@ class Command(DirectoryCommand):
         restore.add_argument("--as", dest="as_address", default="", metavar="ADDRESS", help="under another address")
         restore.add_argument("--owner", default="", metavar="ADDRESS", help="give it to an account that is there")
         restore.add_argument("--id", type=int, help="one of several with this address, by its id in list --removed")
+        forward = self.verb("forward", self.forward, "Send its mail on to other addresses; without any, show where to.")
+        forward.add_argument("address")
+        forward.add_argument("targets", nargs="*", metavar="target")
+        keep = forward.add_mutually_exclusive_group()
+        keep.add_argument("--keep", action="store_true", default=True, help="and keep a copy (this is the default)")
+        keep.add_argument("--no-keep", action="store_false", dest="keep", help="and keep none")
+        keep.add_argument("--stop", action="store_true", help="keep its mail to itself again")
         rename = self.verb("rename", self.rename, "Give it another address; the old one stays as an alias.")
         rename.add_argument("address")
         rename.add_argument("new_address", metavar="new-address")
@@ -119,6 +126,15 @@ class Command(DirectoryCommand):
         restored = services.restore_mailbox(mailbox_id, as_address=as_address, owner=owner)
         self.tell([f"{restored} is there again.", effects.NOT_RESTORED])
 
+    def forward(self, address: str, targets: list[str], keep: bool, stop: bool, **options: Any) -> None:
+        if stop and targets:
+            raise CommandError("Leave the targets out with --stop.")
+        if stop:
+            services.stop_forwarding(address)
+        elif targets:
+            services.forward_mailbox(address, targets, keep=keep)
+        self.stdout.write(f"Mail of {address} {effects.forwarded(parsing.live_mailbox(address))}.")
+
     def rename(self, address: str, new_address: str, **options: Any) -> None:
         services.rename_mailbox(address, new_address)
         self.tell([f"{address} is {new_address} now.", effects.renamed(address, new_address)])
@@ -134,10 +150,15 @@ class Command(DirectoryCommand):
         mailboxes = Mailbox.objects.exclude(state=Mailbox.State.REMOVED).select_related("usage")
         if domain:
             mailboxes = mailboxes.filter(domain=parsing.live_domain(domain))
+        of_forwards = Alias.objects.filter(kind=Alias.Kind.FORWARD, removed_at=None)
+        forwards = set(of_forwards.values_list("address_key", flat=True))
         self.table(
-            ("MAILBOX", "STATE", "USED", "QUOTA", "NAME"),
+            ("MAILBOX", "STATE", "USED", "QUOTA", "FORWARD", "NAME"),
             [
-                (row.address, row.state, _size(row.usage.used_octets), _size(row.quota_octets) or "none", row.name)
+                (
+                    *(row.address, row.state, _size(row.usage.used_octets), _size(row.quota_octets) or "none"),
+                    *("yes" if row.address_key in forwards else "", row.name),
+                )
                 for row in mailboxes.iterator()
             ],
         )
