@@ -46,6 +46,8 @@ DECISIONS = {
     "directory.SendAs.user": ENDS,
     "directory.Credential.user": ENDS,
     "directory.Login.user": STAYS,
+    "directory.KnownNetwork.user": STAYS,
+    "directory.AccountEvent.user": STAYS,
     "records.DkimKey.domain": STAYS,
     "records.DomainPolicy.domain": STAYS,
     "records.DnsCheck.domain": STAYS,
