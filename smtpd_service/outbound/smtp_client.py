@@ -293,6 +293,10 @@ class SmtpClient:
                 return is_greeting
             case State.READY:
                 return self._transactions == 0 and reply.code // 100 == 2
+            case State.ENVELOPE:
+                # Before DATA is there to be answered, and nothing else that it could be mistaken for.
+                is_early = bool(self._output) or self.awaited in ("MAIL", "RCPT")
+                return reply.code == 354 and self._awaits_one and is_early and not self._refusal
             case State.BODY | State.FINAL:
                 # It had said so before: no final dot is answered by that.
                 return reply.code == 354

@@ -631,3 +631,13 @@ def test_a_reply_that_never_comes_leaves_none_of_the_others_sure():
     session.client.timed_out()
     session.pump()
     assert [fate for fate, _ in session.results[0]] == [Fate.LATER] * 2
+
+
+def test_a_go_ahead_before_data_is_asked_for_is_passed_over_one_by_one():
+    session = Session([mail()]).run(*PLAIN, *LOCK_STEP[:1])
+    fed(session, "354 go\r\n250 ok\r\n").run(LOCK_STEP[2])
+    fed(session, "250 ok\r\n354 go\r\n").run("C: DATA", "S: 354 go", *body_lines(), "S: 250 ok", "C: QUIT")
+    assert session.results == [[DELIVERED]]
+    session = Session([mail("bob@test", "cy@test")]).run(*ENVELOPE)
+    fed(session, "250 ok\r\n354 go\r\n")
+    assert session.results == [NOTHING]
