@@ -371,6 +371,18 @@ class Worker:
         return [here.get(claim.recipient_id, tried) for claim, tried in zip(claims, deliveries, strict=True)]
 
     async def _write(self, verdicts: Sequence[Verdict], now: datetime, *, tells: bool) -> None:
+        """Write the results at once, or in parts where they are too much for that: each of a hundred recipients may
+        have come home to a list of a thousand."""
+        try:
+            await self._write_together(verdicts, now, tells=tells)
+        except Refused as refusal:
+            if refusal.code != "limit" or len(verdicts) < 2:
+                raise
+            half = len(verdicts) // 2
+            await self._write(verdicts[:half], now, tells=tells)
+            await self._write(verdicts[half:], now, tells=tells)
+
+    async def _write_together(self, verdicts: Sequence[Verdict], now: datetime, *, tells: bool) -> None:
         told = [verdict.told for verdict in verdicts if verdict.told and tells]
         notifications = await self._reader.notifications(told, now) if told else []
         results = [verdict.result for verdict in verdicts]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mailsuite.store.handlers import StoreUnavailable
-from mailsuite.store.operations import Arrival, AttemptResult, Claim, ClaimDue, RenewClaims, Settle
+from mailsuite.store.operations import Arrival, AttemptResult, Claim, ClaimDue, Refused, RenewClaims, Settle
 from smtpd_service.outbound import worker as module
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.retry import RetryPlan
@@ -302,6 +302,27 @@ def test_a_changed_route_is_followed_by_what_waits():
     work(queue, hosts, story)
     assert {hop.route.security for hop in hosts.hops} == {Security.OPPORTUNISTIC, Security.STARTTLS}
     assert len(hosts.hops) > 2
+
+
+def test_results_that_are_too_much_at_once_are_written_in_parts(no_pauses):
+    """Each recipient of one message that comes home may lead to a list of a thousand."""
+    queue = Queue()
+
+    def too_much(results):
+        if len(results) > 2:
+            raise Refused("limit", "too much")
+        return False
+
+    queue.writing_fails = too_much
+    queue.here["new.test"] = HERE
+    queue.put(*["new.test"] * 7)
+    queue.waiting = {number: msgspec.structs.replace(claim, message_id=1) for number, claim in queue.waiting.items()}
+
+    async def story(_worker, until):
+        await until(lambda: len(queue.results) == 7)
+
+    work(queue, Hosts(), story)
+    assert [len(results) for results, _ in queue.writes] == [7, 3, 1, 2, 4, 2, 2]
 
 
 HERE = Delivery(Outcome(Fate.DELIVERED, "2.0.0", "hosted here by now", "hosted-here"), arrival=Arrival())
