@@ -79,7 +79,8 @@ class QueuedMessageAdmin(ScopedAdmin):
 
     intro = (
         "Mail on its way to other hosts. What waits is tried again by itself, for five days; what is held goes on when "
-        "you release it, and its sender hears nothing until then."
+        "you release it, and its sender hears nothing until then. What comes to postmaster@ and abuse@ while nobody "
+        "reads them is kept here too."
     )
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})

@@ -69,8 +69,8 @@ def release(message_ids: Collection[int]) -> int:
         if unread and not messages:
             address = next(iter(unread.values()))
             raise DirectoryError(
-                f"Nobody reads {address} yet: give an administrator a mailbox, or make an alias of that name. It goes "
-                "there by itself then."
+                f"Nobody reads {address} yet: give an administrator a mailbox, or, at a hosted domain, make an alias "
+                "of that name. It goes there by itself then."
             )
         rows = _unsettled(messages)
         _tell(rows, "released", "", now)

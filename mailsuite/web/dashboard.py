@@ -218,16 +218,16 @@ def _held_notices(scope: Scope, now: datetime) -> list[Notice]:
 def _kept_notices(scope: Scope) -> list[Notice]:
     """Mail to postmaster@ and abuse@ that waits for somebody to read it."""
     kept = _of(QueuedMessage.objects.using("reader").filter(settled_at=None, hold_reason=KEPT), "domain", scope)
-    counts = kept.order_by().values_list("recipients__forward_path").annotate(n=Count("pk")).order_by("-n")
+    counts = kept.order_by().values_list("recipients__forward_path", "domain").annotate(n=Count("pk")).order_by("-n")
     return [
         Notice(
             "waiting",
-            f"Mail to {address} is kept, since nobody reads it: {count}. Give an administrator a mailbox, or make an "
-            "alias of that name.",
+            f"Nobody reads {address}: mail is kept ({count}) until {'an' if domain else 'a site'} administrator has a "
+            f"mailbox{' or an alias has that name' if domain else ''}.",
             reverse("admin:queue_queuedmessage_changelist", query={"state": "held", "q": address}),
-            "Look",
+            "See what is kept",
         )
-        for address, count in counts[:MOST]
+        for address, domain, count in counts[:MOST]
     ]
 
 

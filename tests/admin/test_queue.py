@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.urls import reverse
 
-from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.directory import services
+from mailsuite.directory.models import Alias, Domain, Mailbox
 from mailsuite.ids import new_id
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.store.models import Content
+from mailsuite.store.operations import KEPT
 from mailsuite.trace.models import Event, Story
 
 NOW = datetime.now(UTC)
@@ -115,3 +117,24 @@ def test_the_list_is_found_by_recipient(as_superuser, message):
     url = reverse("admin:queue_queuedmessage_changelist")
     assert message.reference in as_superuser.get(url, {"q": "friend@remote"}).content.decode()
     assert message.reference not in as_superuser.get(url, {"q": "stranger"}).content.decode()
+
+
+@pytest.mark.parametrize("who", ["as_superuser", "as_domain_administrator"])
+def test_what_nobody_reads_is_told_and_goes_when_somebody_does(request, message, who):
+    client = request.getfixturevalue(who)
+    QueuedRecipient.objects.update(forward_path="postmaster@mine.example", destination="mine.example")
+    QueuedMessage.objects.update(held_at=NOW, hold_reason=KEPT)
+    Mailbox.objects.all().update(state=Mailbox.State.REMOVED)
+    Alias.objects.all().delete()
+    host = QueuedMessage.objects.create(
+        content=message.content, size_octets=1, created_at=NOW, expires_at=NOW, held_at=NOW, hold_reason=KEPT
+    )
+    QueuedRecipient.objects.create(message=host, forward_path="postmaster@localhost", destination="localhost")
+    page = client.get(reverse("admin:index")).content.decode()
+    assert "Nobody reads postmaster@mine.example: mail is kept (1) until an administrator has a mailbox" in page
+    assert ("Nobody reads postmaster@localhost" in page) is (who == "as_superuser")
+    assert "Nobody reads postmaster@mine.example yet: give an administrator" in press(client, message, "release")
+    assert QueuedMessage.objects.exclude(held_at=None).count() == 2
+    services.add_mailbox("postmaster@mine.example", "correct horse battery")
+    assert "goes on" in press(client, message, "release")
+    assert QueuedMessage.objects.exclude(held_at=None).get() == host
