@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from mailsuite.database.stored_time import lately
 from mailsuite.directory.models import AccountEvent, Mailbox, User
 from mailsuite.ids import new_id
 from mailsuite.store.notices import file_notice, notice
@@ -79,8 +80,8 @@ def _claimed(user: User) -> Sequence[AccountEvent]:
 
 def _claim(user: User, now: datetime) -> Sequence[AccountEvent]:
     """Those that the next mail tells, under the id that it will have; none while the day's mails are used up."""
-    lately = AccountEvent.objects.filter(user=user, told_at__gt=now - DAY).exclude(story_id=None)
-    if lately.order_by().values("story_id").distinct().count() >= MAILS_A_DAY:
+    told = AccountEvent.objects.filter(lately("told_at", now, DAY), user=user).exclude(story_id=None)
+    if told.order_by().values("story_id").distinct().count() >= MAILS_A_DAY:
         return []
     waiting = AccountEvent.objects.filter(user=user, told_at=None, story_id=None).order_by("pk")
     ids = list(waiting.values_list("pk", flat=True)[:MOST_EVENTS])

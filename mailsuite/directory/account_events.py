@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from mailsuite.database.stored_time import lately, within
 from mailsuite.directory.models import AccountEvent, Credential, KnownNetwork
 from mailsuite.mail.client_network import client_ip, client_network, wider_network
 
@@ -40,7 +41,7 @@ class _Recent:
     def has(self, key: tuple[int, str], now: datetime) -> bool:
         with self._lock:
             noted_at = self._noted.get(key)
-        return noted_at is not None and timedelta() <= now - noted_at < SEEN_AGAIN_AFTER
+        return within(noted_at, now, SEEN_AGAIN_AFTER)
 
     def add(self, key: tuple[int, str], now: datetime) -> None:
         with self._lock:
@@ -83,7 +84,11 @@ def signed_in(user_id: int, protocol: str, client_address: str, credential_id: i
     first_seen_at = known.order_by("first_seen_at").values_list("first_seen_at", flat=True).first()
     row = KnownNetwork(user_id=user_id, network=key[1], first_seen_at=now, last_seen_at=now)
     KnownNetwork.objects.bulk_create([row], ignore_conflicts=True)
-    if first_seen_at is not None and now - first_seen_at >= LEARNING and _is_worth_telling(user_id, protocol, now):
+    if (
+        first_seen_at is not None
+        and not within(first_seen_at, now, LEARNING)
+        and _is_worth_telling(user_id, protocol, now)
+    ):
         what = f"{key[1]}, {_way(protocol, credential_id)}"
         _write(AccountEvent.Kind.SIGN_IN, user_id, now, what=what, client_address=client_address)
 
@@ -104,8 +109,8 @@ def forget_recent() -> None:
 def _is_worth_telling(user_id: int, protocol: str, now: datetime) -> bool:
     if protocol == "web":
         return True
-    lately = AccountEvent.objects.filter(user=user_id, kind=AccountEvent.Kind.SIGN_IN, at__gt=now - MONTH)
-    return lately.count() < MOST_ROAMING
+    told = AccountEvent.objects.filter(lately("at", now, MONTH), user=user_id, kind=AccountEvent.Kind.SIGN_IN)
+    return told.count() < MOST_ROAMING
 
 
 def _way(protocol: str, credential_id: int | None) -> str:
@@ -118,7 +123,7 @@ def _way(protocol: str, credential_id: int | None) -> str:
 def _write(
     kind: AccountEvent.Kind, user_id: int, at: datetime, *, what: str = "", by: str = "", client_address: str = ""
 ) -> None:
-    today = AccountEvent.objects.filter(user=user_id, at__gt=at - timedelta(days=1))
+    today = AccountEvent.objects.filter(lately("at", at, timedelta(days=1)), user=user_id)
     if today.count() < MOST_A_DAY:
         AccountEvent.objects.create(
             user_id=user_id,

@@ -20,8 +20,9 @@ FORM = (
 )
 
 
-def add_route(pattern: str, url: str) -> int:
-    """Makes a route from `example.org`, `*.example.org` or `*` to a URL; returns its id."""
+def add_route(pattern: str, url: str, password: str = "") -> int:
+    """Makes a route from `example.org`, `*.example.org` or `*` to a URL; returns its id. A password that is not in the
+    URL comes beside it."""
     pattern, parts = route_pattern(pattern), _parts(url)
     with transaction.atomic():
         if Route.objects.filter(pattern=pattern).exists():
@@ -29,7 +30,9 @@ def add_route(pattern: str, url: str) -> int:
         route = Route(pattern=pattern, scheme=parts.scheme)
         route.host, route.port = route_host(parts.hostname or ""), parts.port or DEFAULT_PORTS[parts.scheme]
         route.username = unquote(parts.username or "")
-        route.password = field_cipher().encrypt(unquote(parts.password or ""))
+        route.password = field_cipher().encrypt(password or unquote(parts.password or ""))
+        if password and not route.username:
+            raise DirectoryError("A password needs a user name: write it in the URL, as in smtps://user@HOST.")
         route.save()
         touch_directory()
     return route.pk

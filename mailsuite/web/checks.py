@@ -9,10 +9,11 @@ E002 a database whose secrets can't be opened           W002 production without 
                                                         W007 TLSA records of no key (transport_security.checks)
                                                         W008 metrics for nearly everybody
                                                         W009 a service that runs as root
+                                                        W010 a database across a network without verified TLS
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
@@ -140,6 +141,7 @@ def _production(configuration: Configuration) -> Iterable[CheckMessage]:
             hint="Switch HTTPS on, or name your proxy in MAILSUITE_TRUSTED_PROXIES.",
             id="mailsuite.W002",
         )
+    yield from _database(settings.DATABASES["default"])
     if configuration.tls_cert is None:
         yield Warning(
             "Clients don't trust the certificate of the first run, and warn of it.",
@@ -151,6 +153,20 @@ def _production(configuration: Configuration) -> Iterable[CheckMessage]:
             f"MAILSUITE_HOSTNAME is {configuration.hostname}, which other hosts can't look up: they refuse its mail.",
             hint="Set it to the name that the MX records and the address's PTR record have.",
             id="mailsuite.W004",
+        )
+
+
+def _database(database: Mapping[str, Any]) -> Iterable[CheckMessage]:
+    """libpq encrypts where the server offers it and believes every certificate, unless it is told otherwise."""
+    hosts_named = [host for host in str(database.get("HOST", "")).split(",") if host and not host.startswith("/")]
+    mode = database.get("OPTIONS", {}).get("sslmode", "prefer")
+    if any(not hosts.is_loopback(host) for host in hosts_named) and mode not in ("verify-ca", "verify-full"):
+        yield Warning(
+            f"DATABASE_URL leads across a network with sslmode {mode}: who stands between could read the database's "
+            "password, and all mail that passes.",
+            hint="Add ?sslmode=verify-full&sslrootcert=/path/to/authority.pem to it, or reach the database by a tunnel "
+            "or socket of this machine.",
+            id="mailsuite.W010",
         )
 
 

@@ -146,6 +146,18 @@ def test_nobody_is_flooded_and_nothing_is_lost(ann):
     assert not AccountEvent.objects.filter(told_at=None).exists()
 
 
+def test_a_clock_that_was_ahead_keeps_nobody_from_being_told(ann):
+    """Networks, events and mails of 20 days to come are none that count."""
+    ahead = NOW + timedelta(days=20)
+    learned(ann, ago=-timedelta(days=20))
+    for _ in range(account_mail.MAILS_A_DAY):
+        services.add_app_password(ann.pk, "x")
+        account_mail.tell(ahead)
+    AccountEvent.objects.update(at=ahead, kind="sign-in")
+    sign_in(ann, "203.0.113.7")
+    assert account_mail.tell(NOW) == 1
+
+
 def test_a_mail_is_filed_once_whatever_breaks(ann, monkeypatch):
     services.add_app_password(ann.pk, "x")
     real = account_mail.file_notice

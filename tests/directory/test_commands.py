@@ -54,6 +54,9 @@ def test_from_nothing_to_a_working_directory(administrator, manage):
     manage("mailbox", "remove", "ann@example.org")
     manage("alias", "remove", "info@example.org")
     manage("route", "remove", "*.example.com")
+    manage("route", "add", "*.example.com", "smtps://me@smart.example", "--password-stdin", stdin="s@fe\n")
+    assert route_password(Route.objects.get()) == "s@fe"
+    manage("route", "remove", "*.example.com")
     manage("domain", "disable", "example.org")
     manage("domain", "enable", "example.org")
     manage("domain", "remove", "example.org")

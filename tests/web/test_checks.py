@@ -7,7 +7,7 @@ from django.core.management.base import SystemCheckError
 from mailsuite.directory import services
 from mailsuite.records.models import DkimKey
 from mailsuite.secrets import FieldCipher
-from mailsuite.web.checks import check_configuration, check_secrets, check_user
+from mailsuite.web.checks import _database, check_configuration, check_secrets, check_user
 
 PUBLIC = {
     name: (("0.0.0.0", port),)
@@ -107,3 +107,19 @@ def test_root_is_warned_of(monkeypatch):
     assert ids(check_user(None)) == ["W009"]
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert check_user(None) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "mode", "found"),
+    [
+        ("db.example.net", None, ["W010"]),
+        ("db.example.net", "require", ["W010"]),
+        ("127.0.0.1,10.1.2.3", "prefer", ["W010"]),
+        ("db.example.net", "verify-full", []),
+        ("127.0.0.1", None, []),
+        ("/run/postgresql", None, []),
+        ("", None, []),
+    ],
+)
+def test_a_database_across_a_network_wants_verified_tls(host, mode, found):
+    assert ids(_database({"HOST": host, "OPTIONS": {"sslmode": mode} if mode else {}})) == found

@@ -1,3 +1,4 @@
+import sys
 from typing import Any
 
 from mailsuite.directory.command import SubcommandCommand
@@ -12,11 +13,17 @@ class Command(SubcommandCommand):
         add = self.verb("add", self.add, "Send mail for PATTERN by the host of a URL.")
         add.add_argument("pattern", help="example.org, *.example.org or * for everything")
         add.add_argument("url", help=routes.FORM)
+        add.add_argument(
+            "--password-stdin",
+            action="store_true",
+            help="read the password from standard input: others see a command's words",
+        )
         self.verb("remove", self.remove, "Remove a route.").add_argument("pattern")
         self.verb("list", self.list, "List the routes.")
 
-    def add(self, pattern: str, url: str, **options: Any) -> None:
-        route = Route.objects.get(pk=routes.add_route(pattern, url))
+    def add(self, pattern: str, url: str, password_stdin: bool, **options: Any) -> None:
+        password = sys.stdin.readline().rstrip("\r\n") if password_stdin else ""
+        route = Route.objects.get(pk=routes.add_route(pattern, url, password))
         self.stdout.write(f"Mail for {route}.")
 
     def remove(self, pattern: str, **options: Any) -> None:
