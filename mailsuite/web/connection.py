@@ -108,6 +108,8 @@ class Connection:
         self.wanted = EVENT_READ
         self._now = now
         self._received = bytearray()
+        # How much of what was received holds no end of a head.
+        self._searched = 0
         self._missing = self._held = self._spooled = self._discarded = 0
         self._keep = self._is_kept = False
         self._body_began = now
@@ -227,13 +229,16 @@ class Connection:
 
     def _take_head(self) -> bool:
         """Move on if the head is whole, or a hopeless one."""
-        if _HEAD_ENDS.search(self._received, 0, HEAD_OCTETS) is None:
+        if _HEAD_ENDS.search(self._received, self._searched, HEAD_OCTETS) is None:
             if len(self._received) < HEAD_OCTETS:
+                # The last three may begin an end.
+                self._searched = max(0, len(self._received) - 3)
                 return False
             self._answer_at_once(HEAD_TOO_LARGE)
             return True
         self.exchange = Exchange(bytes(self._received))
         self._received.clear()
+        self._searched = 0
         self.parser = get_parser(self.cfg, self.exchange, self.client)
         try:
             self.request = next(self.parser)

@@ -15,6 +15,8 @@ from pathlib import Path
 from retrieval.mail_store import SpooledMessage, StoreUnavailable
 
 GATHER_OCTETS = 64 * 1024
+# What a piece costs beside its octets: a message that drips in tiny pieces must not cost many times its size.
+PIECE_OCTETS = 64
 NEEDED_FREE_OCTETS = 100 * 1024 * 1024
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -43,7 +45,7 @@ class SpoolFile:
     async def write(self, chunk: bytes) -> None:
         self._size += len(chunk)
         self._gathered.append(chunk)
-        self._gathered_octets += len(chunk)
+        self._gathered_octets += len(chunk) + PIECE_OCTETS
         if self._gathered_octets >= GATHER_OCTETS:
             await self._work(self._flush)
 

@@ -20,6 +20,8 @@ from mailsuite.server.octets import OctetBudget
 GATHER_OCTETS = 128 * 1024
 # The same while all sessions together hold much.
 PRESSED_GATHER_OCTETS = 16 * 1024
+# What a piece costs beside its octets: content that drips in tiny pieces must not cost many times its size.
+PIECE_OCTETS = 64
 HEAD_OCTETS = 256 * 1024
 CHUNK_OCTETS = 256 * 1024
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -86,7 +88,7 @@ class SpoolFile:
         self.size_octets += len(octets)
         self.eight_bit = self.eight_bit or not octets.isascii()
         self._gathered.append(octets)
-        self._gathered_octets += len(octets)
+        self._gathered_octets += len(octets) + PIECE_OCTETS
         if self._gathered_octets >= (PRESSED_GATHER_OCTETS if self._budget.is_pressed else GATHER_OCTETS):
             await undisturbed(self._flush)
         self._count()

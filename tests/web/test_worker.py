@@ -22,7 +22,7 @@ from mailsuite.supervisor.certificate import ensure_certificate
 from mailsuite.tls import server_context
 from mailsuite.web import connection as connection_module
 from mailsuite.web import worker as worker_module
-from mailsuite.web.connection import BODY_OCTETS, HEAD_OCTETS, Budgets
+from mailsuite.web.connection import _HEAD_ENDS, BODY_OCTETS, HEAD_OCTETS, Budgets, Connection, Phase
 from mailsuite.web.service import Application, Log, TlsConfig
 from mailsuite.web.worker import AT_ONCE_PER_CLIENT, THREADS, Worker
 
@@ -212,6 +212,33 @@ def test_a_request_may_come_in_any_pieces(serve):
         sock.sendall(bytes([octet]))
     assert answer(sock)[1].startswith(b"POST /x http 3 ")
     assert answer(sock)[1] == b"GET /y http"
+
+
+def test_however_a_head_drips_each_octet_is_looked_at_a_few_times(serve, monkeypatch):
+    looked_at = []
+
+    class Counting:
+        def search(self, octets, start, end):
+            looked_at.append(min(len(octets), end) - start)
+            return _HEAD_ENDS.search(octets, start, end)
+
+    monkeypatch.setattr(connection_module, "_HEAD_ENDS", Counting())
+    ours, theirs = socket.socketpair()
+    budgets = Budgets(OctetBudget(), OctetBudget())
+    config = Small(Config()).cfg
+    connection = Connection(
+        ours, client=("", 0), server=("", 0), config=config, tls=None, house=None, budgets=budgets, now=0
+    )
+    ours.setblocking(False)
+    head = b"GET / HTTP/1.1\r\n" + b"A: bc\r\n" * 60 + b"\r\n"
+    for octet in head:
+        theirs.send(bytes([octet]))
+        connection.advance(0)
+    assert connection.phase is Phase.READY
+    assert sum(looked_at) < len(head) * 10
+    connection.exchange.discard()
+    ours.close()
+    theirs.close()
 
 
 def test_a_large_body_comes_through_whole(serve):

@@ -19,7 +19,7 @@ def content(file, octets: bytes | None) -> bytes:
         return opened.read()
 
 
-@pytest.mark.parametrize("size", [0, 1, spool.GATHER_OCTETS - 1, spool.GATHER_OCTETS * 3 + 5])
+@pytest.mark.parametrize("size", [0, 1, spool.GATHER_OCTETS - 1000, spool.GATHER_OCTETS * 3 + 5])
 def test_written_in_pieces_read_whole(tmp_path, size):
     async def write():
         file, octets = Spool(tmp_path).new_file(), b"x" * size
@@ -93,11 +93,23 @@ def test_what_is_held_in_memory_is_counted_and_nothing_twice(tmp_path):
         assert budget.held == 0
         await small.write(b"a: b\r\n\r\nbody")
         assert await small.finish() == b"a: b\r\n\r\nbody"
-        assert budget.held == len(b"a: b\r\n\r\nbody")
+        assert budget.held == len(b"a: b\r\n\r\nbody") + spool.PIECE_OCTETS
         small.discard()
         assert budget.held == 0
 
     asyncio.run(write())
+
+
+def test_small_pieces_count_for_what_they_cost(tmp_path):
+    async def write():
+        file = Spool(tmp_path).new_file()
+        for _ in range(spool.GATHER_OCTETS // spool.PIECE_OCTETS):
+            await file.write(b"xx")
+        small = file.is_small
+        file.discard()
+        return small
+
+    assert not asyncio.run(write())
 
 
 def test_while_much_is_held_messages_go_to_disk_sooner(tmp_path):
