@@ -13,7 +13,9 @@ from itertools import islice
 from typing import Any, Literal
 
 from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
+from mailsuite.ids import new_id
 from mailsuite.store import operations
+from mailsuite.store.handlers import StoreBug
 from retrieval.mail_store import (
     FlagMode,
     FolderChanges,
@@ -46,7 +48,6 @@ SEARCH_ROWS = 100
 # A slice of messages takes about so many octets; how many rows that are shows from the first few on.
 ROWS_OCTETS = 4 * 1024 * 1024
 FIRST_ROWS = 25
-REMOVED_AT_ONCE = 1_000
 # Where a field's text is kept and at how many characters it was cut.
 _COLUMNS = {
     "subject": ("c.subject", 500),
@@ -234,12 +235,53 @@ class OrmStore:
     async def copy(
         self, folder_id: int, uids: Sequence[int], target_id: int, *, move: bool
     ) -> tuple[int, Sequence[tuple[int, int]]]:
+        if len(uids) > operations.ROWS_AT_ONCE:
+            assert not move  # which is asked for in portions
+            return await self._copy_in_slices(folder_id, uids, target_id)
         answer = await self._run(
             operations.Copy(
                 self._mailbox_id, folder_id, target_id, list(uids), move, quota_octets=self.principal.quota_octets
             )
         )
         return answer.uid_validity, answer.pairs
+
+    async def _copy_in_slices(
+        self, folder_id: int, uids: Sequence[int], target_id: int
+    ) -> tuple[int, Sequence[tuple[int, int]]]:
+        """All or nothing (mailsuite.store.copies): whatever stops it, what was copied is removed again."""
+        copy_id, pairs, slices = new_id(), list[tuple[int, int]](), list(_slices(uids, operations.ROWS_AT_ONCE))
+        octets, quota = 0, self.principal.quota_octets
+        for some in slices:
+            octets += await self._backend.reader.run(reads.octets, folder_id, some)
+            await asyncio.sleep(0)
+        await self._run(operations.BeginCopy(self._mailbox_id, copy_id, target_id, octets, quota))
+        try:
+            for some in slices:
+                copy = operations.Copy(self._mailbox_id, folder_id, target_id, list(some), copy_id=copy_id)
+                answer = await self._run(copy)
+                pairs += answer.pairs
+            await self._end_copy(copy_id)
+        except asyncio.CancelledError:
+            self._backend.client.send(operations.UndoCopy(self._mailbox_id, copy_id))
+            raise
+        except Exception:
+            await self._undo_copy(copy_id)
+            raise
+        return answer.uid_validity, pairs
+
+    async def _end_copy(self, copy_id: int) -> None:
+        try:
+            await self._run(operations.EndCopy(self._mailbox_id, copy_id))
+        except StoreUnavailable:  # perhaps the answer alone was lost
+            await self._run(operations.EndCopy(self._mailbox_id, copy_id))
+
+    async def _undo_copy(self, copy_id: int) -> None:
+        """The client is told when all is as it was; if the store is away, it does that when it is back."""
+        try:
+            while await self._run(operations.UndoCopy(self._mailbox_id, copy_id)):
+                continue
+        except (StoreUnavailable, Refused, StoreBug):
+            return
 
     async def create_folder(self, name: str, role: str = "") -> None:
         await self._run(operations.CreateFolder(self._mailbox_id, name, role))
@@ -248,7 +290,17 @@ class OrmStore:
         await self._run(operations.DeleteFolder(self._mailbox_id, name))
 
     async def rename_folder(self, name: str, new_name: str) -> None:
-        await self._run(operations.RenameFolder(self._mailbox_id, name, new_name))
+        if name != "INBOX":
+            await self._run(operations.RenameFolder(self._mailbox_id, name, new_name))
+            return
+        # INBOX stays, with its children, and gives its messages to a new folder (RFC 3501 §6.3.5).
+        inbox = await self.status(name)
+        target_id = await self._run(operations.CreateFolder(self._mailbox_id, new_name))
+        if inbox is None:
+            return
+        uids = [state.uid for state in (await self.states(inbox.folder_id)).changed]
+        for some in _slices(uids, operations.ROWS_AT_ONCE):
+            await self.copy(inbox.folder_id, some, target_id, move=True)
 
     async def subscribe(self, name: str, *, on: bool) -> None:
         await self._run(operations.Subscribe(self._mailbox_id, name, on))
@@ -312,8 +364,11 @@ class OrmStore:
 
     async def quit_maildrop(self, folder_id: int, token: str, uids: Sequence[int]) -> None:
         """In portions, since the store has others to serve; when the lock is lost between two, the rest stays."""
-        for start in range(0, max(1, len(uids)), REMOVED_AT_ONCE):
-            some, more = list(uids[start : start + REMOVED_AT_ONCE]), start + REMOVED_AT_ONCE < len(uids)
+        for start in range(0, max(1, len(uids)), operations.ROWS_AT_ONCE):
+            some, more = (
+                list(uids[start : start + operations.ROWS_AT_ONCE]),
+                start + operations.ROWS_AT_ONCE < len(uids),
+            )
             if not more:
                 self._backend.leases.pop(token, None)
             await self._run(operations.QuitMaildrop(self._mailbox_id, folder_id, token, some, more))
@@ -363,6 +418,10 @@ class OrmStore:
             ]
             found, count = matching_uids(messages, needle, headers=where == "text", budget=budget)
         return found, messages[count - 1].uid if count < len(messages) else uids[-1]
+
+
+def _slices(uids: Sequence[int], count: int) -> Iterable[Sequence[int]]:
+    return (uids[start : start + count] for start in range(0, len(uids), count))
 
 
 def _octets(rows: Iterable[MessageRow]) -> int:

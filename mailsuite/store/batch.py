@@ -159,7 +159,7 @@ class Batch:
         for ids in slices(sorted(self.usage)):
             self.cursor.execute(
                 f"SELECT {FOLDER_COLUMNS} FROM store_folder WHERE mailbox_id IN ({placeholders(ids)})"
-                f" ORDER BY id{for_update()}",
+                f" AND removed_at IS NULL ORDER BY id{for_update()}",
                 ids,
             )
             for row in self.cursor.fetchall():
@@ -202,6 +202,11 @@ class Batch:
         del self.folders[row.id], self._by_name[row.mailbox_id, row.name]
         if row.role:
             self._by_role.pop((row.mailbox_id, row.role), None)
+
+    def reserve(self, mailbox_id: int, octets: int) -> None:
+        """Counts octets as used, before or without messages; what is negative gives back."""
+        self.usage[mailbox_id].used_octets += octets
+        self._mailboxes.add(mailbox_id)
 
     def give_back(self, folder: FolderRow) -> None:
         """Takes what the folder holds from its mailbox's usage, as all of it is about to go."""

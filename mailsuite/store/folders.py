@@ -6,10 +6,18 @@ from datetime import UTC, datetime
 from django.db import transaction
 
 from mailsuite.directory.models import Mailbox
-from mailsuite.store import messages
 from mailsuite.store.batch import Batch, FolderRow
 from mailsuite.store.models import Folder, Message, Subscription, Tombstone, Usage
-from mailsuite.store.operations import CreateFolder, DeleteFolder, Refused, RenameFolder, Subscribe
+from mailsuite.store.operations import (
+    ROWS_AT_ONCE,
+    CreateFolder,
+    DeleteFolder,
+    PurgeFolder,
+    Refused,
+    RenameFolder,
+    Subscribe,
+)
+from mailsuite.store.sql import Update
 
 SEPARATOR = "/"
 MAX_NAME_CHARACTERS = 1000
@@ -17,6 +25,7 @@ MAX_DEPTH = 50
 MAX_FOLDERS = 5000
 # More than folders, for names that outlive theirs.
 MAX_SUBSCRIPTIONS = 2 * MAX_FOLDERS
+RENAMED = Update(Folder, "name")
 # There from the start: a client that finds none makes its own, under another name in every language.
 FIRST_FOLDERS = {
     "INBOX": Folder.Role.INBOX,
@@ -82,37 +91,48 @@ def delete_folder(batch: Batch, op: DeleteFolder) -> None:
     children = _below(batch, op.mailbox_id, folder.name)
     if not folder.is_selectable and children:
         raise Refused("cannot", "delete the folders below it first")
-    if children:
-        messages.remove(batch, folder, batch.messages(folder.id, None, "id, uid, flags, size_octets"))
-        Folder.objects.filter(pk=folder.id).update(is_selectable=False, role="")
-        folder.is_selectable = False
-        return
     batch.give_back(folder)
     batch.flush()
-    for model in (Tombstone, Message):
-        model._default_manager.filter(folder_id=folder.id).delete()
-    Folder.objects.filter(pk=folder.id).delete()
     batch.forget_folder(folder)
+    # Its rows, which may be many, go later (purge_folder). No client can make a folder of this name.
+    Folder.objects.filter(pk=folder.id).update(
+        name=f"\x7fremoved/{folder.id}", role="", is_selectable=False, removed_at=batch.now
+    )
+    if children:
+        _insert(batch, op.mailbox_id, op.name, is_selectable=False)
+
+
+def purge_folder(batch: Batch, op: PurgeFolder) -> bool:
+    """Whether more of the folder is left to be deleted."""
+    if not Folder.objects.filter(pk=op.folder_id).exclude(removed_at=None).exists():
+        return False
+    for model in (Message, Tombstone):
+        rows = model._default_manager.filter(folder_id=op.folder_id)
+        if ids := list(rows.values_list("pk", flat=True)[:ROWS_AT_ONCE]):
+            rows.filter(pk__in=ids).delete()
+            return True
+    Folder.objects.filter(pk=op.folder_id).delete()
+    return False
 
 
 def rename_folder(batch: Batch, op: RenameFolder) -> None:
     folder, new_name = _existing(batch, op.mailbox_id, op.name), _checked(op.new_name)
+    if folder.role == Folder.Role.INBOX:
+        raise Refused("cannot", "INBOX stays; make a folder and move its messages there")
     if batch.named(op.mailbox_id, new_name):
         raise Refused("exists", "there is a folder of that name already")
     if new_name.startswith(folder.name + SEPARATOR):
         raise Refused("cannot", "a folder can't be moved below itself")
     _make_parents(batch, op.mailbox_id, new_name)
-    if folder.role == Folder.Role.INBOX:
-        return _empty_into(batch, folder, _insert(batch, op.mailbox_id, new_name))
     children = _below(batch, op.mailbox_id, folder.name)
     # The deepest last would do as well: no new name meets an old one, since none begins with the folder's own.
-    for row in [folder, *children]:
+    renamed = [folder, *children]
+    for row in renamed:
         batch.forget_folder(row)
         row.name = new_name + row.name[len(op.name) :]
         _checked(row.name)
-        Folder.objects.filter(pk=row.id).update(name=row.name)
         batch.adopt_folder(row)
-    return None
+    RENAMED.run(batch.cursor, [(row.name, row.id) for row in renamed])
 
 
 def subscribe(batch: Batch, op: Subscribe) -> None:
@@ -123,11 +143,6 @@ def subscribe(batch: Batch, op: Subscribe) -> None:
         if subscribed.count() >= MAX_SUBSCRIPTIONS:
             raise Refused("cannot", f"a mailbox subscribes to at most {MAX_SUBSCRIPTIONS} names")
         Subscription.objects.create(mailbox_id=op.mailbox_id, name=op.name)
-
-
-def _empty_into(batch: Batch, inbox: FolderRow, target: FolderRow) -> None:
-    """RENAME INBOX leaves an empty inbox and its children where they are (RFC 3501 §6.3.5)."""
-    messages.move(batch, inbox, target, batch.messages(inbox.id, None, f"id, {messages.COPIED}"))
 
 
 def _existing(batch: Batch, mailbox_id: int, name: str) -> FolderRow:
@@ -149,17 +164,20 @@ def _make_parents(batch: Batch, mailbox_id: int, name: str) -> None:
             _insert(batch, mailbox_id, parent)
 
 
-def _insert(batch: Batch, mailbox_id: int, name: str, role: str = "") -> FolderRow:
+def _insert(batch: Batch, mailbox_id: int, name: str, role: str = "", *, is_selectable: bool = True) -> FolderRow:
     if mailbox_id not in batch.usage:
         raise Refused("nonexistent", f"mailbox {mailbox_id} is gone")
     if len(batch.in_mailbox(mailbox_id)) >= MAX_FOLDERS:
         raise Refused("cannot", f"a mailbox holds at most {MAX_FOLDERS} folders")
     folder = Folder.objects.create(
-        mailbox_id=mailbox_id, name=name, role=role, uid_validity=_draw_uid_validity(batch, mailbox_id)
+        mailbox_id=mailbox_id,
+        name=name,
+        role=role,
+        is_selectable=is_selectable,
+        uid_validity=_draw_uid_validity(batch, mailbox_id),
     )
-    row = FolderRow(
-        *(folder.pk, mailbox_id, name, role, True, folder.uid_validity, 1, folder.highest_modseq, 1, 0, 0, 0, 0)
-    )
+    places = (folder.pk, mailbox_id, name, role, is_selectable)
+    row = FolderRow(*places, folder.uid_validity, 1, folder.highest_modseq, 1, 0, 0, 0, 0)
     batch.adopt_folder(row)
     return row
 

@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from mailsuite.database.patience import WriterBusy
 from mailsuite.ids import new_id, reference
 from mailsuite.queue import claims
-from mailsuite.store import filing, folders, maildrop, messages, withdrawal
+from mailsuite.store import copies, filing, folders, maildrop, messages, withdrawal
 from mailsuite.store import operations as ops
 from mailsuite.store.batch import Batch, Filed
 from mailsuite.store.blobs import LocalBlobs, mail_storage
@@ -31,8 +31,12 @@ HANDLERS: dict[type[Any], Callable[[Batch, Any], Any]] = {
     ops.StoreFlags: messages.store_flags,
     ops.Expunge: messages.expunge,
     ops.Copy: messages.copy,
+    ops.BeginCopy: copies.begin,
+    ops.EndCopy: copies.end,
+    ops.UndoCopy: copies.undo,
     ops.CreateFolder: folders.create_folder,
     ops.DeleteFolder: folders.delete_folder,
+    ops.PurgeFolder: folders.purge_folder,
     ops.RenameFolder: folders.rename_folder,
     ops.Subscribe: folders.subscribe,
     ops.ClaimRecent: messages.claim_recent,

@@ -44,6 +44,7 @@ def quit_maildrop(batch: Batch, op: QuitMaildrop) -> ExpungeAnswer:
     """Messages that have left the inbox meanwhile are gone already, which is no error; where they were moved to, they
     stay."""
     folder = batch.folder(op.mailbox_id, op.folder_id)
+    messages.check_count(op.uids)
     held = MaildropLease.objects.filter(pk=op.mailbox_id, token=op.token)
     if not (held.exists() if op.more else end(op.mailbox_id, op.token)):
         raise Refused("lease-lost", "the lock on this mailbox was lost; nothing was deleted")

@@ -6,12 +6,13 @@ from typing import Any
 from mailsuite.ids import new_id
 from mailsuite.junk.keywords import said_by_keywords, said_by_move
 from mailsuite.store import batch as tables
-from mailsuite.store import departed, flags
+from mailsuite.store import copies, departed, flags
 from mailsuite.store.batch import Batch, FolderRow
 from mailsuite.store.filing import insert_event
 from mailsuite.store.flags import MAX_KEYWORDS_OCTETS
 from mailsuite.store.models import Message
 from mailsuite.store.operations import (
+    ROWS_AT_ONCE,
     ClaimRecent,
     Copy,
     CopyAnswer,
@@ -34,6 +35,7 @@ COPIED = "content_id, flags, keywords, internal_date, prefix, size_octets, story
 
 def store_flags(batch: Batch, op: StoreFlags) -> StoreFlagsAnswer:
     folder = batch.folder(op.mailbox_id, op.folder_id)
+    check_count(op.uids)
     rows = batch.messages(folder.id, op.uids, "id, uid, flags, keywords, modseq, content_id, story_id")
     combined = [_combine(op, row[2], row[3]) for row in rows]
     # Before anything is changed: refusals share a transaction with what others asked for.
@@ -81,9 +83,16 @@ def _join(words: dict[str, str]) -> str:
 
 def expunge(batch: Batch, op: Expunge) -> ExpungeAnswer:
     folder = batch.folder(op.mailbox_id, op.folder_id)
+    check_count(op.uids)
     rows = batch.messages(folder.id, op.uids, "id, uid, flags, size_octets", f" AND (flags & {flags.DELETED}) <> 0")
     departed.keep(batch, folder, [row[0] for row in rows])
     return remove(batch, folder, rows)
+
+
+def check_count(uids: Sequence[int]) -> None:
+    """Raises Refused for more than one operation may change."""
+    if len(uids) > ROWS_AT_ONCE:
+        raise Refused("limit", f"an operation changes at most {ROWS_AT_ONCE} messages")
 
 
 def remove(batch: Batch, folder: FolderRow, rows: Sequence[tuple[int, int, int, int]]) -> ExpungeAnswer:
@@ -103,13 +112,16 @@ def remove(batch: Batch, folder: FolderRow, rows: Sequence[tuple[int, int, int, 
 
 def copy(batch: Batch, op: Copy) -> CopyAnswer:
     source, target = batch.folder(op.mailbox_id, op.folder_id), batch.folder(op.mailbox_id, op.target_id)
+    check_count(op.uids)
     rows = batch.messages(source.id, op.uids, f"id, {COPIED}")
     word = said_by_move(source.role, target.role)
     if op.move:
         _judge_all(batch, op.mailbox_id, rows, word)
         return CopyAnswer(target.uid_validity, move(batch, source, target, rows))
-    usage = batch.usage[op.mailbox_id]
-    if op.quota_octets and usage.used_octets + sum(row[6] for row in rows) > op.quota_octets:
+    octets, first_uid = sum(row[6] for row in rows), target.uid_next
+    if op.copy_id:
+        copies.note_slice(batch, op, octets, first_uid, len(rows))
+    elif op.quota_octets and batch.usage[op.mailbox_id].used_octets + octets > op.quota_octets:
         raise Refused("over-quota", "the mailbox is full")
     _judge_all(batch, op.mailbox_id, rows, word)
     return CopyAnswer(target.uid_validity, [_copy_one(batch, target, row) for row in rows])

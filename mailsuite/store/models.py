@@ -53,9 +53,14 @@ class Folder(models.Model):
     deleted_count = models.BigIntegerField(default=0)
     size_octets = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
+    # Deleted: no client sees it, its messages count no more, and its rows go some at a time.
+    removed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["mailbox", "name"], name="folder_name_once")]
+        indexes = [
+            models.Index(fields=["removed_at"], condition=models.Q(removed_at__isnull=False), name="folder_removed")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -189,6 +194,25 @@ class DepartedMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mailbox_id}:{self.uid}"
+
+
+class PartialCopy(models.Model):
+    """A COPY of many messages, made in slices: all of it is undone unless it is completed (RFC 3501 §6.4.7).
+
+    `uids` are those that it has made in the target so far, as ranges `first:last` parted by commas. What is left of
+    `reserved_octets` counts against the quota as if it were there. After `expires_at` nobody is at it any more.
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="+")
+    target_id = models.BigIntegerField()
+    uids = models.TextField(blank=True, default="")
+    reserved_octets = models.BigIntegerField()
+    expires_at = models.DateTimeField(db_index=True)
+    completed_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"copy {self.pk} into folder {self.target_id}"
 
 
 class OrphanBlob(models.Model):

@@ -31,6 +31,11 @@ class Refused(Exception):
         self.code, self.text = code, text
 
 
+# Rows that one operation changes at most: whoever has more to do asks again, so that others have their turn with the
+# one writer between.
+ROWS_AT_ONCE = 500
+
+
 class Operation(Struct, Generic[A], frozen=True, tag=True):
     """`Answer` is the type that the answer is decoded to. What may refuse after its first change runs `alone`, in a
     transaction of its own; the others refuse before they change anything and share one. `limit_seconds` is how long
@@ -230,9 +235,10 @@ class CopyAnswer(Struct, frozen=True):
 
 
 class Copy(Operation[CopyAnswer], frozen=True, tag=True):
-    """IMAP COPY, or MOVE (RFC 6851) when `move`: all of the uids that still exist, in one transaction.
+    """IMAP COPY, or MOVE (RFC 6851) when `move`: all of the uids that still exist, in one transaction; at most
+    ROWS_AT_ONCE. As a slice of a larger COPY it names that one by `copy_id`.
 
-    Refused: nonexistent, over-quota (COPY alone).
+    Refused: nonexistent, limit; over-quota (COPY alone); cannot, when the larger copy was given up.
     """
 
     Answer: ClassVar[Any] = CopyAnswer
@@ -242,6 +248,35 @@ class Copy(Operation[CopyAnswer], frozen=True, tag=True):
     uids: list[int]
     move: bool = False
     quota_octets: int = 0
+    copy_id: int = 0
+
+
+class BeginCopy(Operation[None], frozen=True, tag=True):
+    """Begins a COPY in slices: its octets count against the quota from now on. `copy_id` is drawn by the asker
+    (mailsuite.ids). It is given up when no slice came for COPY_SECONDS. Refused: nonexistent, over-quota."""
+
+    mailbox_id: int
+    copy_id: int
+    target_id: int
+    octets: int
+    quota_octets: int = 0
+
+
+class EndCopy(Operation[None], frozen=True, tag=True):
+    """Has what the slices copied stay, all of it at once; may be asked again. Refused: cannot, when it was given up."""
+
+    mailbox_id: int
+    copy_id: int
+
+
+class UndoCopy(Operation[bool], frozen=True, tag=True):
+    """Gives the copy up and removes some of what it has copied; answers whether more is left. Of one that was completed
+    it removes nothing."""
+
+    Answer: ClassVar[Any] = bool
+    lasting: ClassVar[bool] = True
+    mailbox_id: int
+    copy_id: int
 
 
 class CreateFolder(Operation[int], frozen=True, tag=True):
@@ -255,15 +290,24 @@ class CreateFolder(Operation[int], frozen=True, tag=True):
 
 
 class DeleteFolder(Operation[None], frozen=True, tag=True):
-    r"""Removes a folder and its messages; with children it stays as a \Noselect name. Refused: nonexistent, cannot."""
+    r"""Removes a folder; with children it stays as a \Noselect name. Its messages are gone for everybody at once, their
+    rows some at a time. Refused: nonexistent, cannot."""
 
     alone: ClassVar[bool] = True
     mailbox_id: int
     name: str
 
 
+class PurgeFolder(Operation[bool], frozen=True, tag=True):
+    """Deletes some of the rows that a deleted folder has left; answers whether more are."""
+
+    Answer: ClassVar[Any] = bool
+    lasting: ClassVar[bool] = True
+    folder_id: int
+
+
 class RenameFolder(Operation[None], frozen=True, tag=True):
-    """Renames a folder and all below it; INBOX instead gives its messages to a new folder (RFC 3501 §6.3.5).
+    """Renames a folder and all below it; not INBOX, whose messages are to be moved instead (RFC 3501 §6.3.5).
 
     Refused: nonexistent, exists, cannot, invalid.
     """
@@ -488,8 +532,12 @@ AnyOperation = (
     | StoreFlags
     | Expunge
     | Copy
+    | BeginCopy
+    | EndCopy
+    | UndoCopy
     | CreateFolder
     | DeleteFolder
+    | PurgeFolder
     | RenameFolder
     | Subscribe
     | ClaimRecent

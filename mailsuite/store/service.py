@@ -14,13 +14,16 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
+from django.db import DatabaseError, connections
+from django.utils import timezone
 
 from mailsuite.database.patience import limit_statements
 from mailsuite.server.pulse import BEAT_SECONDS
 from mailsuite.store import operations as ops
 from mailsuite.store import wire
 from mailsuite.store.blobs import mail_storage
+from mailsuite.store.chores import next_chore
+from mailsuite.store.copies import expire_all
 from mailsuite.store.handlers import Job, StoreBug, StoreUnavailable, run_jobs, spooled
 from mailsuite.store.reading import CHILD_SECONDS, INLINE_OCTETS, Child
 from mailsuite.store.refusals import RefusalBuffer
@@ -33,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_JOBS = 256
 READERS = 2
+CHORES_SECONDS = 30.0
 # A watcher that does not read its hints is cut off: it looks for itself when it comes back. Answers may be larger, and
 # many at once: a client that asked for them has yet to be given the time to read them.
 # Longer than that nobody waits for one statement, nor for a transaction of ours to go on.
@@ -62,6 +66,7 @@ class StoreService:
         self._children: dict[Child, tuple[Job, Sequence[ops.Deliver | ops.AppendItem], int, str]] = {}
         self._refusals = RefusalBuffer()
         self._stopping = False
+        self._chores_due = 0.0
         self._parent_pipe, self._pulse = context.parent_pipe, context.pulse
 
     def run(self) -> None:
@@ -77,6 +82,7 @@ class StoreService:
                 jobs, self._ready = self._ready[:BATCH_JOBS], self._ready[BATCH_JOBS:]
                 if jobs:
                     self._run(jobs)
+                self._do_chore(jobs)
                 self._refusals.flush(time.monotonic())
             self._refusals.flush(float("inf"))
         finally:
@@ -126,8 +132,9 @@ class StoreService:
         if self._ready or self._stopping and not self._children:
             return 0
         waits = [child.deadline for child in self._children]
+        waits.append(self._chores_due)
         waits += [self._refusals.due] if self._refusals.due else []
-        return min(BEAT_SECONDS, max(0.0, min(waits) - time.monotonic())) if waits else BEAT_SECONDS
+        return min(BEAT_SECONDS, max(0.0, min(waits) - time.monotonic()))
 
     def _accept(self, listener: socket.socket, _events: int) -> None:
         sock, _ = listener.accept()
@@ -225,6 +232,26 @@ class StoreService:
         if told:
             self._hint(sorted(told.hints), queued=told.queued)
 
+    def _do_chore(self, jobs: Sequence[Job]) -> None:
+        """A slice of what nobody waits for, when it is time to look or one of these may have left some."""
+        if not any(isinstance(job.operation, ops.DeleteFolder | ops.UndoCopy) for job in jobs):
+            if time.monotonic() < self._chores_due or self._stopping:
+                return
+        self._chores_due = time.monotonic() + CHORES_SECONDS
+        try:
+            operation = next_chore(timezone.now())
+        except DatabaseError as error:
+            logger.error("the database can't be asked what is left to be done: %s", error)
+            return
+        if operation is None:
+            return
+        job = Job(operation)
+        told = run_jobs([job])
+        if job.error is None:
+            self._chores_due = 0.0
+        if told:
+            self._hint(sorted(told.hints), queued=told.queued)
+
     def _hint(self, folder_ids: list[int], *, queued: bool) -> None:
         if not folder_ids and not queued:
             return
@@ -283,6 +310,8 @@ def run(context: "ServiceContext") -> int:
     limit_statements(STATEMENT_SECONDS)
     mail_storage().prepare()
     sweep_spool()
+    if connections["default"].vendor == "sqlite":
+        expire_all()  # this is the only service there is: whoever asked the one before has heard that it went away
     try:
         StoreService(context).run()
     finally:

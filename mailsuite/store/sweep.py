@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef, Q
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.reports.models import IncomingReport
 from mailsuite.store.blobs import LocalBlobs, mail_storage
+from mailsuite.store.chores import do_chores
 from mailsuite.store.departed import sweep_departed
 from mailsuite.store.models import Content, DepartedMessage, Message, OrphanBlob
 
@@ -23,6 +24,7 @@ SLICE = 500
 
 def sweep(now: datetime) -> int:
     """One round over everything, in short transactions; returns how many blobs were deleted."""
+    do_chores(now)
     sweep_departed(now)
     forget_contents(now)
     mark_orphans(now)

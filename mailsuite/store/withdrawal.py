@@ -11,7 +11,7 @@ from typing import Any
 from mailsuite.ids import COUNTER_BITS
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.reports.models import IncomingReport
-from mailsuite.store import maildrop, messages
+from mailsuite.store import copies, maildrop, messages
 from mailsuite.store.batch import Batch
 from mailsuite.store.filing import insert_event
 from mailsuite.store.models import Message
@@ -22,6 +22,7 @@ from mailsuite.store.operations import (
     CopyAnswer,
     Deliver,
     DoubtfulDelivery,
+    EndCopy,
     EventFacts,
     LeaseAnswer,
     LeaseMaildrop,
@@ -98,5 +99,6 @@ _UNDO: dict[type[Any], Callable[[Batch, Any, Any], None]] = {
     Deliver: lambda batch, op, _: _take_back(batch, doubtful(op)),
     Append: _take_back_appended,
     Copy: _take_back_copies,
+    EndCopy: lambda batch, op, _: copies.reopen(batch, op),
     LeaseMaildrop: _take_back_lease,
 }

@@ -1,7 +1,7 @@
 """STORE, COPY, MOVE and EXPUNGE of messages of the selected folder (RFC 3501 §6.4, RFC 4315, RFC 6851).
 
-All but COPY, which succeeds or fails as one (RFC 3501 §6.4.7), change some messages at a time, each durably: a client
-that marks its whole folder as read keeps nobody else waiting for the store.
+All change some messages at a time, each durably: a client that marks its whole folder as read keeps nobody else waiting
+for the store. COPY, too, but it succeeds or fails as one (RFC 3501 §6.4.7): the store sees to that.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,7 +15,7 @@ from retrieval.imap.updates import untagged_updates
 from retrieval.imap.view import RECENT, FolderView
 from retrieval.mail_store import FlagMode, MailStore, MessageState
 
-AT_ONCE = 1_000
+AT_ONCE = 500
 EXPUNGE_ISSUED = Completion("NO", "Some of these messages were expunged by another session", "EXPUNGEISSUED")
 
 

@@ -52,7 +52,8 @@ def guarded(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 def folders(mailbox_id: int, after_id: int) -> list[FolderInfo]:
     """The next slice by id; less than NAME_ROWS at the end."""
     rows = _query(
-        "SELECT id, name, role, is_selectable FROM store_folder WHERE mailbox_id = %s AND id > %s ORDER BY id LIMIT %s",
+        "SELECT id, name, role, is_selectable FROM store_folder WHERE mailbox_id = %s AND id > %s"
+        " AND removed_at IS NULL ORDER BY id LIMIT %s",
         [mailbox_id, after_id, NAME_ROWS],
     )
     return [FolderInfo(folder_id, name, role, bool(selectable)) for folder_id, name, role, selectable in rows]
@@ -155,6 +156,16 @@ def departed_rows(mailbox_id: int, uid: int, fields: Collection[RowField]) -> li
     """The message, if it has left the inbox and is kept for the POP3 session that shows it."""
     select = _select(frozenset(fields), is_sqlite=_is_sqlite(), departed=True)
     return _made(_query(f"{select} WHERE m.mailbox_id = %s AND m.uid = %s", [mailbox_id, uid]))
+
+
+def octets(folder_id: int, uids: Sequence[int]) -> int:
+    """How many octets these ascending uids' messages have together."""
+    rows = _query(
+        "SELECT COALESCE(SUM(size_octets), 0) FROM store_message"
+        f" WHERE folder_id = %s AND uid IN ({placeholders(uids)})",
+        [folder_id, *uids],
+    )
+    return int(rows[0][0])
 
 
 def places(mailbox_id: int, message_ids: Sequence[int]) -> dict[int, tuple[str, bytes]]:

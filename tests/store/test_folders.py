@@ -1,11 +1,26 @@
 """CREATE, DELETE, RENAME and what a new mailbox has."""
 
 import pytest
+from django.utils import timezone
 
 from mailsuite.store import folders
+from mailsuite.store.chores import do_chores, next_chore
+from mailsuite.store.flags import DELETED
 from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder, Message
-from mailsuite.store.operations import Append, AppendItem, CreateFolder, DeleteFolder, Refused, RenameFolder, Subscribe
+from mailsuite.store.operations import (
+    Append,
+    AppendItem,
+    Copy,
+    CreateFolder,
+    DeleteFolder,
+    Expunge,
+    PurgeFolder,
+    Refused,
+    RenameFolder,
+    StoreFlags,
+    Subscribe,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -88,7 +103,8 @@ def test_deleting_a_folder_with_children_keeps_its_name(mailbox, spooled):
     execute(Append(mailbox.pk, parent.pk, [AppendItem(spooled(b"\r\n"), 2)]))
     execute(DeleteFolder(mailbox.pk, "a"))
     assert not Folder.objects.get(name="a").is_selectable
-    assert not Message.objects.exists()
+    do_chores(timezone.now())
+    assert not Message.objects.exists() and not Folder.objects.exclude(removed_at=None).exists()
     assert refused(DeleteFolder(mailbox.pk, "a")) == "cannot"
     execute(CreateFolder(mailbox.pk, "a"))
     assert Folder.objects.get(name="a").is_selectable
@@ -129,10 +145,35 @@ def test_a_rename_that_would_make_a_childs_name_too_long_changes_nothing(mailbox
     assert names(mailbox) == ["a", "a/" + "b" * 500]
 
 
-def test_renaming_the_inbox_moves_its_messages_and_leaves_it(mailbox, spooled):
-    inbox = mailbox.folders.get(role="inbox")
-    execute(Append(mailbox.pk, inbox.pk, [AppendItem(spooled(b"\r\n"), 2)]))
-    execute(RenameFolder(mailbox.pk, "INBOX", "old"))
-    inbox.refresh_from_db()
-    assert inbox.message_count == 0
-    assert Folder.objects.get(name="old").messages.count() == 1
+def test_the_inbox_is_not_renamed(mailbox):
+    """Its messages are moved instead, in slices: retrieval sees to that."""
+    assert refused(RenameFolder(mailbox.pk, "INBOX", "old")) == "cannot"
+
+
+def test_a_deleted_folder_is_gone_at_once_and_its_rows_some_at_a_time(mailbox, fill, monkeypatch):
+    monkeypatch.setattr(folders, "ROWS_AT_ONCE", 3)
+    inbox = fill(*[0] * 7)
+    execute(CreateFolder(mailbox.pk, "a"))
+    folder = Folder.objects.get(name="a")
+    execute(Copy(mailbox.pk, inbox.pk, folder.pk, list(range(1, 8)), move=True))
+    execute(StoreFlags(mailbox.pk, folder.pk, [1, 2], "add", DELETED))
+    execute(Expunge(mailbox.pk, folder.pk, [1, 2]))
+    execute(DeleteFolder(mailbox.pk, "a"))
+    mailbox.usage.refresh_from_db()
+    assert (mailbox.usage.used_octets, mailbox.usage.message_count) == (0, 0)
+    assert refused(StoreFlags(mailbox.pk, folder.pk, [3], "add", DELETED)) == "nonexistent"
+    execute(CreateFolder(mailbox.pk, "a"))
+    left = []
+    while isinstance(chore := next_chore(timezone.now()), PurgeFolder):
+        execute(chore)
+        left.append(folder.messages.count() + folder.tombstones.count())
+    assert left == [4, 2, 0, 0] and not Folder.objects.filter(pk=folder.pk).exists()
+    assert Folder.objects.get(name="a").is_selectable
+
+
+def test_many_folders_are_renamed_by_one_statement(mailbox, django_assert_max_num_queries):
+    for number in range(30):
+        execute(CreateFolder(mailbox.pk, f"a/{number}"))
+    with django_assert_max_num_queries(12):
+        execute(RenameFolder(mailbox.pk, "a", "b"))
+    assert len([name for name in names(mailbox) if name.startswith("b/")]) == 30

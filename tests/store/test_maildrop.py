@@ -18,7 +18,6 @@ from mailsuite.store.operations import (
     QuitMaildrop,
     Refused,
     ReleaseMaildrop,
-    RenameFolder,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -152,11 +151,6 @@ def test_what_is_moved_away_and_back_is_kept_once(opened, mailbox):
     execute(Copy(mailbox.pk, archive.pk, opened.pk, [1], move=True))
     execute(Expunge(mailbox.pk, opened.pk, [4]))
     assert departed() == [1]
-
-
-def test_an_inbox_that_is_renamed_is_kept(opened, mailbox):
-    execute(RenameFolder(mailbox.pk, "INBOX", "Old"))
-    assert departed() == [1, 2, 3]
 
 
 def test_only_what_the_snapshot_shows_is_kept(opened, fill, mailbox, make_mailbox):
