@@ -147,7 +147,7 @@ class _RememberingSource(DatabaseSource):
         return CACHE.get(("domain-entry", name), lambda: super(_RememberingSource, self).domain(name), _is_none)
 
     def remember(self, key: Hashable, load: Callable[[], T]) -> T:
-        return CACHE.get(key, load)
+        return CACHE.get(key, load, weigh=_weight)
 
     def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
         if len(keys) > FEW_KEYS:
@@ -157,6 +157,13 @@ class _RememberingSource(DatabaseSource):
 
     def _entry(self, key: str) -> Entry | None:
         return super().entries([key]).get(key)
+
+
+def _weight(value: object) -> int:
+    """What is remembered of an alias weighs as much as it names; of what shares that, the parts."""
+    if isinstance(value, resolution.Members):
+        return 1 + len(value.local) + len(value.remote) + len(value.aliases) + len(value.dead)
+    return 1 + len(value) if isinstance(value, tuple) else 1
 
 
 def _way_back(address: Address, domain_id: int | None) -> Resolution:

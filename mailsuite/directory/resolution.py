@@ -223,7 +223,7 @@ class Resolution:
 
 
 @dataclass(frozen=True, slots=True)
-class _Members:
+class Members:
     """What an alias names, its aliases not yet followed: each with the address that names it, and that one's detail."""
 
     local: dict[int, LocalTarget] = field(default_factory=dict)
@@ -247,7 +247,7 @@ class _Visit:
 def resolve(address: Address, source: Source) -> Resolution:
     """Who gets mail for `address`; one without a domain is the bare postmaster."""
     if not address.domain or _is_own_role(address, source):
-        return _resolved([_site_part(str(address), source)], None, None)
+        return _resolved(_read_by(str(address), source.role_mailbox(None), None, source), None, None)
     domain = source.domain(address.domain)
     if domain is None:
         is_back = is_srs(address.local_part) and source.is_own_host(address.domain)
@@ -327,7 +327,7 @@ def _parts(address: Address, domain: DomainEntry, entry: Entry | None, source: S
         case MailboxEntry(forward=AliasEntry() as forward) if entry.domain_id == domain.domain_id:
             parts += _led(text, forward, source)
         case MailboxEntry():
-            parts.append(_mailbox_part(text, domain, entry))
+            parts += _read_by(text, entry, domain.domain_id, source)
         case AliasEntry(is_active=False):
             dead = (DeadEnd(text, "switched-off"),)
             step = Expansion(text, "switched-off", (), domain.domain_id, dead)
@@ -335,15 +335,20 @@ def _parts(address: Address, domain: DomainEntry, entry: Entry | None, source: S
         case AliasEntry():
             parts += _led(text, entry, source)
     if _is_role(address) and not any(part.is_live for part in parts):
-        parts.append(_role_part(text, domain, source))
+        parts += _read_by(text, source.role_mailbox(domain.domain_id), domain.domain_id, source)
     return parts
 
 
-def _role_part(text: str, domain: DomainEntry, source: Source) -> Part:
-    """Who gets mail for a role of the domain that nothing is named after, or whose alias leads nowhere any more."""
-    if entry := source.role_mailbox(domain.domain_id):
-        return _mailbox_part(text, domain, entry)
-    return Part(f"kept {text}", text, domain.domain_id, kept=(KeptTarget(text, domain.domain_id),))
+def _read_by(text: str, entry: MailboxEntry | None, domain_id: int | None, source: Source) -> list[Part]:
+    """The parts of an address, of a domain or the host itself, that a mailbox reads, or nobody. One of other people
+    than the domain's, who read a role, is not named to those."""
+    if entry is None:
+        return [Part(f"kept {text}", text, domain_id, kept=(KeptTarget(text, domain_id),))]
+    step = Expansion(text, "postmaster", (), domain_id) if entry.domain_id != domain_id else None
+    if entry.forward is None:
+        return [Part(f"mailbox {entry.mailbox_id}", text, domain_id, {entry.mailbox_id: _target(entry)}, step=step)]
+    led = [Part(f"{text} read by {entry.mailbox_id}", text, domain_id, step=step)] if step else []
+    return [*led, *reach(entry.forward, source)]
 
 
 def _led(text: str, entry: AliasEntry, source: Source) -> list[Part]:
@@ -351,22 +356,6 @@ def _led(text: str, entry: AliasEntry, source: Source) -> list[Part]:
     first, *others = reach(entry, source)
     step = replace(first.step, address=text) if first.step else None
     return [replace(first, address=text, step=step), *others]
-
-
-def _mailbox_part(text: str, domain: DomainEntry, entry: MailboxEntry) -> Part:
-    """A mailbox's own; one of another domain reads a role, which is told without its name."""
-    step = Expansion(text, "postmaster", (), domain.domain_id) if entry.domain_id != domain.domain_id else None
-    local = {entry.mailbox_id: _target(entry)}
-    return Part(f"mailbox {entry.mailbox_id}", text, domain.domain_id, local, step=step)
-
-
-def _site_part(text: str, source: Source) -> Part:
-    """Who reads mail for the host itself."""
-    found = source.role_mailbox(None)
-    if found is None:
-        return Part(f"kept {text}", text, None, kept=(KeptTarget(text, None),))
-    step = Expansion(text, "postmaster", (found.address,), found.domain_id)
-    return Part("site", text, found.domain_id, {found.mailbox_id: _target(found)}, step=step)
 
 
 def _keys(address: Address, domain: DomainEntry) -> list[str]:
@@ -423,7 +412,7 @@ def _walk(top: AliasEntry, source: Source) -> Iterable[Part]:
         yield _alias_part(visit, found, dead)
 
 
-def _alias_part(visit: _Visit, found: _Members, dead: Sequence[DeadEnd]) -> Part:
+def _alias_part(visit: _Visit, found: Members, dead: Sequence[DeadEnd]) -> Part:
     entry = visit.entry
     by = entry.kind if entry.kind != "address" else "alias"
     step = Expansion(visit.address, by, entry.targets, entry.domain_id, tuple(dead))
@@ -462,13 +451,13 @@ def _cut(top: AliasEntry, part: Part, taken: set[int | str]) -> Part:
     return replace(part, key=f"{part.key} of {top.alias_id}", local=local, remote=remote, step=step)
 
 
-def _members_of(entry: AliasEntry, source: Source) -> _Members:
+def _members_of(entry: AliasEntry, source: Source) -> Members:
     return source.remember(("members", entry.alias_id), lambda: _members(entry, source))
 
 
-def _members(entry: AliasEntry, source: Source) -> _Members:
+def _members(entry: AliasEntry, source: Source) -> Members:
     """What the alias names, its own addresses looked up together."""
-    found, parsed = _Members(), []
+    found, parsed = Members(), []
     for text in entry.targets:
         try:
             parsed.append((text, parse_address(text)))
@@ -492,7 +481,7 @@ def _members(entry: AliasEntry, source: Source) -> _Members:
     return found
 
 
-def _keep_forwarded(found: _Members, forward: AliasEntry, source: Source) -> None:
+def _keep_forwarded(found: Members, forward: AliasEntry, source: Source) -> None:
     """Has a mailbox whose mail would go on to nobody keep it."""
     own = parse_address(forward.address).key
     if isinstance(mailbox := source.entries([own]).get(own), MailboxEntry):
@@ -500,7 +489,7 @@ def _keep_forwarded(found: _Members, forward: AliasEntry, source: Source) -> Non
 
 
 def _add_own(
-    found: _Members,
+    found: Members,
     alias: AliasEntry,
     text: str,
     address: Address,
@@ -531,13 +520,16 @@ def _add_own(
             found.dead.append(DeadEnd(text, "unknown"))
 
 
-def _add_other(found: _Members, text: str, address: Address, source: Source) -> None:
+def _add_other(found: Members, text: str, address: Address, source: Source) -> None:
     """Adds a target elsewhere, or at the host's own name: an administrator's account is often named for that, where
     nobody has a mailbox."""
     if not source.is_own_host(address.domain):
         found.remote.setdefault(address.key, str(address))
     elif role := source.role_mailbox(None):
-        found.local.setdefault(role.mailbox_id, _target(role))
+        if role.forward:
+            found.aliases.append((role.forward, text, None))
+        else:
+            found.local.setdefault(role.mailbox_id, _target(role))
     else:
         found.kept[KeptTarget(f"{ROLES[0]}@{address.domain}", None)] = None
 

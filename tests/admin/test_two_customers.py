@@ -146,9 +146,9 @@ def test_a_customer_s_own_user_who_writes_to_the_other_s_list_sees_no_more(admin
     submitter = Submitter(ann.pk, "ann@mine.example", mailbox.pk, domains["mine.example"])
     receive(NAMED, "friend@other.example", submitter=submitter, sender="ann@mine.example")
     assert mailbox.sending_days.get().new_recipients == 1
-    mine = pages(administrators["mine.example"], Story, QueuedMessage, DeliveryAttempt)
+    mine = pages(administrators["mine.example"], Story, QueuedMessage)
     assert "friend@other.example" in mine and [word for word in MEMBERS if word in mine] == []
-    theirs = pages(administrators["theirs.example"], Story, QueuedMessage, DeliveryAttempt)
+    theirs = pages(administrators["theirs.example"], QueuedMessage)
     assert "secret@far.example" in theirs and "friend@other.example" not in theirs
 
 

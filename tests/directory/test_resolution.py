@@ -145,6 +145,16 @@ def test_who_reads_a_role_in_another_domain_is_not_named_to_the_one_that_asks():
     assert (step.by, step.targets, step.domain_id) == ("postmaster", (), 1)
 
 
+def test_who_reads_a_role_may_send_it_on():
+    away = AliasEntry(50, 7, "ann@example.org", "forward", True, False, ("ann@elsewhere.test",))
+    directory = Directory(["ann@example.org"], {"admin@example.org": ["admin@mail.example.com"]})
+    directory.rows["ann@example.org"] = replace(directory.rows["ann@example.org"], domain_id=7, forward=away)
+    for address in ("postmaster@example.org", "abuse@mail.example.com", "admin@example.org"):
+        found = resolve(parse_address(address), directory)
+        assert (found.kind, found.local, found.remote) == (Kind.RESOLVED, (), ("ann@elsewhere.test",))
+        assert [part.domain_id for part in found.parts if part.remote] == [7]
+
+
 REWRITTEN = "SRS0=AAAAAAAA=AA=elsewhere.test=eve"
 
 
