@@ -25,6 +25,7 @@ _SUBJECTS = {
     AccountEvent.Kind.PASSWORD: "Your password was changed",
     AccountEvent.Kind.APP_PASSWORD: "There is a new app password for your mail",
     AccountEvent.Kind.SIGN_IN: "A sign-in from a new network",
+    AccountEvent.Kind.DELIVERY: "Where your mail goes was changed",
 }
 _SEVERAL = "What happened to your account"
 TEXT = """\
@@ -103,6 +104,8 @@ def _line(event: AccountEvent) -> str:
             said = f"the password was changed by {event.by}{where}"
         case AccountEvent.Kind.APP_PASSWORD:
             said = f"the app password {event.what} was made by {event.by}{where}"
+        case AccountEvent.Kind.DELIVERY:
+            said = f"{event.what}; done by {event.by}"
         case _:
             said = f"a first sign-in from the network {event.what}{where}"
     return f"{event.at:%d %B %Y, %H:%M} UTC: {said}."

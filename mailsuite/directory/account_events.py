@@ -1,6 +1,6 @@
-"""What happens to an account that its owner is told of by mail: a new password or app password, a sign-in from a
-network that the account was never seen in. Written in the transaction of what happened, told by
-mailsuite.abuse.account_mail.
+"""What happens to an account that its owner is told of by mail: a new password or app password, mail that goes
+elsewhere from now on, a sign-in from a network that the account was never seen in. Written in the transaction of what
+happened, told by mailsuite.abuse.account_mail.
 
 A network is an IPv4 /24 or an IPv6 /48, which one holder may have whole: telephones and homes move about within them.
 In an account's first LEARNING its networks are learned without a word. Programs that roam are told of a few times in a
@@ -9,6 +9,7 @@ month, sign-ins to the web, where an account can be taken over, each time; what 
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -66,6 +67,17 @@ def app_password_made(user_id: int, label: str, scopes: str, by: str, client_add
     what = f"“{label}” (for {', '.join(scopes.upper().split())})"
     kind = AccountEvent.Kind.APP_PASSWORD
     _write(kind, user_id, timezone.now(), what=what, by=by, client_address=client_address)
+
+
+def forwarded(user_id: int, address: str, targets: Sequence[str], by: str, *, keeps: bool) -> None:
+    """Whoever has got into a mailbox has its mail sent on: what comes then is read for months."""
+    shown = ", ".join(targets[:3]) + (f" and {len(targets) - 3} more" if len(targets) > 3 else "")
+    what = f"mail to {address} goes on to {shown}{'' if keeps else ', and none is kept'}"
+    _write(AccountEvent.Kind.DELIVERY, user_id, timezone.now(), what=what, by=by)
+
+
+def renamed(user_id: int, old: str, new: str, by: str) -> None:
+    _write(AccountEvent.Kind.DELIVERY, user_id, timezone.now(), what=f"the mailbox {old} is {new} now", by=by)
 
 
 def signed_in(user_id: int, protocol: str, client_address: str, credential_id: int | None, now: datetime) -> None:
@@ -130,7 +142,7 @@ def _write(
             kind=kind,
             at=at,
             # One line, whatever somebody called an app password.
-            what=" ".join(what.split())[:200],
+            what=" ".join(what.split())[:1000],
             by=by[:320],
             client_address=client_address[:45],
         )

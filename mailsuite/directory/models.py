@@ -293,11 +293,12 @@ class AccountEvent(models.Model):
         PASSWORD = "password"
         APP_PASSWORD = "app-password"
         SIGN_IN = "sign-in"
+        DELIVERY = "delivery"
 
     user = models.ForeignKey(User, models.CASCADE, related_name="account_events")
     kind = models.CharField(max_length=12, choices=Kind)
     at = models.DateTimeField()
-    what = models.CharField(max_length=200, blank=True)
+    what = models.CharField(max_length=1000, blank=True)
     by = models.CharField(max_length=320, blank=True)
     client_address = models.CharField(max_length=45, blank=True)
     story_id = models.BigIntegerField(null=True, db_index=True)

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from mailsuite.abuse import account_mail
 from mailsuite.directory import account_events, authentication, login_log, services
-from mailsuite.directory.account_events import LEARNING, MOST_A_DAY, MOST_ROAMING
+from mailsuite.directory.account_events import LEARNING, MOST_ROAMING
 from mailsuite.directory.models import AccountEvent, KnownNetwork, User
 from mailsuite.directory.services.accounts import change_account
 from mailsuite.store.blobs import mail_storage
@@ -70,6 +70,16 @@ def test_each_act_is_told_with_who_did_it(ann):
     assert several.count("the password was changed by an administrator.") == 2
     assert "changed by the administrator root@localhost." in several
     assert Story.objects.filter(kind="notification", reason="account").count() == 2
+
+
+def test_where_mail_goes_is_told(ann):
+    services.forward_mailbox("ann@example.org", [f"x{number}@remote.example" for number in range(5)], keep=False)
+    services.rename_mailbox("ann@example.org", "anna@example.org", by="the administrator root@localhost")
+    account_mail.tell(NOW)
+    [(_, text)] = mails(ann)
+    assert "mail to ann@example.org goes on to x0@remote.example, x1@remote.example, x2@remote.example and 2" in text
+    assert "and 2 more, and none is kept; done by an administrator." in text
+    assert "ann@example.org is anna@example.org now; done by the administrator root@localhost." in text
 
 
 def test_a_sign_in_from_a_new_network_is_told_once(ann):
@@ -134,11 +144,13 @@ def test_a_busy_program_costs_one_look_a_day(ann, django_capture_on_commit_callb
     assert len(queries) == 1
 
 
-def test_nobody_is_flooded_and_nothing_is_lost(ann):
-    for _ in range(MOST_A_DAY + 20):
+def test_nobody_is_flooded_and_nothing_is_lost(ann, monkeypatch):
+    monkeypatch.setattr(account_events, "MOST_A_DAY", 12)
+    monkeypatch.setattr(account_mail, "MOST_EVENTS", 4)
+    for _ in range(20):
         services.add_app_password(ann.pk, "x")
         account_mail.tell(NOW)
-    assert AccountEvent.objects.count() == MOST_A_DAY
+    assert AccountEvent.objects.count() == 12
     assert len(mails(ann)) == account_mail.MAILS_A_DAY
     while account_mail.tell(NOW + timedelta(days=1, seconds=1)):
         continue

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
+from mailsuite.directory import account_events
+from mailsuite.directory.account_events import ADMINISTRATOR
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, AliasTarget, Mailbox, User
 from mailsuite.directory.services import parsing
@@ -17,9 +19,9 @@ from mailsuite.directory.version import touch_directory
 from mailsuite.mail.address import Address, parse_address, split_subaddress
 
 
-def forward_mailbox(address: str, targets: Sequence[str], *, keep: bool = True) -> None:
+def forward_mailbox(address: str, targets: Sequence[str], *, keep: bool = True, by: str = ADMINISTRATOR) -> None:
     """Sends the mailbox's mail on to the targets, here or elsewhere, in place of where it went before. Without `keep`
-    the mailbox itself gets none of it. Junk is not sent on."""
+    the mailbox itself gets none of it. Junk is not sent on. `by` tells its owner who did it."""
     with transaction.atomic():
         mailbox = parsing.live_mailbox(address)
         own = parse_address(mailbox.address)
@@ -34,6 +36,7 @@ def forward_mailbox(address: str, targets: Sequence[str], *, keep: bool = True) 
             members_may_send=False,
         )
         write_targets(alias, [*others, mailbox.address] if keep else others, check_targets=True)
+        account_events.forwarded(mailbox.user_id, mailbox.address, others, by, keeps=keep)
         touch_directory()
 
 
@@ -56,14 +59,16 @@ def forwarding_of(mailbox: Mailbox) -> tuple[list[str], bool]:
     return list(targets.values()), keeps
 
 
-def rename_mailbox(address: str, new_address: str) -> None:
+def rename_mailbox(address: str, new_address: str, *, by: str = ADMINISTRATOR) -> None:
     """Gives the mailbox another address, at a hosted domain; the old one stays as an alias, as which its owner may
-    still send. Its owner signs in by the new one, with the same password and app passwords; mail and folders stay."""
+    still send. Its owner signs in by the new one, with the same password and app passwords, and is told of it; mail and
+    folders stay."""
     with transaction.atomic():
         mailbox = parsing.live_mailbox(address)
         old, new = parse_address(mailbox.address), parsing.address(new_address)
         if new.key != old.key:
             _move(mailbox, old, new)
+            account_events.renamed(mailbox.user_id, str(old), str(new), by)
         elif str(new) != str(old):
             # The same address in other letters.
             Mailbox.objects.filter(pk=mailbox.pk).update(address=str(new))
