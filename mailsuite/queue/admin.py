@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mailsuite.adminkit.parameters import WordFilter
-from mailsuite.directory.admin.fields import badge, password_field
+from mailsuite.directory.admin.fields import as_lines, badge, password_field
 from mailsuite.directory.scoping import (
     ACT,
     ADD,
@@ -238,7 +238,7 @@ class DeliveryAttemptAdmin(ScopedAdmin):
     ordering = ("-started_at",)
     fields = (
         *("recipient", "started_at", "ended_at", "remote_host", "remote_address", "tls", "outcome_badge"),
-        *("code", "enhanced_code", "reply", "dialog"),
+        *("code", "enhanced_code", "reply", "said"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeliveryAttempt]:
@@ -247,6 +247,10 @@ class DeliveryAttemptAdmin(ScopedAdmin):
     @admin.display(description="Outcome", ordering="outcome")
     def outcome_badge(self, attempt: DeliveryAttempt) -> SafeString:
         return badge(attempt.outcome or "under way", TONES.get(attempt.outcome, "waiting"))
+
+    @admin.display(description="What was said")
+    def said(self, attempt: DeliveryAttempt) -> SafeString | str:
+        return as_lines(attempt.dialog)
 
     @admin.display(description="Reply")
     def reply_text(self, attempt: DeliveryAttempt) -> str:

@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
-from mailsuite.directory.admin.fields import badge, moment
+from mailsuite.directory.admin.fields import as_lines, badge, moment
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm, Verb
 from mailsuite.mailauth.mtasts import MAX_MAX_AGE, render_policy
@@ -87,8 +87,8 @@ class MtaStsAdmin(ScopedAdmin):
         return badge(row.mode, MODES.get(row.mode, "plain"))
 
     @admin.display(description="What is served")
-    def served(self, row: MtaSts) -> str:
-        return render_policy(own_policy(row.domain)).decode()
+    def served(self, row: MtaSts) -> SafeString | str:
+        return as_lines(render_policy(own_policy(row.domain)).decode())
 
     @admin.display(description="Certificate")
     def certificate(self, row: MtaSts) -> SafeString:
@@ -121,12 +121,16 @@ class KnownPolicyAdmin(ScopedAdmin):
     superusers_may = frozenset({VIEW})
     list_display = ("domain", "asks", "fetched_at", "expires_at", "problem")
     search_fields = ("domain",)
-    fields = ("domain", "asks", "policy_id", "policy", "fetched_at", "expires_at", "tried_at", "failure")
+    fields = ("domain", "asks", "policy_id", "served", "fetched_at", "expires_at", "tried_at", "failure")
 
     @admin.display(description="Asks for")
     def asks(self, row: KnownPolicy) -> SafeString:
         mode = next((line[5:].strip() for line in row.policy.splitlines() if line.startswith("mode:")), "")
         return badge(mode, MODES.get(mode, "plain")) if mode else badge("not known", "plain")
+
+    @admin.display(description="Policy")
+    def served(self, row: KnownPolicy) -> SafeString | str:
+        return as_lines(row.policy)
 
     @admin.display(description="Failure", ordering="failure")
     def problem(self, row: KnownPolicy) -> SafeString:

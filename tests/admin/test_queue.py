@@ -138,3 +138,11 @@ def test_what_nobody_reads_is_told_and_goes_when_somebody_does(request, message,
     services.add_mailbox("postmaster@mine.example", "correct horse battery")
     assert "goes on" in press(client, message, "release")
     assert QueuedMessage.objects.exclude(held_at=None).get() == host
+
+
+def test_what_was_said_in_an_attempt_is_shown_line_by_line(as_superuser, message):
+    said = "*: TLS policy: DANE demands TLS\nS: 220 mx\nC: EHLO <us>"
+    DeliveryAttempt.objects.update(dialog=said)
+    attempt = DeliveryAttempt.objects.get()
+    page = as_superuser.get(reverse("admin:queue_deliveryattempt_change", args=[attempt.pk])).content.decode()
+    assert f'<span class="ms-value ms-lines">{said.replace("<us>", "&lt;us&gt;")}</span>' in page

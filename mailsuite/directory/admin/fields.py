@@ -103,6 +103,11 @@ def held_mail(mailbox: Mailbox) -> str:
     return format_html('<a class="ms-link" href="{}">{} {}</a>', url, count, "message" if count == 1 else "messages")
 
 
+def as_lines(text: str) -> SafeString | str:
+    """Text in several lines, as it stands: a page of the admin would make one line of it."""
+    return format_html('<span class="ms-value ms-lines">{}</span>', text) if text else "-"
+
+
 def usage_bar(used: int, quota: int) -> SafeString:
     """What is used of a quota, as a bar that turns red over 90 %."""
     if not quota:
