@@ -1,7 +1,8 @@
 """What no row names any more: contents nobody holds, blobs of no content, spool files of sessions that died.
 
 A blob is marked when it is older than a day and unnamed, looked at again in the transaction that forgets it, and
-deleted a day after that: whatever is being filed meanwhile, and whatever a restored database still names, is safe.
+deleted a day after that: whatever is being filed meanwhile, and whatever a restored database still names, is safe. On a
+disk that is nearly full minutes must do, which nothing takes to be filed: whoever deletes wants the room.
 """
 
 import os
@@ -19,28 +20,37 @@ from mailsuite.store.departed import sweep_departed
 from mailsuite.store.models import Content, DepartedMessage, Message, OrphanBlob
 
 GRACE = timedelta(days=1)
+PRESSED_GRACE = timedelta(minutes=5)
+# Deliveries are refused when less than 256 MiB are left.
+PRESSED_OCTETS = 512 * 1024 * 1024
 SLICE = 500
 
 
-def sweep(now: datetime) -> int:
+def sweep(now: datetime, grace: timedelta = GRACE) -> int:
     """One round over everything, in short transactions; returns how many blobs were deleted."""
     do_chores(now)
     sweep_departed(now)
-    forget_contents(now)
-    mark_orphans(now)
-    forget_orphans(now)
-    return delete_orphans(now)
+    forget_contents(now, grace)
+    mark_orphans(now, grace)
+    forget_orphans(now, grace)
+    return delete_orphans(now, grace)
 
 
-def forget_contents(now: datetime) -> int:
-    """Deletes Content rows older than a day that no folder, maildrop, queue or unread report holds: how many."""
+def sweep_if_pressed(now: datetime) -> int:
+    """The same, where the disk is nearly full, without waiting for days."""
+    found = os.statvfs(mail_storage().location)
+    return sweep(now, PRESSED_GRACE) if found.f_bavail * found.f_frsize < PRESSED_OCTETS else 0
+
+
+def forget_contents(now: datetime, grace: timedelta = GRACE) -> int:
+    """Deletes Content rows older than `grace` that no folder, maildrop, queue or unread report holds: how many."""
     held = Q()
     for model in (Message, DepartedMessage, QueuedMessage, IncomingReport):
         held |= Q(Exists(model._default_manager.filter(content=OuterRef("pk"))))
     forgotten, last = 0, 0
     while True:
         ids = list(
-            Content.objects.filter(pk__gt=last, received_at__lt=now - GRACE)
+            Content.objects.filter(pk__gt=last, received_at__lt=now - grace)
             .exclude(held)
             .order_by("pk")
             .values_list("pk", flat=True)[:SLICE]
@@ -56,13 +66,13 @@ def forget_contents(now: datetime) -> int:
             forgotten += Content.objects.filter(pk__in=free).delete()[0]
 
 
-def mark_orphans(now: datetime) -> int:
-    """Marks blobs older than a day that no Content names; returns how many are newly marked."""
+def mark_orphans(now: datetime, grace: timedelta = GRACE) -> int:
+    """Marks blobs older than `grace` that no Content names; returns how many are newly marked."""
     storage, marked = mail_storage(), 0
     for folder in _blob_folders(storage):
         path = os.path.join(storage.location, folder)
         old = [
-            f"{folder}/{entry.name}" for entry in os.scandir(path) if entry.stat().st_mtime < (now - GRACE).timestamp()
+            f"{folder}/{entry.name}" for entry in os.scandir(path) if entry.stat().st_mtime < (now - grace).timestamp()
         ]
         for start in range(0, len(old), SLICE):
             names = old[start : start + SLICE]
@@ -74,9 +84,9 @@ def mark_orphans(now: datetime) -> int:
     return marked
 
 
-def forget_orphans(now: datetime) -> None:
-    """Takes what was marked a day ago for free to go, if it is still unnamed."""
-    due = OrphanBlob.objects.filter(forgotten_at=None, marked_at__lt=now - GRACE)
+def forget_orphans(now: datetime, grace: timedelta = GRACE) -> None:
+    """Takes what was marked `grace` ago for free to go, if it is still unnamed."""
+    due = OrphanBlob.objects.filter(forgotten_at=None, marked_at__lt=now - grace)
     while orphans := list(due[:SLICE]):
         with transaction.atomic():
             named = _named(orphans)
@@ -84,10 +94,10 @@ def forget_orphans(now: datetime) -> None:
             OrphanBlob.objects.filter(pk__in=[o.pk for o in orphans if o.name not in named]).update(forgotten_at=now)
 
 
-def delete_orphans(now: datetime) -> int:
-    """Deletes blobs that were forgotten a day ago; returns how many."""
+def delete_orphans(now: datetime, grace: timedelta = GRACE) -> int:
+    """Deletes blobs that were forgotten `grace` ago; returns how many."""
     deleted, storage = 0, mail_storage()
-    due = OrphanBlob.objects.filter(forgotten_at__lt=now - GRACE)
+    due = OrphanBlob.objects.filter(forgotten_at__lt=now - grace)
     while orphans := list(due[:SLICE]):
         # A restored database may name it again.
         named = _named(orphans)

@@ -37,7 +37,7 @@ from mailsuite.screening import services as screening
 from mailsuite.server.pulse import WatchedPool
 from mailsuite.store.quota import warn_full_mailboxes
 from mailsuite.store.removal import remove_marked
-from mailsuite.store.sweep import sweep
+from mailsuite.store.sweep import sweep, sweep_if_pressed
 from mailsuite.transport_security.known import forget_old as forget_policies
 from mailsuite.transport_security.schedule import look_at_ourselves, refresh_policies
 
@@ -113,6 +113,7 @@ JOBS = (
     PeriodicJob("sent Message-IDs forgotten", timedelta(hours=12), contacts.forget_unanswered, Lane.CLEANING),
     PeriodicJob("old lessons on junk forgotten", timedelta(hours=12), training.forget_old, Lane.CLEANING),
     PeriodicJob("unnamed blobs deleted", timedelta(hours=6), sweep, Lane.CLEANING),
+    PeriodicJob("unnamed blobs deleted early for want of room", timedelta(minutes=5), sweep_if_pressed, Lane.CLEANING),
 )
 
 

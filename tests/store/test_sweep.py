@@ -8,6 +8,7 @@ import pytest
 from mailsuite.ids import new_id
 from mailsuite.reports.models import IncomingReport
 from mailsuite.store import flags
+from mailsuite.store import sweep as sweeping
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import execute
 from mailsuite.store.models import Content, Folder, Message, OrphanBlob
@@ -22,7 +23,7 @@ from mailsuite.store.operations import (
     ReportDelivery,
     StoryFacts,
 )
-from mailsuite.store.sweep import sweep, sweep_spool
+from mailsuite.store.sweep import sweep, sweep_if_pressed, sweep_spool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1, seconds=1)
@@ -154,3 +155,12 @@ def test_only_old_spool_files_are_swept(spooled):
     os.utime(mail_storage().spool / old, (0, 0))
     assert sweep_spool() == 1
     assert os.listdir(mail_storage().spool) == [young]
+
+
+def test_where_room_is_wanted_minutes_must_do(kept, monkeypatch):
+    execute(Expunge(kept.mailbox_id, kept.pk, [1]))
+    now, minutes = age(6 / (24 * 60)), timedelta(minutes=6)
+    assert sweep_if_pressed(now) == 0 and len(blobs()) == Content.objects.count() == 1
+    monkeypatch.setattr(sweeping, "PRESSED_OCTETS", 1 << 62)
+    assert [sweep_if_pressed(now + number * minutes) for number in range(3)] == [0, 0, 1]
+    assert blobs() == []
