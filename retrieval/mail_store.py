@@ -20,7 +20,7 @@ class StoreUnavailable(Exception):
 
 
 class Refused(Exception):
-    """`code` is one of: nonexistent, exists, cannot, limit, over-quota, locked, lease-lost, invalid."""
+    """`code` is one of: nonexistent, exists, cannot, limit, over-quota, locked, lease-lost, invalid, storage-full."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)

@@ -3,6 +3,7 @@
 The same functions serve the store service and whoever runs operations directly (admin, commands, tests).
 """
 
+import errno
 import logging
 import math
 import os
@@ -22,6 +23,7 @@ from mailsuite.store.blobs import LocalBlobs, mail_storage
 from mailsuite.store.models import Content
 from mailsuite.store.operations import GRACE_SECONDS, OPERATION_SECONDS
 from mailsuite.store.reading import Reading, read_spooled
+from mailsuite.store.reserve import KEPT_FREE_OCTETS, is_disk_full, reserve
 
 logger = logging.getLogger(__name__)
 
@@ -194,8 +196,11 @@ def execute(operation: Any) -> Any:
 def _file(jobs: Sequence[Job]) -> None:
     """Fsyncs and reads the spool files, then makes them blobs."""
     storage, adopted = mail_storage(), []
+    is_full = any(map(_takes_room, jobs)) and reserve().free_octets() < KEPT_FREE_OCTETS
     for job in jobs:
         try:
+            if is_full and _takes_room(job):
+                raise OSError(errno.ENOSPC, "what is left is kept for deletions")
             if _is_done(job.operation):
                 job.operation = ops.Touched([])
             for item in spooled(job.operation):
@@ -205,7 +210,8 @@ def _file(jobs: Sequence[Job]) -> None:
                         f"spool file {item.spool} has {reading.size_octets} octets, not {item.size_octets}"
                     )
                 job.files[item.spool] = Filed(reading, storage.new_name())
-            adopted.append(job)
+            if job.files:
+                adopted.append(job)
         except Exception as error:
             job.error = _error(error, job)
     pairs = [(name, filed.blob) for job in adopted for name, filed in job.files.items()]
@@ -216,6 +222,11 @@ def _file(jobs: Sequence[Job]) -> None:
     except Exception as error:
         for job in adopted:
             job.error = _error(error, job)
+
+
+def _takes_room(job: Job) -> bool:
+    """Whether it files what may be filed later as well: a notification must not keep a result from being written."""
+    return isinstance(job.operation, ops.Deliver | ops.Append)
 
 
 def _read(storage: LocalBlobs, item: ops.Deliver | ops.AppendItem) -> Reading:
@@ -246,6 +257,8 @@ def _commit(jobs: Sequence[Job], *, uncertain: bool = False) -> Batch | None:
     except TooLate:
         return _commit(jobs)
     except Exception as error:
+        if is_disk_full(error):
+            return _commit_in_reserve(jobs, error)
         if isinstance(error, WriterBusy):
             # Each alone would only wait as long again.
             _fail(jobs, error)
@@ -261,6 +274,16 @@ def _commit(jobs: Sequence[Job], *, uncertain: bool = False) -> Batch | None:
         if again:
             logger.warning("a batch of %d failed (%s); each runs alone", len(jobs), type(error).__name__)
         return _commit_alone(again, error, uncertain=broke)
+
+
+def _commit_in_reserve(jobs: Sequence[Job], error: Exception) -> Batch | None:
+    """On a full disk what frees room has its turn alone, then pieces of the reserve, as long as there are any."""
+    freeing = [job for job in jobs if job.operation.frees]
+    _fail([job for job in jobs if not job.operation.frees], error)
+    if freeing and (len(freeing) < len(jobs) or reserve().release()):
+        return _commit(freeing)
+    _fail(freeing, error)
+    return None
 
 
 def _commit_alone(jobs: Sequence[Job], error: Exception, *, uncertain: bool) -> Batch | None:
@@ -334,6 +357,9 @@ def _error(error: Exception, job: Job) -> Exception:
     """What the asker is told: refusals as they are, the rest without internals."""
     if isinstance(error, ops.Refused):
         return error
+    if is_disk_full(error) and isinstance(job.operation, ops.Deliver | ops.Append | ops.Copy):
+        logger.error("%s is refused: the disk is full (%s)", type(job.operation).__name__, error)
+        return ops.Refused("storage-full", "the server has no room on its disk now")
     if isinstance(error, OSError | OperationalError | InterfaceError):
         logger.error("%s can't be done now: %s", type(job.operation).__name__, error)
         return StoreUnavailable(str(error))

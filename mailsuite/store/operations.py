@@ -23,7 +23,7 @@ GRACE_SECONDS = 5.0
 class Refused(Exception):
     """The operation can't be done and nothing was changed. `code` is one of the words below; text is for people.
 
-    nonexistent, exists, cannot, limit, over-quota, locked, lease-lost, invalid
+    nonexistent, exists, cannot, limit, over-quota, locked, lease-lost, invalid, storage-full
     """
 
     def __init__(self, code: str, text: str) -> None:
@@ -39,11 +39,13 @@ ROWS_AT_ONCE = 500
 class Operation(Struct, Generic[A], frozen=True, tag=True):
     """`Answer` is the type that the answer is decoded to. What may refuse after its first change runs `alone`, in a
     transaction of its own; the others refuse before they change anything and share one. `limit_seconds` is how long
-    it may take before it is withdrawn; what is `lasting` stays true however late it is written, and never is."""
+    it may take before it is withdrawn; what is `lasting` stays true however late it is written, and never is. What
+    `frees` room, or leads to that, may use the reserve of a full disk (mailsuite.store.reserve)."""
 
     Answer: ClassVar[Any] = None
     alone: ClassVar[bool] = False
     lasting: ClassVar[bool] = False
+    frees: ClassVar[bool] = False
     limit_seconds: ClassVar[float] = OPERATION_SECONDS
 
 
@@ -203,6 +205,7 @@ class StoreFlagsAnswer(Struct, frozen=True):
 class StoreFlags(Operation[StoreFlagsAnswer], frozen=True, tag=True):
     """IMAP STORE (RFC 3501 §6.4.6). Uids that are gone are passed over. Refused: nonexistent, limit."""
 
+    frees: ClassVar[bool] = True
     Answer: ClassVar[Any] = StoreFlagsAnswer
     mailbox_id: int
     folder_id: int
@@ -221,6 +224,7 @@ class ExpungeAnswer(Struct, frozen=True):
 class Expunge(Operation[ExpungeAnswer], frozen=True, tag=True):
     r"""Removes those of the messages that are \Deleted (RFC 4315 §2.1)."""
 
+    frees: ClassVar[bool] = True
     Answer: ClassVar[Any] = ExpungeAnswer
     mailbox_id: int
     folder_id: int
@@ -273,6 +277,7 @@ class UndoCopy(Operation[bool], frozen=True, tag=True):
     """Gives the copy up and removes some of what it has copied; answers whether more is left. Of one that was completed
     it removes nothing."""
 
+    frees: ClassVar[bool] = True
     Answer: ClassVar[Any] = bool
     lasting: ClassVar[bool] = True
     mailbox_id: int
@@ -293,6 +298,7 @@ class DeleteFolder(Operation[None], frozen=True, tag=True):
     r"""Removes a folder; with children it stays as a \Noselect name. Its messages are gone for everybody at once, their
     rows some at a time. Refused: nonexistent, cannot."""
 
+    frees: ClassVar[bool] = True
     alone: ClassVar[bool] = True
     mailbox_id: int
     name: str
@@ -301,6 +307,7 @@ class DeleteFolder(Operation[None], frozen=True, tag=True):
 class PurgeFolder(Operation[bool], frozen=True, tag=True):
     """Deletes some of the rows that a deleted folder has left; answers whether more are."""
 
+    frees: ClassVar[bool] = True
     Answer: ClassVar[Any] = bool
     lasting: ClassVar[bool] = True
     folder_id: int
@@ -349,6 +356,7 @@ class LeaseMaildrop(Operation[LeaseAnswer], frozen=True, tag=True):
     until the lease ends. Refused: nonexistent; locked, when another's token holds it; lease-lost, when there is nothing
     to `renew`."""
 
+    frees: ClassVar[bool] = True
     Answer: ClassVar[Any] = LeaseAnswer
     limit_seconds: ClassVar[float] = 3.0
     mailbox_id: int
@@ -358,6 +366,7 @@ class LeaseMaildrop(Operation[LeaseAnswer], frozen=True, tag=True):
 
 
 class ReleaseMaildrop(Operation[None], frozen=True, tag=True):
+    frees: ClassVar[bool] = True
     lasting: ClassVar[bool] = True
     mailbox_id: int
     token: str
@@ -367,6 +376,7 @@ class QuitMaildrop(Operation[ExpungeAnswer], frozen=True, tag=True):
     """POP3's UPDATE state: removes the uids whatever their flags and drops the lock, unless `more` are to follow.
     Refused: lease-lost."""
 
+    frees: ClassVar[bool] = True
     Answer: ClassVar[Any] = ExpungeAnswer
     mailbox_id: int
     folder_id: int
@@ -413,6 +423,7 @@ class Withdraw(Operation[None], frozen=True, tag=True):
     """Takes back what of these deliveries was done after all: their clients were told that it was not, and will bring
     them again."""
 
+    frees: ClassVar[bool] = True
     alone: ClassVar[bool] = True
     lasting: ClassVar[bool] = True
     deliveries: list[DoubtfulDelivery]
@@ -475,6 +486,7 @@ class RenewClaims(Operation[list[int]], frozen=True, tag=True):
     """Answers those of the recipients that are still held by `token`, their lease now ending later; at once when
     `lease_seconds` is 0. `untried` takes back the attempt too: nothing was done about them."""
 
+    frees: ClassVar[bool] = True
     Answer: ClassVar[Any] = list[int]
     lasting: ClassVar[bool] = True
     token: str
@@ -518,6 +530,7 @@ class Settle(Operation[list[int]], frozen=True, tag=True):
     Answers the recipient ids that were written.
     """
 
+    frees: ClassVar[bool] = True
     Answer: ClassVar[Any] = list[int]
     # What a host took is taken, whoever waits to hear that it was written down.
     lasting: ClassVar[bool] = True

@@ -27,6 +27,7 @@ from mailsuite.store.copies import expire_all
 from mailsuite.store.handlers import Job, StoreBug, StoreUnavailable, run_jobs, spooled
 from mailsuite.store.reading import CHILD_SECONDS, INLINE_OCTETS, Child
 from mailsuite.store.refusals import RefusalBuffer
+from mailsuite.store.reserve import reserve
 from mailsuite.store.sweep import sweep_spool
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ CHORES_SECONDS = 30.0
 # many at once: a client that asked for them has yet to be given the time to read them.
 # Longer than that nobody waits for one statement, nor for a transaction of ours to go on.
 STATEMENT_SECONDS = 60
+RESERVE_SECONDS = 10.0
 MAX_UNSENT = 8 * 1024 * 1024
 MAX_UNSENT_ANSWERS = 4 * wire.MAX_FRAME
 
@@ -67,6 +69,7 @@ class StoreService:
         self._refusals = RefusalBuffer()
         self._stopping = False
         self._chores_due = 0.0
+        self._reserve_at = 0.0
         self._parent_pipe, self._pulse = context.parent_pipe, context.pulse
 
     def run(self) -> None:
@@ -77,6 +80,7 @@ class StoreService:
         try:
             while not self._stopping or self._ready or self._children or self._large:
                 self._pulse.beat()
+                self._look_after_reserve()
                 self._wait(listener)
                 self._start_readers()
                 jobs, self._ready = self._ready[:BATCH_JOBS], self._ready[BATCH_JOBS:]
@@ -89,6 +93,13 @@ class StoreService:
             self._path.unlink(missing_ok=True)
             for connection in list(self._connections):
                 self._close(connection)
+
+    def _look_after_reserve(self) -> None:
+        """Makes it again where there is room: it was given up piece by piece."""
+        now = time.monotonic()
+        if now >= self._reserve_at:
+            self._reserve_at = now + RESERVE_SECONDS
+            reserve().make()
 
     def _listen(self) -> socket.socket:
         """The socket is bound under another name and renamed: whoever can see it can connect."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from mailsuite.store.client import ping
 from mailsuite.store.handlers import StoreUnavailable
 
-# What a healthy service says first; HTTP is asked for a page, the store only has to accept.
+# What a healthy service says first; HTTP is asked whether all is well.
 GREETINGS = {
     "SMTP": b"220",
     "SUBMISSION": b"220",
@@ -17,8 +17,8 @@ GREETINGS = {
     "IMAPS": b"* OK",
     "POP3": b"+OK",
     "POP3S": b"+OK",
-    "HTTP": b"HTTP/1.",
-    "HTTPS": b"HTTP/1.",
+    "HTTP": b"HTTP/1.1 200",
+    "HTTPS": b"HTTP/1.1 200",
 }
 IMPLICIT_TLS = {"SUBMISSIONS", "IMAPS", "POP3S", "HTTPS"}
 HEALTH_REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -16,6 +16,8 @@ from django.shortcuts import render
 
 from mailsuite.database.patience import is_busy
 from mailsuite.store.handlers import StoreUnavailable
+from mailsuite.store.operations import Refused
+from mailsuite.store.reserve import is_disk_full, reserve
 from mailsuite.web import client_settings, hosts
 from mailsuite.web.client import is_trusted_proxy
 
@@ -105,8 +107,9 @@ def security_headers(get_response: Handler) -> Handler:
 
 
 class BusyCheck:
-    """Answers 503 where a page could not write, because another held the database for too long or the store is away:
-    that is no bug of the page's, and whoever asked should know that it was not done."""
+    """Answers 503 where a page could not write, because another held the database for too long, the store is away or
+    the disk is full: that is no bug of the page's, and whoever asked should know that it was not done. On a full disk
+    the next try has a piece of the reserve, since it may be about making room."""
 
     def __init__(self, get_response: Handler) -> None:
         self._get_response = get_response
@@ -115,10 +118,13 @@ class BusyCheck:
         return self._get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not (isinstance(error, StoreUnavailable) or (isinstance(error, DatabaseError) and is_busy(error))):
+        full = is_disk_full(error) or (isinstance(error, Refused) and error.code == "storage-full")
+        busy = isinstance(error, StoreUnavailable) or (isinstance(error, DatabaseError) and is_busy(error))
+        if not full and not busy:
             return None
         logger.warning("%s %s was not done: %s", request.method, request.path, error)
-        answer = render(request, "503.html", status=503)
+        released = full and reserve().release()
+        answer = render(request, "503.html", {"full": full, "released": released}, status=503)
         answer.headers["Retry-After"] = str(BUSY_SECONDS)
         return answer
 

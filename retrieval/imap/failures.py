@@ -13,6 +13,8 @@ _CODES = {
     "over-quota": "OVERQUOTA",
     "locked": "INUSE",
     "invalid": "CANNOT",
+    # RFC 5530 §3 has no word for a full disk: it is temporary, and not the user's own doing as OVERQUOTA is.
+    "storage-full": "UNAVAILABLE",
 }
 
 

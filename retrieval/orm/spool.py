@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from retrieval.mail_store import SpooledMessage, StoreUnavailable
+from retrieval.mail_store import Refused, SpooledMessage, StoreUnavailable
 
 GATHER_OCTETS = 64 * 1024
 # What a piece costs beside its octets: a message that drips in tiny pieces must not cost many times its size.
@@ -33,13 +33,13 @@ class SpoolFile:
         self._working: asyncio.Future[None] | None = None
 
     def open(self) -> "SpoolFile":
-        """Raises StoreUnavailable while there is little room, which deliveries need."""
+        """Refused as storage-full while there is little room, which deliveries need."""
         try:
             room = os.statvfs(self._path.parent)
         except OSError as error:
             raise StoreUnavailable(str(error)) from error
         if room.f_bavail * room.f_frsize < NEEDED_FREE_OCTETS:
-            raise StoreUnavailable("the disk is nearly full")
+            raise Refused("storage-full", "the server has no room on its disk now")
         return self
 
     async def write(self, chunk: bytes) -> None:

@@ -37,6 +37,8 @@ from smtpd_service.inbound.view import DirectoryView, Store
 logger = logging.getLogger(__name__)
 
 QUOTED_OCTETS = 8 * 1024
+# What the store refuses; of anything else the reason is looked for in the directory.
+_OF_THE_STORE = {"limit": decisions.TOO_MANY_AT_ONCE, "storage-full": decisions.STORAGE_FULL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +159,7 @@ class Reception:
         except Refused as refusal:
             logger.warning("%s: the store did not take the message: %s", reference(story_id), refusal)
             file.discard()
-            is_too_much = refusal.code == "limit"
-            return self.refuse(decisions.TOO_MANY_AT_ONCE if is_too_much else await self._removed_since())
+            return self.refuse(_OF_THE_STORE.get(refusal.code) or await self._removed_since())
         except StoreBug as error:
             logger.error("%s: the store did not take the message: %s", reference(story_id), error)
             file.discard()

@@ -5,63 +5,19 @@ throws away all that is not on the "disk"; then the suite starts again on what i
 POWER_CUTS=100 for the longer mode.
 """
 
-import fcntl
 import os
 import random
-import struct
-import subprocess
 import tempfile
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from crash_load import Sender, ServerBug, Submitter, Worker, hide_far_domain, work_until
+from disk_image import mounted_disk
 from running_suite import Suite
 
 pytestmark = [pytest.mark.crash, pytest.mark.sqlite_only]
 CUTS = int(os.environ.get("POWER_CUTS", "2"))
 PASSWORD = "power test 42"
-# linux/fs: _IOR('X', 125, __u32), and its flag that leaves the log unflushed.
-FS_IOC_SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
-
-
-class Disk:
-    """An ext4 file system in a file, which can lose its power."""
-
-    def __init__(self, folder: Path) -> None:
-        self.image, self.path = folder / "disk.img", folder / "d"
-        self.path.mkdir()
-        with open(self.image, "wb") as image:
-            image.truncate(2 << 30)
-        subprocess.run(["mkfs.ext4", "-q", self.image], check=True)
-
-    def mount(self) -> None:
-        subprocess.run(["mount", "-o", "loop", self.image, self.path], check=True)
-
-    def unmount(self) -> None:
-        """The kernel may hold files of killed processes open for a moment longer than the processes."""
-        deadline = time.monotonic() + 10
-        while (done := subprocess.run(["umount", self.path], capture_output=True, text=True)).returncode:
-            assert time.monotonic() < deadline, done.stderr
-            time.sleep(0.05)
-
-    def cut_power(self) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.ioctl(descriptor, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
-        finally:
-            os.close(descriptor)
-
-
-@contextmanager
-def mounted_disk(folder: Path):
-    disk = Disk(folder)
-    disk.mount()
-    try:
-        yield disk
-    finally:
-        disk.unmount()
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_a_full_disk_files_nothing_and_leaves_nothing(make_mailbox, spooled, mon
 
     operation = carried(deliver(spooled, make_mailbox("a@example.org")))
     monkeypatch.setattr(blobs.os, "write", full)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(Refused, match="no room"):
         execute(operation)
     monkeypatch.undo()
     assert os.listdir(mail_storage().spool) == []
