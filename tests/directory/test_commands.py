@@ -7,7 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from mailsuite.directory import lookup, services
+from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, Mailbox, User
+from mailsuite.directory.services import mailbox_import
 from mailsuite.queue.models import Route
 from mailsuite.queue.routes import route_password
 
@@ -152,10 +154,34 @@ def test_import_names_every_bad_line_and_makes_nothing(ann, manage, tmp_path):
         manage("mailbox", "import", str(tmp_path / "people.csv"))
     said = str(caught.value)
     assert [f"line {n}:" in said for n in range(1, 8)] == [False, False, True, True, True, True, True]
-    (tmp_path / "people.csv").write_text("\n".join(bad[:2]))
+    (tmp_path / "people.csv").write_text(f"ann@example.org,another {PASSWORD}\n{bad[1]}")
     with pytest.raises(CommandError, match="line 1: .*there already"):
         manage("mailbox", "import", str(tmp_path / "people.csv"))
     assert list(Mailbox.objects.values_list("address", flat=True)) == ["ann@example.org"]
+
+
+def test_many_are_imported_some_at_a_time_and_what_is_there_is_passed_over(domain, monkeypatch):
+    """Two thousand in one transaction kept mail and logins waiting for twenty seconds."""
+    monkeypatch.setattr(mailbox_import, "MADE_AT_ONCE", 2)
+    make, transactions = mailbox_import._make, []
+
+    def noting(rows, made, **options):
+        transactions.append(len(rows))
+        make(rows, made, **options)
+        if len(transactions) == 2:
+            services.add_alias("m4@example.org", ["elsewhere@far.example"])
+
+    monkeypatch.setattr(mailbox_import, "_make", noting)
+    lines = [f"m{number}@example.org,{PASSWORD}" for number in range(7)]
+    with pytest.raises(
+        DirectoryError, match=r"^4 mailboxes were imported, then [^\n]*\nline 5: m4@example.org is an alias"
+    ):
+        mailbox_import.import_mailboxes(lines)
+    assert transactions == [2, 2, 2] and Mailbox.objects.count() == 4
+    services.remove_alias("m4@example.org")
+    assert mailbox_import.import_mailboxes(lines) == 7
+    assert transactions[3:] == [2, 1] and Mailbox.objects.count() == 7
+    assert mailbox_import.import_mailboxes(lines) == 7
 
 
 @pytest.mark.parametrize("end", ["", '\ncarol@example.org,"' + "a further long password" + '"', "\n" + "x" * 200_000])

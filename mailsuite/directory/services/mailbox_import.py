@@ -1,11 +1,18 @@
-"""Many mailboxes at once, from a CSV file: all of them or none."""
+"""Many mailboxes at once, from a CSV file.
+
+What is wrong with the file is told before anything is made. They are made some at a time, since mail and logins wait
+for the same writer; an import that was broken off goes on when the file is imported again: what is there already, with
+the password that its line gives, is passed over.
+"""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
+from typing import TypeVar
 
+from django.contrib.auth.hashers import check_password
 from django.db import transaction
 
 from mailsuite.directory.errors import DirectoryError
@@ -16,14 +23,23 @@ from mailsuite.directory.services.passwords import check_strength, hash_password
 from mailsuite.directory.version import touch_directory
 from mailsuite.mail.address import Address
 
+A = TypeVar("A")
+B = TypeVar("B")
 SLICE = 500
+MADE_AT_ONCE = 20
 
 
 class ImportProblems(DirectoryError):
-    """What is wrong, a line for each line of the file."""
+    """What is wrong, a line for each line of the file. `made` mailboxes were imported before it came up."""
 
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("Nothing was imported. Correct these lines and try again:\n" + "\n".join(problems))
+    def __init__(self, problems: list[str], made: int = 0) -> None:
+        text = "Nothing was imported. Correct these lines and try again:"
+        if made:
+            text = (
+                f"{made} mailboxes were imported, then these lines could not be. Correct them and import the file "
+                "again: it passes over what is there."
+            )
+        super().__init__("\n".join([text, *problems]))
         self.problems = problems
 
 
@@ -43,34 +59,48 @@ def import_mailboxes(
     must_change: bool = False,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> int:
-    """Makes a mailbox for each line `address,password[,quota[,name]]`; returns how many. A first line that begins with
-    `address` is a heading. Raises ImportProblems. `progress` hears of passwords hashed, which is what takes time."""
-    rows = _read(lines, weak_password_ok=weak_password_ok)
-    _refuse_taken(rows)
+    """Makes a mailbox for each line `address,password[,quota[,name]]`; returns how many are there then. A first line
+    that begins with `address` is a heading. Raises ImportProblems. `progress` hears of passwords hashed, which is what
+    takes time."""
+    given = _read(lines, weak_password_ok=weak_password_ok)
+    rows = _refuse_taken(given)
     hashes: list[str] = []
-    # argon2 lets go of the GIL: threads use all cores.
-    with ThreadPoolExecutor(cpu_count() or 1) as pool:
-        for hashed in pool.map(lambda row: hash_password(row.password, weak_password_ok=True), rows):
-            hashes.append(hashed)
-            progress(len(hashes), len(rows))
+    for hashed in _in_threads(lambda row: hash_password(row.password, weak_password_ok=True), rows):
+        hashes.append(hashed)
+        progress(len(hashes), len(rows))
+    made = len(given) - len(rows)
+    for start in range(0, len(rows), MADE_AT_ONCE):
+        some = list(zip(rows, hashes, strict=True))[start : start + MADE_AT_ONCE]
+        _make(some, made, must_change=must_change)
+        made += len(some)
+    return made
+
+
+@transaction.atomic
+def _make(rows: list[tuple[Row, str]], made: int, *, must_change: bool) -> None:
+    """Makes these, each given with its password's hash, or none of them; so many are there already."""
     problems = []
-    with transaction.atomic():
-        for row, hashed in zip(rows, hashes, strict=True):
-            try:
-                write_mailbox(
-                    row.address,
-                    hashed,
-                    name=row.name,
-                    quota_octets=row.quota_octets,
-                    owner=row.address,
-                    must_change=must_change,
-                )
-            except DirectoryError as error:
-                problems.append(f"line {row.line}: {error}")
-        if problems:
-            raise ImportProblems(problems)
-        touch_directory()
-    return len(rows)
+    for row, hashed in rows:
+        try:
+            write_mailbox(
+                row.address,
+                hashed,
+                name=row.name,
+                quota_octets=row.quota_octets,
+                owner=row.address,
+                must_change=must_change,
+            )
+        except DirectoryError as error:
+            problems.append(f"line {row.line}: {error}")
+    if problems:
+        raise ImportProblems(problems, made)
+    touch_directory()
+
+
+def _in_threads(work: Callable[[A], B], given: Sequence[A]) -> Iterator[B]:
+    """What `work`, which hashes, makes of each: argon2 lets go of the GIL, so threads use all cores."""
+    with ThreadPoolExecutor(cpu_count() or 1) as pool:
+        yield from pool.map(work, given)
 
 
 def _read(lines: Iterable[str], *, weak_password_ok: bool) -> list[Row]:
@@ -124,13 +154,19 @@ def _row(line: int, fields: list[str], *, weak_password_ok: bool) -> Row:
     return Row(line, address, password, parsing.quota(quota) if quota.strip() else None, name.strip())
 
 
-def _refuse_taken(rows: list[Row]) -> None:
-    """Names what exists before anything is hashed; the transaction looks again."""
-    problems = []
+def _refuse_taken(rows: list[Row]) -> list[Row]:
+    """The rows that are still to be made. Names what exists before anything is hashed; the transaction looks again."""
+    problems, done = [], set[int]()
     for start in range(0, len(rows), SLICE):
         keys = {row.address.key: row for row in rows[start : start + SLICE]}
-        taken = set(Mailbox.objects.filter(address_key__in=keys).values_list("address_key", flat=True))
-        problems += [(keys[key].line, f"The mailbox {key} is there already.") for key in taken]
+        taken = dict(Mailbox.objects.filter(address_key__in=keys).values_list("address_key", "user__password"))
+        passwords = [(keys[key].password, password_hash) for key, password_hash in taken.items()]
+        same = _in_threads(lambda pair: check_password(*pair), passwords)
+        for key, is_done in zip(taken, same, strict=True):
+            if is_done:
+                done.add(keys[key].line)
+            else:
+                problems.append((keys[key].line, f"The mailbox {key} is there already."))
         aliases = Alias.objects.filter(address_key__in=keys).exclude(address_key__regex=r"^(postmaster|abuse)@")
         aliases = aliases.exclude(kind=Alias.Kind.FORWARD)
         problems += [
@@ -139,3 +175,4 @@ def _refuse_taken(rows: list[Row]) -> None:
         ]
     if problems:
         raise ImportProblems([f"line {line}: {text}" for line, text in sorted(problems)])
+    return [row for row in rows if row.line not in done]
