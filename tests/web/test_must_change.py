@@ -80,6 +80,7 @@ def test_whoever_sets_a_password_of_somebody_else_in_the_admin_has_it_changed(cl
     account = reverse("admin:directory_user_change", args=[ann.pk])
     client.post(account, {"password": PASSWORD, "must_change": "on", "is_active": "on"})
     assert User.objects.get(pk=ann.pk).must_change_password
+    assert b"to be changed at the next sign-in" in client.get(account).content
     own = {"password": OWN, "must_change": "on", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
     client.post(reverse("admin:directory_user_change", args=[root.pk]), own)
     assert not User.objects.get(pk=root.pk).must_change_password

@@ -76,12 +76,13 @@ class UserAdmin(ScopedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         if scope_of(request) is not None:
-            return ["email", "name", "mailbox_list", "last_login"]
+            return ["email", "name", "password_state", "mailbox_list", "last_login"]
         fields = ["email", "password", "must_change", "name", "is_active", "is_staff", "is_superuser"]
-        return [*fields, "mailbox_list", "last_login"] if obj else fields
+        return [*fields, "password_state", "mailbox_list", "last_login"] if obj else fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        return ("email", "mailbox_list", "last_login") if obj else ("mailbox_list", "last_login")
+        facts = ("password_state", "mailbox_list", "last_login")
+        return ("email", *facts) if obj else facts
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         fields = ["name", "is_active", "is_staff", "is_superuser"]
@@ -120,6 +121,12 @@ class UserAdmin(ScopedAdmin):
         if user.is_superuser:
             return badge("superuser", "good")
         return badge("domain administrator", "good") if user.is_staff else badge("owner", "plain")
+
+    @admin.display(description="Password now")
+    def password_state(self, user: User) -> SafeString:
+        if not user.must_change_password:
+            return badge("holds until it is changed", "plain")
+        return badge("to be changed at the next sign-in", "waiting")
 
     @admin.display(description="Mailboxes")
     def mailbox_list(self, user: User) -> str:
