@@ -8,7 +8,10 @@ is logged once and the old one stays in use until the files change again.
 import logging
 import os
 import ssl
+from datetime import datetime
 from pathlib import Path
+
+from cryptography import x509
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,14 @@ def server_context(certificate: Path, key: Path, *, tickets: bool = True) -> ssl
     # OpenSSL calls this for every ClientHello, with or without a server name (RFC 6066 §3).
     context.sni_callback = watcher.choose
     return context
+
+
+def certificate_end(certificate: Path) -> datetime | None:
+    """When the certificate in the file ends; None when it can't be read."""
+    try:
+        return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):
+        return None
 
 
 def speaks_no_tls(error: OSError | TimeoutError) -> bool:

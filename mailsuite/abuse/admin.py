@@ -1,6 +1,8 @@
+import re
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
@@ -9,9 +11,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
-from mailsuite.abuse import alarms, sending, services, suspension
-from mailsuite.abuse.models import Alarm, AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
+from mailsuite.abuse import alarms, sending, services, suspension, telling
+from mailsuite.abuse.models import Alarm, AlarmSettings, AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
 from mailsuite.directory.admin.fields import badge, held_mail, moment
+from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ServiceForm, Verb
 
@@ -195,6 +198,52 @@ class SendingCapAdmin(ScopedAdmin):
     @admin.display(description="New recipients a day", ordering="new_recipients_a_day")
     def new_recipients(self, row: SendingCap) -> Any:
         return row.new_recipients_a_day or "no cap"
+
+
+class AlarmSettingsForm(ServiceForm):
+    class Meta:
+        model = AlarmSettings
+        fields = ["recipients"]
+
+    def clean_recipients(self) -> str:
+        """One address a line; people write commas as well."""
+        words = re.split(r"[\s,;]+", self.cleaned_data["recipients"])
+        try:
+            return "\n".join(telling.checked(word) for word in words if word)
+        except DirectoryError as error:
+            raise ValidationError(str(error)) from None
+
+
+@admin.register(AlarmSettings)
+class AlarmSettingsAdmin(ScopedAdmin):
+    """One row, which the list's page leads to."""
+
+    form = AlarmSettingsForm
+    superusers_may = frozenset({VIEW, CHANGE, ACT})
+    fields = ("recipients", "told_now")
+    readonly_fields = ("told_now",)
+    verbs = (Verb("test", "Send a test alarm", "notifications_active"),)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if not self.has_view_permission(request):
+            return super().changelist_view(request, extra_context)
+        row, _ = AlarmSettings.objects.get_or_create(pk=1)
+        return HttpResponseRedirect(reverse("admin:abuse_alarmsettings_change", args=[row.pk]))
+
+    def save_model(self, request: HttpRequest, obj: AlarmSettings, form: Any, change: bool) -> None:
+        telling.name(obj.recipients.split())
+
+    def do_test(self, request: HttpRequest, row: AlarmSettings) -> str:
+        return f"A test alarm goes to {', '.join(telling.test(timezone.now()))}. The queue shows what becomes of it."
+
+    @admin.display(description="Told now")
+    def told_now(self, row: AlarmSettings) -> SafeString:
+        """Who that is, with the administrators of a domain in what is about it."""
+        readers = telling.readers()
+        if not readers:
+            return format_html("{} Name somebody above.", badge("nobody", "bad"))
+        text = "Administrators of a domain are told of what is about it, too."
+        return format_html('<span class="ms-lines">{}</span>{}', "\n".join(readers) + "\n", text)
 
 
 class AlarmFilter(admin.SimpleListFilter):

@@ -11,10 +11,9 @@ from django.utils import timezone
 
 from mailsuite.abuse.models import Alarm, SendingDay, SendingSettings
 from mailsuite.abuse.sending import Caps, caps_of
+from mailsuite.abuse.telling import Matter, tell
 from mailsuite.directory.models import Login, Mailbox
 from mailsuite.ids import first_id
-from mailsuite.records.alarms import administrators_mailboxes
-from mailsuite.store.notices import file_notice, notice
 from mailsuite.trace.models import Event
 
 LATELY = timedelta(hours=1)
@@ -70,13 +69,6 @@ def dismiss(alarm_ids: Collection[int]) -> int:
     return Alarm.objects.filter(pk__in=alarm_ids, dismissed_at=None).update(dismissed_at=timezone.now())
 
 
-def told_of(mailbox: Mailbox) -> list[Mailbox]:
-    """Where to tell of something suspicious about a mailbox: at its administrators', and at its own owner's only where
-    nobody else is one: whoever has stolen its password reads what is filed there."""
-    found = administrators_mailboxes(mailbox.domain)
-    return [one for one in found if one.user_id != mailbox.user_id] or found
-
-
 def forget_old(now: datetime) -> int:
     """Deletes alarms of long ago; returns how many. For the periodic work."""
     # On a day to come, by a clock that was ahead, it would be taken for told already.
@@ -96,8 +88,8 @@ def _raise(finding: Finding, now: datetime) -> int:
     elif is_new:
         what, address = kind.label, alarm.mailbox.address
         words = TEXT.format(address=address, what=what, text=text)
-        for to in told_of(alarm.mailbox):
-            file_notice(notice(to, f"{address} {what}", words, "alarm", now))
+        mailbox = alarm.mailbox
+        tell(Matter(f"{address} {what}", words, "alarm", domain=mailbox.domain, suspect=mailbox), now)
     return int(is_new)
 
 

@@ -158,6 +158,28 @@ class SentRecipient(models.Model):
         return f"{self.mailbox_id}: {self.recipient}"
 
 
+class AlarmSettings(models.Model):
+    """One row, with the id 1: who is told of alarms (mailsuite.abuse.telling)."""
+
+    recipients = models.TextField(
+        "addresses",
+        blank=True,
+        help_text="One a line; at least one on another host, so that it is read when this one has trouble. Empty: "
+        "mailboxes of the administrators, else whoever postmaster@ leads to.",
+    )
+
+    # When something about the host itself was last told (mailsuite.abuse.host_alarms).
+    certificate_told_at = models.DateTimeField(null=True, editable=False)
+    disk_told_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "who is told"
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="alarm_settings_single_row")]
+
+    def __str__(self) -> str:
+        return "Who is told"
+
+
 class Alarm(models.Model):
     """Something that a stolen password would look like; of each kind one a day (UTC) for each mailbox."""
 

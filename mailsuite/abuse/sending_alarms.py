@@ -4,10 +4,9 @@ from datetime import datetime
 
 from django.db.models import F, Q
 
-from mailsuite.abuse.alarms import told_of
 from mailsuite.abuse.models import SendingDay
 from mailsuite.abuse.sending import NEARLY, caps_of, with_caps
-from mailsuite.directory.models import Mailbox
+from mailsuite.abuse.telling import Matter, tell
 from mailsuite.store.notices import file_notice, notice
 
 SUBJECTS = {
@@ -41,19 +40,19 @@ def warn(now: datetime) -> int:
         due = SendingDay.Told.HELD if share > 1 else SendingDay.Told.NEARLY
         # Marked first: a crash between the two costs a mail, never a stream of them.
         if share >= NEARLY and SendingDay.objects.filter(pk=row.pk, told__lt=due).update(told=due):
-            for mailbox in _readers(row.mailbox, due):
-                subject = SUBJECTS[due].format(address=row.mailbox.address)
-                told += file_notice(notice(mailbox, subject, _text(row, due), "sending-caps", now))
+            told += _tell(row, due, now)
     return told
 
 
-def _readers(mailbox: Mailbox, due: SendingDay.Told) -> list[Mailbox]:
+def _tell(row: SendingDay, due: SendingDay.Told, now: datetime) -> int:
     """The owner is warned in time. Once mail is held the password may be stolen, and what is filed for the owner is
     read by the thief."""
-    readers = told_of(mailbox)
-    if due == SendingDay.Told.NEARLY and mailbox not in readers:
-        readers.append(mailbox)
-    return readers
+    mailbox, text = row.mailbox, _text(row, due)
+    subject = SUBJECTS[due].format(address=mailbox.address)
+    told = tell(Matter(subject, text, "sending-caps", domain=mailbox.domain, suspect=mailbox), now)
+    if due == SendingDay.Told.NEARLY:
+        told += file_notice(notice(mailbox, subject, text, "sending-caps", now))
+    return told
 
 
 def _shares(now: datetime) -> list[tuple[SendingDay, float]]:

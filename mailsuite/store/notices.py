@@ -19,11 +19,20 @@ logger = logging.getLogger(__name__)
 def notice(to: Mailbox, subject: str, text: str, reason: str, now: datetime, *, story_id: int | None = None) -> Deliver:
     """The delivery of a message; `reason` is the story's word. Lines of `text` end with LF. With a `story_id` it is
     filed once, however often it is tried."""
-    hostname, again, story_id = settings.MAILSUITE.hostname, story_id is not None, story_id or new_id()
+    again, story_id = story_id is not None, story_id or new_id()
+    octets = compose(to.domain.name, to.address, subject, text, reason, now, story_id)
+    story = StoryFacts(story_id, "notification", "accepted", now, reason)
+    delivery = LocalDelivery(to.pk, to.address, b"Return-Path: <>\r\n", to.domain_id)
+    return Deliver.carrying(octets, story, local=[delivery], again=again)
+
+
+def compose(domain: str, to_address: str, subject: str, text: str, reason: str, now: datetime, story_id: int) -> bytes:
+    """The message, unsigned, from postmaster@ of the domain."""
+    hostname = settings.MAILSUITE.hostname
     encoding, body = seven_bit(text.replace("\n", "\r\n").encode())
     header = [
-        f"From: Mail system <postmaster@{to.domain.name}>",
-        f"To: <{to.address}>",
+        f"From: Mail system <postmaster@{domain}>",
+        f"To: <{to_address}>",
         f"Subject: {encode_text(subject)}",
         f"Date: {format_date(now)}",
         f"Message-ID: <{reference(story_id)}.{reason}@{hostname}>",
@@ -32,10 +41,7 @@ def notice(to: Mailbox, subject: str, text: str, reason: str, now: datetime, *, 
         "Content-Type: text/plain; charset=utf-8",
         f"Content-Transfer-Encoding: {encoding}",
     ]
-    octets = "".join(f"{line}\r\n" for line in header).encode() + b"\r\n" + body
-    story = StoryFacts(story_id, "notification", "accepted", now, reason)
-    delivery = LocalDelivery(to.pk, to.address, b"Return-Path: <>\r\n", to.domain_id)
-    return Deliver.carrying(octets, story, local=[delivery], again=again)
+    return "".join(f"{line}\r\n" for line in header).encode() + b"\r\n" + body
 
 
 def file_notice(delivery: Deliver) -> bool:

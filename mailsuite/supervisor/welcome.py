@@ -65,6 +65,8 @@ def _next_step(configuration: Configuration, addresses: Addresses) -> list[str]:
         f"Next: add a domain and its mailboxes, in the admin ({url}directory/domain/add/) or here:",
         "    python3 manage.py domain add example.org",
         "    python3 manage.py mailbox add you@example.org",
+        "Then say who is told of alarms, best an address on another host:",
+        "    python3 manage.py alarms tell you@example.net",
     ]
 
 

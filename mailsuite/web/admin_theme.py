@@ -88,6 +88,7 @@ UNFOLD: dict[str, Any] = {
             _group(
                 "Abuse",
                 _item("Alarms", "notifications_active", "abuse_alarm_changelist"),
+                _item("Who is told", "campaign", "abuse_alarmsettings_changelist", superusers_only=True),
                 _item("Days of sending", "outgoing_mail", "abuse_sendingday_changelist"),
                 _item("Sending caps", "tune", "abuse_sendingsettings_changelist", superusers_only=True),
                 _item("Mailboxes' own caps", "tune", "abuse_sendingcap_changelist"),

@@ -10,6 +10,7 @@ E002 a database whose secrets can't be opened           W002 production without 
                                                         W008 metrics for nearly everybody
                                                         W009 a service that runs as root
                                                         W010 a database across a network without verified TLS
+                                                        W011 alarms that reach nobody
 """
 
 import os
@@ -22,7 +23,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError, connections
 
+from mailsuite.abuse import telling
 from mailsuite.configuration import Configuration
+from mailsuite.directory.models import Mailbox
 from mailsuite.queue.models import Route
 from mailsuite.records.models import DkimKey
 from mailsuite.secrets import field_cipher
@@ -69,6 +72,28 @@ def check_secrets(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
             hint="Bring back the secret.key that belongs to this database (or its MAILSUITE_SECRET_KEY), or name the "
             "earlier secret in MAILSUITE_SECRET_KEY_OLD.",
             id="mailsuite.E002",
+        )
+    ]
+
+
+def check_alarms(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Whether anybody is told of alarms, once there are mailboxes to be alarmed about."""
+    was_open = connections["reader"].connection is not None
+    try:
+        is_told = not Mailbox.objects.using("reader").exists() or bool(telling.readers())
+    except DatabaseError:
+        return []
+    finally:
+        if not was_open:
+            connections["reader"].close()
+    if is_told:
+        return []
+    return [
+        Warning(
+            "Nobody is told of alarms (a stolen password, held mail, DNS records that got worse): no administrator has "
+            "a mailbox, and postmaster@ leads nowhere.",
+            hint="Name an address, best on another host: manage.py alarms tell you@example.net",
+            id="mailsuite.W011",
         )
     ]
 

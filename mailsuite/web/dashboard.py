@@ -13,8 +13,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from mailsuite.abuse import telling
 from mailsuite.abuse.admin import SUSPEND
 from mailsuite.abuse.alarms import open_alarms
+from mailsuite.abuse.host_alarms import problems
 from mailsuite.abuse.models import Alarm
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.directory.scoping import scope_of
@@ -143,7 +145,8 @@ def _notices(scope: Scope, now: datetime) -> list[Notice]:
     found += _mailbox_notices(scope)
     found += _domain_notices(scope)
     if scope is None:
-        found += [*_reach_notices(now), *_screening_notices()]
+        found += [Notice("bad", f"{problem.subject}.", "", "") for problem in problems(now)]
+        found += [*_teller_notices(), *_reach_notices(now), *_screening_notices()]
         found += _dane_notices()
         blocked = (
             LoginThrottle.objects.using("reader").filter(blocked_until__gt=now, key__startswith="account:").count()
@@ -152,6 +155,19 @@ def _notices(scope: Scope, now: datetime) -> list[Notice]:
             url = reverse("admin:directory_loginthrottle_changelist")
             found.append(Notice("waiting", f"Accounts under attack by wrong passwords: {blocked}.", url, "Look"))
     return sorted(found, key=lambda notice: notice.tone)
+
+
+def _teller_notices() -> list[Notice]:
+    """Whether alarms reach somebody whom the site named for it."""
+    url = reverse("admin:abuse_alarmsettings_changelist")
+    if telling.named():
+        lost = telling.lost()
+        text = f"Alarms are told to {', '.join(lost)}, where nobody reads mail any more."
+        return [Notice("bad", _brief(text), url, "Name somebody else")] if lost else []
+    if readers := telling.readers():
+        text = f"Alarms are told to {', '.join(readers)}, and to nobody when they are about that mailbox: name others."
+        return [Notice("waiting", text, url, "Name somebody")]
+    return [Notice("bad", "Alarms, held mail and DNS trouble are told to nobody by mail.", url, "Name somebody")]
 
 
 def _screening_notices() -> list[Notice]:

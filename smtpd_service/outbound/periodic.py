@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import connections
 
-from mailsuite.abuse import account_mail, alarms, sending, sending_alarms
+from mailsuite.abuse import account_mail, alarms, host_alarms, sending, sending_alarms
 from mailsuite.abuse.services import forget_old as forget_old_bans
 from mailsuite.directory import account_events, login_log, sessions, throttle
 from mailsuite.junk import contacts, kept, training
@@ -86,6 +86,7 @@ JOBS = (
     PeriodicJob("old bans and offences forgotten", timedelta(hours=1), forget_old_bans, Lane.CLEANING),
     PeriodicJob("mails about mailboxes near or over their caps", timedelta(seconds=15), sending_alarms.warn),
     PeriodicJob("mails to owners about their accounts", timedelta(seconds=15), account_mail.tell),
+    PeriodicJob("mails about the host itself", timedelta(minutes=10), host_alarms.tell_of_problems),
     PeriodicJob("alarms raised", timedelta(minutes=1), alarms.watch),
     PeriodicJob("old alarms forgotten", timedelta(hours=6), alarms.forget_old, Lane.CLEANING),
     PeriodicJob("old counts of what was sent forgotten", timedelta(hours=6), sending.forget_old, Lane.CLEANING),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 from django.db import connections
 
-from mailsuite.abuse.models import Alarm, SendingCap, SendingDay, SendingSettings
+from mailsuite.abuse.models import Alarm, AlarmSettings, SendingCap, SendingDay, SendingSettings
 from mailsuite.directory import authentication, login_log, services
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.models import Domain, Login, LoginThrottle, User
@@ -135,6 +135,7 @@ def everything(domains):
     WordTable.objects.create(id=WordTable.SITE, changed_at=NOW)
     ScreeningSettings.objects.create(pk=1)
     SendingSettings.objects.create(pk=1)
+    AlarmSettings.objects.create(pk=1, recipients=f"ops@{FOREIGN}")
     GreylistEntry.objects.create(key="k", recipient=f"ann@{FOREIGN}", first_seen_at=NOW, last_seen_at=NOW)
     KnownPolicy.objects.create(domain=FOREIGN, used_at=NOW, tried_at=NOW)
     DaneLook.objects.create(hostname=FOREIGN, at=NOW, state="good", text="fine")

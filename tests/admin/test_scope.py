@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.core import serializers
 from django.urls import reverse
 
-from mailsuite.abuse.models import AllowedNetwork, Ban, SendingSettings
+from mailsuite.abuse.models import AlarmSettings, AllowedNetwork, Ban, SendingSettings
 from mailsuite.directory import services
 from mailsuite.directory.models import Credential, Domain, Login, LoginThrottle, Mailbox, SendAs, User
 from mailsuite.directory.scoping import ScopedAdmin
@@ -34,6 +34,7 @@ FOREIGN = "theirs.example"
 SUPERUSERS_ONLY = (
     Ban,
     AllowedNetwork,
+    AlarmSettings,
     SendingSettings,
     *(Route, LoginThrottle, DnsList, GreylistEntry, ScreeningSettings, KnownPolicy, DaneLook),
     *(OutgoingReport, ReportExclusion, ReportSettings),

@@ -7,11 +7,12 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from mailsuite.abuse import alarms
-from mailsuite.abuse.models import Alarm, SendingCap, SendingDay, SendingSettings
+from mailsuite.abuse.models import Alarm, AlarmSettings, SendingCap, SendingDay, SendingSettings
 from mailsuite.directory import services
-from mailsuite.directory.models import Mailbox
+from mailsuite.directory.models import Mailbox, User
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
+from mailsuite.store.blobs import mail_storage
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Story
 from mailsuite.web import dashboard
@@ -172,3 +173,21 @@ def test_days_are_listed_with_the_caps_that_hold_for_them(as_superuser, day, dja
 def test_nobody_is_alarmed_by_another_domain(as_domain_administrator, alarm):
     Alarm.objects.update(mailbox=Mailbox.objects.get(address="ann@theirs.example"))
     assert "is over its cap" not in as_domain_administrator.get(reverse("admin:index")).content.decode()
+
+
+def test_who_is_told_is_a_page_with_a_test(client, as_superuser, as_domain_administrator):
+    mail_storage().prepare()
+    page = reverse("admin:abuse_alarmsettings_changelist")
+    assert as_domain_administrator.get(page).status_code == 403
+    client.force_login(User.objects.get(email="root@localhost"))
+    first = client.get(reverse("admin:index")).content.decode()
+    assert page in first and "Name somebody" in first
+    form = client.get(page, follow=True)
+    change, test = form.redirect_chain[-1][0], reverse("admin:abuse_alarmsettings_do", args=[1, "test"])
+    assert "Send a test alarm" in form.content.decode()
+    assert "nonsense" in client.post(change, {"recipients": "ops@far.test, nonsense"}).content.decode()
+    client.post(change, {"recipients": "ops@far.test, ann@mine.example"})
+    assert AlarmSettings.objects.get().recipients == "ops@far.test\nann@mine.example"
+    assert page not in [notice.url for notice in client.get(reverse("admin:index")).context["notices"]]
+    said = client.post(test, follow=True).content.decode()
+    assert "A test alarm goes to ops@far.test, ann@mine.example." in said

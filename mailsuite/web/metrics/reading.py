@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import chain
 
-from cryptography import x509
 from django.conf import settings
 from django.db.models import Count, Min, Q, QuerySet, Sum
 
@@ -17,6 +16,7 @@ from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DnsCheck
 from mailsuite.store.models import Usage
 from mailsuite.supervisor.state import read_state
+from mailsuite.tls import certificate_end
 from mailsuite.trace.models import Event, RefusalCount, Story
 from mailsuite.web.metrics.tally import DayTally, Key
 
@@ -134,11 +134,7 @@ def judgements(now: datetime) -> dict[str, int]:
 
 def certificate_ends_at() -> datetime | None:
     """When the certificate that is served ends; None when it can't be read."""
-    try:
-        certificate = x509.load_pem_x509_certificate(settings.MAILSUITE.certificate.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return certificate.not_valid_after_utc
+    return certificate_end(settings.MAILSUITE.certificate)
 
 
 def restarts() -> dict[str, int]:

@@ -1,0 +1,31 @@
+"""`manage.py alarms …`: who is told of alarms, and whether that works."""
+
+from datetime import UTC, datetime
+
+from mailsuite.abuse import telling
+from mailsuite.directory.command import SubcommandCommand
+
+
+class Command(SubcommandCommand):
+    help = "Says who is told of alarms, held mail, DNS records that got worse and a certificate that ends."
+
+    def add_verbs(self) -> None:
+        self.verb("show", self.show, "who is told now")
+        tell = self.verb("tell", self.tell, "tell these addresses, on other hosts too; none leaves it to postmaster@")
+        tell.add_argument("addresses", metavar="ADDRESS", nargs="*")
+        self.verb("test", self.test, "send them a test alarm")
+
+    def show(self, **_: object) -> None:
+        named, readers = telling.named(), telling.readers()
+        if not readers:
+            self.stdout.write("Nobody is told. Name somebody: manage.py alarms tell you@example.net")
+        else:
+            why = "" if named else ", by postmaster@ and the administrators' mailboxes: nobody is named"
+            self.stdout.write(f"Told are {', '.join(readers)}{why}.")
+
+    def tell(self, addresses: list[str], **_: object) -> None:
+        telling.name(addresses)
+        self.show()
+
+    def test(self, **_: object) -> None:
+        self.stdout.write(f"A test alarm goes to {', '.join(telling.test(datetime.now(UTC)))}.")

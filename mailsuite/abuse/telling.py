@@ -1,0 +1,222 @@
+"""Who hears of what goes wrong here: alarms, held mail, DNS that got worse, a certificate that ends. One way for all.
+
+Told are, each once, by a mail of their own:
+
+- the addresses that the site named for it (Abuse, Who is told), which may be on other hosts
+- where it is about a domain, a mailbox of each of that domain's administrators
+- when there are none of these, the mailboxes of the site's administrators
+- when there are none either, whoever postmaster@ of the domain or of this host leads to
+
+Never the mailbox that something suspicious was seen of, nor another of the same account: whoever has stolen its
+password reads what is filed there.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from msgspec import structs
+
+from mailsuite.abuse.models import AlarmSettings
+from mailsuite.directory import lookup
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.directory.resolution import Kind
+from mailsuite.ids import new_id
+from mailsuite.mail.address import Address, AddressError, parse_address, parse_path
+from mailsuite.queue import own_mail
+from mailsuite.queue.own_mail import Ways
+from mailsuite.store.notices import compose, file_notice
+from mailsuite.store.operations import Deliver, StoryFacts
+
+logger = logging.getLogger(__name__)
+
+MAX_NAMED = 20
+EXPIRES_AFTER = timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """What is told: `reason` is the story's word; `domain` the one that it is about; `suspect` the mailbox that must
+    not read it."""
+
+    subject: str
+    text: str
+    reason: str
+    domain: Domain | None = None
+    suspect: Mailbox | None = None
+
+
+@dataclass(slots=True)
+class _Told:
+    """Mailboxes and addresses that have it already."""
+
+    mailboxes: set[int]
+    addresses: set[str] = field(default_factory=set)
+
+
+def tell(matter: Matter, now: datetime) -> int:
+    """Files the mails; returns how many were told. When nobody is, the log has it."""
+    told, count = _Told(_mailboxes_of(matter.suspect)), 0
+    for addresses in _groups(matter):
+        count += sum(_tell(matter, address, told, now) for address in addresses)
+        if count:
+            return count
+    logger.warning("nobody can be told of this: %s. Name somebody: manage.py alarms tell ADDRESS", matter.subject)
+    return 0
+
+
+def named() -> list[str]:
+    """The addresses that the site named."""
+    row = AlarmSettings.objects.using("reader").filter(pk=1).first()
+    return row.recipients.split() if row else []
+
+
+def name(addresses: Iterable[str]) -> list[str]:
+    """Has these be told from now on, none to leave it to postmaster@; returns them as they are kept. Raises
+    DirectoryError for what is no address, or leads nowhere here."""
+    found = list(dict.fromkeys(checked(text) for text in addresses))
+    if len(found) > MAX_NAMED:
+        raise DirectoryError(f"Name {MAX_NAMED} addresses at most; an alias may lead to more.")
+    with transaction.atomic():
+        AlarmSettings.objects.update_or_create(pk=1, defaults={"recipients": "\n".join(found)})
+    return found
+
+
+def checked(text: str) -> str:
+    """The address in its one form. Raises DirectoryError."""
+    try:
+        address = parse_address(text.strip())
+    except AddressError as error:
+        raise DirectoryError(f"{text.strip()[:100]!r} is no address. {error}.") from None
+    resolution = lookup.resolve(address)
+    if resolution.kind is Kind.UNHOSTED:
+        if lookup.hosted_domain(address.domain) is None and address.domain == settings.MAILSUITE.hostname:
+            raise DirectoryError(f"Nobody has a mailbox at this host's own name: {address} leads nowhere.")
+        return str(address)
+    if not (resolution.local or resolution.remote):
+        raise DirectoryError(f"Nobody reads mail to {address} here: add the mailbox or alias first.")
+    return str(address)
+
+
+def readers() -> list[str]:
+    """Who would be told of something about the whole site, as addresses; none when it is nobody."""
+    matter = Matter("", "", "")
+    for addresses in _groups(matter):
+        found: list[str] = []
+        for address in addresses:
+            ways = _ways(address, matter)
+            found += [one.address for one in ways.local.values()]
+            found += [text for some in ways.remote.values() for text in some.values()]
+        if found:
+            return list(dict.fromkeys(found))
+    return []
+
+
+def lost() -> list[str]:
+    """Those of the named addresses that lead nowhere any more."""
+    matter = Matter("", "", "")
+    return [text for text in named() if _ways(parse_address(text), matter).is_empty]
+
+
+def test(now: datetime) -> list[str]:
+    """Sends a test alarm; returns to whom. Raises DirectoryError when there is nobody."""
+    to = readers()
+    matter = Matter("A test alarm", TEST_TEXT.format(host=settings.MAILSUITE.hostname), "alarm-test")
+    if not to or not tell(matter, now):
+        raise DirectoryError("Nobody can be told: name an address, or give an administrator a mailbox.")
+    return to
+
+
+TEST_TEXT = """\
+This is how {host} tells of alarms, held mail, DNS records that got worse and
+a certificate that ends. Nothing is wrong: somebody asked for this test.
+
+Who is told is set in the admin (Abuse, Who is told), or in the shell:
+
+    manage.py alarms tell you@example.net
+"""
+
+
+def _groups(matter: Matter) -> Iterator[Sequence[Address]]:
+    """Whom to tell; each group only when nobody of the ones before could be."""
+    first = [parse_address(text) for text in named()]
+    if matter.domain:
+        ids = [matter.domain.pk, matter.domain.alias_of_id or matter.domain.pk]
+        first += _one_for_each(Mailbox.objects.filter(user__administered_domains__in=ids))
+    yield first
+    yield _one_for_each(Mailbox.objects.filter(user__is_superuser=True))
+    if matter.domain:
+        yield [Address("postmaster", matter.domain.name)]
+    postmaster = parse_path("<postmaster>").address
+    yield [postmaster] if postmaster else []
+
+
+def _one_for_each(mailboxes: QuerySet[Mailbox]) -> list[Address]:
+    """One mailbox of each account, its oldest."""
+    live = mailboxes.filter(state=Mailbox.State.ACTIVE, user__is_active=True).order_by("-pk")
+    oldest = dict(live.values_list("user", "address"))
+    return [parse_address(address) for address in reversed(oldest.values())]
+
+
+def _tell(matter: Matter, address: Address, told: _Told, now: datetime) -> int:
+    """Whether the address is reached; not when all that it leads to was told already, or must not be."""
+    ways = _ways(address, matter)
+    ways.local = {pk: one for pk, one in ways.local.items() if pk not in told.mailboxes}
+    ways.remote = {
+        domain_id: fresh
+        for domain_id, some in ways.remote.items()
+        if (fresh := {key: text for key, text in some.items() if key not in told.addresses})
+    }
+    if ways.is_empty or not file_notice(_mail(matter, address, ways, now)):
+        return 0
+    told.mailboxes.update(ways.local)
+    told.addresses.update(key for some in ways.remote.values() for key in some)
+    return 1
+
+
+def _ways(address: Address, matter: Matter) -> Ways:
+    ways = own_mail.ways_to([address])
+    if lookup.resolve(address).kind is Kind.UNHOSTED:
+        ways.remote[matter.domain.pk if matter.domain else None] = {address.key: str(address)}
+    ways.reports.clear()
+    # What is kept for want of a reader tells nobody, and the admin's first page shows what it would say.
+    ways.kept.clear()
+    return ways
+
+
+def _mail(matter: Matter, address: Address, ways: Ways, now: datetime) -> Deliver:
+    story_id, sender, domain_id = new_id(), _sender(matter.domain), matter.domain.pk if matter.domain else None
+    to = str(address) if address.domain else f"{address.local_part}@{settings.MAILSUITE.hostname}"
+    octets = compose(sender, to, matter.subject, matter.text, matter.reason, now, story_id)
+    fields, hold_reason = own_mail.signatures(octets, sender, now)
+    octets = fields + octets
+    story = StoryFacts(story_id, "notification", "accepted", now, reason=matter.reason, sender_domain_id=domain_id)
+    # The domain that it is about may know of it, and no other that a reader's mailbox happens to be of.
+    local = [one if one.domain_id == domain_id else structs.replace(one, domain_id=None) for one in ways.local.values()]
+    is_ascii = octets.isascii()
+    outgoing = [
+        structs.replace(one, smtputf8=one.smtputf8 or not is_ascii)
+        for one in ways.outgoing(octets, now + EXPIRES_AFTER, hold_reason)
+    ]
+    return Deliver.carrying(octets, story, local=local, outgoing=outgoing)
+
+
+def _sender(domain: Domain | None) -> str:
+    """In whose name it is sent: the domain that it is about, else the hosted one that this host's name lies in."""
+    labels = (domain.name if domain else settings.MAILSUITE.hostname).split(".")
+    for at in range(len(labels) - 1):
+        if (hosted := lookup.hosted_domain(".".join(labels[at:]))) and not hosted.is_disabled:
+            return hosted.canonical
+    return settings.MAILSUITE.hostname
+
+
+def _mailboxes_of(suspect: Mailbox | None) -> set[int]:
+    """The mailbox, and the others of its account."""
+    if suspect is None:
+        return set()
+    return {suspect.pk, *Mailbox.objects.filter(user=suspect.user_id).values_list("pk", flat=True)}
