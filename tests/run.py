@@ -1,6 +1,7 @@
 """Runs the tests on SQLite and, where PostgreSQL's server programs are, beside that on a throw-away cluster.
 
-`python3 manage.py test` calls it; arguments go on to pytest, `--sqlite-only` leaves the second run out.
+`python3 manage.py test` calls it; arguments go on to pytest, `--sqlite-only` leaves the second database out. Without
+arguments, what starts programs and mostly waits for them runs beside what mostly computes.
 """
 
 import os
@@ -10,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,8 +22,11 @@ from postgresql_cluster import find_programs, throw_away_cluster  # noqa: E402
 
 BASE = Path(__file__).resolve().parent.parent
 PYTEST = (sys.executable, "-m", "pytest")
+# Folders whose tests start whole suites, browsers and peers.
+PROGRAMS = tuple(f"tests/{name}" for name in ("interop", "crash", "browser", "supervisor", "deploy"))
 END_SECONDS = 30
 NO_TESTS_COLLECTED = 5
+Running = tuple[str, subprocess.Popen[bytes], BinaryIO]
 
 
 def main(arguments: list[str]) -> int:
@@ -31,42 +35,50 @@ def main(arguments: list[str]) -> int:
     sqlite_only = "--sqlite-only" in arguments
     arguments = [argument for argument in arguments if argument != "--sqlite-only"]
     programs = None if sqlite_only else find_programs()
-    if programs is None:
-        first = run_on_sqlite(arguments)
-        if sqlite_only:
-            return first
+    with ExitStack() as stack:
+        beside = []
+        if programs:
+            url = stack.enter_context(throw_away_cluster(programs))
+            beside.append(stack.enter_context(started("PostgreSQL", arguments, {"DATABASE_URL": url} | ports(1))))
+        if not arguments:
+            beside.append(stack.enter_context(started("SQLite, with other programs", PROGRAMS, ports(2))))
+            arguments = [f"--ignore={folder}" for folder in PROGRAMS]
+        say("Tests on SQLite")
+        codes = [subprocess.run([*PYTEST, *arguments], cwd=BASE, env=environment({})).returncode]
+        codes += [follow(*running) for running in beside]
+    if programs is None and not sqlite_only:
         say("PostgreSQL's server programs are not here (Debian: apt install postgresql): tested on SQLite alone.")
-        return first or (1 if os.environ.get("MAILSUITE_CI") else 0)
-    # Side by side: each of them waits much of its time, for peers and programs.
-    with throw_away_cluster(programs) as url, started_on_postgresql(arguments, url) as (process, printed):
-        first = run_on_sqlite(arguments)
-        say("Tests on PostgreSQL")
-        second = follow(process, printed)
-    # What is for SQLite alone leaves nothing for the second run.
-    return first or (0 if second == NO_TESTS_COLLECTED else second)
+        codes.append(1 if os.environ.get("MAILSUITE_CI") else 0)
+    # What is for one database alone leaves nothing for the other's run; all of them without a test is an error.
+    failed = [code for code in codes if code not in (0, NO_TESTS_COLLECTED)]
+    return failed[0] if failed else min(codes)
 
 
-def run_on_sqlite(arguments: list[str]) -> int:
-    say("Tests on SQLite")
-    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    return subprocess.run([*PYTEST, *arguments], cwd=BASE, env=environment).returncode
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """This shell's, with the database that the settings name, or else SQLite."""
+    return {name: value for name, value in os.environ.items() if name != "DATABASE_URL"} | dict(settings)
+
+
+def ports(number: int) -> dict[str, str]:
+    """Where the suites of a run listen: each run has its own range, or one might take what another is about to."""
+    return {"TEST_FIRST_PORT": str(10_000 + 7_000 * number)}
 
 
 @contextmanager
-def started_on_postgresql(arguments: list[str], url: str) -> Iterator[tuple[subprocess.Popen[bytes], BinaryIO]]:
-    """The run in the background, and what it prints; it is ended when the caller is ended first."""
-    own_cache = ("-o", "cache_dir=.pytest_cache/postgresql")
+def started(name: str, arguments: Sequence[str], settings: Mapping[str, str]) -> Iterator[Running]:
+    """A run in the background, and what it prints; it is ended when the caller is ended first."""
+    own_cache = ("-o", f"cache_dir=.pytest_cache/{name.partition(',')[0].lower()}-beside")
     with tempfile.NamedTemporaryFile() as written, open(written.name, "rb") as printed:
         process = subprocess.Popen(
             [*PYTEST, *own_cache, *arguments],
             cwd=BASE,
-            env=os.environ | {"DATABASE_URL": url},
+            env=environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=written,
         )
         try:
-            yield process, printed
+            yield name, process, printed
         finally:
             # As Ctrl-C would, so that the servers that it started end too.
             process.send_signal(signal.SIGINT)
@@ -76,8 +88,9 @@ def started_on_postgresql(arguments: list[str], url: str) -> Iterator[tuple[subp
                 process.kill()
 
 
-def follow(process: subprocess.Popen[bytes], printed: BinaryIO) -> int:
+def follow(name: str, process: subprocess.Popen[bytes], printed: BinaryIO) -> int:
     """Shows what the run printed, and goes on doing so until it ends; returns its exit status."""
+    say(f"Tests on {name}")
     while True:
         code = process.poll()
         shutil.copyfileobj(printed, sys.stdout.buffer)

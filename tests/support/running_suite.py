@@ -27,8 +27,9 @@ from mailsuite.supervisor import probe
 BASE = Path(__file__).resolve().parent.parent.parent
 LISTENERS = ("SMTP", "SUBMISSION", "SUBMISSIONS", "IMAP", "IMAPS", "POP3", "POP3S", "HTTP", "HTTPS")
 STOP_SECONDS = 20
-# The tests of the other database run beside these.
-PORTS = (21_000, 32_000) if os.environ.get("DATABASE_URL") else (10_000, 20_999)
+# Other tests run beside these (tests/run.py), from other ports.
+_FIRST = int(os.environ.get("TEST_FIRST_PORT", "10000"))
+PORTS = (_FIRST, _FIRST + 6_999)
 _given: set[int] = set()
 _libc = ctypes.CDLL(None)
 
