@@ -37,6 +37,8 @@ If that was you, or somebody who may, all is well. If not, somebody else knows
 your password: change it on the web pages of your account, and revoke there
 the app passwords that you don't know. The page "Sign-ins" shows who came in
 from where. If you can't get in any more, ask whoever runs this mail host.
+"""
+SIGN_INS = """\
 
 Programs that roam are told of five times in a month at most, sign-ins to the
 web pages from a new network always.
@@ -67,7 +69,8 @@ def _tell(user: User, now: datetime) -> bool:
         return False
     subject = _SUBJECTS[AccountEvent.Kind(events[0].kind)] if len(events) == 1 else _SEVERAL
     lines = "\n".join(f"- {_line(event)}" for event in events)
-    text = TEXT.format(account=user.email, events=lines)
+    has_sign_in = any(event.kind == AccountEvent.Kind.SIGN_IN for event in events)
+    text = TEXT.format(account=user.email, events=lines) + (SIGN_INS if has_sign_in else "")
     file_notice(notice(mailbox, subject, text, "account", now, story_id=events[0].story_id))
     AccountEvent.objects.filter(story_id=events[0].story_id).update(told_at=now)
     return True
