@@ -1,13 +1,20 @@
 """Our side of the bench: the whole suite as `manage.py up` starts it, with the peer's mailboxes and aliases."""
 
+import os
 import sys
 from pathlib import Path
+
+import django
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
-from peer import DOMAIN, MAILBOXES, PASSWORD
-from running_suite import Suite
+# What asks the suite whether it is ready knows its models.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailsuite.settings")
+django.setup()
+
+from peer import DOMAIN, MAILBOXES, PASSWORD  # noqa: E402
+from running_suite import Suite  # noqa: E402
 
 # By the ORM rather than by the command: thousands of aliases, whose adding is not what is measured.
 FILL = """
