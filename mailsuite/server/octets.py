@@ -6,16 +6,13 @@ ahead); once it `is_spent`, whoever holds more than `even_share` waits or is ref
 """
 
 import ctypes
-import logging
 from contextlib import suppress
-
-logger = logging.getLogger(__name__)
 
 BUDGET_OCTETS = 64 * 1024 * 1024
 # A session with less than that is never the one that waits.
 EVEN_SHARE_OCTETS = 16 * 1024
 # Memory goes back to the system when so much less is held than once was.
-TRIMMED_OCTETS = 16 * 1024 * 1024
+TRIMMED_OCTETS = 8 * 1024 * 1024
 
 
 class OctetBudget:
