@@ -19,6 +19,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -159,12 +160,7 @@ class Admission(Generic[C]):
 
     def _counted(self, address: str) -> tuple[Network, ...]:
         """The networks that a connection counts for; none of them for whom only the total counts."""
-        ip = client_ip(address)
-        if ip is None or ip.is_loopback or self._spared(address):
-            return ()
-        network = client_network(address)
-        assert network is not None
-        return network, wider_network(network)
+        return () if self._spared(address) else _networks(address)
 
     def _most(self, network: Network) -> int:
         is_client = network.prefixlen in (32, 64)
@@ -199,3 +195,12 @@ class Admission(Generic[C]):
         self._leaving.add(connection)
         logger.info("a connection that was idle gives way to another")
         connection.give_way()
+
+
+@lru_cache(maxsize=4096)
+def _networks(address: str) -> tuple[Network, ...]:
+    """The client's network and the one around it; none for loopback, and for what is no address."""
+    ip, network = client_ip(address), client_network(address)
+    if ip is None or network is None or ip.is_loopback:
+        return ()
+    return network, wider_network(network)
