@@ -51,12 +51,6 @@ class HostedDomain:
     is_disabled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    octets: int
-    messages: int
-
-
 def resolve(address: str | Address | Path) -> Resolution:
     """Who gets mail for an address or path; what can't be parsed is unknown. `postmaster` needs no domain.
 
@@ -117,12 +111,6 @@ def used_octets(mailbox_ids: Sequence[int]) -> dict[int, int]:
         some = mailbox_ids[start : start + MANY]
         found.update(rows.filter(pk__in=some).values_list("mailbox_id", "used_octets"))
     return {mailbox_id: found.get(mailbox_id, 0) for mailbox_id in mailbox_ids}
-
-
-def usage(mailbox_id: int) -> Used:
-    """What the mailbox holds now; never remembered."""
-    row = Usage.objects.using("reader").filter(pk=mailbox_id).values_list("used_octets", "message_count").first()
-    return Used(*row) if row else Used(0, 0)
 
 
 def dkim_keys(domain: str) -> tuple[SigningKey, ...]:

@@ -3,8 +3,9 @@
 An address is looked for in this order: as it is written (mailbox or alias), as a sender that we rewrote (which leads
 back to whoever wrote, and to nobody else), without its detail (`ann+lists` as `ann`), by pattern (the one with the most
 literal characters first), by the domain's catch-all. `postmaster` and `abuse` of a hosted domain, and the bare
-postmaster, are never unknown (RFC 5321 §4.5.1, RFC 2142 §4): who reads them when nothing says so is `Source.roles`'
-matter, and where nobody does, their mail is kept for the site's administrators.
+postmaster, are never unknown (RFC 5321 §4.5.1, RFC 2142 §4): where no mailbox or alias has the name, or what has it
+leads nowhere, `Source.role_mailbox` says who reads them, and where nobody does, their mail is kept for the
+administrators.
 
 A mailbox may send its mail on, by a forward, which is followed like an alias; its own address among the targets stands
 for the mailbox itself, which also keeps what would go on to nobody.
@@ -130,7 +131,7 @@ class ReportTarget:
 
 @dataclass(frozen=True, slots=True)
 class KeptTarget:
-    """A role of a domain, or with None of the host itself, that nobody reads: its mail is kept for the site's
+    """A role of a domain, or with None of the host itself, that nobody reads: its mail is kept for the
     administrators."""
 
     address: str
@@ -183,8 +184,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """`domain_id` is the hosted domain that was addressed; `reason` one word for what is not resolved; `detail` what
-    the address itself has behind the +."""
+    """`domain_id` is the hosted domain that was addressed, None for the host itself; `reason` one word for what is not
+    resolved; `detail` what the address itself has behind the +."""
 
     kind: Kind
     parts: tuple[Part, ...] = ()

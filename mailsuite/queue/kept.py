@@ -36,4 +36,4 @@ def give(now: datetime) -> int:
 
 
 def _held(messages: QuerySet[QueuedMessage]) -> QuerySet[QueuedMessage]:
-    return messages.filter(settled_at=None, hold_reason=KEPT).exclude(held_at=None)
+    return messages.filter(settled_at=None, held_at__isnull=False, hold_reason=KEPT)

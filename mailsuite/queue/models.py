@@ -31,7 +31,13 @@ class QueuedMessage(models.Model):
     settled_at = models.DateTimeField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["settled_at", "created_at"], name="queued_open")]
+        indexes = [
+            models.Index(fields=["settled_at", "created_at"], name="queued_open"),
+            # Strangers have it asked how much is kept for a domain.
+            models.Index(
+                fields=["domain"], name="queued_held", condition=models.Q(settled_at=None, held_at__isnull=False)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.reference

@@ -233,7 +233,11 @@ def _held_notices(scope: Scope, now: datetime) -> list[Notice]:
 
 def _kept_notices(scope: Scope) -> list[Notice]:
     """Mail to postmaster@ and abuse@ that waits for somebody to read it."""
-    kept = _of(QueuedMessage.objects.using("reader").filter(settled_at=None, hold_reason=KEPT), "domain", scope)
+    kept = _of(
+        QueuedMessage.objects.using("reader").filter(settled_at=None, held_at__isnull=False, hold_reason=KEPT),
+        "domain",
+        scope,
+    )
     counts = kept.order_by().values_list("recipients__forward_path", "domain").annotate(n=Count("pk")).order_by("-n")
     return [
         Notice(

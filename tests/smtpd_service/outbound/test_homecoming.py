@@ -306,3 +306,19 @@ def test_so_much_is_kept_for_each_domain(hosted, enqueue, monkeypatch):
     monkeypatch.setattr(kept, "MAX_MESSAGES", 100)
     monkeypatch.setattr(kept, "MAX_OCTETS", len(MESSAGE))
     assert [kept.is_full(domain_id) for domain_id in (*domains, None)] == [True, False, True]
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("domain_id", [1, None])
+def test_how_much_is_kept_is_read_from_an_index_of_what_is_held(db, domain_id):
+    """However much the queue has, or had: strangers have it asked. PostgreSQL plans by its tables' sizes."""
+    plans = []
+
+    def explaining(execute, sql, params, many, context):
+        execute("EXPLAIN QUERY PLAN " + sql, params, many, context)
+        plans.append(" ".join(row[3] for row in context["cursor"].fetchall()))
+        return execute(sql, params, many, context)
+
+    with connections["reader"].execute_wrapper(explaining):
+        assert not kept.is_full(domain_id)
+    assert plans == ["SEARCH queue_queuedmessage USING INDEX queued_held (domain_id=?)"]
