@@ -13,6 +13,7 @@ from mailsuite.mailauth import dane
 from mailsuite.mailauth.dane import Dane, State
 from mailsuite.mailauth.mtasts import Mode
 from mailsuite.resolver.answers import Resolver
+from mailsuite.transport_security.connecting import verified_context
 from mailsuite.transport_security.policies import Sts, StsSource
 from smtpd_service.outbound.routing import Security, is_address
 from smtpd_service.outbound.tls_policy import (
@@ -20,7 +21,6 @@ from smtpd_service.outbound.tls_policy import (
     TlsDemand,
     demand_of,
     unverified_context,
-    verified_context,
 )
 from smtpd_service.outbound.transaction import Fate, Outcome, StartTls
 

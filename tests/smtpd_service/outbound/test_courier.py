@@ -215,6 +215,21 @@ def test_a_final_dot_that_is_answered_twice(sink):
         assert len(sink.messages) == before + 2
 
 
+def test_a_final_dot_that_is_answered_again_when_the_next_message_is_under_way(sink):
+    """Its second reply stands in front of those to the next envelope, each of which is then taken for another's."""
+    for extensions in (("PIPELINING",), ()):
+        begun, replies = len(sink.messages), iter(("250 2.1.0 ok", "250 Ok abc\r\n250 2.1.0 ok"))
+        sink.behaviour = Behaviour(
+            extensions=extensions,
+            sender=lambda _, replies=replies: next(replies, "250 2.1.0 ok"),
+            recipient=lambda to: "550 5.1.1 no" if to.startswith("bad") else "250 2.1.5 ok",
+        )
+        found = deliver(sink.port, letter(), letter("bad@far.test", "good@far.test"))
+        assert fates(found[1]) == [(Fate.NEVER, "5.1.1"), (Fate.DELIVERED, "2.0.0")]
+        taken = [message.recipients for message in sink.messages[begun:]]
+        assert taken == [["bob@far.test"], ["good@far.test"]]
+
+
 def test_after_the_final_dot_no_other_host_is_tried(sink):
     sink.behaviour = Behaviour(final=lambda _: None)
     [found] = deliver(sink.port, letter(), records=zone("127.0.0.1", "127.0.0.1"))

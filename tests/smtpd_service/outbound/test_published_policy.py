@@ -221,6 +221,13 @@ def test_what_is_demanded_and_not_there_is_waited_for(sink, authority, tmp_path,
     assert sink.connections == (0 if reason in ("sts-host", "dnssec-failed") else 1)
 
 
+def test_names_count_where_certificates_have_them_today():
+    """RFC 8461 §4.2 wants a DNS name among the alternative ones; a common name is none."""
+    policy = PublishedPolicy(ZoneResolver(zone(mx=False)), Known(Mode.ENFORCE), validates=None)
+    demand = asyncio.run(policy.for_host("far.test", "mx.far.test"))
+    assert demand.context.check_hostname and not demand.context.hostname_checks_common_name
+
+
 def test_the_next_host_that_fits_gets_the_mail(sink, authority, pair, tmp_path):
     sink.behaviour = Behaviour()
     good = Behaviour(tls=make("b.far.test", issuer=authority).server_context(tmp_path))
