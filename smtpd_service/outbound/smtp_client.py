@@ -135,6 +135,11 @@ class SmtpClient:
         return all(keyword in self.extensions for keyword, is_needed in needs.items() if is_needed)
 
     @property
+    def size_octets(self) -> int:
+        """Of the message under way."""
+        return self._mail.size_octets if self._mail else 0
+
+    @property
     def last_outcome(self) -> Outcome:
         """What the last reply means within a transaction that probes."""
         return next((own for own in self._outcomes if own), Outcome(Fate.DELIVERED, "2.0.0", "", "accepted"))
@@ -255,7 +260,7 @@ class SmtpClient:
         if self.state is not State.BODY:
             return
         self._output += b".\r\n" if self._at_line_start else b"\r\n.\r\n"
-        self.note(f"{self._mail.size_octets if self._mail else 0} octets and the final dot")
+        self.note(f"{self.size_octets} octets and the final dot")
         self.state = State.FINAL
         self._expected.append(("DOT", None))
 

@@ -26,6 +26,12 @@ from smtpd_service.outbound.transaction import (
 
 logger = logging.getLogger(__name__)
 
+# A host that takes its time for each reply, or for each piece of the message, would else keep a session for hours.
+# Together: for the opening of a session, and for the replies to an envelope.
+REPLIES_SECONDS = 1200.0
+# For a message: so long, and what it takes at this rate.
+BODY_SECONDS, SLOWEST_OCTETS_A_SECOND = 600.0, 2000
+
 Body = Callable[[], AsyncIterator[bytes]]
 MayFinish = Callable[[], Awaitable[bool]]
 
@@ -130,12 +136,13 @@ class Session:
         self._connection.abort()
 
     async def _until_event(self) -> HandshakeNeeded | Ready | BodyWanted | Sent | SessionFailed:
-        known, deadline = (-1, 0.0), 0.0
+        loop = asyncio.get_running_loop()
+        known, deadline, ends_at = (-1, 0.0), 0.0, loop.time() + REPLIES_SECONDS
         while (event := self._client.next_event()) is None:
             now = self._client.answers, self._client.timeout_seconds
             if known != now:
                 # Time is for a whole reply: octets now and then must not outlast a lease.
-                known, deadline = now, asyncio.get_running_loop().time() + self._client.timeout_seconds
+                known, deadline = now, min(loop.time() + self._client.timeout_seconds, ends_at)
             try:
                 async with asyncio.timeout_at(deadline):
                     await self._connection.send(self._client.data_to_send())
@@ -153,22 +160,24 @@ class Session:
         self._client.tls_started(description)
 
     async def _send_body(self, body: Body, may_finish: MayFinish) -> None:
+        ends_at = asyncio.get_running_loop().time() + BODY_SECONDS + self._client.size_octets / SLOWEST_OCTETS_A_SECOND
         async for chunk in body():
             self._client.send_body(chunk)
-            if not await self._send_or_lose():
+            if not await self._send_or_lose(ends_at):
                 return
         if await may_finish():
             # What is here by now was said before the final dot, so it can't be the answer.
-            if await self._send_or_lose():
+            if await self._send_or_lose(ends_at):
                 self._client.end_body()
         else:
             text = "The message was not finished: too little was left of its lease to wait for the reply"
             self._client.give_up("4.3.0", "lease-too-short", text)
 
-    async def _send_or_lose(self) -> bool:
+    async def _send_or_lose(self, ends_at: float) -> bool:
         """Whether the message may go on: the host may refuse amid it."""
         try:
-            async with asyncio.timeout(self._client.timeout_seconds):
+            now = asyncio.get_running_loop().time()
+            async with asyncio.timeout_at(min(now + self._client.timeout_seconds, ends_at)):
                 await self._connection.send(self._client.data_to_send())
         except TimeoutError:
             self._client.lost("took nothing more")

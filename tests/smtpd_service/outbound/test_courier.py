@@ -13,7 +13,7 @@ from smtp_sink import Behaviour, Sink
 from tls_policies import Opportunistic
 
 from mailsuite.resolver.answers import Mx, ZoneResolver
-from smtpd_service.outbound import connection, courier, tls_policy
+from smtpd_service.outbound import connection, courier, tls_policy, transport
 from smtpd_service.outbound.courier import Courier, Letter
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.routing import RouteFacts, Security
@@ -291,6 +291,33 @@ def test_a_host_that_never_ends_its_reply_is_left_in_time(sink, monkeypatch):
     left.set()
     assert (found.outcome.fate, found.outcome.reason) == (Fate.LATER, "connection-lost")
     assert len(lines) < 100
+
+
+def test_a_host_that_answers_slowly_each_time_is_left_in_time(sink, monkeypatch):
+    """Each reply has its time, and all of an envelope's together have theirs."""
+    monkeypatch.setattr(transport, "REPLIES_SECONDS", 0.4)
+    left, asked = threading.Event(), []
+
+    def recipient(address):
+        asked.append(address)
+        left.wait(0.05)
+        return "250 ok"
+
+    sink.behaviour = Behaviour(recipient=recipient, extensions=())
+    found = deliver(sink.port, letter(*(f"r{number}@far.test" for number in range(90))))
+    left.set()
+    assert {(one.outcome.fate, one.outcome.reason) for one in found} == {(Fate.LATER, "connection-lost")}
+    assert len(asked) < 90 and not sink.messages
+
+
+def test_a_host_that_takes_a_message_in_small_bites_is_left_in_time(sink, monkeypatch):
+    monkeypatch.setattr(transport, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(transport, "SLOWEST_OCTETS_A_SECOND", 200_000_000)
+    given_up = threading.Event()
+    sink.behaviour = Behaviour(on_data=lambda: given_up.wait(30))
+    [found] = deliver(sink.port, letter(body=b"x" * 20_000_000))
+    given_up.set()
+    assert (found.outcome.fate, found.outcome.reason) == (Fate.LATER, "connection-lost")
 
 
 def test_a_host_that_takes_nothing_is_left_in_time(sink, monkeypatch):
