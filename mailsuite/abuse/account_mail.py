@@ -1,13 +1,16 @@
 """Owners told by mail of what happened to their account (directory.account_events).
 
-Each mail has an id before it is filed, under which it is filed once: a crash, or a store that is away, neither loses
-one nor doubles it. Many events make one mail, and an account gets MAILS_A_DAY: what comes after waits for the next.
+Each mail to a mailbox has an id before it is filed, under which it is filed once: a crash, or a store that is away,
+neither loses one nor doubles it. Many events make one mail, and an account gets MAILS_A_DAY: what comes after waits for
+the next. Of an administrator without a mailbox it is told where alarms go (abuse.telling).
 """
 
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from mailsuite.abuse import telling
+from mailsuite.abuse.telling import Matter
 from mailsuite.database.stored_time import lately
 from mailsuite.directory.models import AccountEvent, Mailbox, User
 from mailsuite.ids import new_id
@@ -60,7 +63,7 @@ def tell(now: datetime) -> int:
 
 def _tell(user: User, now: datetime) -> bool:
     mailbox = _reader(user)
-    if mailbox is None:
+    if mailbox is None and not user.is_staff:
         AccountEvent.objects.filter(user=user, told_at=None).update(told_at=now)
         logger.info("account %d has no mailbox, so nobody is told what happened to it", user.pk)
         return False
@@ -71,7 +74,10 @@ def _tell(user: User, now: datetime) -> bool:
     lines = "\n".join(f"- {_line(event)}" for event in events)
     has_sign_in = any(event.kind == AccountEvent.Kind.SIGN_IN for event in events)
     text = TEXT.format(account=user.email, events=lines) + (SIGN_INS if has_sign_in else "")
-    file_notice(notice(mailbox, subject, text, "account", now, story_id=events[0].story_id))
+    if mailbox is not None:
+        file_notice(notice(mailbox, subject, text, "account", now, story_id=events[0].story_id))
+    else:
+        telling.tell(Matter(f"The administrator's account {user.email}", text, "account"), now)
     AccountEvent.objects.filter(story_id=events[0].story_id).update(told_at=now)
     return True
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from mailsuite.abuse import account_mail
+from mailsuite.abuse import account_mail, telling
 from mailsuite.directory import account_events, authentication, login_log, services
 from mailsuite.directory.account_events import LEARNING, MOST_ROAMING
 from mailsuite.directory.models import AccountEvent, KnownNetwork, User
@@ -201,8 +201,16 @@ def test_one_account_s_trouble_keeps_no_other_from_its_mail(ann, monkeypatch):
     assert len(mails(bob)) == 1 and not mails(ann)
 
 
+def test_of_an_administrator_without_a_mailbox_is_told_where_alarms_go(ann):
+    telling.name(["ann@example.org"])
+    services.add_app_password(User.objects.get(email="root@localhost").pk, "x")
+    assert account_mail.tell(NOW) == 1 and account_mail.tell(NOW) == 0
+    [(subject, text)] = mails(ann)
+    assert subject == "The administrator's account root@localhost" and "to the account root@localhost:" in text
+
+
 def test_an_account_without_a_mailbox_has_nobody_to_tell(ann):
-    root = User.objects.get(email="root@localhost")
-    services.add_app_password(root.pk, "x")
+    nobody = User.objects.create_user("nobody@localhost", PASSWORD)
+    services.add_app_password(nobody.pk, "x")
     assert account_mail.tell(NOW) == 0
     assert not AccountEvent.objects.filter(told_at=None).exists()
