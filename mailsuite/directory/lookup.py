@@ -143,6 +143,9 @@ class _RememberingSource(DatabaseSource):
         found = ((key, CACHE.get(("entry", key), partial(self._entry, key), _is_none)) for key in keys)
         return {key: entry for key, entry in found if entry is not None}
 
+    def role_mailbox(self, domain_id: int | None) -> MailboxEntry | None:
+        return CACHE.get(("role", domain_id), lambda: super(_RememberingSource, self).role_mailbox(domain_id), _is_none)
+
     def _entry(self, key: str) -> Entry | None:
         return super().entries([key]).get(key)
 

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import check_password
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from mailsuite.directory import lookup, services
 from mailsuite.directory.models import Alias, AliasTarget, Credential, Domain, Mailbox, User
@@ -370,3 +372,13 @@ def test_nobody_s_role_mail_comes_into_a_stranger_s_mailbox(ann):
     assert [reads(address) for address in nobody[:2]] == [["ann@example.org"]] * 2
     assert reads("postmaster@second.example") == ["ann@example.org"]
     assert reads("postmaster@first.example") == ["boss@first.example"]
+
+
+def test_who_reads_a_role_is_asked_of_the_database_once(ann):
+    Alias.objects.all().delete()
+    touch_directory()
+    assert local("postmaster+0@example.org") == ["ann@example.org"]
+    with CaptureQueriesContext(connections["reader"]) as asked:
+        assert [local(f"postmaster+{number}@example.org") for number in range(1, 6)] == [["ann@example.org"]] * 5
+    # Each looks for a mailbox and an alias of that very name.
+    assert len([query for query in asked if "version" not in query["sql"]]) == 2 * 5
