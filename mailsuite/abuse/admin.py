@@ -220,6 +220,8 @@ class AlarmSettingsAdmin(ScopedAdmin):
 
     form = AlarmSettingsForm
     superusers_may = frozenset({VIEW, CHANGE, ACT})
+    # Whoever changes it silences what would tell of them.
+    asks_password = frozenset({CHANGE})
     fields = ("recipients", "told_now")
     readonly_fields = ("told_now",)
     verbs = (Verb("test", "Send a test alarm", "notifications_active"),)
