@@ -12,7 +12,7 @@ from mailsuite.env import Environment
 SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4000;"
 
 # No single read of ours takes so long; whoever asked has gone.
-READ_SECONDS = 60
+READ_SECONDS, READ_LOCK_SECONDS = 60, 3
 # A server that is not there, or no longer: libpq would wait for minutes to hours (libpq, "Parameter Key Words").
 PATIENCE = {
     "connect_timeout": "5",
@@ -69,12 +69,13 @@ def _postgresql(url: str) -> dict[str, dict[str, Any]]:
     }
     options = PATIENCE | options
     limits = f"-c lock_timeout={LOCK_SECONDS * 1000:.0f}"
+    # Whoever only reads never waits for one who writes, but for a whole table that somebody locked.
+    brief = f"-c lock_timeout={READ_LOCK_SECONDS * 1000:.0f} -c statement_timeout={READ_SECONDS * 1000:.0f}"
     # Whatever the server's default: a commit is on the disk when it returns (promise 1).
     writer = options | {"options": f"-c synchronous_commit=on {limits}"}
     # Repeatable read: a read that spans queries sees one moment.
     readonly = "-c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
-    limits += f" -c statement_timeout={READ_SECONDS * 1000:.0f}"
-    reader = options | {"options": f"{readonly} {limits}"}
+    reader = options | {"options": f"{readonly} {brief}"}
     return {
         "default": common | {"OPTIONS": writer},
         "reader": common | {"OPTIONS": reader, "TEST": {"MIRROR": "default"}},

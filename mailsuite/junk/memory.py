@@ -4,7 +4,6 @@ One `Memory` for each process. Small reads run as the directory's do (on SQLite 
 a message's text is always looked at in a thread, so that no mail, however made, holds up the others.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -23,6 +22,8 @@ from mailsuite.verdict.facts import OpinionFact, StandingFact
 
 T = TypeVar("T")
 NOTHING_SECONDS = 1.0
+# One thread reads for all messages: when it does not keep up, they are judged without.
+ANSWER_SECONDS = 10.0
 
 
 class Memory:
@@ -70,7 +71,7 @@ class Memory:
         return _ask(question) if self._reads_inline else await self._run(question)
 
     async def _run(self, question: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._reader, _ask, question)
+        return await self._reader.ask(_ask, question, seconds=ANSWER_SECONDS)
 
 
 def _ask(question: Callable[[], T]) -> T:

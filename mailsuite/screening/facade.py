@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LIST_SECONDS = 2.0
+READ_SECONDS = 5.0
 # How long a session waits for what is to be remembered of it; then it passes.
 REMEMBER_SECONDS = 2.0
 
@@ -197,7 +198,11 @@ class Screening:
         try:
             if self._reader is None:
                 return _run(question)
-            return await asyncio.get_running_loop().run_in_executor(self._reader, _run, question)
+            async with asyncio.timeout(READ_SECONDS):
+                return await asyncio.get_running_loop().run_in_executor(self._reader, _run, question)
+        except TimeoutError:
+            logger.warning("Screening has no answer in time: the message is judged without")
+            return otherwise
         except Exception:
             logger.exception("Screening can't read what it needs: the message is judged without")
             return otherwise

@@ -42,6 +42,12 @@ class WatchedPool(ThreadPoolExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return super().submit(self._timed, fn, *args, **kwargs)
 
+    async def ask(self, fn: Callable[..., T], *args: Any, seconds: float) -> T:
+        """What the function answers, from the running loop. Raises TimeoutError when it has no turn, or no answer, in
+        so many seconds; if it has not begun it is dropped."""
+        async with asyncio.timeout(seconds):
+            return await asyncio.get_running_loop().run_in_executor(self, fn, *args)
+
     def stands_still(self, now: float) -> bool:
         """`now` is of the monotonic clock."""
         began = list(self._began.values())

@@ -269,6 +269,7 @@ class BeginCopy(Operation[None], frozen=True, tag=True):
 class EndCopy(Operation[None], frozen=True, tag=True):
     """Has what the slices copied stay, all of it at once; may be asked again. Refused: cannot, when it was given up."""
 
+    limit_seconds: ClassVar[float] = 5.0
     mailbox_id: int
     copy_id: int
 
@@ -280,6 +281,8 @@ class UndoCopy(Operation[bool], frozen=True, tag=True):
     frees: ClassVar[bool] = True
     Answer: ClassVar[Any] = bool
     lasting: ClassVar[bool] = True
+    # Whoever waits has waited for the copy already.
+    limit_seconds: ClassVar[float] = 3.0
     mailbox_id: int
     copy_id: int
 

@@ -80,7 +80,8 @@ def _take_back_appended(batch: Batch, op: Append, answer: AppendAnswer) -> None:
 
 
 def _take_back_copies(batch: Batch, op: Copy, answer: CopyAnswer) -> None:
-    if not op.move:
+    # A slice of a larger copy is given up with it (mailsuite.store.copies).
+    if not op.move and not op.copy_id:
         _remove(batch, op.target_id, [there for _, there in answer.pairs])
 
 

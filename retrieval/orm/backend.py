@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS = 120
 RENEWAL_SECONDS = 40.0
 VERSION_SECONDS = 1.0
+# A crowd that guesses passwords has others wait for their turn.
+LOGIN_SECONDS = 20.0
 FETCHED_SECONDS = 1.0
 FETCHED_MESSAGES = 500
 
@@ -67,7 +69,7 @@ class Backend:
             except DatabaseError as error:
                 raise StoreUnavailable(str(error)) from error
 
-        return await self._logins.run(call)
+        return await self._logins.run(call, LOGIN_SECONDS)
 
     async def directory_version(self) -> int:
         """The directory's version, as it was at most a second ago."""

@@ -17,6 +17,9 @@ from retrieval.orm.threads import DatabaseThreads
 P = ParamSpec("P")
 T = TypeVar("T")
 READING_THREADS = 4
+# Beyond these whoever asked hears NO [UNAVAILABLE]. Long work takes turns with that of others.
+READ_SECONDS = 10.0
+LONG_SECONDS = 60.0
 # A reader hardly ever meets a lock (the recovery after a crash is one); the event loop does not wait it out.
 PATIENCE_MILLISECONDS = 250
 # Pages of the database that SQLite maps instead of copying: 20 % of the time of a large FETCH.
@@ -43,11 +46,11 @@ class Reader:
         """The answer of a short read. Raises StoreUnavailable."""
         if self._inline:
             return guarded(read, *args, **kwargs)
-        return await self._threads.run(lambda: guarded(read, *args, **kwargs))
+        return await self._threads.run(lambda: guarded(read, *args, **kwargs), READ_SECONDS)
 
     async def run_long(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer of something that would keep others waiting."""
-        return await self._long_work.run(lambda: guarded(read, *args, **kwargs))
+        return await self._long_work.run(lambda: guarded(read, *args, **kwargs), LONG_SECONDS)
 
     def close(self) -> None:
         if self._inline:

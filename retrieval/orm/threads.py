@@ -1,6 +1,5 @@
 """Threads that ask the database, each over connections of its own, which end with them."""
 
-import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -8,6 +7,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from mailsuite.server.pulse import WatchedPool
+from retrieval.mail_store import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -19,9 +19,12 @@ class DatabaseThreads:
         self._connections: list[BaseDatabaseWrapper] = []
         self._pool = WatchedPool(count, name, initializer=self._started)
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """What the function answers."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+    async def run(self, function: Callable[[], T], seconds: float) -> T:
+        """What the function answers. Raises StoreUnavailable when it has none in so many seconds."""
+        try:
+            return await self._pool.ask(function, seconds=seconds)
+        except TimeoutError:
+            raise StoreUnavailable("the database does not answer in time") from None
 
     def close(self) -> None:
         """Drops what is not begun, waits a moment for what is, and closes the connections."""

@@ -4,7 +4,6 @@ They read by small queries and remember what they read. On SQLite they run in th
 more than they do; on PostgreSQL, which may be another host, in one thread of their own.
 """
 
-import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -26,10 +25,13 @@ from smtpd_service.inbound.view import LoginAnswer, Submitter
 
 T = TypeVar("T")
 HAS_ROOM_SECONDS = 5.0
+# Beyond these the client hears 451, and comes again. A crowd that guesses passwords has others wait for their turn.
+READ_SECONDS = 10.0
+LOGIN_SECONDS = 20.0
 
 
 class OrmDirectory:
-    """The directory of this installation's database."""
+    """The directory of this installation's database. What it can't answer in time raises TimeoutError."""
 
     def __init__(self) -> None:
         # Apart from the loop's own threads, which write messages: a crowd that guesses passwords must not hold them up.
@@ -54,8 +56,7 @@ class OrmDirectory:
         return await self._read(lambda: lookup.may_send_as(user_id, address))
 
     async def login(self, name: str, password: str, client_address: str) -> LoginAnswer:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._logins, _ask, lambda: _login(name, password, client_address))
+        return await self._logins.ask(_ask, lambda: _login(name, password, client_address), seconds=LOGIN_SECONDS)
 
     async def still_holds(self, submitter: Submitter) -> bool:
         return await self._read(lambda: _still_holds(submitter.login))
@@ -77,7 +78,7 @@ class OrmDirectory:
     async def _read(self, question: Callable[[], T]) -> T:
         if self._reader is None:
             return _ask(question)
-        return await asyncio.get_running_loop().run_in_executor(self._reader, _ask, question)
+        return await self._reader.ask(_ask, question, seconds=READ_SECONDS)
 
 
 def _ask(question: Callable[[], T]) -> T:

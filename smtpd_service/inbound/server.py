@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aiosmtpd.smtp import SMTP
+from django.db import DatabaseError
 
 from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
@@ -279,7 +280,11 @@ class Receiver(SMTP):
             self._busy = False
 
     def _bug(self, error: BaseException) -> Reply:
-        """Log a bug under an id that the reply carries; mail must not bounce because of us."""
+        """Log a bug under an id that the reply carries; mail must not bounce because of us. A database that does not
+        answer is none."""
+        if isinstance(error, DatabaseError | TimeoutError):
+            logger.error("the directory can't be asked for %s: %s", self._client.address, error or "no answer in time")
+            return self._reception.refuse(decisions.STORE_UNAVAILABLE)
         bug = reference(new_id())
         logger.error("bug %s in a session with %s", bug, self._client.address, exc_info=error)
         return replies.LOCAL_ERROR.with_text(f"{replies.LOCAL_ERROR.text} ({bug})")

@@ -1,5 +1,6 @@
 """What a process says of itself: that it works, or which of its pools stands still."""
 
+import asyncio
 import os
 import threading
 import time
@@ -86,3 +87,20 @@ def test_the_end_does_not_wait_for_what_hangs():
     pool.end(lambda: None, seconds=0.01)
     assert not pool.drop(0.01) and not running.done()
     held.set()
+
+
+def test_whoever_asks_waits_no_longer_than_it_wants_and_what_has_no_turn_is_not_done():
+    pool, held, begun, done = WatchedPool(1, "directory"), threading.Event(), threading.Event(), []
+
+    async def work():
+        busy = asyncio.ensure_future(pool.ask(lambda: (begun.set(), held.wait()), seconds=60.0))
+        await asyncio.to_thread(begun.wait)
+        with pytest.raises(TimeoutError):
+            await pool.ask(done.append, 1, seconds=0.01)
+        held.set()
+        await busy
+        return await pool.ask(lambda: "answer", seconds=60.0)
+
+    assert asyncio.run(work()) == "answer"
+    assert done == []
+    pool.shutdown()

@@ -11,6 +11,7 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
+from django.db import OperationalError
 from resolutions import resolved
 from smuggling import SMUGGLED
 
@@ -132,6 +133,16 @@ def test_a_message_that_is_too_much_for_the_store_is_refused_for_good(server):
     talk = server.connect()
     server.store.error = Refused("limit", "too much")
     assert talk.mail(b"\r\n", "ann@example.org").startswith("554 5.5.3 The recipients lead to too many mailboxes")
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), OperationalError("canceling statement due to lock timeout")])
+def test_a_directory_that_does_not_answer_is_no_bug(server, caplog, error):
+    server.directory.broken = error
+    talk = server.connect()
+    talk.ask("MAIL FROM:<x@other.example>")
+    assert talk.ask("RCPT TO:<ann@example.org>").startswith("451 4.3.0 ")
+    assert server.store.reasons == ["store-unavailable"]
+    assert "the directory can't be asked" in caplog.text and "Traceback" not in caplog.text
 
 
 def test_a_bug_answers_451_with_an_id_and_no_internals(server, caplog):
