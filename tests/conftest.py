@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import django
 import pytest
@@ -19,6 +20,12 @@ os.environ["MAILSUITE_ENV_FILE"] = os.devnull
 os.environ["DJANGO_SETTINGS_MODULE"] = "mailsuite.settings"
 # Here rather than by pytest-django, whose turn comes after the conftests that import models.
 django.setup()
+
+from mailsuite.database import guard  # noqa: E402
+
+# Tests make rows as they need them; what others are told who try is tested in tests/store/test_guard.py.
+_support = (path.stem for path in (Path(__file__).parent / "support").glob("*.py"))
+guard.OWN_PACKAGES |= {"tests", "conftest", *_support}
 
 from running_suite import migrated, new_suite, start_suite, suite  # noqa: E402
 

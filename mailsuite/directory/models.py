@@ -16,6 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
 
+from mailsuite.database.guard import MailHolder
 from mailsuite.mail.address import address_key
 
 KEPT_REMOVED = timedelta(days=30)
@@ -92,8 +93,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.name or self.email
 
 
-class Domain(models.Model):
+class Domain(MailHolder):
     """A domain whose mail we take. `name` is the A-label form, `alias_of` makes it another name of a domain."""
+
+    change_by = "mailsuite.directory.services.remove_domain()"
 
     class State(models.TextChoices):
         ACTIVE = "active"
@@ -121,8 +124,10 @@ class Domain(models.Model):
         return self.name
 
 
-class Mailbox(models.Model):
+class Mailbox(MailHolder):
     """An address that receives (RFC 5321 §2.3.11). What it uses of its quota is the store's to know."""
+
+    change_by = "mailsuite.directory.services.remove_mailbox()"
 
     class State(models.TextChoices):
         ACTIVE = "active"

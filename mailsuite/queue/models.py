@@ -2,13 +2,16 @@
 
 from django.db import models
 
+from mailsuite.database.guard import StoreOwned
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.ids import new_id, reference
 from mailsuite.store.models import Content
 
 
-class QueuedMessage(models.Model):
+class QueuedMessage(StoreOwned):
     """One envelope on its way out. What is sent is `prefix` (our Received field) and the Content's octets."""
+
+    change_by = "mailsuite.queue.services.retry(), hold(), release(), fail() or drop()"
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     content = models.ForeignKey(Content, models.PROTECT, related_name="queued")
@@ -48,8 +51,10 @@ class QueuedMessage(models.Model):
         return reference(self.pk)
 
 
-class QueuedRecipient(models.Model):
+class QueuedRecipient(StoreOwned):
     """One recipient's fate. It is due when `next_attempt_at` is past; a claim moves that to the end of its lease."""
+
+    change_by = "mailsuite.queue.services.retry(), hold(), release(), fail() or drop()"
 
     class State(models.TextChoices):
         QUEUED = "queued"
@@ -88,8 +93,10 @@ class QueuedRecipient(models.Model):
         return self.forward_path
 
 
-class DeliveryAttempt(models.Model):
+class DeliveryAttempt(StoreOwned):
     """One try at one recipient: recorded before the peer is dialled, completed with its words."""
+
+    change_by = "mailsuite.queue.services.retry(), hold(), release(), fail() or drop()"
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     recipient = models.ForeignKey(QueuedRecipient, models.CASCADE, related_name="attempts")

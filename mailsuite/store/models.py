@@ -1,16 +1,25 @@
 """Mail as rows. `Content` is one received message, `Message` its place in a `Folder`; octets are in blobs.
 
 Only the store service's batches write these tables (see service.py); rows that a batch must agree on (`Usage`,
-`Folder`) are locked first, sorted by id, and every change of a folder draws one modseq from its locked row.
+`Folder`) are locked first, sorted by id, and every change of a folder draws one modseq from its locked row. Whoever
+else wants to change mail has the functions of shell.py; guard.py says so to those who try by the models.
 """
+
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import cast
 
 from django.db import models
 
+from mailsuite.database.guard import StoreOwned
 from mailsuite.directory.models import Mailbox
 from mailsuite.ids import new_id
+from mailsuite.store.blobs import mail_storage
+
+MOST_OCTETS = 50 * 1024 * 1024
 
 
-class Usage(models.Model):
+class Usage(StoreOwned):
     """What a mailbox holds; the row that a batch locks before it touches any of the mailbox's folders."""
 
     mailbox = models.OneToOneField(Mailbox, models.CASCADE, primary_key=True, related_name="usage")
@@ -23,10 +32,10 @@ class Usage(models.Model):
     is_removed = models.BooleanField(default=False)
 
     def __str__(self) -> str:
-        return f"{self.mailbox_id}: {self.used_octets} octets"
+        return f"{self.mailbox}: {self.message_count} messages, {self.used_octets} octets"
 
 
-class Folder(models.Model):
+class Folder(StoreOwned):
     """What RFC 9051 calls a mailbox. `name` is the whole name, parts parted by `/`; no path of any file system."""
 
     class Role(models.TextChoices):
@@ -37,6 +46,8 @@ class Folder(models.Model):
         TRASH = "trash"
         JUNK = "junk"
         ARCHIVE = "archive"
+
+    change_by = "mailsuite.store.shell.create_folder(), rename_folder() or delete_folder()"
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="folders")
     name = models.CharField(max_length=1000)
@@ -63,10 +74,10 @@ class Folder(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name} of {self.mailbox}"
 
 
-class Subscription(models.Model):
+class Subscription(StoreOwned):
     """A subscribed name, which outlives the folder of that name (RFC 3501 §6.3.6)."""
 
     mailbox = models.ForeignKey(Mailbox, models.CASCADE, related_name="subscriptions")
@@ -79,7 +90,7 @@ class Subscription(models.Model):
         return self.name
 
 
-class Content(models.Model):
+class Content(StoreOwned):
     """One reception, shared by all who got it: never changed, its octets in one blob.
 
     `envelope` and `body_structure` are answers to FETCH, ready as octets; `parts` are the offsets of each part
@@ -112,8 +123,10 @@ class Content(models.Model):
         return self.subject or self.message_id or str(self.pk)
 
 
-class Message(models.Model):
+class Message(StoreOwned):
     """A Content's place in a Folder: its own flags, keywords, uid and generated header `prefix`."""
+
+    change_by = "mailsuite.store.shell.delete(), move(), copy(), set_flags() or append()"
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     # Indexes below begin with the folder; those that Django would add would only slow delivery.
@@ -140,10 +153,22 @@ class Message(models.Model):
         indexes = [models.Index(fields=["folder", "modseq"], name="message_changed_since")]
 
     def __str__(self) -> str:
-        return f"{self.folder_id}:{self.uid}"
+        return f"{self.content} ({self.internal_date:%Y-%m-%d %H:%M}, uid {self.uid})"
+
+    def octets(self, most_octets: int = MOST_OCTETS) -> bytes:
+        """Return the whole message as clients are served it. Raises ValueError for one that is larger."""
+        if self.size_octets > most_octets:
+            raise ValueError(f"the message has {self.size_octets} octets, more than {most_octets}: say most_octets=")
+        with mail_storage().open(self.content.blob) as blob:
+            return bytes(self.prefix) + cast(bytes, blob.read())
+
+    def as_email(self, most_octets: int = MOST_OCTETS) -> EmailMessage:
+        """Return the message as Python's email package reads it; a copy, which changes nothing here. Raises ValueError
+        for one that is larger."""
+        return message_from_bytes(self.octets(most_octets), policy=policy.default)
 
 
-class Tombstone(models.Model):
+class Tombstone(StoreOwned):
     """A uid that was expunged, and when in modseq time: what a client that was away must forget (RFC 7162 §3.2.10)."""
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
@@ -159,7 +184,7 @@ class Tombstone(models.Model):
         return f"{self.folder_id}:{self.uid}"
 
 
-class MaildropLease(models.Model):
+class MaildropLease(StoreOwned):
     """The exclusive lock of a POP3 session (RFC 1939 §4); a dead holder's lock falls with its lease."""
 
     mailbox = models.OneToOneField(Mailbox, models.CASCADE, primary_key=True)
@@ -172,7 +197,7 @@ class MaildropLease(models.Model):
         return f"maildrop {self.mailbox_id}"
 
 
-class DepartedMessage(models.Model):
+class DepartedMessage(StoreOwned):
     """A message that has left the inbox while a POP3 session shows it: what serving it still takes. Holds its Content.
 
     `uid` is the one that it had there; the inbox gives none twice.
@@ -196,7 +221,7 @@ class DepartedMessage(models.Model):
         return f"{self.mailbox_id}:{self.uid}"
 
 
-class PartialCopy(models.Model):
+class PartialCopy(StoreOwned):
     """A COPY of many messages, made in slices: all of it is undone unless it is completed (RFC 3501 §6.4.7).
 
     `uids` are those that it has made in the target so far, as ranges `first:last` parted by commas. What is left of
@@ -215,7 +240,7 @@ class PartialCopy(models.Model):
         return f"copy {self.pk} into folder {self.target_id}"
 
 
-class OrphanBlob(models.Model):
+class OrphanBlob(StoreOwned):
     """A blob that no row named when the sweep looked: looked at again, then deleted."""
 
     name = models.CharField(max_length=100, unique=True)

@@ -172,6 +172,13 @@ class AppendItem(Struct, frozen=True):
     internal_date: datetime | None = None
     octets: bytes | None = None
 
+    @classmethod
+    def carrying(
+        cls, octets: bytes, flags: int = 0, keywords: list[str] | None = None, internal_date: datetime | None = None
+    ) -> "AppendItem":
+        """A message that is at hand."""
+        return cls(token_hex(16), len(octets), flags, keywords or [], internal_date, octets)
+
 
 class AppendAnswer(Struct, frozen=True):
     uid_validity: int
