@@ -21,7 +21,7 @@ from mailsuite.trace.models import Event, Story
 from mailsuite.trace.services import visible
 from mailsuite.web import checks
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
+pytestmark = pytest.mark.usefixtures("bans")
 NOW = datetime.now(UTC)
 PASSWORD = "correct horse battery"
 KEY_PAIRS = make_key_pairs()

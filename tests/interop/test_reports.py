@@ -88,7 +88,7 @@ def test_reports_come_in_and_count_when_their_sender_is_proved(two_domains):
     begins = (datetime.now(UTC) - timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     about = {"domain": "one.test", "begins": begins}
     reporter.send(two_domains, "dmarc-reports@one.test", OWN, SHOP, FORGED, **about)
-    # The same once more; another by way of the other domain.
+    # The same once more; another to a domain that it is not about, which nobody asked for.
     reporter.send(two_domains, "dmarc-reports@one.test", OWN, SHOP, FORGED, **about)
     reporter.send(two_domains, "dmarc-reports@two.test", FORGED, report_id="2", **about)
     # Unsigned it is not from reporter.example, which asks to refuse such mail.
@@ -98,10 +98,11 @@ def test_reports_come_in_and_count_when_their_sender_is_proved(two_domains):
     assert [mail[:3] for mail in found["mails"]] == [
         ["dmarc-reports@one.test", "read", True],
         ["dmarc-reports@one.test", "duplicate", True],
-        ["dmarc-reports@two.test", "read", True],
+        ["dmarc-reports@two.test", "uncounted", True],
     ]
+    assert "whose record does not ask for reports at dmarc-reports@two.test" in found["mails"][-1][3]
     assert found["days"] == [
-        ["one.test", "", "203.0.113.66", 6, 0, 6],
+        ["one.test", "", "203.0.113.66", 3, 0, 3],
         ["one.test", "example.org", "192.0.2.1", 10, 10, 0],
         ["one.test", "shop.example", "198.51.100.7", 4, 0, 0],
     ]

@@ -13,6 +13,7 @@ from mailsuite.records import alarms, checking
 from mailsuite.records.checking import begin_check, check_domain, check_due
 from mailsuite.records.models import DkimKey, DnsCheck, Observation
 from mailsuite.records.observing import forget_observations
+from mailsuite.records.report_addresses import names_address
 from mailsuite.records.reporting import decode, exit_status
 from mailsuite.records.seen import Verdict
 from mailsuite.records.setup import records_for
@@ -71,6 +72,19 @@ def test_name_servers_that_fail_leave_the_public_side(server, publish, domain, m
     found = verdicts(report)
     assert found["NS", "example.org"] is Verdict.UNKNOWN and found["MX", "example.org"] is Verdict.OK
     assert exit_status(report.findings) == 2
+
+
+def test_where_reports_go_is_known_by_what_was_seen(server, publish, domain):
+    publish()
+    check_domain(domain)
+    assert names_address(domain, "dmarc", "dmarc-reports@example.org")
+    assert names_address(domain, "tls", "TLS-Reports@example.org")
+    assert not names_address(domain, "tls", "dmarc-reports@example.org")
+    assert not names_address(domain, "dmarc", "dmarc-reports@else.example")
+    server.records["_dmarc.example.org", "TXT"] = ['"v=DMARC1; p=none; rua=mailto:dmarc-reports@else.example!10m"']
+    check_domain(domain)
+    assert names_address(domain, "dmarc", "dmarc-reports@else.example")
+    assert not names_address(domain, "dmarc", "dmarc-reports@example.org")
 
 
 def test_drift_is_kept_told_once_a_day_and_forgotten_when_mended(server, publish, domain, settings):
