@@ -1,4 +1,5 @@
-"""What goes wrong with the host itself, told once a day: a certificate that ends, a disk that is nearly full."""
+"""What goes wrong with the host itself, told once a day: a certificate that ends, a disk that is nearly full, TLSA
+records that do not match."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from mailsuite.abuse.models import AlarmSettings
 from mailsuite.abuse.telling import Matter, tell
 from mailsuite.database.stored_time import within
 from mailsuite.tls import certificate_end
+from mailsuite.transport_security.models import DaneLook
 
 # Those who renew certificates for us do so a month before the end; whoever is told now has time to look.
 CERTIFICATE_LEFT = timedelta(days=14)
@@ -31,6 +33,14 @@ DISK_TEXT = """\
 
 When it is full, new mail is put off: hosts try again for days, and nothing is
 lost, but nobody gets mail. Make room, or give the disk more of it.
+"""
+
+
+DANE_TEXT = """\
+{text}
+
+Hosts that look at them (DANE) deliver nothing to {host} until they match. In
+the shell manage.py certificate check compares them with what is served.
 """
 
 
@@ -59,10 +69,18 @@ def problems(now: datetime) -> Iterator[Problem]:
         yield Problem("disk_told_at", f"The disk of {host} is nearly full", text)
 
 
+def dane_problems() -> Iterator[Problem]:
+    """That our own TLSA records match nothing, by the last look at them."""
+    host = settings.MAILSUITE.hostname
+    look = DaneLook.objects.filter(hostname=host, state=DaneLook.State.MISMATCH).first()
+    if look:
+        yield Problem("dane_told_at", f"No TLSA record matches {host}", DANE_TEXT.format(text=look.text, host=host))
+
+
 def tell_of_problems(now: datetime) -> int:
     """Tells of each once a day; returns how many mails that made. For the periodic work."""
     told = 0
-    for problem in problems(now):
+    for problem in (*problems(now), *dane_problems()):
         row, _ = AlarmSettings.objects.get_or_create(pk=1)
         if within(getattr(row, problem.field), now, AT_MOST_EVERY):
             continue

@@ -171,6 +171,7 @@ class AlarmSettings(models.Model):
     # When something about the host itself was last told (mailsuite.abuse.host_alarms).
     certificate_told_at = models.DateTimeField(null=True, editable=False)
     disk_told_at = models.DateTimeField(null=True, editable=False)
+    dane_told_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = verbose_name_plural = "who is told"

@@ -19,6 +19,7 @@ from mailsuite.store.blobs import mail_storage
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Event, Story
 from mailsuite.trace.services import visible
+from mailsuite.transport_security.models import DaneLook
 from mailsuite.web import checks
 
 pytestmark = pytest.mark.usefixtures("bans")
@@ -176,6 +177,9 @@ def test_the_host_s_own_troubles_are_told_once_a_day(site, monkeypatch, settings
     settings.MAILSUITE = replace(settings.MAILSUITE, tls_cert=tmp_path)
     hours = [host_alarms.tell_of_problems(NOW + timedelta(hours=count)) for count in (0, 1, 25)]
     assert hours == [2, 0, 2]
+    DaneLook.objects.create(hostname=settings.MAILSUITE.hostname, at=NOW, state="mismatch", text="None matches.")
+    assert host_alarms.tell_of_problems(NOW + timedelta(hours=26)) == 1
+    DaneLook.objects.all().delete()
     # By a clock that was ahead.
     AlarmSettings.objects.update(disk_told_at=NOW + timedelta(days=20), certificate_told_at=NOW)
     assert host_alarms.tell_of_problems(NOW) == 1
