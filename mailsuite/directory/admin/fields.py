@@ -67,10 +67,10 @@ def password_field(help_text: str, *, required: bool = False) -> forms.CharField
 def must_change_field() -> forms.BooleanField:
     """Beside a password that is set for somebody else."""
     return forms.BooleanField(
-        label="To be changed at the first sign-in",
+        label="Must be changed",
         required=False,
         initial=True,
-        help_text="Its owner chooses another password on the web pages. Mail programs can use this one meanwhile.",
+        help_text="At the first sign-in to the web pages, by its owner. Mail programs can use this one meanwhile.",
         widget=UnfoldBooleanWidget,
     )
 
