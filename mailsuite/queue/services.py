@@ -60,7 +60,8 @@ def hold(message_ids: Collection[int], reason: str) -> int:
 
 
 def release(message_ids: Collection[int]) -> int:
-    """Lets held messages go on, at once; what is kept for the administrators when somebody reads it."""
+    """Lets held messages go on, at once; what is kept for the administrators when somebody reads it. The time for
+    which they were held does not count: they are given up so much later."""
     now = datetime.now(UTC)
     with transaction.atomic():
         found = _locked(message_ids, QueuedMessage.objects.exclude(held_at=None))
@@ -74,7 +75,10 @@ def release(message_ids: Collection[int]) -> int:
             )
         rows = _unsettled(messages)
         _tell(rows, "released", "", now)
-        QueuedMessage.objects.filter(pk__in=[message.pk for message in messages]).update(held_at=None, hold_reason="")
+        for message in messages:
+            message.expires_at += max(now - (message.held_at or now), timedelta())
+            message.held_at, message.hold_reason = None, ""
+        QueuedMessage.objects.bulk_update(messages, ["expires_at", "held_at", "hold_reason"])
         idle = [row.pk for row in rows if not _is_under_way(row, now)]
         QueuedRecipient.objects.filter(pk__in=idle).update(next_attempt_at=now)
     _wake_worker(rows)

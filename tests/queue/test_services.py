@@ -57,6 +57,21 @@ def test_hold_and_release(enqueue):
     assert events("released") == [("bob@far.test", "")]
 
 
+def test_the_time_for_which_it_was_held_does_not_count(enqueue):
+    """Else what is released after a week, and not taken at once, bounces at the first try."""
+    message = enqueue("bob@far.test")
+    services.hold([message.pk], "by root")
+    QueuedMessage.objects.update(held_at=datetime.now(UTC) - timedelta(days=7))
+    services.release([message.pk])
+    later = QueuedMessage.objects.get().expires_at - message.expires_at
+    assert timedelta(days=7) <= later < timedelta(days=7, minutes=5)
+    # By a clock that was ahead.
+    services.hold([message.pk], "by root")
+    QueuedMessage.objects.update(held_at=datetime.now(UTC) + timedelta(days=7))
+    services.release([message.pk])
+    assert QueuedMessage.objects.get().expires_at - message.expires_at == later
+
+
 def test_release_of_what_is_not_held(enqueue):
     message = enqueue("bob@far.test")
     with pytest.raises(DirectoryError, match="is not held"):
