@@ -7,14 +7,17 @@ What is removed stays for KEPT_REMOVED and can be restored. Its key is given bac
 gets the address next is somebody else. What was removed together has the same `removed_at`, and comes back together.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
+from django.utils.crypto import salted_hmac
 
 from mailsuite.database.guard import MailHolder
 from mailsuite.mail.address import address_key
@@ -85,6 +88,18 @@ class User(AbstractBaseUser, PermissionsMixin):
                 self._has_new_password = False
             if list(kwargs.get("update_fields") or ()) != ["last_login"]:
                 touch_directory()
+
+    def get_session_auth_hash(self) -> str:
+        """What a session of the web holds: another one once the logins of before are void."""
+        return self._session_hash()
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        """The same under the secrets of before."""
+        yield from map(self._session_hash, settings.SECRET_KEY_FALLBACKS)
+
+    def _session_hash(self, secret: str | None = None) -> str:
+        told = f"{self.credential_version} {self.password}"
+        return salted_hmac("mailsuite.directory.session", told, secret=secret, algorithm="sha256").hexdigest()
 
     def get_full_name(self) -> str:
         return self.name or self.email
@@ -198,6 +213,42 @@ class AliasTarget(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+
+class RemovedManager(models.Manager[Any]):
+    """The rows that are removed."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return super().get_queryset().exclude(removed_at=None)
+
+
+class RemovedDomain(Domain):
+    """A domain that can be restored: a list of its own in the admin."""
+
+    objects: ClassVar[RemovedManager] = RemovedManager()
+
+    class Meta:
+        proxy = True
+
+
+class RemovedMailbox(Mailbox):
+    """The same of a mailbox."""
+
+    objects: ClassVar[RemovedManager] = RemovedManager()
+
+    class Meta:
+        proxy = True
+        verbose_name_plural = "removed mailboxes"
+
+
+class RemovedAlias(Alias):
+    """The same of an alias."""
+
+    objects: ClassVar[RemovedManager] = RemovedManager()
+
+    class Meta:
+        proxy = True
+        verbose_name_plural = "removed aliases"
 
 
 class SendAs(models.Model):

@@ -40,7 +40,8 @@ class Verb:
     """A button above a row's form. The admin's method `do_NAME(request, row)` does it and says what was done.
 
     `shown` tells whether it fits the row; `confirm` is asked first, and with `asks_password` the person's password
-    where they gave it some time ago: what can't be undone, or lets somebody in.
+    where they gave it some time ago: what can't be undone, or lets somebody in. With `has_page` the button leads to a
+    page first (mailsuite.directory.admin.verb_pages).
     """
 
     name: str
@@ -50,6 +51,7 @@ class Verb:
     shown: Callable[[Any], bool] = lambda row: True
     superusers_only: bool = False
     asks_password: bool = False
+    has_page: bool = False
 
 
 def scope_of(request: HttpRequest) -> frozenset[int] | None:

@@ -16,6 +16,19 @@ def _item(title: str, icon: str, name: str, *, superusers_only: bool = False) ->
     return item | ({"permission": _is_superuser} if superusers_only else {})
 
 
+def _tabs(model: str, title: str, removed: str, *, superusers_only: bool = False) -> dict[str, Any]:
+    """Above a list, the way to the removed ones of its kind and back."""
+    own, kept = f"directory_{model}_changelist", f"directory_{removed}_changelist"
+    permission = {"permission": _is_superuser} if superusers_only else {}
+    return {
+        "models": [f"directory.{model}", f"directory.{removed}"],
+        "items": [
+            {"title": title, "link": reverse_lazy(f"admin:{own}")},
+            {"title": "Removed", "link": reverse_lazy(f"admin:{kept}")} | permission,
+        ],
+    }
+
+
 def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
     return {"title": title, "separator": title != "Traffic", "items": list(items)}
 
@@ -42,6 +55,11 @@ UNFOLD: dict[str, Any] = {
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request: static("mailsuite/admin.css")],
     "SCRIPTS": [lambda request: static("mailsuite/admin.js")],
+    "TABS": [
+        _tabs("domain", "Domains", "removeddomain", superusers_only=True),
+        _tabs("mailbox", "Mailboxes", "removedmailbox"),
+        _tabs("alias", "Aliases", "removedalias"),
+    ],
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,

@@ -20,6 +20,7 @@ from mailsuite.abuse.host_alarms import problems
 from mailsuite.abuse.models import Alarm
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.directory.scoping import scope_of
+from mailsuite.directory.services import effects
 from mailsuite.ids import first_id
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DnsCheck
@@ -144,6 +145,7 @@ def _notices(scope: Scope, now: datetime) -> list[Notice]:
     found += _kept_notices(scope)
     found += _mailbox_notices(scope)
     found += _domain_notices(scope)
+    found += _alias_notices(scope)
     if scope is None:
         found += [Notice("bad", f"{problem.subject}.", "", "") for problem in problems(now)]
         found += [*_teller_notices(), *_reach_notices(now), *_screening_notices()]
@@ -291,6 +293,20 @@ def _mailbox_notices(scope: Scope) -> list[Notice]:
             "Change its quota",
         )
         for mailbox in full.order_by("-usage__used_octets")[:MOST]
+    ]
+
+
+def _alias_notices(scope: Scope) -> list[Notice]:
+    """Aliases whose mail is refused, since what they led to was removed. Roles are read by somebody all the same."""
+    aliases = _of(effects.without_target(), "domain", scope)
+    return [
+        Notice(
+            "bad",
+            f"The alias {alias} leads to nobody any more: its mail is refused.",
+            reverse("admin:directory_alias_change", args=[alias.pk]),
+            "Say where it goes",
+        )
+        for alias in aliases.order_by("pk")[:MOST]
     ]
 
 

@@ -115,6 +115,10 @@ def everything(domains):
             message=message, forward_path=f"friend.of.{domain}@remote.example", destination="remote.example"
         )
         DeliveryAttempt.objects.create(recipient=recipient, token="t", started_at=NOW, reply=f"451 not {domain}")
+        services.add_mailbox(f"old@{domain}", PASSWORD)
+        services.add_alias(f"gone@{domain}", [f"ann@{domain}"])
+        services.remove_mailbox(f"old@{domain}")
+        services.remove_alias(f"gone@{domain}")
     # Two that reach over the border: an administrator's mailbox and an account with a mailbox on either side.
     services.add_mailbox("root@mine.example", owner="root@localhost")
     services.add_mailbox("ann.too@mine.example", owner=f"ann@{FOREIGN}")

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from mailsuite.abuse.models import AlarmSettings, AllowedNetwork, Ban, SendingSettings
 from mailsuite.directory import services
-from mailsuite.directory.models import Credential, Domain, Login, LoginThrottle, Mailbox, SendAs, User
+from mailsuite.directory.models import Credential, Domain, Login, LoginThrottle, Mailbox, RemovedDomain, SendAs, User
 from mailsuite.directory.scoping import ScopedAdmin
 from mailsuite.ids import new_id
 from mailsuite.junk.models import Sender, WordTable
@@ -37,7 +37,7 @@ SUPERUSERS_ONLY = (
     AlarmSettings,
     SendingSettings,
     *(Route, LoginThrottle, DnsList, GreylistEntry, ScreeningSettings, KnownPolicy, DaneLook),
-    *(OutgoingReport, ReportExclusion, ReportSettings),
+    *(OutgoingReport, ReportExclusion, ReportSettings, RemovedDomain),
 )
 NOT_COMPARED = {"sessions.session", "admin.logentry", "directory.directoryversion"}
 
@@ -50,6 +50,8 @@ def model_urls(model, *, rows):
     for row in rows:
         urls += [reverse(f"{name}_{page}", args=[row.pk]) for page in ("change", "history", "delete")]
         urls += [reverse(f"{name}_do", args=[row.pk, verb]) for verb in verbs]
+        pages = getattr(admin.site._registry[model], "verb_pages", {})
+        urls += [reverse(f"{name}_ask", args=[row.pk, verb]) for verb in pages]
         if model is Domain:
             urls += [reverse("admin:directory_domain_records", args=[row.pk])]
             urls += [reverse("admin:reports_domain", args=[row.pk])]
@@ -92,8 +94,13 @@ def is_foreign(row):
     return FOREIGN in str(row)
 
 
+def is_listed(row):
+    """What is removed has lists of its own."""
+    return row._meta.proxy or getattr(row, "removed_at", None) is None
+
+
 def rows(model, *, foreign):
-    found = [row for row in model.objects.all() if is_foreign(row) is foreign]
+    found = [row for row in model.objects.all() if is_foreign(row) is foreign and is_listed(row)]
     assert found or model in SUPERUSERS_ONLY, f"the test has no {model.__name__}"
     return found
 

@@ -226,7 +226,7 @@ def test_an_account_that_was_switched_off_is_not_switched_on_by_a_mailbox(domain
 
 
 def test_a_mailbox_comes_back_as_it_was(rich):
-    before = Mailbox.objects.get(user=rich)
+    before, session = Mailbox.objects.get(user=rich), rich.get_session_auth_hash()
     folders = set(Folder.objects.filter(mailbox=before).values_list("pk", flat=True))
     services.remove_mailbox("ann@example.org")
     assert lookup.resolve("only@example.org").kind is Kind.UNKNOWN
@@ -239,6 +239,7 @@ def test_a_mailbox_comes_back_as_it_was(rich):
     assert len(lookup.resolve("team@example.org").local) == 2
     assert authenticate("ann@example.org", PASSWORD, protocol="imap", client_address="192.0.2.77").user_id == rich.pk
     # What was ended stays ended.
+    assert User.objects.get(pk=rich.pk).get_session_auth_hash() != session
     assert not services.app_passwords_in_force(rich.pk).exists() and not SendAs.objects.exists()
     assert not User.objects.get(pk=rich.pk).is_staff and not Domain.objects.get().administrators.exists()
 

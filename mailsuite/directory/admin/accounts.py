@@ -72,7 +72,7 @@ class UserAdmin(ScopedAdmin):
         return own
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return super().get_queryset(request).prefetch_related("mailboxes")
+        return super().get_queryset(request).filter(removed_at=None).prefetch_related("mailboxes")
 
     def get_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         if scope_of(request) is not None:

@@ -4,13 +4,15 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mailsuite.directory import services
 from mailsuite.directory.admin.fields import badge, refuse_foreign_account, refuse_foreign_domain
 from mailsuite.directory.models import Alias, AliasTarget, SendAs, User
-from mailsuite.directory.scoping import ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm
+from mailsuite.directory.scoping import ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm, scope_of
+from mailsuite.directory.services import effects
 
 
 class AliasForm(ServiceForm):
@@ -38,6 +40,7 @@ class AliasAdmin(ScopedAdmin):
     form = AliasForm
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ADD, CHANGE, DELETE})
+    delete_confirmation_template = "admin/verb_page.html"
     list_display = ("address", "kind", "leads_to", "state_badge")
     list_filter = ("kind", "is_active", ("domain", ScopedFilter))
     search_fields = ("address", "targets__address")
@@ -75,13 +78,31 @@ class AliasAdmin(ScopedAdmin):
         )
         obj.refresh_from_db()
 
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """Asked on the page that other removals have; the alias is marked, and can be restored."""
+        alias = self.find(request, object_id)
+        if alias is not None:
+            page = {
+                "title": f"Remove {alias}?",
+                "row": alias,
+                "label": "Remove",
+                "icon": "delete",
+                "list_name": "Aliases",
+            }
+            page |= {"act_url": request.path, "hidden": [("post", "yes")]}
+            page |= {"back": reverse("admin:directory_alias_change", args=[alias.pk])}
+            page |= {"list_name": "Aliases", "list_url": reverse("admin:directory_alias_changelist")}
+            extra_context = page | {"lines": effects.of_alias(alias, scope_of(request))}
+        return super().delete_view(request, object_id, extra_context)
+
     def delete_model(self, request: HttpRequest, obj: Alias) -> None:
         services.remove_alias(obj.address)
 
     @admin.display(description="Leads to")
     def leads_to(self, alias: Alias) -> str:
         targets = [target.address for target in alias.targets.all()]
-        return ", ".join(targets[:3]) + (f" and {len(targets) - 3} more" if len(targets) > 3 else "")
+        more = f" and {len(targets) - 3} more" if len(targets) > 3 else ""
+        return ", ".join(targets[:3]) + more or "nobody: what it led to was removed"
 
     @admin.display(description="State", ordering="is_active")
     def state_badge(self, alias: Alias) -> SafeString:

@@ -15,8 +15,10 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from mailsuite.directory import services
 from mailsuite.directory.admin.domain_dns import DnsPages
 from mailsuite.directory.admin.fields import TONES, QuotaField, badge, require_quota
+from mailsuite.directory.admin.verb_pages import VerbPage, VerbPages
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
+from mailsuite.directory.services import effects
 from mailsuite.records import background
 from mailsuite.records.services import make_key_pairs
 
@@ -37,7 +39,7 @@ class DomainForm(ServiceForm):
 
 
 @admin.register(Domain)
-class DomainAdmin(DnsPages, ScopedAdmin):
+class DomainAdmin(DnsPages, VerbPages, ScopedAdmin):
     intro = "Domains whose mail comes here. The share is how much of their DNS is as it should be: open one to see."
     form = DomainForm
     scope = ("pk",)
@@ -50,18 +52,22 @@ class DomainAdmin(DnsPages, ScopedAdmin):
     verbs = (
         Verb("records", "DNS records", "dns"),
         Verb(
-            *("disable", "Disable", "pause", "Take no mail for this domain for now?"),
+            *(
+                "disable",
+                "Disable",
+                "pause",
+                "Take no mail for this domain for now, and let nobody sign in? Senders are asked to try again later.",
+            ),
             lambda d: d.state == "active",
             superusers_only=True,
             asks_password=True,
         ),
         Verb("enable", "Enable", "play_arrow", "", lambda d: d.state == "disabled", True),
-        Verb(
-            *("remove", "Remove", "delete", "Stop hosting this domain and remove its mailboxes?"),
-            superusers_only=True,
-            asks_password=True,
-        ),
+        Verb("remove", "Remove", "delete", superusers_only=True, asks_password=True, has_page=True),
     )
+    verb_pages = {
+        "remove": VerbPage("Stop hosting {}?", lambda request, domain: effects.of_domain(domain)),
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Domain]:
         rows = super().get_queryset(request).exclude(state=Domain.State.REMOVED).select_related("alias_of", "dns_check")
@@ -142,7 +148,7 @@ class DomainAdmin(DnsPages, ScopedAdmin):
 
     def do_disable(self, request: HttpRequest, domain: Domain) -> str:
         services.set_domain_state(domain.name, disabled=True)
-        return f"{domain} takes no mail now."
+        return f"{domain} takes no mail now: senders are asked to try again later, as they do for some days."
 
     def do_enable(self, request: HttpRequest, domain: Domain) -> str:
         services.set_domain_state(domain.name, disabled=False)
@@ -150,7 +156,7 @@ class DomainAdmin(DnsPages, ScopedAdmin):
 
     def do_remove(self, request: HttpRequest, domain: Domain) -> str:
         services.remove_domain(domain.name)
-        return f"{domain} is no longer hosted."
+        return f"{domain} is no longer hosted. {effects.KEPT}"
 
     @admin.display(description="State", ordering="state")
     def state_badge(self, domain: Domain) -> SafeString:

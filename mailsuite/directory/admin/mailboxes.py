@@ -1,11 +1,13 @@
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from mailsuite.abuse import suspension
 from mailsuite.directory import services
@@ -24,6 +26,7 @@ from mailsuite.directory.admin.fields import (
     usage_bar,
     who_does,
 )
+from mailsuite.directory.admin.verb_pages import VerbPage, VerbPages
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox, User
 from mailsuite.directory.scoping import (
@@ -35,8 +38,10 @@ from mailsuite.directory.scoping import (
     ScopedFilter,
     ServiceForm,
     Verb,
+    scope_of,
 )
-from mailsuite.directory.services import parsing
+from mailsuite.directory.services import effects, parsing
+from mailsuite.directory.services.removal import ends_account
 
 
 class MailboxForm(ServiceForm):
@@ -47,6 +52,25 @@ class MailboxForm(ServiceForm):
     class Meta:
         model = Mailbox
         fields = ["address", "name", "quota_octets"]
+
+
+class ForwardForm(forms.Form):
+    targets = forms.CharField(
+        label="Addresses",
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="One a line, here or elsewhere. Empty: its mail is forwarded no more.",
+    )
+    keep = forms.BooleanField(label="Keep a copy in the mailbox", required=False, widget=UnfoldBooleanWidget)
+
+    @staticmethod
+    def ask(mailbox: Mailbox) -> dict[str, Any]:
+        targets, keeps = services.forwarding_of(mailbox)
+        return {"targets": "\n".join(targets), "keep": keeps}
+
+
+class RenameForm(forms.Form):
+    address = forms.CharField(label="New address", widget=UnfoldAdminTextInputWidget)
 
 
 def _has_app_passwords(mailbox: Mailbox) -> bool:
@@ -68,7 +92,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Mailbox)
-class MailboxAdmin(ScopedAdmin):
+class MailboxAdmin(VerbPages, ScopedAdmin):
     intro = "Addresses that keep mail, each with an account that opens it."
     form = MailboxForm
     scope = ("domain",)
@@ -110,11 +134,23 @@ class MailboxAdmin(ScopedAdmin):
             *("drop_held", "Drop held mail", "delete_sweep", "Drop its held mail without telling anybody?", _has_held),
             asks_password=True,
         ),
-        Verb(
-            *("remove", "Remove", "delete", "Make this address unknown and delete its mail after 30 days?"),
-            asks_password=True,
-        ),
+        Verb("forward", "Forward", "forward_to_inbox", has_page=True, asks_password=True),
+        Verb("rename", "Rename", "drive_file_rename_outline", has_page=True),
+        Verb("remove", "Remove", "delete", has_page=True, asks_password=True),
     )
+    verb_pages = {
+        "forward": VerbPage(
+            "Forward mail of {}",
+            lambda request, mailbox: [
+                "Its mail goes on to these addresses, by the same rules as an alias' mail; what is taken for junk does "
+                "not. Its owner signs in, and sends, as before."
+            ],
+            ForwardForm,
+            ForwardForm.ask,
+        ),
+        "rename": VerbPage("Give {} another address", lambda request, mailbox: [effects.renaming(mailbox)], RenameForm),
+        "remove": VerbPage("Remove {}?", lambda request, mailbox: effects.of_mailbox(mailbox, scope_of(request))),
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Mailbox]:
         rows = super().get_queryset(request).exclude(state=Mailbox.State.REMOVED)
@@ -131,11 +167,22 @@ class MailboxAdmin(ScopedAdmin):
         if obj is None:
             return ["address", "password", "must_change", "name", "quota_octets"]
         facts = ["app_passwords", "owner", "created_at", "last_login"]
-        return ["address", "state_told", "name", "quota_octets", "used", "held", "password", "must_change", *facts]
+        return [
+            "address",
+            "state_told",
+            "name",
+            "quota_octets",
+            "used",
+            "held",
+            "forwarding",
+            "password",
+            "must_change",
+            *facts,
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Mailbox | None = None) -> tuple[str, ...]:
         facts = ("owner", "created_at", "last_login")
-        return ("address", "state_told", "used", "held", "app_passwords", *facts) if obj else ()
+        return ("address", "state_told", "used", "held", "forwarding", "app_passwords", *facts) if obj else ()
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         fields = ["name", "quota_octets"] if obj else ["address", "name", "quota_octets"]
@@ -223,9 +270,27 @@ class MailboxAdmin(ScopedAdmin):
     def do_drop_held(self, request: HttpRequest, mailbox: Mailbox) -> str:
         return f"Messages of {mailbox} that are dropped: {suspension.drop_held(mailbox.address, str(request.user))}."
 
+    def do_forward(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        given = self.given(request, "forward")
+        if targets := given["targets"].replace(",", "\n").split():
+            services.forward_mailbox(mailbox.address, targets, keep=given["keep"])
+        elif services.forwarding_of(mailbox)[0]:
+            services.stop_forwarding(mailbox.address)
+        return f"Mail of {mailbox} {effects.forwarded(mailbox)}."
+
+    def do_rename(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        address = self.given(request, "rename")["address"]
+        refuse_foreign_domain(request, parsing.address(address).domain)
+        if mailbox.user.address_key == mailbox.address_key:
+            refuse_foreign_account(request, mailbox.user)
+        services.rename_mailbox(mailbox.address, address)
+        return f"{mailbox} is {address} now. {effects.renamed(mailbox.address, address)}"
+
     def do_remove(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        if mailbox.user.is_staff and ends_account(mailbox):
+            refuse_foreign_account(request, mailbox.user)
         services.remove_mailbox(mailbox.address)
-        return f"{mailbox} is removed."
+        return f"{mailbox} is removed. {effects.KEPT}"
 
     @admin.display(description="Used", ordering="usage__used_octets")
     def used(self, mailbox: Mailbox) -> SafeString:
@@ -234,6 +299,10 @@ class MailboxAdmin(ScopedAdmin):
     @admin.display(description="Held in the queue")
     def held(self, mailbox: Mailbox) -> str:
         return held_mail(mailbox)
+
+    @admin.display(description="Its mail")
+    def forwarding(self, mailbox: Mailbox) -> str:
+        return effects.forwarded(mailbox)
 
     @admin.display(description="App passwords")
     def app_passwords(self, mailbox: Any) -> str:

@@ -97,7 +97,6 @@ def _remove_mailboxes(mailbox_ids: Sequence[int], at: datetime) -> None:
     keys = dict(rows.values_list("address_key", "user_id"))
     _mark_aliases(Alias.objects.filter(kind=Alias.Kind.FORWARD, address_key__in=keys), at)
     rows.update(state_before_removal=F("state"), state=Mailbox.State.REMOVED, removed_at=at, address_key=KEY_GIVEN_BACK)
-    User.objects.filter(pk__in=keys.values()).update(credential_version=F("credential_version") + 1)
     _end_accounts(keys.values(), keys, at)
 
 
@@ -124,7 +123,13 @@ def _end_accounts(user_ids: Iterable[int], removed_keys: Collection[str], at: da
     Credential.objects.filter(user__in=ended, revoked_at=None).update(revoked_at=at)
     SendAs.objects.filter(user__in=ended).delete()
     User.administered_domains.through.objects.filter(user__in=ended).delete()
-    User.objects.filter(pk__in=ended).update(removed_at=at, is_staff=False, address_key=KEY_GIVEN_BACK)
+    User.objects.filter(pk__in=ended).update(
+        removed_at=at,
+        is_staff=False,
+        address_key=KEY_GIVEN_BACK,
+        # No session of before is one when it is restored.
+        credential_version=F("credential_version") + 1,
+    )
 
 
 def _name_otherwise(user: User) -> None:
