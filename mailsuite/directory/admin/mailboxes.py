@@ -273,7 +273,8 @@ class MailboxAdmin(VerbPages, ScopedAdmin):
     def do_forward(self, request: HttpRequest, mailbox: Mailbox) -> str:
         given = self.given(request, "forward")
         if targets := given["targets"].replace(",", "\n").split():
-            services.forward_mailbox(mailbox.address, targets, keep=given["keep"])
+            by = who_does(request, mailbox.user)
+            services.forward_mailbox(mailbox.address, targets, keep=given["keep"], by=by)
         elif services.forwarding_of(mailbox)[0]:
             services.stop_forwarding(mailbox.address)
         return f"Mail of {mailbox} {effects.forwarded(mailbox)}."
@@ -283,7 +284,7 @@ class MailboxAdmin(VerbPages, ScopedAdmin):
         refuse_foreign_domain(request, parsing.address(address).domain)
         if mailbox.user.address_key == mailbox.address_key:
             refuse_foreign_account(request, mailbox.user)
-        services.rename_mailbox(mailbox.address, address)
+        services.rename_mailbox(mailbox.address, address, by=who_does(request, mailbox.user))
         return f"{mailbox} is {address} now. {effects.renamed(mailbox.address, address)}"
 
     def do_remove(self, request: HttpRequest, mailbox: Mailbox) -> str:
