@@ -27,11 +27,16 @@ def end_what_outlived(apps, schema_editor):
 
 
 def bring_keys_back(apps, schema_editor):
-    User = apps.get_model("directory", "User")
+    """Names were unique before: what was removed keeps its own where nobody else has it by now."""
+    User, Domain = (apps.get_model("directory", name) for name in ("User", "Domain"))
     for user in User.objects.exclude(removed_at=None):
         key = user.email.lower()
-        if not User.objects.filter(address_key=key).exists():
-            User.objects.filter(pk=user.pk).update(address_key=key, is_active=False)
+        is_free = not User.objects.filter(address_key=key).exists()
+        names = {"address_key": key} if is_free else {"email": user.address_key}
+        User.objects.filter(pk=user.pk).update(is_active=False, **names)
+    for domain in Domain.objects.filter(state="removed"):
+        if Domain.objects.filter(name=domain.name).exclude(pk=domain.pk).exists():
+            Domain.objects.filter(pk=domain.pk).update(name=f"removed-{domain.pk}.invalid")
 
 
 class Migration(migrations.Migration):
