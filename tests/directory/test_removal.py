@@ -60,6 +60,7 @@ DECISIONS = {
     "store.Folder.mailbox": STAYS,
     "store.Subscription.mailbox": STAYS,
     "store.Message.mailbox": STAYS,
+    "store.PartialCopy.mailbox": STAYS,
     "store.MaildropLease.mailbox": STAYS,
     "store.DepartedMessage.mailbox": STAYS,
     "queue.QueuedMessage.sender_mailbox": STAYS,
