@@ -19,7 +19,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils.crypto import salted_hmac
 
-from mailsuite.database.guard import MailHolder
+from mailsuite.database.guard import MailHolder, UndeletedQuerySet
 from mailsuite.mail.address import address_key
 
 KEPT_REMOVED = timedelta(days=30)
@@ -215,17 +215,17 @@ class AliasTarget(models.Model):
         return self.address
 
 
-class RemovedManager(models.Manager[Any]):
+class RemovedManager(models.Manager.from_queryset(UndeletedQuerySet)):  # type: ignore[misc]
     """The rows that are removed."""
 
     def get_queryset(self) -> models.QuerySet[Any]:
-        return super().get_queryset().exclude(removed_at=None)
+        return super().get_queryset().exclude(removed_at=None)  # type: ignore[no-any-return]
 
 
 class RemovedDomain(Domain):
     """A domain that can be restored: a list of its own in the admin."""
 
-    objects: ClassVar[RemovedManager] = RemovedManager()
+    objects: ClassVar[Any] = RemovedManager()
 
     class Meta:
         proxy = True
@@ -234,7 +234,7 @@ class RemovedDomain(Domain):
 class RemovedMailbox(Mailbox):
     """The same of a mailbox."""
 
-    objects: ClassVar[RemovedManager] = RemovedManager()
+    objects: ClassVar[Any] = RemovedManager()
 
     class Meta:
         proxy = True
@@ -244,7 +244,7 @@ class RemovedMailbox(Mailbox):
 class RemovedAlias(Alias):
     """The same of an alias."""
 
-    objects: ClassVar[RemovedManager] = RemovedManager()
+    objects: ClassVar[Any] = RemovedManager()
 
     class Meta:
         proxy = True
