@@ -9,6 +9,7 @@ import signal
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
+from pathlib import Path
 
 import pytest
 from django.db import connection, connections
@@ -18,7 +19,7 @@ from store_process import Service, run
 from mailsuite.ids import new_id
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.store import client as client_module
-from mailsuite.store.client import StoreClient
+from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import Job, StoreUnavailable, execute, run_jobs
 from mailsuite.store.models import Folder, MaildropLease, Message, Usage
 from mailsuite.store.operations import (
@@ -57,13 +58,21 @@ class TimedJob(Job):
         return self._given_up
 
 
-@pytest.fixture
-def service(tmp_path):
-    service = Service(tmp_path)
-    service.start()
+@pytest.fixture(scope="module")
+def running(tmp_path_factory, django_db_setup, django_db_blocker):
+    """One service for all: what it files is looked at by its rows alone."""
+    with django_db_blocker.unblock():
+        service = Service(tmp_path_factory.mktemp("store"))
+        Path(mail_storage().location).mkdir(parents=True, exist_ok=True)
+        service.start()
     yield service
-    service.process.send_signal(signal.SIGCONT)
     service.stop()
+
+
+@pytest.fixture
+def service(running):
+    yield running
+    running.process.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture
@@ -182,9 +191,6 @@ def test_a_stopped_service_is_not_waited_for_and_does_nothing_late(service, mail
         await client._withdrawing
 
     run(service, work)
-    # By another connection, so that all was heard that was asked by the first.
-    service.stop()
-    service.start()
     assert Message.objects.count() == 0
     assert usage(mailbox) == (0, 0)
 
@@ -231,24 +237,17 @@ def _lock_table():
     return other
 
 
-def test_a_delivery_whose_answer_was_lost_for_good_is_withdrawn(tmp_path, mailbox, make_mailbox, patient):
+def test_a_delivery_whose_answer_was_lost_for_good_is_withdrawn(service, mailbox, make_mailbox, patient):
     """The store committed and died; nobody was there to ask in time, so the client was told to come again."""
-    service, operation = Service(tmp_path), carried(mailbox)
-    other = make_mailbox("b@example.org")
+    operation, other = carried(mailbox), make_mailbox("b@example.org")
     execute(operation)
     execute(carried(other))
 
-    async def work():
-        client = StoreClient(service.path)
+    async def work(client):
         client._doubt(operation)
-        await asyncio.to_thread(service.start)
-        try:
-            await client._withdrawing
-        finally:
-            await client.close()
+        await client._withdrawing
 
-    asyncio.run(work())
-    service.stop()
+    run(service, work)
     assert list(Message.objects.values_list("mailbox_id", flat=True)) == [other.pk]
 
 

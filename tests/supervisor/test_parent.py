@@ -226,18 +226,16 @@ def test_services_have_their_names(run, tmp_path):
     suite.end()
 
 
-@pytest.mark.parametrize(
-    ("name", "doing"),
-    [("spins", "in spins"), ("works_in_c", "in works_in_c"), ("is_stopped", ""), ("deadlocked", "in _timed")],
-)
-def test_what_stands_still_says_where_and_is_started_again(run, name, doing):
-    suite = run("looping", name)
-    said = suite.wait_for(f"{name} runs", times=2)
-    assert f"{name} stands still" in said and doing in said
-    assert re.search(f"{name} ended by signal SIGKILL; it starts again", said)
-    assert "looping stands still" not in said and "looping/0 ended" not in said
-    if name == "deadlocked":
-        assert "deadlocked stands still: its login threads" in said
+def test_what_stands_still_says_where_and_is_started_again(run):
+    """One that spins, one in a call that never ends, one that is stopped, one whose threads wait for each other."""
+    doing = {"spins": "in spins", "works_in_c": "in works_in_c", "deadlocked": "in _timed", "is_stopped": ""}
+    suite = run("looping", *doing)
+    for name, place in doing.items():
+        said = suite.wait_for(f"{name} runs", times=2)
+        assert f"{name} stands still" in said and place in said
+        assert re.search(f"{name} ended by signal SIGKILL; it starts again", said)
+    assert "deadlocked stands still: its login threads" in said
+    assert "looping/0 stands still" not in said and "looping/0 ended" not in said
     suite.end()
 
 
