@@ -3,7 +3,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import Count, Max, Min, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
@@ -37,8 +37,20 @@ class RecipientInline(ScopedInline):
     model = QueuedRecipient
     hide_title = True
     superusers_may = domain_administrators_may = frozenset({VIEW})
-    fields = readonly_fields = ("forward_path", "state_badge", "attempt_count", "next_attempt_at", "last_reply")
+    fields = readonly_fields = ("forward_path", "state_badge", "attempt_count", "next_attempt_at", "last_reply", "tls")
     verbose_name_plural = "recipients"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[QueuedRecipient]:
+        last = DeliveryAttempt.objects.filter(recipient=OuterRef("pk")).exclude(remote_host="").order_by("-started_at")
+        recipients: QuerySet[QueuedRecipient] = super().get_queryset(request)
+        return recipients.annotate(last_tls=Subquery(last.values("tls")[:1]))
+
+    @admin.display(description="TLS")
+    def tls(self, recipient: Any) -> str:
+        """Of the last attempt that reached a host: what kept others from listening, and who it was proved to be."""
+        if recipient.last_tls == "":
+            return "none: in clear text" if recipient.state in ("delivered", "relayed") else "none"
+        return recipient.last_tls or "-"
 
     @admin.display(description="State")
     def state_badge(self, recipient: QueuedRecipient) -> SafeString:

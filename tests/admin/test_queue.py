@@ -1,5 +1,6 @@
 """The queue's buttons and actions, as a superuser and as a domain administrator press them."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -138,6 +139,26 @@ def test_what_nobody_reads_is_told_and_goes_when_somebody_does(request, message,
     services.add_mailbox("postmaster@mine.example", "correct horse battery")
     assert "goes on" in press(client, message, "release")
     assert QueuedMessage.objects.exclude(held_at=None).get() == host
+
+
+@pytest.mark.parametrize(
+    ("tls", "state", "told"),
+    [
+        ("TLSv1.3 AES, certificate verified (MTA-STS)", "delivered", "TLSv1.3 AES, certificate verified (MTA-STS)"),
+        ("", "delivered", "none: in clear text"),
+        ("", "queued", "none"),
+    ],
+)  # fmt: skip
+def test_a_queued_message_tells_under_what_tls_it_went(as_superuser, message, tls, state, told):
+    recipient = QueuedRecipient.objects.get()
+    host = "mx.remote.example"
+    for number, (reached, how) in enumerate(((host, "TLSv1.9"), (host, tls), ("", "never"))):
+        DeliveryAttempt.objects.create(
+            recipient=recipient, token="t", started_at=NOW + timedelta(seconds=number), remote_host=reached, tls=how
+        )
+    QueuedRecipient.objects.update(state=state)
+    page = as_superuser.get(reverse("admin:queue_queuedmessage_change", args=[message.pk])).content.decode()
+    assert re.search(rf">\s*{re.escape(told)}\s*<", page) and "TLSv1.9" not in page
 
 
 def test_what_was_said_in_an_attempt_is_shown_line_by_line(as_superuser, message):

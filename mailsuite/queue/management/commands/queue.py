@@ -96,7 +96,7 @@ class Command(SubcommandCommand):
 
     def _attempt(self, attempt: DeliveryAttempt) -> None:
         where = f"{attempt.remote_host} [{attempt.remote_address}]" if attempt.remote_address else "no host"
-        outcome = attempt.outcome or "under way"
+        outcome = ", ".join(filter(None, (attempt.outcome or "under way", attempt.tls)))
         self.stdout.write(f"\n{_time(attempt.started_at)} {attempt.recipient.forward_path} at {where}: {outcome}")
         self.stdout.write("\n".join(f"    {line}" for line in (attempt.dialog or attempt.reply).splitlines()))
 
