@@ -193,7 +193,7 @@ class OrmStore:
     # Writing
 
     async def spool(self) -> Spool:
-        return SpoolFile(self._backend.spool_folder).open()
+        return SpoolFile(self._backend.spool_folder, self._backend.octet_budget).open()
 
     async def append(self, folder_id: int, items: Sequence[SpooledMessage]) -> tuple[int, Sequence[int]]:
         appended = [

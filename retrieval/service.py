@@ -38,9 +38,9 @@ async def _serve(context: ServiceContext) -> None:
     configuration = context.configuration
     ended = asyncio.Event()
     join_suite(context, asyncio.get_running_loop(), ended.set)
-    backend = Backend(configuration)
-    tls = server_context(configuration.certificate, configuration.certificate_key)
     budget = OctetBudget()
+    backend = Backend(configuration, octet_budget=budget)
+    tls = server_context(configuration.certificate, configuration.certificate_key)
     admission: Admission[Connection] = Admission(_limits(context.workers), banned=GATE.check, budget=budget)
     server = Server(ServerLimits(), tls, admission, GATE.note, budget)
     GATE.start()

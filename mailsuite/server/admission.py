@@ -54,7 +54,7 @@ class Denial:
     ban: Any = None
 
 
-class Connection(Protocol):
+class Admitted(Protocol):
     def may_give_way(self) -> bool:
         """Whether nothing is under way that would be lost."""
         ...
@@ -80,7 +80,7 @@ class AdmissionLimits:
         return AdmissionLimits(max(1, self.total // workers), max(1, self.per_client // workers))
 
 
-C = TypeVar("C", bound=Connection)
+C = TypeVar("C", bound=Admitted)
 
 
 class Admission(Generic[C]):

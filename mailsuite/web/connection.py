@@ -23,7 +23,8 @@ from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 
 from mailsuite.server.octets import OctetBudget
-from mailsuite.web.exchange import CHUNK_OCTETS, Exchange, plain_answer
+from mailsuite.web import answers
+from mailsuite.web.exchange import CHUNK_OCTETS, Exchange
 
 HANDSHAKE_SECONDS = 10.0
 HEAD_SECONDS = 20.0
@@ -43,12 +44,6 @@ TURN_OCTETS = 256 * 1024
 # RFC 9112 §2.2: a line of the head ends with CRLF. Another LF is an error, which gunicorn names.
 _HEAD_ENDS = re.compile(rb"\r\n\r\n|(?<!\r)\n")
 
-HEAD_TOO_LARGE = plain_answer(431, "Request Header Fields Too Large", "The request's header fields are too large.")
-BODY_TOO_LARGE = plain_answer(413, "Content Too Large", "That is more than any page here takes.")
-NEEDS_LENGTH = plain_answer(411, "Length Required", "Send the body with a Content-Length.")
-TOO_SLOW = plain_answer(408, "Request Timeout", "The request took too long to come.")
-BUSY = plain_answer(503, "Service Unavailable", "Too much is under way, try again in a moment.")
-
 
 class Phase(Enum):
     """READY waits for a thread, WORKING has one."""
@@ -63,16 +58,16 @@ class Phase(Enum):
     CLOSED = auto()
 
 
-class House(Protocol):
+class Poller(Protocol):
     """What a connection tells to who runs it."""
 
     def refuse(self, exchange: Exchange, client: Any, error: Exception) -> None:
         """Write gunicorn's answer to a request that it does not understand."""
         ...
 
-    def answered(self, connection: "Connection") -> None: ...
+    def answered(self, connection: "HttpConnection") -> None: ...
 
-    def closed(self, connection: "Connection") -> None: ...
+    def closed(self, connection: "HttpConnection") -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ class Budgets:
     bodies: OctetBudget
 
 
-class Connection:
+class HttpConnection:
     """`client` and `server` are socket addresses; `config` says whether it `is_ssl`, for which `tls` is there. `wanted`
     is the event to wait for, 0 for none; `deadline` by the clock of `now`."""
 
@@ -95,12 +90,12 @@ class Connection:
         server: Any,
         config: Config,
         tls: ssl.SSLContext | None,
-        house: House,
+        poller: Poller,
         budgets: Budgets,
         now: float,
     ) -> None:
         self.client, self.server, self.cfg = client, server, config
-        self._house, self._budgets = house, budgets
+        self._poller, self._budgets = poller, budgets
         self._socket = accepted
         self._tls = tls
         self.phase = Phase.HANDSHAKE if tls else Phase.HEAD
@@ -174,7 +169,7 @@ class Connection:
         """The deadline is over."""
         self._now = now
         if self.phase is Phase.HEAD and self._received or self.phase is Phase.BODY:
-            self._answer_at_once(TOO_SLOW)
+            self._answer_at_once(answers.TOO_SLOW)
             self.advance(now)
         else:
             self.close()
@@ -198,7 +193,7 @@ class Connection:
         if self.phase is Phase.WORKING:
             return
         self.phase, self.wanted = Phase.CLOSED, 0
-        self._house.closed(self)
+        self._poller.closed(self)
         self._forget_exchange()
         self._received.clear()
         self._count()
@@ -234,7 +229,7 @@ class Connection:
                 # The last three may begin an end.
                 self._searched = max(0, len(self._received) - 3)
                 return False
-            self._answer_at_once(HEAD_TOO_LARGE)
+            self._answer_at_once(answers.HEAD_TOO_LARGE)
             return True
         self.exchange = Exchange(bytes(self._received))
         self._received.clear()
@@ -245,7 +240,7 @@ class Connection:
         except (NoMoreData, StopIteration):
             self.close()
         except Exception as error:
-            self._house.refuse(self.exchange, self.client, error)
+            self._poller.refuse(self.exchange, self.client, error)
             self._begin_answer(keep=False)
         else:
             self._begin_body()
@@ -256,15 +251,15 @@ class Connection:
         reader = self.request.body.reader
         if not isinstance(reader, LengthReader):
             # RFC 9112 §6.3 allows it; nothing that speaks to us sends chunks.
-            self._answer_at_once(NEEDS_LENGTH)
+            self._answer_at_once(answers.NEEDS_LENGTH)
             return
         if reader.length > BODY_OCTETS:
-            self._answer_at_once(BODY_TOO_LARGE)
+            self._answer_at_once(answers.BODY_TOO_LARGE)
             return
         there = len(self.parser.unreader.buf.getvalue()) + self.exchange.unread_octets()
         self._missing = max(0, reader.length - there)
         if self._missing and self._budgets.bodies.is_spent:
-            self._answer_at_once(BUSY)
+            self._answer_at_once(answers.BUSY)
             return
         self._budgets.bodies.take(self._missing)
         self._spooled = self._missing
@@ -336,7 +331,7 @@ class Connection:
         assert self.exchange is not None and self.parser is not None
         self._received += self.parser.unreader.take_buffered() + self.exchange.rest()
         self._forget_exchange()
-        self._house.answered(self)
+        self._poller.answered(self)
         self._is_kept = True
         self._begin_head()
         if not self._received:
@@ -374,12 +369,12 @@ class Connection:
 
 
 _STEPS = {
-    Phase.HANDSHAKE: Connection._shake_hands,
-    Phase.HEAD: Connection._read_head,
-    Phase.BODY: Connection._read_body,
-    Phase.READY: Connection._nothing,
-    Phase.WORKING: Connection._nothing,
-    Phase.ANSWER: Connection._send_answer,
-    Phase.LINGER: Connection._linger,
-    Phase.CLOSED: Connection._nothing,
+    Phase.HANDSHAKE: HttpConnection._shake_hands,
+    Phase.HEAD: HttpConnection._read_head,
+    Phase.BODY: HttpConnection._read_body,
+    Phase.READY: HttpConnection._nothing,
+    Phase.WORKING: HttpConnection._nothing,
+    Phase.ANSWER: HttpConnection._send_answer,
+    Phase.LINGER: HttpConnection._linger,
+    Phase.CLOSED: HttpConnection._nothing,
 }

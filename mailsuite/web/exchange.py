@@ -118,13 +118,3 @@ class Exchange:
 
 def _is_on_disk(stored: SpooledTemporaryFile[bytes]) -> bool:
     return bool(getattr(stored, "_rolled", False))
-
-
-def plain_answer(status: int, reason: str, words: str) -> bytes:
-    """A whole answer that ends the connection, for what never reaches the application."""
-    body = f"{words}\n".encode()
-    head = (
-        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body

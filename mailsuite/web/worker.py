@@ -26,8 +26,9 @@ from mailsuite.mail.client_network import Network, client_ip, client_network
 from mailsuite.server.accepting import PAUSE_SECONDS, accept_waiting, say_and_close, watch_peers
 from mailsuite.server.admission import Admission, Denial, Reason
 from mailsuite.server.pulse import Pulse, WatchedPool
-from mailsuite.web.connection import Budgets, Connection, Phase
-from mailsuite.web.exchange import Exchange, plain_answer
+from mailsuite.web import answers
+from mailsuite.web.connection import Budgets, HttpConnection, Phase
+from mailsuite.web.exchange import Exchange
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +40,6 @@ TICK_SECONDS = 1.0
 STOPPING_SECONDS = 1.0
 FOR_EVER = float("inf")
 
-BANNED = plain_answer(403, "Forbidden", "Your network is not served here.")
-CROWDED = plain_answer(503, "Service Unavailable", "Too many connections, try again later.")
-
 
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Serves TLS on the connections of `tls_addresses`, and ends when the pipe from the parent does. `client_of` names
@@ -52,18 +50,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     tls_addresses: frozenset[tuple[Any, ...]]
     parent_pipe: int | None
     pulse: Pulse
-    admission: Admission[Connection]
+    admission: Admission[HttpConnection]
     budgets: Budgets
     client_of: Callable[[str, str], str]
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         # By the number of its socket, which TLS makes another object of.
-        self._watched: dict[Connection, tuple[int, int]] = {}
-        self._ready: deque[Connection] = deque()
-        self._working: dict[Connection, Network | None] = {}
+        self._watched: dict[HttpConnection, tuple[int, int]] = {}
+        self._ready: deque[HttpConnection] = deque()
+        self._working: dict[HttpConnection, Network | None] = {}
         self._of_client: Counter[Network] = Counter()
-        self._eager: set[Connection] = set()
+        self._eager: set[HttpConnection] = set()
         self._accept_again_at = self._tick_at = 0.0
         self._accepting = False
 
@@ -93,7 +91,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._open_doors(False)
         self._finish()
 
-    def handle(self, conn: Connection) -> bool:
+    def handle(self, conn: HttpConnection) -> bool:
         """In a thread: have the application answer. Returns whether the connection may be kept."""
         request = conn.request
         try:
@@ -106,7 +104,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return False
         return kept
 
-    def finish_request(self, conn: Connection, fs: "Future[bool]") -> None:
+    def finish_request(self, conn: HttpConnection, fs: "Future[bool]") -> None:
         """In the poller: a thread is done."""
         if network := self._working.pop(conn):
             self._of_client[network] -= 1
@@ -121,10 +119,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def refuse(self, exchange: Exchange, client: Any, error: Exception) -> None:
         self.handle_error(None, exchange, client, error)
 
-    def answered(self, connection: Connection) -> None:
+    def answered(self, connection: HttpConnection) -> None:
         self.admission.progressed(connection)
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: HttpConnection) -> None:
         self._watch(connection, 0)
         self._eager.discard(connection)
         self.admission.leave(connection)
@@ -189,23 +187,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             accepted.close()
             return
-        connection = Connection(
+        connection = HttpConnection(
             accepted,
             client=(address, port),
             server=server,
             config=self.tls_config if is_tls else self.cfg,
             tls=self.tls_context if is_tls else None,
-            house=self,
+            poller=self,
             budgets=self.budgets,
             now=time.monotonic(),
         )
         self.admission.enter(connection, address)
         self._advance(connection)
 
-    def _advance(self, connection: Connection, mask: int = 0) -> None:
+    def _advance(self, connection: HttpConnection, mask: int = 0) -> None:
         self._moved(connection, connection.advance(time.monotonic()))
 
-    def _moved(self, connection: Connection, has_more: bool) -> None:
+    def _moved(self, connection: HttpConnection, has_more: bool) -> None:
         """See what the connection waits for now."""
         if has_more:
             self._eager.add(connection)
@@ -216,7 +214,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if connection.phase is not Phase.CLOSED:
             self._watch(connection, connection.wanted)
 
-    def _watch(self, connection: Connection, wanted: int) -> None:
+    def _watch(self, connection: HttpConnection, wanted: int) -> None:
         number, before = self._watched.get(connection, (-1, 0))
         if wanted == before:
             return
@@ -235,7 +233,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _hand_out(self) -> None:
         """Give waiting requests to free threads, in their order but for clients who have enough of them."""
-        passed_over: list[Connection] = []
+        passed_over: list[HttpConnection] = []
         while self._ready and len(self._working) < THREADS:
             connection = self._ready.popleft()
             network = self._client_network(connection)
@@ -249,7 +247,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.enqueue_req(connection)
         self._ready.extendleft(reversed(passed_over))
 
-    def _client_network(self, connection: Connection) -> Network | None:
+    def _client_network(self, connection: HttpConnection) -> Network | None:
         """Whom the request counts for; None for programs of this host."""
         headers = connection.request.headers if connection.request is not None else ()
         forwarded = ",".join(value for name, value in headers if name == "X-FORWARDED-FOR")
@@ -275,4 +273,4 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def _words(denial: Denial) -> bytes:
-    return BANNED if denial.reason is Reason.BANNED else CROWDED
+    return answers.BANNED if denial.reason is Reason.BANNED else answers.CROWDED

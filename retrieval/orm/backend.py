@@ -11,6 +11,7 @@ from django.db import DatabaseError, close_old_connections
 
 from mailsuite.configuration import Configuration
 from mailsuite.directory.version import directory_version
+from mailsuite.server.octets import OctetBudget
 from mailsuite.store.client import StoreClient
 from mailsuite.store.handlers import StoreUnavailable as ServiceUnavailable
 from mailsuite.store.operations import LeaseMaildrop, MarkFetched
@@ -36,9 +37,16 @@ T = TypeVar("T")
 
 
 class Backend:
-    """Made within the event loop; `run_timers` goes on until it is cancelled, `close` comes last."""
+    """Made within the event loop; `run_timers` goes on until it is cancelled, `close` comes last. `octet_budget` counts
+    what all sessions hold in memory."""
 
-    def __init__(self, configuration: Configuration, client: StoreClient | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        client: StoreClient | None = None,
+        octet_budget: OctetBudget | None = None,
+    ) -> None:
+        self.octet_budget = octet_budget or OctetBudget()
         self.client = client or StoreClient(configuration.store_socket)
         self.reader = Reader()
         self.search_turns = Turns(1)

@@ -12,9 +12,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from mailsuite.server.octets import OctetBudget
 from retrieval.mail_store import Refused, SpooledMessage, StoreUnavailable
 
 GATHER_OCTETS = 64 * 1024
+# The same while all connections together hold much.
+PRESSED_GATHER_OCTETS = 8 * 1024
 # What a piece costs beside its octets: a message that drips in tiny pieces must not cost many times its size.
 PIECE_OCTETS = 64
 NEEDED_FREE_OCTETS = 100 * 1024 * 1024
@@ -24,7 +27,8 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 class SpoolFile:
     """One message being received. `finish` keeps it for the store service, `discard` leaves nothing of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, budget: OctetBudget) -> None:
+        self._budget, self._held = budget, 0
         self._path = folder / secrets.token_hex(16)
         self._descriptor = -1
         self._size = 0
@@ -46,11 +50,13 @@ class SpoolFile:
         self._size += len(chunk)
         self._gathered.append(chunk)
         self._gathered_octets += len(chunk) + PIECE_OCTETS
-        if self._gathered_octets >= GATHER_OCTETS:
+        if self._gathered_octets >= (PRESSED_GATHER_OCTETS if self._budget.is_pressed else GATHER_OCTETS):
             await self._work(self._flush)
+        self._count(self._gathered_octets)
 
     async def finish(self, flags: int, keywords: Sequence[str], internal_date: datetime | None) -> SpooledMessage:
         octets = b"".join(self._gathered) if self._descriptor < 0 else None
+        self._count(0)
         if octets is None:
             try:
                 await self._work(self._flush)
@@ -61,11 +67,20 @@ class SpoolFile:
         return SpooledMessage(self._path.name, self._size, flags, tuple(keywords), internal_date, octets)
 
     async def discard(self) -> None:
+        self._count(0)
         if self._working:
             await asyncio.wait([self._working])
         if self._descriptor >= 0:
             await self._work(self._close)
             self._path.unlink(missing_ok=True)
+
+    def _count(self, held: int) -> None:
+        """Tell the budget what is held in memory."""
+        if held > self._held:
+            self._budget.take(held - self._held)
+        elif held < self._held:
+            self._budget.give(self._held - held)
+        self._held = held
 
     async def _work(self, function: Callable[[], None]) -> None:
         """In a thread. A session that ends amid this must not close the file under its hands."""

@@ -392,6 +392,24 @@ def test_refused_append_leaves_no_file(inside):
     inside(scene)
 
 
+def test_what_appends_hold_in_memory_is_counted_and_goes_to_disk_sooner_under_pressure(inside):
+    async def scene(store, backend):
+        budget, kept = backend.octet_budget, await store.spool()
+        await kept.write(b"x" * 10_000)
+        assert budget.held >= 10_000
+        pressed = await store.spool()
+        budget.take(budget.limit)
+        await pressed.write(b"x" * 10_000)
+        budget.give(budget.limit)
+        assert len(spool_files()) == 1
+        await kept.finish(0, (), None)
+        assert budget.held == 0
+        await pressed.discard()
+        assert (budget.held, spool_files()) == (0, [])
+
+    inside(scene)
+
+
 def test_service_that_is_away(inside):
     async def scene(store, backend):
         backend.client.away = True

@@ -22,7 +22,7 @@ from mailsuite.supervisor.certificate import ensure_certificate
 from mailsuite.tls import server_context
 from mailsuite.web import connection as connection_module
 from mailsuite.web import worker as worker_module
-from mailsuite.web.connection import _HEAD_ENDS, BODY_OCTETS, HEAD_OCTETS, Budgets, Connection, Phase
+from mailsuite.web.connection import _HEAD_ENDS, BODY_OCTETS, HEAD_OCTETS, Budgets, HttpConnection, Phase
 from mailsuite.web.service import Application, Log, TlsConfig
 from mailsuite.web.worker import AT_ONCE_PER_CLIENT, THREADS, Worker
 
@@ -226,7 +226,7 @@ def test_however_a_head_drips_each_octet_is_looked_at_a_few_times(serve, monkeyp
     ours, theirs = socket.socketpair()
     budgets = Budgets(OctetBudget(), OctetBudget())
     config = Small(Config()).cfg
-    connection = Connection(
+    connection = HttpConnection(
         ours, client=("", 0), server=("", 0), config=config, tls=None, house=None, budgets=budgets, now=0
     )
     ours.setblocking(False)
