@@ -227,7 +227,7 @@ def test_however_a_head_drips_each_octet_is_looked_at_a_few_times(serve, monkeyp
     budgets = Budgets(OctetBudget(), OctetBudget())
     config = Small(Config()).cfg
     connection = HttpConnection(
-        ours, client=("", 0), server=("", 0), config=config, tls=None, house=None, budgets=budgets, now=0
+        ours, client=("", 0), server=("", 0), config=config, tls=None, poller=None, budgets=budgets, now=0
     )
     ours.setblocking(False)
     head = b"GET / HTTP/1.1\r\n" + b"A: bc\r\n" * 60 + b"\r\n"
