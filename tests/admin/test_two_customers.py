@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from mailsuite.directory import lookup, services
-from mailsuite.directory.models import Domain, User
+from mailsuite.directory.models import User
 from mailsuite.ids import new_id
 from mailsuite.mail.address import Path, parse_address
 from mailsuite.mail.dsn import Action
@@ -20,6 +20,7 @@ from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.secrets import site_keys
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.handlers import execute
+from mailsuite.store.models import Message
 from mailsuite.store.operations import AttemptResult, ClaimDue, Deliver, Settle
 from mailsuite.trace import services as trace
 from mailsuite.trace.models import Story
@@ -157,4 +158,13 @@ def test_the_shell_tells_the_site_s_administrator_all(administrators, capsys):
     call_command("trace", story.reference)
     told = capsys.readouterr().out
     assert all(word in told for word in ("team@mine.example", NAMED, *MEMBERS))
-    assert Domain.objects.count() == 2
+    # Named three hundred times: one row for each mailbox, each address elsewhere and each thing that befell it.
+    again = receive(*(f"list+{number}@theirs.example" for number in range(300)))
+    kinds = again.events.order_by("kind").values_list("kind", "address")
+    assert list(kinds) == [
+        ("expanded", "list+0@theirs.example"),
+        ("filed", "boss@theirs.example"),
+        ("queued", "secret@far.example"),
+    ]
+    assert QueuedMessage.objects.get(story_id=again.pk).recipients.count() == 1
+    assert Message.objects.filter(story_id=again.pk).count() == 1
