@@ -117,7 +117,8 @@ def verify(incoming: IncomingReport) -> None:
 def rows_left(incoming: IncomingReport, now: datetime) -> int:
     """How many rows the report may have. Raises Uncounted when its reporter or its domain has had its day's share."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    read = IncomingReport.objects.filter(domain=incoming.domain_id, read_at__gte=today).exclude(pk=incoming.pk)
+    read = IncomingReport.objects.filter(domain=incoming.domain_id, is_verified=True, read_at__gte=today)
+    read = read.exclude(pk=incoming.pk)
     rows, octets = _used(read)
     organization_of = organization(incoming.sender_domain)
     own = Q(sender_domain=organization_of) | Q(sender_domain__endswith=f".{organization_of}")
