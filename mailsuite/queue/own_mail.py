@@ -9,7 +9,7 @@ from django.conf import settings
 
 from mailsuite.directory import lookup
 from mailsuite.directory.resolution import Kind, LocalTarget
-from mailsuite.mail.address import Address, Path, parse_address
+from mailsuite.mail.address import Address, Path, parse_address, parse_path
 from mailsuite.mail.header import header_end
 from mailsuite.mail.trace_fields import delivered_to, return_path
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
@@ -85,7 +85,8 @@ def ways_to(addresses: Sequence[Address], elsewhere: int | None = None) -> Ways:
 def _envelope(
     octets: bytes, addresses: Sequence[str], domain_id: int | None, expires_at: datetime, hold_reason: str
 ) -> Outgoing:
-    parsed = [parse_address(text) for text in addresses]
+    # As paths: a sender elsewhere may have a name that no address of ours could.
+    parsed = [address for text in addresses if (address := parse_path(f"<{text}>").address)]
     return Outgoing(
         reverse_path="",
         prefix=b"",

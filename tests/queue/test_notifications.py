@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings
 
 from mailsuite.mail import srs
-from mailsuite.mail.address import parse_address
+from mailsuite.mail.address import parse_address, parse_path
 from mailsuite.mail.dsn import Action
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.queue.notifications import Fate, compose_notifications, is_wanted
@@ -123,6 +123,14 @@ def test_what_failed_of_forwarded_mail_is_told_to_whoever_wrote_and_to_no_catch_
     assert [one.local for one in found] == [[]] * is_ours
     told = [one.forward_path for delivery in found for outgoing in delivery.outgoing for one in outgoing.recipients]
     assert told == ["eve@elsewhere.test"] * is_ours
+
+
+def test_whose_mail_was_forwarded_may_have_a_domain_that_no_address_of_ours_could(ann, enqueue):
+    original = parse_path("<eve@under_score.test>").address
+    sender = srs.forward(original, "example.org", site_keys("srs"), NOW.date())
+    enqueue("bob@far.test", reverse_path=str(sender))
+    [delivery] = compose_notifications([failed(claim_all()[0])], NOW)
+    assert [one.recipients[0].forward_path for one in delivery.outgoing] == ["eve@under_score.test"]
 
 
 def test_a_rewritten_sender_of_a_domain_that_is_disabled_is_told_all_the_same(ann, enqueue):
