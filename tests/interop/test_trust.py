@@ -207,6 +207,28 @@ def test_fifty_signatures_cost_ten_verifications(suite, ann, far):
     assert results_of(found).count("dkim=") == 10
 
 
+def test_what_comes_from_elsewhere_in_our_name_goes_to_junk_unless_it_is_our_own_come_back(suite, ann, far):
+    """A domain hosted here that publishes no policy; what its user posted comes back with a list's changes."""
+    far.publish("none", spf="v=spf1 ip4:127.0.0.2 -all")
+    forged = MESSAGE.replace(b"%s", b"trust.test", 1) % b"pay"
+    assert far.send(b"Return-Path: <boss@trust.test>\r\n" + forged, ann)[0] == 250
+    [found] = folder(suite, ann, "Junk")
+    assert "policy.reason=own-domain-forged" in results_of(found)
+    assert found.count(b"Return-Path:") == 1 and found.startswith(b"Return-Path: <friend@%s>" % far.name.encode())
+    assert "In Junk because it says that it is from trust.test, which is hosted here" in suite.manage(
+        "trace", ann, "pay"
+    )
+    post, context = f"<{uuid.uuid4().hex}@trust.test>", ssl.create_default_context(cafile=str(suite.certificate))
+    octets = f"From: {ann}\r\nTo: list@{far.name}\r\nMessage-ID: {post}\r\nSubject: %s\r\n\r\nHello\r\n"
+    with smtplib.SMTP_SSL("localhost", suite.port("SUBMISSIONS"), context=context, timeout=60) as client:
+        client.login(ann, PASSWORD)
+        client.sendmail(ann, [f"list@{far.name}"], (octets % "post").encode())
+    sent_on = f"List-Id: <list.{far.name}>\r\n" + octets % "[list] post"
+    assert far.send(sent_on.encode() + b".\r\n", ann)[0] == 250
+    [back] = folder(suite, ann, "INBOX")
+    assert b"Subject: [list] post" in back
+
+
 def test_who_has_no_author_goes_to_junk(suite, ann, far):
     far.publish("none", spf="v=spf1 ip4:127.0.0.2 -all")
     assert far.send(b"From: a@bank.example\r\n" + far.message(), ann)[0] == 250
