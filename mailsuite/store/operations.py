@@ -434,7 +434,6 @@ class Withdraw(Operation[None], frozen=True, tag=True):
     them again."""
 
     frees: ClassVar[bool] = True
-    alone: ClassVar[bool] = True
     lasting: ClassVar[bool] = True
     deliveries: list[DoubtfulDelivery]
 
