@@ -46,7 +46,7 @@ LEFT_ALONE = {
         "KnownPolicy.policy",
         "policy_domain",
     ),
-    *("dsn_notify", "DmarcDay.source", "DmarcRecord.source"),
+    *("dsn_notify", "DmarcDay.source", "DmarcRecord.source", "AlarmSettings.recipients"),
 }
 
 
