@@ -120,7 +120,7 @@ def readers() -> list[str]:
 def lost() -> list[str]:
     """Those of the named addresses that lead nowhere any more."""
     matter = Matter("", "", "")
-    return [text for text in named() if _ways(parse_address(text), matter).is_empty]
+    return [text for text in named() if not (found := _address(text)) or _ways(found, matter).is_empty]
 
 
 def test(now: datetime) -> list[str]:
@@ -144,7 +144,7 @@ Who is told is set in the admin (Abuse, Who is told), or in the shell:
 
 def _groups(matter: Matter) -> Iterator[Sequence[Address]]:
     """Whom to tell; each group only when nobody of the ones before could be."""
-    first = [parse_address(text) for text in named()]
+    first = [found for text in named() if (found := _address(text))]
     if matter.domain:
         ids = [matter.domain.pk, matter.domain.alias_of_id or matter.domain.pk]
         first += _one_for_each(Mailbox.objects.filter(user__administered_domains__in=ids))
@@ -154,6 +154,14 @@ def _groups(matter: Matter) -> Iterator[Sequence[Address]]:
         yield [Address("postmaster", matter.domain.name)]
     postmaster = parse_path("<postmaster>").address
     yield [postmaster] if postmaster else []
+
+
+def _address(text: str) -> Address | None:
+    """The address of a row, which others than this program may have written."""
+    try:
+        return parse_address(text)
+    except AddressError:
+        return None
 
 
 def _one_for_each(mailboxes: QuerySet[Mailbox]) -> list[Address]:
