@@ -14,6 +14,7 @@ from mailsuite.mail.header import header_end
 from mailsuite.mail.trace_fields import delivered_to, return_path
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, signature_fields
+from mailsuite.queue import kept
 from mailsuite.secrets import SecretError
 from mailsuite.store.operations import KEPT, LocalDelivery, Outgoing, RemoteRecipient, ReportDelivery
 
@@ -59,7 +60,8 @@ def signatures(octets: bytes, domain: str, now: datetime) -> tuple[bytes, str]:
 
 def ways_to(addresses: Sequence[Address], elsewhere: int | None = None) -> Ways:
     """Where mail of our own to these addresses goes. Those that are unknown here lead nowhere, and so do those of other
-    hosts unless there is a domain, `elsewhere`, in whose name such mail goes out."""
+    hosts unless there is a domain, `elsewhere`, in whose name such mail goes out. No more is kept for a role than its
+    domain has room for: a stranger can have bounces made out to it."""
     found, seen = Ways(), set[str]()
     for address in addresses:
         resolution = lookup.resolve(address)
@@ -76,9 +78,10 @@ def ways_to(addresses: Sequence[Address], elsewhere: int | None = None) -> Ways:
             seen.update(fresh)
             if fresh:
                 found.remote.setdefault(part.domain_id, {}).update(fresh)
-        for kept in resolution.kept:
-            text = kept.address if "@" in kept.address else f"{kept.address}@{settings.MAILSUITE.hostname}"
-            found.kept.setdefault(text, kept.domain_id)
+        for role in resolution.kept:
+            text = role.address if "@" in role.address else f"{role.address}@{settings.MAILSUITE.hostname}"
+            if text not in found.kept and not kept.is_full(role.domain_id):
+                found.kept[text] = role.domain_id
     return found
 
 
@@ -97,12 +100,6 @@ def _envelope(
         domain_id=domain_id,
         hold_reason=hold_reason,
     )
-
-
-def is_read(address: str) -> bool:
-    """Whether somebody here reads mail to an address, for which it was kept when nobody did."""
-    resolution = lookup.resolve(address)
-    return resolution.kind is Kind.RESOLVED and all(one.address != address for one in resolution.kept)
 
 
 def to_mailbox(target: LocalTarget) -> LocalDelivery:

@@ -19,9 +19,9 @@ from mailsuite.ids import from_reference
 from mailsuite.mail.address import AddressError, address_key
 from mailsuite.mail.dsn import Action
 from mailsuite.queue.claims import claim_of, locked
+from mailsuite.queue.kept import is_read
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.queue.notifications import Fate, compose_notifications
-from mailsuite.queue.own_mail import is_read
 from mailsuite.store.client import tell_service
 from mailsuite.store.handlers import execute
 from mailsuite.store.operations import KEPT, AttemptResult, Claim, Refused, Settle
@@ -160,7 +160,8 @@ def _unsettled(messages: Collection[QueuedMessage]) -> list[QueuedRecipient]:
 def _unread(messages: Collection[QueuedMessage]) -> dict[int, str]:
     """Those of the messages that are kept while nobody reads the address that they are for, with that."""
     kept = [message for message in messages if message.hold_reason == KEPT]
-    return {row.message_id: row.forward_path for row in _unsettled(kept) if not is_read(row.forward_path)}
+    rows = _unsettled(kept)
+    return {row.message_id: row.forward_path for row in rows if not is_read(row.forward_path, row.message.domain_id)}
 
 
 def _is_under_way(row: QueuedRecipient, now: datetime) -> bool:

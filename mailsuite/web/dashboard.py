@@ -22,10 +22,10 @@ from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.directory.scoping import scope_of
 from mailsuite.directory.services import effects
 from mailsuite.ids import first_id
+from mailsuite.queue.kept import held
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DnsCheck
 from mailsuite.screening.services import lists_out_of_order
-from mailsuite.store.operations import KEPT
 from mailsuite.trace.models import RefusalCount, Story
 from mailsuite.trace.services import Scope, visible
 from mailsuite.transport_security.models import DaneLook
@@ -235,11 +235,7 @@ def _held_notices(scope: Scope, now: datetime) -> list[Notice]:
 
 def _kept_notices(scope: Scope) -> list[Notice]:
     """Mail to postmaster@ and abuse@ that waits for somebody to read it."""
-    kept = _of(
-        QueuedMessage.objects.using("reader").filter(settled_at=None, held_at__isnull=False, hold_reason=KEPT),
-        "domain",
-        scope,
-    )
+    kept = _of(held(QueuedMessage.objects.using("reader")).exclude(domain__state=Domain.State.REMOVED), "domain", scope)
     counts = kept.order_by().values_list("recipients__forward_path", "domain").annotate(n=Count("pk")).order_by("-n")
     return [
         Notice(

@@ -19,7 +19,7 @@ from mailsuite.abuse import account_mail, alarms, host_alarms, sending, sending_
 from mailsuite.abuse.services import forget_old as forget_old_bans
 from mailsuite.directory import account_events, login_log, sessions, throttle
 from mailsuite.junk import contacts, kept, training
-from mailsuite.queue import kept as kept_roles
+from mailsuite.queue import giving
 from mailsuite.queue.overdue import FallDue
 from mailsuite.queue.retention import forget_settled, forget_stories
 from mailsuite.records.alarms import tell_of_drift
@@ -77,7 +77,8 @@ class PeriodicJob:
 
 JOBS = (
     PeriodicJob("owners warned of a full mailbox", timedelta(minutes=5), warn_full_mailboxes),
-    PeriodicJob("mail to postmaster and abuse given to whoever reads it now", timedelta(minutes=1), kept_roles.give),
+    PeriodicJob("mail to postmaster and abuse given to whoever reads it now", timedelta(minutes=1), giving.give),
+    PeriodicJob("mail kept for removed domains dropped", timedelta(hours=1), giving.end_with_domain),
     PeriodicJob("recipients tried whose time a wrong clock had set", timedelta(minutes=1), FallDue()),
     PeriodicJob("settled queue rows forgotten", timedelta(hours=1), forget_settled, Lane.CLEANING),
     PeriodicJob("stories forgotten", timedelta(hours=1), forget_stories, Lane.CLEANING),

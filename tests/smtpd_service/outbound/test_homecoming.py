@@ -10,15 +10,16 @@ from django.db import connections
 from queued_mail import MESSAGE, enqueue, forget_the_directory
 
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.models import Domain, User
+from mailsuite.directory.models import KEPT_REMOVED, Domain, User
 from mailsuite.directory.services.aliases import add_alias
 from mailsuite.directory.services.domains import add_domain, set_domain_state
 from mailsuite.directory.services.mailboxes import add_mailbox
-from mailsuite.directory.services.removal import remove_mailbox
+from mailsuite.directory.services.removal import remove_domain, remove_mailbox
+from mailsuite.directory.services.restoring import restore_domain
 from mailsuite.directory.version import touch_directory
 from mailsuite.mail import srs
 from mailsuite.mail.address import parse_address
-from mailsuite.queue import kept, services
+from mailsuite.queue import giving, kept, own_mail, services
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.secrets import site_keys
 from mailsuite.store.blobs import mail_storage
@@ -275,16 +276,16 @@ def test_what_was_kept_for_the_administrators_goes_to_whoever_reads_it(hosted, e
     domain = Domain.objects.filter(name=address.partition("@")[2]).first()
     kept_for = {"hold_reason": KEPT, "domain_id": domain.pk if domain else None}
     message = enqueue(address, reverse_path="eve@far.test", **kept_for)
-    assert kept.give(NOW) == 0
+    assert giving.give(NOW) == 0
     with pytest.raises(DirectoryError, match=f"Nobody reads {address} yet: give an administrator a mailbox"):
         services.release([message.pk])
     add_mailbox("bob@new.test", PASSWORD)
     if domain is None:
         # The oldest mailbox of a customer is not the host's.
-        assert kept.give(NOW) == 0
+        assert giving.give(NOW) == 0
         User.objects.filter(email="bob@new.test").update(is_superuser=True)
         touch_directory()
-    assert kept.give(NOW) == 1
+    assert giving.give(NOW) == 1
     work()
     [filed] = inbox("bob@new.test")
     head = b"Return-Path: <eve@far.test>\r\nDelivered-To: bob@new.test\r\nReceived: from client by us\r\n"
@@ -292,7 +293,38 @@ def test_what_was_kept_for_the_administrators_goes_to_whoever_reads_it(hosted, e
     assert [kind for kind, *_ in told(message, "queued", "released", "filed", "delivered", "failed")] == [
         *("queued", "released", "filed", "delivered"),
     ]
-    assert kept.give(NOW) == 0
+    assert giving.give(NOW) == 0
+
+
+def test_what_was_kept_goes_to_nobody_who_hosts_the_domain_later(hosted, enqueue):
+    hosted("new.test")
+    domain = Domain.objects.get(name="new.test")
+    message = enqueue("postmaster@new.test", hold_reason=KEPT, domain_id=domain.pk)
+    remove_domain("new.test")
+    hosted("new.test")
+    add_mailbox("bob@new.test", PASSWORD)
+    assert giving.give(NOW) == 0
+    with pytest.raises(DirectoryError, match="Nobody reads postmaster@new.test yet"):
+        services.release([message.pk])
+    assert giving.end_with_domain(NOW) == 0
+    assert giving.end_with_domain(datetime.now(UTC) + KEPT_REMOVED + timedelta(days=1)) == 1
+    assert [kind for kind, *_ in told(message, "dropped")] == ["dropped"]
+    # It goes on when the very domain comes back.
+    again = enqueue("postmaster@new.test", hold_reason=KEPT, domain_id=domain.pk)
+    remove_domain("new.test")
+    restore_domain(domain.pk)
+    add_mailbox("bob.too@new.test", PASSWORD)
+    assert giving.give(NOW) == 1 and not QueuedMessage.objects.get(pk=again.pk).hold_reason
+
+
+def test_what_we_make_ourselves_is_kept_within_the_same_bounds(hosted, enqueue, monkeypatch):
+    """A stranger who writes as postmaster@ of a domain has bounces made out to it."""
+    domain_id = hosted("new.test")
+    postmaster = [parse_address("postmaster@new.test")]
+    assert own_mail.ways_to(postmaster).kept == {"postmaster@new.test": domain_id}
+    monkeypatch.setattr(kept, "MAX_MESSAGES", 1)
+    enqueue("postmaster@new.test", hold_reason=KEPT, domain_id=domain_id)
+    assert own_mail.ways_to(postmaster).is_empty
 
 
 def test_so_much_is_kept_for_each_domain(hosted, enqueue, monkeypatch):
