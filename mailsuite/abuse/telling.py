@@ -7,12 +7,12 @@ Told are, each once, by a mail of their own:
 - when there are none of these, the mailboxes of the site's administrators
 - when there are none either, whoever postmaster@ of the domain or of this host leads to
 
-Never the mailbox that something suspicious was seen of, nor another of the same account: whoever has stolen its
-password reads what is filed there.
+Never the mailbox that something suspicious was seen of, nor another of the same account, nor what these send their mail
+on to: whoever has stolen its password reads what comes there.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -24,8 +24,8 @@ from msgspec import structs
 from mailsuite.abuse.models import AlarmSettings
 from mailsuite.directory import lookup
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.models import Domain, Mailbox
-from mailsuite.directory.resolution import Kind
+from mailsuite.directory.models import Alias, Domain, Mailbox
+from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.ids import new_id
 from mailsuite.mail.address import Address, AddressError, parse_address, parse_path
 from mailsuite.queue import own_mail
@@ -147,7 +147,7 @@ def _groups(matter: Matter) -> Iterator[Sequence[Address]]:
     first = [found for text in named() if (found := _address(text))]
     if matter.domain:
         ids = [matter.domain.pk, matter.domain.alias_of_id or matter.domain.pk]
-        first += _one_for_each(Mailbox.objects.filter(user__administered_domains__in=ids))
+        first += _one_for_each(Mailbox.objects.filter(user__administered_domains__in=ids, user__is_staff=True))
     yield first
     yield _one_for_each(Mailbox.objects.filter(user__is_superuser=True))
     if matter.domain:
@@ -175,11 +175,7 @@ def _tell(matter: Matter, address: Address, told: _Told, now: datetime) -> int:
     """Whether the address is reached; not when all that it leads to was told already, or must not be."""
     ways = _ways(address, matter)
     ways.local = {pk: one for pk, one in ways.local.items() if pk not in told.mailboxes}
-    ways.remote = {
-        domain_id: fresh
-        for domain_id, some in ways.remote.items()
-        if (fresh := {key: text for key, text in some.items() if key not in told.addresses})
-    }
+    ways.remote = _without(ways.remote, told.addresses)
     if ways.is_empty or not file_notice(_mail(matter, address, ways, now)):
         return 0
     told.mailboxes.update(ways.local)
@@ -188,13 +184,38 @@ def _tell(matter: Matter, address: Address, told: _Told, now: datetime) -> int:
 
 
 def _ways(address: Address, matter: Matter) -> Ways:
-    ways = own_mail.ways_to([address])
-    if lookup.resolve(address).kind is Kind.UNHOSTED:
-        ways.remote[matter.domain.pk if matter.domain else None] = {address.key: str(address)}
+    ways, resolution = own_mail.ways_to([address]), lookup.resolve(address)
+    if resolution.kind is Kind.UNHOSTED:
+        # The site's, so that nobody in the domain that it is about can hold or drop it in the queue.
+        ways.remote[None] = {address.key: str(address)}
+    if matter.suspect:
+        _leave_out_sent_on(ways, resolution, matter.suspect)
     ways.reports.clear()
     # What is kept for want of a reader tells nobody, and the admin's first page shows what it would say.
     ways.kept.clear()
     return ways
+
+
+def _leave_out_sent_on(ways: Ways, resolution: Resolution, suspect: Mailbox) -> None:
+    """Takes off what the suspect's mailboxes send their mail on to, where they are among the readers: whoever has
+    stolen the password may have had that set."""
+    keys = suspect.user.mailboxes.exclude(state=Mailbox.State.REMOVED).values("address_key")
+    forwards = Alias.objects.filter(kind=Alias.Kind.FORWARD, address_key__in=keys, removed_at=None)
+    followed = {part.key.split(" of ")[0] for part in resolution.parts}
+    for forward in forwards:
+        if f"alias {forward.pk}" not in followed:
+            continue
+        targets = forward.targets.filter(removed_at=None).values_list("address", flat=True)
+        to = [found for text in targets if (found := _address(text))]
+        astray = own_mail.ways_to(to)
+        addresses = {one.key for one in to}.union(*astray.remote.values())
+        ways.local = {pk: one for pk, one in ways.local.items() if pk not in astray.local}
+        ways.remote = _without(ways.remote, addresses)
+
+
+def _without(remote: Mapping[int | None, dict[str, str]], keys: Collection[str]) -> dict[int | None, dict[str, str]]:
+    fresh = {pk: {key: text for key, text in some.items() if key not in keys} for pk, some in remote.items()}
+    return {pk: some for pk, some in fresh.items() if some}
 
 
 def _mail(matter: Matter, address: Address, ways: Ways, now: datetime) -> Deliver:

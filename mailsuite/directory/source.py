@@ -93,7 +93,7 @@ class DatabaseSource:
         ways = [site]
         if domain_id is not None:
             own = Q(domain_id=domain_id)
-            administrators = Q(user__administered_domains=domain_id, user__is_active=True)
+            administrators = Q(user__administered_domains=domain_id, user__is_active=True, user__is_staff=True)
             ways = [own & administrators, administrators, site, own]
         for way in ways:
             if row := live.filter(way).first():

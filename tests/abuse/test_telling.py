@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from mailsuite.abuse import host_alarms, telling
 from mailsuite.abuse.models import AlarmSettings
 from mailsuite.abuse.telling import Matter, tell
-from mailsuite.directory import services
+from mailsuite.directory import lookup, services
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
@@ -43,6 +43,7 @@ def add(address, *, is_superuser=False, administers=None):
     if is_superuser:
         User.objects.filter(email=address).update(is_superuser=True, is_staff=True)
     if administers:
+        User.objects.filter(email=address).update(is_staff=True)
         User.objects.get(email=address).administered_domains.add(administers)
     return Mailbox.objects.get(address=address)
 
@@ -64,7 +65,9 @@ def test_in_the_set_up_of_the_readme_somebody_named_elsewhere_is_told(site):
     assert tell(about(site), NOW) == 1
     assert told() == ["ops@far.test"]
     [message] = QueuedMessage.objects.all()
-    assert (message.reverse_path, message.domain_id, message.hold_reason) == ("", site.pk, "")
+    assert (message.reverse_path, message.hold_reason) == ("", "")
+    # Whoever administers the domain can't hold or drop what tells the site of it.
+    assert message.domain_id is None
     with mail_storage().open(message.content.blob) as blob:
         octets = blob.read()
     assert octets.startswith(b"DKIM-Signature:") and b"d=example.org" in octets
@@ -91,11 +94,39 @@ def test_the_suspect_reads_nothing_whatever_leads_there(site, name):
     if name.startswith("postmaster"):
         services.remove_alias(name)
     services.add_alias(name, ["ann@example.org", "bob@far.test"])
+    User.objects.filter(email="ann@example.org").update(is_staff=True)
     site.administrators.add(User.objects.get(email="ann@example.org"))
     if name.startswith("ops"):
         telling.name([name])
     assert tell(about(site), NOW) == 1
     assert told() == ["bob@far.test"]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_nor_does_whoever_the_suspect_s_mail_is_sent_on_to(site, keep):
+    add("thief@example.org")
+    services.forward_mailbox("ann@example.org", ["x@thief.test", "thief@example.org"], keep=keep)
+    services.add_alias("ops@example.org", ["ann@example.org", "bob@far.test"])
+    User.objects.filter(email="ann@example.org").update(is_staff=True)
+    site.administrators.add(User.objects.get(email="ann@example.org"))
+    assert tell(about(site), NOW) == 0
+    telling.name(["ops@example.org"])
+    assert tell(about(site), NOW) == 1
+    assert told() == ["bob@far.test"]
+    # About somebody else it goes wherever the readers have it.
+    tell(about(site, "thief@example.org"), NOW)
+    assert "x@thief.test" in told()
+
+
+def test_who_administers_no_more_is_told_no_more(site):
+    add("bob@example.org", administers=site)
+    User.objects.filter(email="bob@example.org").update(is_staff=False)
+    assert tell(about(site), NOW) == 0
+    services.remove_alias("postmaster@example.org")
+    services.add_domain("host.example", key_pairs=KEY_PAIRS)
+    services.add_mailbox("cat@host.example", PASSWORD, owner="bob@example.org")
+    services.remove_mailbox("bob@example.org")
+    assert [one.address for one in lookup.resolve("postmaster@example.org").local] == ["ann@example.org"]
 
 
 def test_another_mailbox_of_the_suspect_s_account_is_no_better(site):
