@@ -90,11 +90,22 @@ def _sent_lately(
     return _SENT.rows(condition, values)
 
 
-def was_sent_here(message_id: str, domain: str) -> bool:
-    """Whether a user of the domain sent a message with that Message-ID, as long as stories are kept."""
+def was_sent_here(message_id: str, domain: str, to: Collection[str]) -> bool:
+    """Whether a user of the domain sent a message with that Message-ID to one of the domains `to`, or to one above or
+    below it, as long as stories are kept. To others its Message-ID is known as well: whoever had a copy, or finds it
+    quoted, could borrow it."""
+    if not message_id:
+        return False
     sent = Story.objects.using("reader").filter(kind=Story.Kind.SUBMISSION, outcome=Story.Outcome.ACCEPTED)
     # By what its author wrote, since a domain may have aliases.
-    return bool(message_id) and sent.filter(message_id=message_id, from_text__icontains=f"@{domain}").exists()
+    sent = sent.filter(message_id=message_id, from_text__icontains=f"@{domain}").order_by("-pk")
+    contacts = (_contacts(data) for data in sent.values_list("data", flat=True)[:MOST_LATELY])
+    reached = {key.rpartition("@")[2] for some in contacts for _, key in some}
+    return any(_is_below(name, far) or _is_below(far, name) for name in reached for far in to)
+
+
+def _is_below(name: str, domain: str) -> bool:
+    return name == domain or name.endswith(f".{domain}")
 
 
 def forget_unanswered(now: datetime) -> int:

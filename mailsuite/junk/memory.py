@@ -5,7 +5,7 @@ a message's text is always looked at in a thread, so that no mail, however made,
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from django.db import connections
@@ -43,9 +43,9 @@ class Memory:
         signs = signs_of(report, content.fields())
         return await self._read(lambda: standings(mailbox_ids, signs))
 
-    async def was_sent_here(self, message_id: str, domain: str) -> bool:
-        """Whether a user of the domain, which is hosted here, sent a message with that Message-ID."""
-        return await self._read(lambda: was_sent_here(message_id, domain))
+    async def was_sent_here(self, message_id: str, domain: str, to: Collection[str]) -> bool:
+        """Whether a user of the domain, which is hosted here, sent a message with that Message-ID to one of those."""
+        return await self._read(lambda: was_sent_here(message_id, domain, to))
 
     async def opinions(
         self, mailbox_ids: Sequence[int], report: AuthReport, content: Content

@@ -20,8 +20,8 @@ goes to the inbox; a mailing list that the site knows, and it goes to Junk. Nor 
 DNS is in trouble: temperror is never held against a message.
 
 What is ours is not taken for forged when a sealer whom the site trusts saw it pass, when a mailing list sends it on
-that the site knows or this mailbox wants, or when one of our users sent it (Message-ID) and a list that authenticates
-brings it back, changed so that our signature broke.
+that the site knows or this mailbox wants, or when one of our users sent it (Message-ID) to a list that authenticates
+and brings it back, changed so that our signature broke.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -119,6 +119,9 @@ def by_standing(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
     if standing is None or standing.label == "unknown":
         return None
     if standing.label == "wanted":
+        # That it answers somebody proves nothing of a From that names several authors, one of whom is shown.
+        if message.report and message.report.from_problem and standing.rung not in AUTHENTIC_RUNGS:
+            return None
         return Verdict(Action.INBOX, "wanted-sender", standing.text)
     return Verdict(Action.JUNK, "unwanted-sender", standing.text)
 

@@ -171,13 +171,14 @@ class Trial:
         return await self._ask("hosted domains", screening.own_domains(self._client.address, names), frozenset())
 
     async def _is_own_post(self, report: AuthReport, content: Content, own_domains: frozenset[str]) -> bool:
-        """Whether one of our users sent it and a mailing list, authenticated as itself, sends it on."""
+        """Whether one of our users sent it and a mailing list that it was sent to, authenticated as itself, sends it
+        on."""
         memory, domain = self._judging.memory, unproved_own_domain(report, own_domains)
-        fields = content.fields()
-        if not domain or memory is None or b"list-id" not in fields or not (report.spf_domain or report.dkim_domains):
+        lists = {report.spf_domain, *report.dkim_domains} - {""}
+        if not domain or memory is None or b"list-id" not in content.fields() or not lists:
             return False
         message_id = parse_message(content.header).message_id
-        return await self._ask("sent mail", memory.was_sent_here(message_id, domain), False)
+        return await self._ask("sent mail", memory.was_sent_here(message_id, domain, lists), False)
 
     async def _scan(
         self, scanner: Scanner, report: AuthReport, content: Content, recipients: Sequence[Recipient]

@@ -58,10 +58,13 @@ def test_what_our_users_sent_is_known_by_its_message_id(post):
     send(post, "list@far.example", from_text="Ann <ann@Example.org>")
     send(post, "list@far.example", from_text="ann@example.org", message_id="<3@example.org>", kind="inbound")
     send(post, "list@far.example", from_text="ann@example.org", message_id="")
-    assert contacts.was_sent_here("<1@example.org>", "example.org")
-    assert not contacts.was_sent_here("<1@example.org>", "example.net")
+    for to in ("far.example", "lists.far.example"):
+        assert contacts.was_sent_here("<1@example.org>", "example.org", ["else.example", to])
+    assert not contacts.was_sent_here("<1@example.org>", "example.net", ["far.example"])
+    # Whom it was not sent to may know its Message-ID all the same.
+    assert not contacts.was_sent_here("<1@example.org>", "example.org", ["evil.example", "notfar.example"])
     for unknown in ("<2@example.org>", "<3@example.org>", ""):
-        assert not contacts.was_sent_here(unknown, "example.org")
+        assert not contacts.was_sent_here(unknown, "example.org", ["far.example"])
 
 
 def test_reading_twice_changes_nothing(post):

@@ -47,6 +47,7 @@ NO_PASS = replace(
     PASSED, spf=SpfCheck("mailfrom", "far.test", "fail", "not in -all"), dkim=(), dmarc=DmarcOutcome("none", "far.test")
 )
 NO_MAIL = replace(PASSED, sender_takes_no_mail=True)
+TWO_AUTHORS = replace(PASSED, from_problem="From has addresses of several domains", dmarc=DmarcOutcome("none", ""))
 OURS = frozenset({"far.test"})
 FORGED_OWN = replace(MONITORED, mail_from="x@evil.test")
 NO_RECORD, TEMPERROR = DmarcOutcome("none", "far.test"), DmarcOutcome("temperror", "far.test")
@@ -159,6 +160,9 @@ INBOX, TO_JUNK, REFUSED, PUT_OFF = Action.INBOX, Action.JUNK, Action.REJECT, Act
         ({}, {"standing": UNWANTED}, TO_JUNK, "unwanted-sender", ""),
         # 5. who wrote it?
         ({"report": replace(PASSED, from_problem="there is no From field")}, {}, TO_JUNK, "from-unclear", ""),
+        # That it answers a message says nothing of which of its authors wrote it; what authenticates does.
+        ({"report": TWO_AUTHORS}, {"standing": ANSWER}, TO_JUNK, "from-unclear", ""),
+        ({"report": TWO_AUTHORS}, {"standing": WANTED_LIST}, INBOX, "wanted-sender", ""),
         # 6. lists by weight
         ({"lists": LISTED}, {}, TO_JUNK, "listed", ""),
         ({"lists": VERY_LISTED}, {}, REFUSED, "listed", "5.7.1"),

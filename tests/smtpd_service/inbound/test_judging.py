@@ -261,8 +261,8 @@ class FakeMemory:
     def __init__(self, standings=None, opinions=None, sent=()):
         self._standings, self._opinions, self._sent = standings or {}, opinions or {}, sent
 
-    async def was_sent_here(self, message_id, domain):
-        return (message_id, domain) in self._sent
+    async def was_sent_here(self, message_id, domain, to):
+        return any((message_id, domain, one) in self._sent for one in to)
 
     async def standings(self, mailbox_ids, report, content):
         return self._standings
@@ -332,6 +332,7 @@ def test_what_a_known_list_sends_on_is_not_refused(judging_server, known, messag
 
 
 OURS = frozenset({"example.org"})
+POSTED = ("<1@example.org>", "example.org", "other.example")
 AS_US = b"From: Boss <boss@example.org>\r\nMessage-ID: <1@example.org>\r\nSubject: pay\r\n\r\nNow\r\n"
 
 
@@ -353,9 +354,11 @@ def test_strangers_who_write_in_our_name_go_to_junk_and_the_story_says_why(judgi
 @pytest.mark.parametrize(
     ("sent", "header", "sender", "role"),
     [
-        ({("<1@example.org>", "example.org")}, b"List-Id: <talk.other.example>\r\n", "x@other.example", "inbox"),
-        ({("<1@example.org>", "example.org")}, b"", "x@other.example", "junk"),
-        ({("<1@example.org>", "example.org")}, b"List-Id: <talk.other.example>\r\n", "x@forged.example", "junk"),
+        ({POSTED}, b"List-Id: <talk.other.example>\r\n", "x@other.example", "inbox"),
+        ({POSTED}, b"", "x@other.example", "junk"),
+        ({POSTED}, b"List-Id: <talk.other.example>\r\n", "x@forged.example", "junk"),
+        # To somebody else: whoever knows its Message-ID is no list for that.
+        ({(*POSTED[:2], "far.example")}, b"List-Id: <talk.other.example>\r\n", "x@other.example", "junk"),
         (set(), b"List-Id: <talk.other.example>\r\n", "x@other.example", "junk"),
     ],
 )
