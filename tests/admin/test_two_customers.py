@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from mailsuite.directory import lookup, services
-from mailsuite.directory.models import User
+from mailsuite.directory.models import Mailbox, SendAs, User
 from mailsuite.ids import new_id
 from mailsuite.mail.address import Path, parse_address
 from mailsuite.mail.dsn import Action
@@ -168,3 +168,45 @@ def test_the_shell_tells_the_site_s_administrator_all(administrators, capsys):
     ]
     assert QueuedMessage.objects.get(story_id=again.pk).recipients.count() == 1
     assert Message.objects.filter(story_id=again.pk).count() == 1
+
+
+def said(response):
+    return " ".join(str(message) for message in response.context["messages"])
+
+
+def test_who_may_write_in_a_domain_s_name_is_seen_and_ended_by_who_administers_it_now(administrators):
+    """Given by somebody who administered it before, to an account elsewhere."""
+    ann = User.objects.get(email="ann@theirs.example")
+    services.grant_send_as(ann.pk, "@mine.example")
+    services.grant_send_as(ann.pk, "press@theirs.example")
+    page = administrators["mine.example"].get(reverse("admin:directory_sendas_changelist")).content.decode()
+    assert "ann@theirs.example" in page and "press@theirs.example" not in page
+    granted, other = SendAs.objects.order_by("pk")
+    answers = [
+        administrators["mine.example"].post(reverse("admin:directory_sendas_delete", args=[one.pk]), {"post": "yes"})
+        for one in (granted, other)
+    ]
+    assert [answer.status_code for answer in answers] == [302, 302]
+    assert list(SendAs.objects.all()) == [other]
+
+
+def test_an_account_of_both_is_not_brought_back_by_one_of_them(administrators):
+    """Else its password would be theirs to set before the other's mailbox comes back to it."""
+    services.add_mailbox("eve@mine.example", owner="bob@theirs.example")
+    services.remove_mailbox("eve@mine.example")
+    services.remove_mailbox("bob@theirs.example")
+    for address in ("eve@mine.example", "bob@theirs.example"):
+        url = reverse("admin:directory_removedmailbox_do", args=[Mailbox.objects.get(address=address).pk, "restore"])
+        text = said(administrators[address.partition("@")[2]].post(url, {"address": address}, follow=True))
+        assert "is not yours to change: ask the host's administrator" in text
+        other = {"eve@mine.example", "bob@theirs.example"} - {address}
+        assert not any(one in text for one in other)
+    assert Mailbox.objects.filter(address__in=["eve@mine.example", "bob@theirs.example"], state="removed").count() == 2
+
+
+def test_whose_account_it_is_is_not_told_to_those_who_may_not_know(administrators):
+    services.add_mailbox("eve@mine.example", owner="bob@theirs.example")
+    url = reverse("admin:directory_mailbox_change", args=[Mailbox.objects.get(address="eve@mine.example").pk])
+    given = {"name": "", "quota_octets": "1G", "password": "quite another long one"}
+    page = administrators["mine.example"].post(url, given).content.decode()
+    assert "The account of this mailbox is not yours to change" in page and "bob@theirs.example" not in page

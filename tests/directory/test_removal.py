@@ -22,7 +22,7 @@ from mailsuite.directory.models import (
     User,
 )
 from mailsuite.directory.resolution import Kind
-from mailsuite.directory.services import DirectoryError, restoring
+from mailsuite.directory.services import DirectoryError, aliases, restoring
 from mailsuite.directory.throttle import Attempt, record_failure
 from mailsuite.store.models import Folder
 from mailsuite.web.backend import PasswordBackend
@@ -318,6 +318,50 @@ def test_targets_that_went_survive_a_change_of_the_alias(rich):
     services.change_alias("team@example.org", targets=["bob@example.org", "x@remote.example"])
     services.restore_mailbox(restoring.find_removed_mailbox("ann@example.org"))
     assert len(lookup.resolve("team@example.org").local) == 2
+
+
+def test_who_comes_back_is_not_on_another_domain_s_list_that_was_written_without(rich):
+    services.add_domain("example.net", key_pairs=[])
+    services.add_mailbox("cat@example.net", OTHER_PASSWORD)
+    for name in ("kept", "written"):
+        services.add_alias(f"{name}@example.net", ["ann@example.org", "cat@example.net"])
+    services.remove_mailbox("ann@example.org")
+    services.change_alias("written@example.net", targets=["cat@example.net"])
+    services.restore_mailbox(restoring.find_removed_mailbox("ann@example.org"))
+    assert len(lookup.resolve("kept@example.net").local) == 2
+    assert [one.address for one in lookup.resolve("written@example.net").local] == ["cat@example.net"]
+
+
+def test_an_account_comes_back_under_no_name_of_another_domain(ann):
+    services.add_domain("example.net", key_pairs=[])
+    services.add_mailbox("also@example.net", owner="ann@example.org")
+    for address in ("also@example.net", "ann@example.org"):
+        services.remove_mailbox(address)
+    services.restore_mailbox(restoring.find_removed_mailbox("also@example.net"))
+    assert (User.objects.get(pk=ann.pk).email, User.objects.get(pk=ann.pk).address_key) == ("also@example.net",) * 2
+    services.add_mailbox("ann@example.org", OTHER_PASSWORD)
+
+
+def test_no_more_patterns_come_back_than_a_domain_may_have(ann, monkeypatch):
+    monkeypatch.setattr(aliases, "MAX_PATTERNS", 1)
+    services.add_alias("a-*@example.org", ["ann@example.org"])
+    services.remove_alias("a-*@example.org")
+    services.add_alias("b-*@example.org", ["ann@example.org"])
+    with pytest.raises(DirectoryError, match="1 patterns already"):
+        services.restore_alias(restoring.find_removed_alias("a-*@example.org"))
+
+
+def test_a_mailbox_for_an_account_without_one_is_opened_by_no_old_app_password(domain, administrator):
+    boss = User.objects.create_user("boss@example.org", PASSWORD)
+    old = services.add_app_password(boss.pk, "telephone").password
+    services.grant_send_as(boss.pk, "press@example.org")
+    services.add_mailbox("boss@example.org", OTHER_PASSWORD)
+    answer = authenticate("boss@example.org", old, protocol="imap", client_address="192.0.2.77")
+    assert not answer.succeeded and not SendAs.objects.exists()
+    # One that has a mailbox keeps them.
+    kept = services.add_app_password(boss.pk, "telephone").password
+    services.add_mailbox("more@example.org", OTHER_PASSWORD, owner="boss@example.org")
+    assert authenticate("boss@example.org", kept, protocol="imap", client_address="192.0.2.77").succeeded
 
 
 def test_what_is_older_than_thirty_days_stays_removed(ann):

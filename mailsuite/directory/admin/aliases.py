@@ -2,7 +2,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -10,7 +10,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mailsuite.directory import services
 from mailsuite.directory.admin.fields import badge, refuse_foreign_account, refuse_foreign_domain
-from mailsuite.directory.models import Alias, AliasTarget, SendAs, User
+from mailsuite.directory.models import Alias, AliasTarget, Domain, SendAs, User
 from mailsuite.directory.scoping import ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm, scope_of
 from mailsuite.directory.services import effects
 
@@ -121,9 +121,15 @@ class SendAsAdmin(ScopedAdmin):
     fields = ("user", "address")
 
     def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Of the accounts that are wholly theirs, as in the list of accounts."""
-        rows = super().in_scope(request, rows)
-        return rows.filter(user__in=self.visible(request, User).order_by().values("pk"))
+        """Of the accounts that are wholly theirs, as in the list of accounts; and whoever else may write in their
+        domains' names, which may have been given by an administrator of before."""
+        domains = scope_of(request)
+        if domains is None:
+            return rows
+        own = Q(user__in=self.visible(request, User).order_by().values("pk"))
+        for name in Domain.objects.filter(pk__in=domains).values_list("name", flat=True):
+            own |= Q(address_key__endswith=f"@{name}")
+        return rows.filter(own)
 
     def prepare(self, request: HttpRequest, object_id: str | None) -> None:
         refuse_foreign_domain(request, request.POST.get("address", "").rpartition("@")[2])

@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 from mailsuite.abuse import suspension
 from mailsuite.directory.account_events import OWNER
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.models import Mailbox, User
+from mailsuite.directory.models import KEPT_REMOVED, Domain, Mailbox, User
 from mailsuite.directory.scoping import scope_of
 from mailsuite.directory.services import parsing
 from mailsuite.sizes import write_limit
@@ -132,10 +132,18 @@ def refuse_foreign_domain(request: HttpRequest, domain_text: str) -> None:
 
 
 def refuse_foreign_account(request: HttpRequest, user: User | None) -> None:
-    """Raises DirectoryError when the account is an administrator's or reaches beyond the person's domains."""
+    """Raises DirectoryError when the account is an administrator's or reaches beyond the person's domains; one that was
+    removed with its mailboxes, when one of them can be restored there. It is named to those who know its domain."""
     domains = scope_of(request)
     if domains is None or user is None:
         return
-    beyond = user.mailboxes.exclude(state="removed").exclude(domain__in=domains).exists()
-    if user.is_staff or beyond:
-        raise DirectoryError(f"The account {user.email} is not yours to change: ask the host's administrator.")
+    beyond = user.mailboxes.exclude(domain__in=domains)
+    beyond = (
+        beyond.filter(removed_at__gt=timezone.now() - KEPT_REMOVED)
+        if user.removed_at
+        else beyond.exclude(state=Mailbox.State.REMOVED)
+    )
+    if user.is_staff or beyond.exists():
+        is_known = Domain.objects.filter(pk__in=domains, name=user.address_key.rpartition("@")[2]).exists()
+        account = f"The account {user.email}" if is_known else "The account of this mailbox"
+        raise DirectoryError(f"{account} is not yours to change: ask the host's administrator.")

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.models import Alias, AliasTarget, Mailbox
+from mailsuite.directory.models import Alias, AliasTarget, Domain, Mailbox
 from mailsuite.directory.resolution import MAX_TARGETS, AliasEntry, Kind, reach, resolve
 from mailsuite.directory.services import parsing
 from mailsuite.directory.source import DatabaseSource
@@ -58,10 +58,7 @@ def write_alias(
     kind, text, key = parsing.alias(address)
     domain = parsing.own_domain(text.rpartition("@")[2])
     refuse_used(text, key)
-    if kind == Alias.Kind.PATTERN and domain.aliases.filter(kind=kind, removed_at=None).count() >= MAX_PATTERNS:
-        raise DirectoryError(
-            f"{domain} has {MAX_PATTERNS} patterns already: remove one, or write one that takes the place of several."
-        )
+    refuse_more_patterns(kind, domain)
     if members_may_send is None:
         members_may_send = kind == Alias.Kind.ADDRESS
     alias = Alias.objects.create(
@@ -79,14 +76,24 @@ def refuse_used(text: str, key: str) -> None:
         raise DirectoryError(f"The alias {text} is there already: remove it first with manage.py alias remove {text}")
 
 
+def refuse_more_patterns(kind: str, domain: Domain) -> None:
+    """Raises DirectoryError when the domain has as many patterns as it may."""
+    if kind == Alias.Kind.PATTERN and domain.aliases.filter(kind=kind, removed_at=None).count() >= MAX_PATTERNS:
+        raise DirectoryError(
+            f"{domain} has {MAX_PATTERNS} patterns already: remove one, or write one that takes the place of several."
+        )
+
+
 def write_targets(alias: Alias, targets: Sequence[str], *, check_targets: bool) -> None:
-    """Has the alias lead to these, in the caller's transaction. Targets that were removed may still be restored."""
+    """Has the alias lead to these, in the caller's transaction. Targets that were removed may still be restored, except
+    those of other domains: their people would come back to a list that was written without them."""
     parsed = {address.key: address for address in map(parsing.address, targets)}
     if not parsed:
         raise DirectoryError(f"{alias} needs at least one address that its mail goes to.")
     if len(parsed) > MAX_TARGETS:
         raise DirectoryError(f"{alias} has more than {MAX_TARGETS} targets: a mailing list does that better.")
-    alias.targets.filter(Q(removed_at=None) | Q(address_key__in=parsed)).delete()
+    foreign = ~Q(address_key__endswith=f"@{alias.domain.name}")
+    alias.targets.filter(Q(removed_at=None) | Q(address_key__in=parsed) | foreign).delete()
     AliasTarget.objects.bulk_create(
         AliasTarget(alias=alias, address=str(address), address_key=key) for key, address in parsed.items()
     )

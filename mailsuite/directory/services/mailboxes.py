@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
+from django.utils import timezone
 
 from mailsuite.directory import account_events
 from mailsuite.directory.account_events import ADMINISTRATOR
@@ -174,6 +175,10 @@ def _account(address: Address, password_hash: str, name: str, *, must_change: bo
     if user.is_staff and password_hash:
         raise DirectoryError(f"{address} is an administrator's account and keeps its password: give none.")
     if password_hash:
+        if not user.mailboxes.exclude(state=Mailbox.State.REMOVED).exists():
+            # Who is given the name need not be who had it: what else opened the account opens no mailbox of theirs.
+            user.credentials.filter(revoked_at=None).update(revoked_at=timezone.now())
+            user.send_as.all().delete()
         user.password, user.must_change_password = password_hash, must_change
         user.credential_version += 1
         user.save(update_fields=["password", "must_change_password", "credential_version"])

@@ -16,7 +16,7 @@ from django.utils import timezone
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import KEPT_REMOVED, Alias, AliasTarget, Domain, Mailbox, User
 from mailsuite.directory.services import parsing
-from mailsuite.directory.services.aliases import refuse_loop, refuse_used
+from mailsuite.directory.services.aliases import refuse_loop, refuse_more_patterns, refuse_used
 from mailsuite.directory.services.domains import main_domain, refuse_hosted
 from mailsuite.directory.services.forwarding import move_forward
 from mailsuite.directory.services.mailboxes import refuse_taken
@@ -175,11 +175,13 @@ def _bring_back(mailbox: Mailbox, old: Address, address: Address) -> None:
 
 
 def _bring_account_back(user: User, old: Address, address: Address) -> None:
-    """An account that was removed, under its name, or under the mailbox's if that was its name."""
+    """An account that was removed, under its name, or under the mailbox's if that was its name. A name at another
+    domain is that domain's to give: whoever restores this mailbox need not have any right there."""
     if user.removed_at is None:
         return
     named = parse_address(user.email)
-    named = address if named.key == old.key else named
+    is_elsewhere = named.domain != old.domain and Domain.objects.filter(name=named.domain).exists()
+    named = address if named.key == old.key or is_elsewhere else named
     if User.objects.filter(address_key=named.key).exists():
         raise DirectoryError(
             f"There is an account {named} by now. Give the mailbox to it, by "
@@ -198,8 +200,9 @@ def _owner(text: str) -> User:
 
 def _bring_alias_back(alias: Alias) -> bool:
     """Writes the alias back. Raises DirectoryError when its address is in use."""
-    _, text, key = parsing.alias(alias.address)
+    kind, text, key = parsing.alias(alias.address)
     refuse_used(text, key)
+    refuse_more_patterns(kind, alias.domain)
     alias.removed_at, alias.address_key = None, key
     alias.save(update_fields=["removed_at", "address_key"])
     return True
