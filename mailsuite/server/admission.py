@@ -96,7 +96,7 @@ class Admission(Generic[C]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits, self._banned, self._spared, self._budget, self._clock = limits, banned, spared, budget, clock
-        # Since when without progress; the longest ones first.
+        # Since when without progress; the longest ones first, but for those that were amid something when looked at.
         self._strangers: OrderedDict[C, float] = OrderedDict()
         self._known: OrderedDict[C, float] = OrderedDict()
         self._networks: dict[C, tuple[Network, ...]] = {}
@@ -168,9 +168,8 @@ class Admission(Generic[C]):
 
     def _send_slow_ones(self) -> None:
         late = self._clock() - PRESSED_SECONDS
-        slow = [one for one, since in islice(self._strangers.items(), LOOKED_AT) if since < late]
-        for connection in slow:
-            if connection.may_give_way():
+        for connection in self._idle_ones(self._strangers):
+            if self._strangers[connection] < late:
                 self._send_away(connection)
 
     def _make_room(self) -> bool:
@@ -178,14 +177,25 @@ class Admission(Generic[C]):
         if len(self._leaving) >= MAX_LEAVING:
             return False
         late = self._clock() - KNOWN_IDLE_SECONDS
-        candidates = [one for one in islice(self._strangers, LOOKED_AT) if one.may_give_way()] or [
-            one for one, since in islice(self._known.items(), LOOKED_AT) if since < late and one.may_give_way()
+        candidates = self._idle_ones(self._strangers) or [
+            one for one in self._idle_ones(self._known) if self._known[one] < late
         ]
         if not candidates:
             return False
         # The first of those that are equal is the longest idle.
         self._send_away(max(candidates, key=self._crowd))
         return True
+
+    def _idle_ones(self, queue: "OrderedDict[C, float]") -> list[C]:
+        """Those that may give way, the longest idle first. Who is amid something goes behind all others: a few that are
+        busy for long would hide all that are idle."""
+        idle = []
+        for connection in list(islice(queue, LOOKED_AT)):
+            if connection.may_give_way():
+                idle.append(connection)
+            else:
+                queue.move_to_end(connection)
+        return idle
 
     def _crowd(self, connection: C) -> int:
         return max((self._counts[network] for network in self._networks[connection]), default=0)

@@ -182,3 +182,16 @@ def test_a_named_proxy_stands_for_many_and_is_not_banned():
 def test_workers_share_the_limits_of_a_host():
     assert AdmissionLimits(1000, 50).share(4) == AdmissionLimits(250, 12)
     assert AdmissionLimits(2, 1).share(4) == AdmissionLimits(1, 1)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_few_that_are_busy_do_not_hide_those_that_are_idle(known):
+    """However long the first ones are amid something, the idle ones behind them give way to the second who comes."""
+    house = House(total=1000, per_client=1000)
+    came = [house.come(f"192.0.2.{number % 200}", busy=number < admission_module.LOOKED_AT) for number in range(1000)]
+    for one in came if known else ():
+        house.vouch(one)
+    house.now = KNOWN_IDLE_SECONDS + 1
+    house.deny("203.0.113.1")
+    assert isinstance(house.come("203.0.113.1"), Guest)
+    assert not any(one.sent_away for one in came if one.busy)
