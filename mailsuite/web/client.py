@@ -8,6 +8,9 @@ from django.http import HttpRequest
 
 from mailsuite.mail.client_network import Network
 
+# No site has more proxies one behind the other; what stands before them is anybody's to write.
+MAX_HOPS = 20
+
 
 def client_address(request: HttpRequest) -> str:
     """The client's IP address; "" when the server did not say one."""
@@ -17,7 +20,7 @@ def client_address(request: HttpRequest) -> str:
 
 def original_address(address: str, forwarded_for: str, trusted: Collection[Network]) -> str:
     """Where a request came from that `address` brought, by the values of X-Forwarded-For that trusted proxies wrote."""
-    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+    hops = [hop.strip() for hop in forwarded_for.rsplit(",", MAX_HOPS)[-MAX_HOPS:] if hop.strip()]
     # From the right: each trusted proxy vouches for the one it wrote down, nobody for what was there before.
     while hops and _is_address(hops[-1]) and is_within(address, trusted):
         address = hops.pop()

@@ -6,9 +6,11 @@ octets of a request are gunicorn's to judge: here is only looked for the blank l
 parser says how long the body is.
 """
 
+import logging
 import re
 import socket
 import ssl
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -24,14 +26,16 @@ from gunicorn.http.parser import RequestParser
 
 from mailsuite.server.octets import OctetBudget
 from mailsuite.web import answers
-from mailsuite.web.exchange import CHUNK_OCTETS, Exchange
+from mailsuite.web.exchange import BODY_MEMORY_OCTETS, CHUNK_OCTETS, Exchange
+
+logger = logging.getLogger(__name__)
 
 HANDSHAKE_SECONDS = 10.0
 HEAD_SECONDS = 20.0
 HEAD_OCTETS = 32 * 1024
 # No page of ours takes files: the largest forms are lists of addresses.
 BODY_OCTETS = 10 * 1024 * 1024
-# A body and the reading of an answer have so long, and a second more for every so many octets.
+# A body and the reading of an answer have so long, and a second more for every so many octets that moved.
 BODY_SECONDS = ANSWER_SECONDS = 20.0
 OCTETS_PER_SECOND = 4096
 KEEPALIVE_SECONDS = 30.0
@@ -67,6 +71,10 @@ class Poller(Protocol):
 
     def answered(self, connection: "HttpConnection") -> None: ...
 
+    def withdrawn(self, connection: "HttpConnection") -> None:
+        """It no longer waits for a thread."""
+        ...
+
     def closed(self, connection: "HttpConnection") -> None: ...
 
 
@@ -80,7 +88,7 @@ class Budgets:
 
 class HttpConnection:
     """`client` and `server` are socket addresses; `config` says whether it `is_ssl`, for which `tls` is there. `wanted`
-    is the event to wait for, 0 for none; `deadline` by the clock of `now`."""
+    is the event to wait for, 0 for none; `deadline` by the clock of `now`, which is time.monotonic's."""
 
     def __init__(
         self,
@@ -107,7 +115,8 @@ class HttpConnection:
         self._searched = 0
         self._missing = self._held = self._spooled = self._discarded = 0
         self._keep = self._is_kept = False
-        self._body_began = now
+        # Since when, and how much, of a body has come or of an answer has gone.
+        self._transfer_began, self._transferred = now, 0
         self.exchange: Exchange | None = None
         self.request: Request | None = None
         self.parser: RequestParser | None = None
@@ -128,12 +137,15 @@ class HttpConnection:
     # Making room (mailsuite.server.admission)
 
     def may_give_way(self) -> bool:
-        """Whether no request is under way that came, or comes, at an honest pace."""
-        if self.phase is Phase.BODY and self.exchange is not None:
-            return self.exchange.body_octets < (self._now - self._body_began) * OCTETS_PER_SECOND
-        return self.phase in (Phase.HANDSHAKE, Phase.HEAD, Phase.LINGER)
+        """Whether nothing is under way: no request that a thread works on, nothing that moves at an honest pace."""
+        if self.phase in (Phase.BODY, Phase.ANSWER):
+            return self._transferred < (time.monotonic() - self._transfer_began) * OCTETS_PER_SECOND
+        return self.phase in (Phase.HANDSHAKE, Phase.HEAD, Phase.READY, Phase.LINGER)
 
     def give_way(self) -> None:
+        if self.phase is Phase.READY:
+            with suppress(OSError):
+                self._socket.send(answers.CROWDED)
         self.close()
 
     # Moving on
@@ -187,11 +199,16 @@ class HttpConnection:
 
     def close(self) -> None:
         """Close at once."""
+        # Who has a thread closes once that is done.
+        if self.phase is not Phase.WORKING:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once, which no thread may be at work for."""
         if self.phase is Phase.CLOSED:
             return
-        # Who has a thread closes once that is done.
-        if self.phase is Phase.WORKING:
-            return
+        if self.phase is Phase.READY:
+            self._poller.withdrawn(self)
         self.phase, self.wanted = Phase.CLOSED, 0
         self._poller.closed(self)
         self._forget_exchange()
@@ -258,13 +275,11 @@ class HttpConnection:
             return
         there = len(self.parser.unreader.buf.getvalue()) + self.exchange.unread_octets()
         self._missing = max(0, reader.length - there)
-        if self._missing and self._budgets.bodies.is_spent:
+        if self._missing > BODY_MEMORY_OCTETS and self._budgets.bodies.is_spent:
             self._answer_at_once(answers.BUSY)
             return
-        self._budgets.bodies.take(self._missing)
-        self._spooled = self._missing
-        self.phase, self._body_began = Phase.BODY, self._now
-        self.deadline = self._now + BODY_SECONDS + self._missing / OCTETS_PER_SECOND
+        self.phase, self._transfer_began, self._transferred = Phase.BODY, self._now, 0
+        self.deadline = self._now + BODY_SECONDS
         if self._missing and self.request._expected_100_continue:
             self._socket.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -279,14 +294,37 @@ class HttpConnection:
             self.close()
             return 0
         self._missing -= len(octets)
-        self.exchange.append(octets, spool=self._budgets.memory.is_pressed)
+        if self._take_body(octets):
+            self._transferred += len(octets)
+            self.deadline = self._paced(BODY_SECONDS)
+        else:
+            self._answer_at_once(answers.BUSY)
         return len(octets)
+
+    def _take_body(self, octets: bytes) -> bool:
+        """Keep them; False when there is no room on disk. Small bodies, such as a login's, always have some."""
+        assert self.exchange is not None
+        try:
+            self.exchange.append(octets, spool=self._budgets.memory.is_pressed)
+        except OSError as error:
+            logger.error("a request's body can't be kept: %s", error)
+            return False
+        spooled = self.exchange.body_disk_octets()
+        self._budgets.bodies.take(spooled - self._spooled)
+        self._spooled = spooled
+        return spooled <= BODY_MEMORY_OCTETS or not self._budgets.bodies.is_spent
+
+    def _paced(self, seconds: float) -> float:
+        """When what is under way is too slow, unless more of it moves: by what did, not by what was announced."""
+        return self._transfer_began + seconds + self._transferred / OCTETS_PER_SECOND
 
     def _send_answer(self) -> int:
         assert self.exchange is not None
         if chunk := self.exchange.next_chunk():
             sent = self._socket.send(chunk)
             self.exchange.sent(sent)
+            self._transferred += sent
+            self.deadline = self._paced(ANSWER_SECONDS)
             return sent
         if self._keep:
             self._begin_next()
@@ -322,7 +360,8 @@ class HttpConnection:
         assert self.exchange is not None
         self._keep = keep
         self.phase, self.wanted = Phase.ANSWER, EVENT_WRITE
-        self.deadline = self._now + ANSWER_SECONDS + self.exchange.answer_octets / OCTETS_PER_SECOND
+        self._transfer_began, self._transferred = self._now, 0
+        self.deadline = self._now + ANSWER_SECONDS
         self.exchange.seal(spool=self._budgets.memory.is_pressed)
         self._return_spooled()
 

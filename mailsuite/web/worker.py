@@ -12,9 +12,9 @@ import signal
 import socket
 import ssl
 import time
-from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ from mailsuite.server.pulse import Pulse, WatchedPool
 from mailsuite.web import answers
 from mailsuite.web.connection import Budgets, HttpConnection, Phase
 from mailsuite.web.exchange import Exchange
+from mailsuite.web.waiting import WaitingLine
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +59,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*arguments)
         # By the number of its socket, which TLS makes another object of.
         self._watched: dict[HttpConnection, tuple[int, int]] = {}
-        self._ready: deque[HttpConnection] = deque()
+        self._ready: WaitingLine[HttpConnection] = WaitingLine(AT_ONCE_PER_CLIENT)
+        # Whom a request counts for, of those that wait and of those that have a thread.
+        self._queued: dict[HttpConnection, Network | None] = {}
         self._working: dict[HttpConnection, Network | None] = {}
-        self._of_client: Counter[Network] = Counter()
         self._eager: set[HttpConnection] = set()
         self._accept_again_at = self._tick_at = 0.0
         self._accepting = False
@@ -106,12 +108,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: HttpConnection, fs: "Future[bool]") -> None:
         """In the poller: a thread is done."""
-        if network := self._working.pop(conn):
-            self._of_client[network] -= 1
-            if not self._of_client[network]:
-                del self._of_client[network]
+        self._ready.done(self._working.pop(conn))
         keep = not fs.cancelled() and fs.exception() is None and fs.result()
-        self._moved(conn, conn.finished(keep and self.alive, time.monotonic()))
+        with self._guarded(conn):
+            self._moved(conn, conn.finished(keep and self.alive, time.monotonic()))
         self._hand_out()
 
     # What a connection tells
@@ -121,6 +121,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def answered(self, connection: HttpConnection) -> None:
         self.admission.progressed(connection)
+
+    def withdrawn(self, connection: HttpConnection) -> None:
+        self._ready.remove(connection, self._queued.pop(connection))
 
     def closed(self, connection: HttpConnection) -> None:
         self._watch(connection, 0)
@@ -146,8 +149,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._open_doors(True)
         for connection in list(self.admission):
             if connection.deadline <= now:
-                connection.time_out(now)
-                self._moved(connection, False)
+                with self._guarded(connection):
+                    connection.time_out(now)
+                    self._moved(connection, False)
 
     def _run_callbacks(self, mask: int) -> None:
         self.method_queue.run_callbacks(None)
@@ -201,15 +205,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._advance(connection)
 
     def _advance(self, connection: HttpConnection, mask: int = 0) -> None:
-        self._moved(connection, connection.advance(time.monotonic()))
+        with self._guarded(connection):
+            self._moved(connection, connection.advance(time.monotonic()))
+
+    @contextmanager
+    def _guarded(self, connection: HttpConnection) -> Iterator[None]:
+        """What goes wrong with one connection ends that one, and not the service."""
+        try:
+            yield
+        except Exception:
+            logger.exception("a connection from %s ended by an error", connection.address)
+            connection.abort()
 
     def _moved(self, connection: HttpConnection, has_more: bool) -> None:
         """See what the connection waits for now."""
         if has_more:
             self._eager.add(connection)
-        if connection.phase is Phase.READY and connection.deadline < FOR_EVER:
+        if connection.phase is Phase.READY and connection not in self._queued:
             connection.deadline = FOR_EVER
-            self._ready.append(connection)
+            client = self._queued[connection] = self._client_network(connection)
+            self._ready.add(connection, client)
             self._hand_out()
         if connection.phase is not Phase.CLOSED:
             self._watch(connection, connection.wanted)
@@ -232,20 +247,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     # Handing requests to threads
 
     def _hand_out(self) -> None:
-        """Give waiting requests to free threads, in their order but for clients who have enough of them."""
-        passed_over: list[HttpConnection] = []
-        while self._ready and len(self._working) < THREADS:
-            connection = self._ready.popleft()
-            network = self._client_network(connection)
-            if network is not None and self._of_client[network] >= AT_ONCE_PER_CLIENT:
-                passed_over.append(connection)
-                continue
-            if network is not None:
-                self._of_client[network] += 1
-            self._working[connection] = network
+        """Give waiting requests to free threads."""
+        while len(self._working) < THREADS and (following := self._ready.next()):
+            connection, self._working[connection] = following[0], self._queued.pop(following[0])
             connection.phase = Phase.WORKING
             self.enqueue_req(connection)
-        self._ready.extendleft(reversed(passed_over))
 
     def _client_network(self, connection: HttpConnection) -> Network | None:
         """Whom the request counts for; None for programs of this host."""

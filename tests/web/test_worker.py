@@ -1,10 +1,14 @@
 """gunicorn's worker behind our front, over real sockets, with a small application: who gets a thread, and when."""
 
+import errno
 import hashlib
 import http.client
+import io
+import os
 import re
 import socket
 import ssl
+import tempfile
 import threading
 import time
 from contextlib import ExitStack
@@ -21,8 +25,10 @@ from mailsuite.server.pulse import Pulse
 from mailsuite.supervisor.certificate import ensure_certificate
 from mailsuite.tls import server_context
 from mailsuite.web import connection as connection_module
+from mailsuite.web import exchange as exchange_module
 from mailsuite.web import worker as worker_module
 from mailsuite.web.connection import _HEAD_ENDS, BODY_OCTETS, HEAD_OCTETS, Budgets, HttpConnection, Phase
+from mailsuite.web.exchange import BODY_MEMORY_OCTETS, Exchange
 from mailsuite.web.service import Application, Log, TlsConfig
 from mailsuite.web.worker import AT_ONCE_PER_CLIENT, THREADS, Worker
 
@@ -383,3 +389,106 @@ def test_stopping_finishes_what_was_asked(serve):
     assert answer(asked)[0] == 200
     assert ended(asked)
     stopping.join()
+
+
+SILENT_BODY = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\nx"
+
+
+def test_a_full_house_of_whole_heads_makes_room_for_those_who_bring_a_request(serve, monkeypatch):
+    """What is announced and does not come, and what is answered and not read, hold no place against others."""
+    monkeypatch.setattr(connection_module, "OCTETS_PER_SECOND", 10**12)
+    for octets in (SILENT_BODY % 500_000, GET % b"/large?9000000"):
+        running = serve(total=8)
+        for _ in range(8):
+            running.connect(octets)
+        while len(running.worker.admission) < 8 or running.worker._working:
+            time.sleep(0.001)
+        assert answer(running.connect(GET % b"/honest"))[0] == 200
+
+
+def test_requests_that_wait_for_a_thread_give_way_too(serve):
+    running = serve(total=12)
+    held = [running.connect(GET % b"/hold") for _ in range(12)]
+    while len(running.worker._working) < THREADS:
+        time.sleep(0.001)
+    late = running.connect(GET % b"/honest")
+    assert answer(held[THREADS])[0] == 503
+    running.app.go.set()
+    assert answer(late)[0] == 200
+    assert [answer(one)[0] for one in held[:THREADS]] == [200] * THREADS
+
+
+def test_what_is_announced_takes_neither_time_nor_room_from_others(serve):
+    """A body has the time that its octets earn and the room that they take; a login always has room."""
+    running = serve()
+    bodies = running.worker.budgets.bodies
+    silent = [running.connect(SILENT_BODY % BODY_OCTETS) for _ in range(20)]
+    while len(running.worker.admission) < 20 or any(one.phase is not Phase.BODY for one in running.worker.admission):
+        time.sleep(0.001)
+    latest = max(one.deadline for one in running.worker.admission)
+    assert latest < time.monotonic() + connection_module.BODY_SECONDS + 1
+    assert bodies.held == 0
+    bodies.take(bodies.limit)
+    login = running.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+    login.sendall(b"abc")
+    assert answer(login)[1].startswith(b"POST / http 3 ")
+    silent[0].sendall(bytes(BODY_MEMORY_OCTETS + 1))
+    assert answer(silent[0])[0] == 503
+    assert answer(running.connect(SILENT_BODY % BODY_OCTETS))[0] == 503
+    bodies.give(bodies.limit)
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    def full(**settings):
+        return open("/dev/full", "r+b", buffering=0)  # noqa: SIM115
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(exchange_module, "TemporaryFile", full)
+
+
+def test_on_a_full_disk_pages_are_served_and_large_bodies_refused(serve, full_disk):
+    running = serve()
+    large = running.connect(SILENT_BODY % 300_001)
+    large.sendall(bytes(300_000))
+    assert answer(large)[0] == 503
+    sock = running.connect(GET % b"/large?300000" + GET % b"/next")
+    assert answer(sock) == (200, bytes(300_000))
+    assert answer(sock)[0] == 200
+    running.worker.budgets.memory.take(running.worker.budgets.memory.limit)
+    assert answer(running.connect(GET % b"/"))[0] == 200
+    running.worker.budgets.memory.give(running.worker.budgets.memory.limit)
+
+
+def test_what_a_disk_takes_no_more_of_comes_whole_from_memory(monkeypatch):
+    class Filling(io.FileIO):
+        def write(self, octets):
+            if self.tell() + len(octets) > 100:
+                super().write(octets[:5])
+                raise OSError(errno.ENOSPC, "full")
+            return super().write(octets)
+
+    monkeypatch.setattr(exchange_module, "TemporaryFile", lambda buffering: Filling(os.memfd_create("disk"), "r+b"))
+    monkeypatch.setattr(exchange_module, "ANSWER_MEMORY_OCTETS", 20)
+    exchange = Exchange(b"")
+    pieces = [bytes([number]) * 9 for number in range(30)]
+    for piece in pieces:
+        exchange.sendall(piece)
+    exchange.seal(spool=True)
+    assert bytes(exchange.next_chunk()) == b"".join(pieces)
+    exchange.discard()
+
+
+def test_a_fault_at_one_connection_ends_that_one_alone(serve, monkeypatch):
+    def fail(connection):
+        raise RuntimeError("a fault")
+
+    running = serve()
+    kept = running.connect(GET % b"/1")
+    assert answer(kept)[0] == 200
+    monkeypatch.setitem(connection_module._STEPS, Phase.LINGER, fail)
+    closing = running.connect(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer(closing)[0] == 200
+    assert ended(closing)
+    kept.sendall(GET % b"/2")
+    assert answer(kept)[0] == 200
