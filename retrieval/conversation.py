@@ -89,8 +89,8 @@ class Connection:
             self.task.cancel()
 
     def may_give_way(self) -> bool:
-        """Whether no command is under way."""
-        return self.session is None or self.is_waiting
+        """Whether no command is under way; that of a stranger who does not read its answers counts for none."""
+        return self.session is None or self.is_waiting or (self.session.mail_store is None and self.stream.is_unread)
 
     def give_way(self) -> None:
         """Closes for a newcomer."""

@@ -94,6 +94,11 @@ class Stream(asyncio.Protocol):
         return self._budget.is_spent and self._held > self._budget.even_share
 
     @property
+    def is_unread(self) -> bool:
+        """Whether `send` waits for the client to read."""
+        return self._send_waiter is not None
+
+    @property
     def has_input(self) -> bool:
         """True when `take` has octets, or the end of the stream, to give."""
         return bool(self._received) or self._eof

@@ -274,7 +274,7 @@ def receiver(address: Address, domain: DomainEntry, source: Source) -> tuple[Ent
 
 def reach(entry: AliasEntry, source: Source) -> tuple[Part, ...]:
     """What an alias leads to, by way of others too: its own part comes first."""
-    return source.remember(("reach", entry.alias_id), lambda: _within_limits(entry, _walk(entry, source)))
+    return source.remember(("reach", entry.alias_id), lambda: _within_limits(entry, list(_walk(entry, source))))
 
 
 def effective_detail(target: LocalTarget, part: Part, resolution: Resolution) -> str | None:
@@ -390,18 +390,14 @@ def _receiver(
     return (source.role_mailbox(domain.domain_id), detail) if _is_role(address) else (None, None)
 
 
-def _walk(top: AliasEntry, source: Source) -> list[Part]:
+def _walk(top: AliasEntry, source: Source) -> Iterable[Part]:
     """The parts of all aliases behind one, nearest first, each once."""
     waiting, seen, looked_at = deque([_Visit(top, top.address)]), {top.alias_id}, len(top.targets)
-    parts: dict[int, Part] = {}
-    named_by: dict[int, list[int]] = {}
-    forwards: list[AliasEntry] = []
     while waiting:
         visit = waiting.popleft()
         found = _members_of(visit.entry, source)
         path, dead = (*visit.path, visit.entry.alias_id), list(found.dead)
         for entry, text, detail in found.aliases:
-            named_by.setdefault(entry.alias_id, []).append(visit.entry.alias_id)
             if entry.alias_id in path:
                 dead.append(DeadEnd(text, "loop"))
             elif entry.alias_id in seen:
@@ -414,37 +410,7 @@ def _walk(top: AliasEntry, source: Source) -> list[Part]:
                 seen.add(entry.alias_id)
                 looked_at += len(entry.targets)
                 waiting.append(_Visit(entry, text, visit.detail if detail is None else detail, path))
-        parts[visit.entry.alias_id] = _alias_part(visit, found, dead)
-        if visit.entry.kind == FORWARD:
-            forwards.append(visit.entry)
-    _keep_for_owners(forwards, parts, named_by, source)
-    return list(parts.values())
-
-
-def _keep_for_owners(
-    forwards: Sequence[AliasEntry], parts: dict[int, Part], named_by: Mapping[int, Sequence[int]], source: Source
-) -> None:
-    """Has mailboxes keep their mail where it would go on to nobody, neither at once nor by way of others: whom those
-    lead to is not in their owners' hands. `parts` and `named_by` are by alias; each is looked at once."""
-    live: set[int] = set()
-
-    def mark(alias_ids: Iterable[int]) -> None:
-        waiting = list(alias_ids)
-        while waiting:
-            if (alias_id := waiting.pop()) not in live:
-                live.add(alias_id)
-                waiting += named_by.get(alias_id, ())
-
-    mark(alias_id for alias_id, part in parts.items() if part.is_live)
-    for forward in forwards:
-        own = parse_address(forward.address).key
-        if forward.alias_id in live or not isinstance(mailbox := source.entries([own]).get(own), MailboxEntry):
-            continue
-        # Another part than where somebody is reached: two that lead to each other may both be recipients.
-        part = parts[forward.alias_id]
-        kept = replace(part, key=f"{part.key} kept", local={mailbox.mailbox_id: _target(mailbox)})
-        parts[forward.alias_id] = kept
-        mark([forward.alias_id])
+        yield _alias_part(visit, found, dead)
 
 
 def _alias_part(visit: _Visit, found: Members, dead: Sequence[DeadEnd]) -> Part:
@@ -460,7 +426,7 @@ def _alias_key(entry: AliasEntry) -> str:
     return f"alias {entry.alias_id}"
 
 
-def _within_limits(top: AliasEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
+def _within_limits(top: AliasEntry, parts: list[Part]) -> tuple[Part, ...]:
     """The parts, less what comes after the first MAX_TARGETS; those that lose something are this alias' own then."""
     if sum(len(part.local) + len(part.remote) for part in parts) <= MAX_TARGETS:
         return tuple(parts)
@@ -511,7 +477,16 @@ def _members(entry: AliasEntry, source: Source) -> Members:
             _add_own(found, entry, text, address, domain, entries, source)
         else:
             _add_other(found, text, address, source)
+    if entry.kind == FORWARD and not (found.local or found.remote or found.aliases or found.reports or found.kept):
+        _keep_forwarded(found, entry, source)
     return found
+
+
+def _keep_forwarded(found: Members, forward: AliasEntry, source: Source) -> None:
+    """Has a mailbox whose mail would go on to nobody keep it."""
+    own = parse_address(forward.address).key
+    if isinstance(mailbox := source.entries([own]).get(own), MailboxEntry):
+        found.local[mailbox.mailbox_id] = _target(mailbox)
 
 
 def _add_own(

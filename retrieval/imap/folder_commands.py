@@ -9,11 +9,10 @@ from retrieval.imap.message_commands import remove_deleted
 from retrieval.imap.modified_utf7 import encode_name
 from retrieval.imap.updates import refresh
 from retrieval.imap.view import FolderView
-from retrieval.mail_store import FolderChanges, FolderStatus, Refused, StoreUnavailable
+from retrieval.mail_store import FolderStatus, Refused, StoreUnavailable
 
 MAX_NAME_CHARACTERS = 1_000
 MAX_LEVELS = 50
-ABSORBED_AT_ONCE = 5_000
 _ROLES = {"\\SENT": "sent", "\\DRAFTS": "drafts", "\\TRASH": "trash", "\\JUNK": "junk", "\\ARCHIVE": "archive"}
 
 
@@ -138,24 +137,14 @@ async def _status_of(context: Context, name: str) -> FolderStatus:
 async def _loaded(context: Context, command: Select, status: FolderStatus) -> FolderView:
     """Return the folder's view, from the last one kept if the count agrees, else read anew."""
     view = context.views.open(status, command.name, read_only=command.read_only)
-    await _absorb(context, view, await context.store.states(view.folder_id, since_modseq=view.modseq))
+    view.absorb(await context.store.states(view.folder_id, since_modseq=view.modseq))
     view.settle()
     if len(view.uids) != status.message_count:
         view = FolderView(status, command.name, read_only=command.read_only)
-        await _absorb(context, view, await context.store.states(view.folder_id))
+        view.absorb(await context.store.states(view.folder_id))
         view.settle()
     context.views.keep(view, status)
     return view
-
-
-async def _absorb(context: Context, view: FolderView, changes: FolderChanges) -> None:
-    """Have the view take in what may be all of a large folder, some at a time."""
-    changed = changes.changed
-    for start in range(0, len(changed), ABSORBED_AT_ONCE):
-        some = changed[start : start + ABSORBED_AT_ONCE]
-        view.absorb(FolderChanges(view.modseq, view.uid_next, some, ()))
-        await context.pace.steps(len(some))
-    view.absorb(FolderChanges(changes.highest_modseq, changes.uid_next, (), changes.expunged))
 
 
 async def _first_recent(context: Context, view: FolderView, status: FolderStatus) -> int | None:

@@ -12,6 +12,8 @@ from retrieval.imap.modified_utf7 import encode_name
 from retrieval.mail_store import FolderInfo
 from retrieval.pace import STEP_OCTETS, Pace
 
+# Names that are subscribed have no folders above them that would count: each may lead through fifty of its own.
+MAX_TOLD_CHARACTERS = 16 * 1024 * 1024
 _SPECIAL_USE = {"sent": "\\Sent", "drafts": "\\Drafts", "trash": "\\Trash", "junk": "\\Junk", "archive": "\\Archive"}
 
 
@@ -83,9 +85,13 @@ async def _subscribed(
     selectable = {folder.name for folder in folders if folder.is_selectable}
     subscribed = set(names)
     attributes: dict[str, list[str]] = {}
+    held = 0
     for name in subscribed:
         levels = await matching.levels(name)
         for level in levels if leads and name not in levels else [name] if name in levels else []:
+            held += 0 if level in attributes else len(level)
+            if held > MAX_TOLD_CHARACTERS:
+                raise CommandRefused("LIMIT", "So many names are too long together; ask for fewer of them")
             attributes[level] = [] if level in selectable and level in subscribed else ["\\Noselect"]
     return attributes
 

@@ -221,6 +221,7 @@ class ImapSession:
         context = self._context
         completion = Completion("OK", "Completed")
         gathered: list[bytes] = []
+        gathered_octets = 0
         try:
             assert verb.handler is not None
             if verb.current and context.view.stale:
@@ -230,9 +231,11 @@ class ImapSession:
                     completion = answer
                     continue
                 gathered.append(answer)
-                if context.is_mid_answer or sum(map(len, gathered)) >= CHUNK_OCTETS:
+                gathered_octets += len(answer)
+                if context.is_mid_answer or gathered_octets >= CHUNK_OCTETS:
                     yield b"".join(gathered)
                     gathered.clear()
+                    gathered_octets = 0
             gathered.append(await untagged_updates(context, expunges=verb.expunges, look=verb.asks))
         except Exception as problem:  # every command gets its tagged answer, whatever went wrong
             completion = self._failure(problem)

@@ -50,11 +50,7 @@ async def untagged_updates(context: Context, *, expunges: bool, look: bool, clai
             await refresh(context, claim=claim)
         except StoreUnavailable:
             pass  # told next time: nothing is known to be wrong
-    told = []
-    for piece in view.update_pieces(expunges=expunges):
-        told.append(piece)
-        await context.pace.spend(len(piece))
-    return b"".join(told)
+    return view.updates(expunges=expunges)
 
 
 async def _claim(store: MailStore, view: FolderView) -> int | None:

@@ -8,7 +8,7 @@ keeps its sequence number. Everything is in arrays, four octets an entry: many s
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import compress, islice
+from itertools import compress
 from typing import NamedTuple
 
 from mailsuite.store.flags import NAMES, SEEN
@@ -17,7 +17,6 @@ from retrieval.mail_store import FolderChanges, FolderStatus, MessageState
 RECENT = 32  # beside the bits of mailsuite.store.flags; a session's own, never stored
 _ALL_NAMES = {**NAMES, RECENT: "\\Recent"}
 _SPARE_LOOKS = 1_000
-LINES_AT_ONCE = 1_000
 MAX_KEYWORDS = 1_000  # of a folder, that FLAGS tells and that keep their first spelling
 
 
@@ -127,26 +126,18 @@ class FolderView:
 
     def updates(self, *, expunges: bool) -> bytes:
         """Return the untagged responses that bring the client up to date, and take them as told."""
-        return b"".join(self.update_pieces(expunges=expunges))
-
-    def update_pieces(self, *, expunges: bool) -> Iterator[bytes]:
-        """Yield the same in pieces of LINES_AT_ONCE responses; all of them must be taken."""
-        if expunges and self._gone:
-            told = self._expunges()
-            while piece := b"".join(islice(told, LINES_AT_ONCE)):
-                yield piece
+        told = list(self._expunges()) if expunges and self._gone else []
         if len(self.uids) != self._told_count:
-            yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(self.uids), self.recent_count)
+            told.append(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(self.uids), self.recent_count))
             self._told_count = len(self.uids)
         if len(self.keywords) != self._told_keywords:
-            yield self.flags_response()
-        retouched, self._retouched = iter(sorted(self._retouched)), set()
-        while some := list(islice(retouched, LINES_AT_ONCE)):
-            positions = [(uid, position) for uid in some if (position := self.position(uid)) is not None]
-            yield b"".join(
-                b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (position + 1, uid, self.look_at(position).octets)
-                for uid, position in positions
-            )
+            told.append(self.flags_response())
+        for uid in sorted(self._retouched):
+            position = self.position(uid)
+            if position is not None:
+                told.append(b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (position + 1, uid, self.look_at(position).octets))
+        self._retouched.clear()
+        return b"".join(told)
 
     def flags_response(self) -> bytes:
         """Return FLAGS with the keywords in use (RFC 3501 §7.2.6)."""

@@ -7,9 +7,7 @@ from mailsuite.directory.authentication import authenticate
 from mailsuite.directory.models import Alias, AliasTarget, Mailbox, User
 from mailsuite.directory.resolution import Kind
 from mailsuite.directory.services import DirectoryError, restoring
-from mailsuite.mail.address import parse_path
 from mailsuite.store.models import Folder
-from smtpd_service.inbound.destinations import Destinations
 
 PASSWORD = "correct horse battery"
 ANN, BOB, FRIEND = "ann@example.org", "bob@example.org", "x@remote.example"
@@ -90,34 +88,6 @@ def test_a_mailbox_keeps_what_would_go_on_to_nobody(ann, bob):
     assert ways(ANN) == ([ANN], [])
     services.restore_mailbox(restoring.find_removed_mailbox(BOB))
     assert ways(ANN) == ([BOB], [])
-
-
-def test_a_mailbox_keeps_what_would_go_on_to_nobody_by_way_of_others(ann, bob):
-    services.add_alias("team@example.org", [BOB])
-    services.add_alias("all@example.org", ["team@example.org"])
-    services.forward_mailbox(ANN, ["all@example.org"], keep=False)
-    assert ways(ANN) == ([BOB], [])
-    services.change_alias("team@example.org", is_active=False)
-    assert ways(ANN) == ([ANN], []) and ways("all@example.org") == ([], [])
-    services.change_alias("team@example.org", is_active=True)
-    services.remove_mailbox(BOB)
-    assert ways(ANN) == ([ANN], [])
-    services.add_alias("news@example.org", [ANN])
-    assert ways("news@example.org") == ([ANN], [])
-
-
-def test_a_circle_of_forwards_leaves_everybody_their_own(ann, bob):
-    services.forward_mailbox(ANN, [BOB], keep=False)
-    # Saved at the same time.
-    alias = Alias.objects.create(domain=bob.mailboxes.get().domain, kind="forward", address=BOB, address_key=BOB)
-    AliasTarget.objects.create(alias=alias, address=ANN, address_key=ANN)
-    services.touch_directory()
-    services.add_alias("team@example.org", [ANN, BOB])
-    assert ways(ANN) == ([ANN], []) and ways(BOB) == ([BOB], [])
-    assert ways("team@example.org") == ([ANN], [])
-    both = Destinations()
-    assert all(both.add(parse_path(f"<{one}>"), lookup.resolve(one)) for one in (ANN, BOB))
-    assert len(both.copies) == 2
 
 
 def test_a_forward_gives_nobody_the_right_to_send(ann, bob):

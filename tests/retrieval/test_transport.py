@@ -389,6 +389,21 @@ def test_a_stranger_without_a_login_makes_room_for_a_newcomer(serve):
     run(scene())
 
 
+def test_a_stranger_who_does_not_read_its_answers_makes_room_for_a_newcomer(serve):
+    async def scene():
+        async with serve(total=1, strangers=True) as running:
+            _, writer = await running.connect()
+            writer.transport.pause_reading()
+            writer.write(b"FLOOD\r\n")
+            stream = next(iter(running.server._admission)).stream
+            await comes(lambda: stream.is_unread)
+            reader, _ = await asyncio.open_connection("127.0.0.1", running.port)
+            assert await reader.readline() == b"hello\r\n"
+            await running.sessions[0].abandoned.wait()
+
+    run(scene())
+
+
 def test_who_has_logged_in_stays_and_the_newcomer_is_refused(serve):
     async def scene():
         async with serve(total=1) as running:

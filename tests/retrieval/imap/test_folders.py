@@ -3,8 +3,7 @@
 import pytest
 
 from mailsuite.store.flags import DELETED, FLAGGED, SEEN
-from retrieval.imap import folder_commands
-from retrieval.imap.view import FolderView
+from retrieval.imap import list_command
 from retrieval.pace import TURN_OCTETS
 
 MESSAGE = b"Subject: x\r\n\r\ntext\r\n"
@@ -313,20 +312,10 @@ def test_names_that_only_lead_to_a_subscribed_one(client, mailbox):
     assert client.command('LSUB "" "A/%"') == ['* LSUB (\\Noselect) "/" "A/b"', "OK Completed"]
 
 
-def test_a_large_folder_is_opened_some_at_a_time(client, mailbox, monkeypatch):
-    monkeypatch.setattr(folder_commands, "ABSORBED_AT_ONCE", 2)
-    absorb, sizes = FolderView.absorb, []
-
-    def noting(view, changes, recent=()):
-        sizes.append(len(changes.changed))
-        absorb(view, changes, recent)
-
-    monkeypatch.setattr(FolderView, "absorb", noting)
-    for number in range(5):
-        mailbox.deliver(MESSAGE, flags=SEEN if number == 2 else 0)
-    client.select()
-    assert sizes == [2, 2, 1, 0] and client.command("SEARCH SEEN")[0] == "* SEARCH 3"
-    client.command("STORE 1:2 +FLAGS.SILENT (\\Deleted)")
-    client.command("EXPUNGE")
-    client.select()
-    assert client.command("SEARCH SEEN")[0] == "* SEARCH 1" and max(sizes) == 2
+def test_names_that_lead_to_subscribed_ones_take_no_more_memory_than_is_bounded(client, mailbox, monkeypatch):
+    monkeypatch.setattr(list_command, "MAX_TOLD_CHARACTERS", 3000)
+    mailbox.subscriptions |= {f"{'a/' * 40}a{number}/b" for number in range(3)}
+    assert len(client.command('LSUB "" "*a%"')) == 44
+    mailbox.subscriptions |= {f"{number}a/{'a/' * 40}b" for number in range(30)}
+    assert client.command('LSUB "" "*a%"')[-1].startswith("NO [LIMIT]")
+    assert client.command('LSUB "" "0a/*"')[-1] == "OK Completed"

@@ -6,8 +6,6 @@ import re
 
 import pytest
 
-from retrieval.imap import view
-
 MESSAGE = b"Subject: x\r\n\r\ntext\r\n"
 QUIET = {"FETCH", "STORE", "SEARCH", "COPY"}  # commands that may not renumber (RFC 3501 §7.4.1)
 
@@ -84,17 +82,3 @@ def test_every_client_counts_as_the_server_does(connect, mailbox, seed):
         one.command("NOOP")
         one.command("FETCH 1:* (UID)" if one.uids else "NOOP")
         assert one.uids == sorted(mailbox.folders["INBOX"].messages)
-
-
-def test_what_has_changed_is_told_in_pieces(client, connect, mailbox, monkeypatch):
-    monkeypatch.setattr(view, "LINES_AT_ONCE", 2)
-    for _ in range(7):
-        mailbox.deliver(b"Subject: x\r\n\r\n")
-    client.select()
-    other = connect().log_in().select()
-    other.command("STORE 1:3 +FLAGS.SILENT (\\Seen)")
-    other.command("STORE 4:6 +FLAGS.SILENT (\\Deleted)")
-    other.command("EXPUNGE")
-    told = client.command("NOOP")
-    assert told[:4] == ["* 6 EXPUNGE", "* 5 EXPUNGE", "* 4 EXPUNGE", "* 1 FETCH (UID 1 FLAGS (\\Seen \\Recent))"]
-    assert len(told) == 7 and told[-1] == "OK NOOP completed"
