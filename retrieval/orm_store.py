@@ -240,7 +240,9 @@ class OrmStore:
             return await self._copy_in_slices(folder_id, uids, target_id)
         answer = await self._run(
             operations.Copy(
-                self._mailbox_id, folder_id, target_id, list(uids), move, quota_octets=self.principal.quota_octets
+                *(self._mailbox_id, folder_id, target_id, list(uids), move),
+                quota_octets=self.principal.quota_octets,
+                message_ids=[] if move else [new_id() for _ in uids],
             )
         )
         return answer.uid_validity, answer.pairs
@@ -273,7 +275,11 @@ class OrmStore:
         try:
             await self._run(operations.EndCopy(self._mailbox_id, copy_id))
         except StoreUnavailable:  # perhaps the answer alone was lost
-            await self._run(operations.EndCopy(self._mailbox_id, copy_id))
+            try:
+                await self._run(operations.EndCopy(self._mailbox_id, copy_id))
+            except StoreUnavailable:
+                self._backend.client.doubt(operations.DoubtfulCopy(self._mailbox_id, copy_id))
+                raise
 
     async def _undo_copy(self, copy_id: int) -> None:
         """The client is told when all is as it was; if the store is away, it does that when it is back."""

@@ -17,7 +17,6 @@ from mailsuite.store.operations import (
     GRACE_SECONDS,
     OPERATION_SECONDS,
     Deliver,
-    DoubtfulDelivery,
     Forget,
     Hint,
     Ping,
@@ -27,7 +26,7 @@ from mailsuite.store.operations import (
     Withdraw,
 )
 from mailsuite.store.reading import CHILD_SECONDS
-from mailsuite.store.withdrawal import doubtful
+from mailsuite.store.withdrawal import Doubtful, doubtful, withdrawing
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +58,8 @@ class StoreClient:
     `run` raises Refused (with the code limit for what is too large to be asked for at once), StoreBug or
     StoreUnavailable, within the operation's seconds and some of grace. After the last it was not done, and is not done
     later: the service begins and commits nothing whose time is over. What can't be known (the service died amid it) is
-    asked for again in the case of a Deliver, since its story's id makes that harmless; one that stays in doubt is
-    withdrawn as soon as the service can be asked.
+    asked for again in the case of a Deliver, since its story's id makes that harmless. A Deliver, Append or Copy that
+    stays in doubt is withdrawn as soon as the service can be asked.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -70,25 +69,31 @@ class StoreClient:
         self._waiting: dict[int, tuple[asyncio.Future[Any], Any]] = {}
         self._next_id = 0
         self._on_hint: Callable[[Hint], None] | None = None
-        self._doubtful: dict[int, DoubtfulDelivery] = {}
+        self._doubtful: dict[int, Doubtful] = {}
         self._withdrawing: asyncio.Task[None] | None = None
         self._closed = False
 
     async def run(self, operation: Any) -> Any:
         """The operation's answer, once its effect is durable."""
         deadline = time.monotonic() + _seconds(operation)
-        if not isinstance(operation, Deliver):
-            return await self._ask(operation, deadline)
         try:
             try:
                 return await self._ask(operation, deadline)
             except StoreUnavailable:
-                if self._closed or time.monotonic() > deadline:
+                if not isinstance(operation, Deliver) or self._closed or time.monotonic() > deadline:
                     raise
             return await self._ask(msgspec.structs.replace(operation, again=True), deadline)
         except StoreUnavailable:
-            self._doubt(operation)
+            if doubt := doubtful(operation):
+                self.doubt(doubt)
             raise
+
+    def doubt(self, doubt: Doubtful) -> None:
+        """Has it withdrawn, in case that it was done."""
+        if len(self._doubtful) < MAX_DOUBTFUL:
+            self._doubtful[id(doubt)] = doubt
+        if self._withdrawing is None and not self._closed:
+            self._withdrawing = asyncio.ensure_future(self._withdraw())
 
     def send(self, operation: Any) -> None:
         """Sends without waiting; lost when the service is away or does not keep up."""
@@ -144,25 +149,18 @@ class StoreClient:
         if future is not None and not future.done():
             future.set_exception(StoreUnavailable("the store service did not answer in time"))
 
-    def _doubt(self, operation: Deliver) -> None:
-        """Has the delivery withdrawn, in case that it was done."""
-        if len(self._doubtful) < MAX_DOUBTFUL:
-            self._doubtful[operation.story.story_id] = doubtful(operation)
-        if self._withdrawing is None and not self._closed:
-            self._withdrawing = asyncio.ensure_future(self._withdraw())
-
     async def _withdraw(self) -> None:
         try:
             while self._doubtful and not self._closed:
                 some = list(self._doubtful.values())[:DOUBTFUL_AT_ONCE]
                 try:
-                    await self._ask(Withdraw(some), time.monotonic() + Withdraw.limit_seconds)
+                    await self._ask(withdrawing(some), time.monotonic() + Withdraw.limit_seconds)
                 except (StoreUnavailable, StoreBug) as error:
-                    logger.warning("%d deliveries can't be withdrawn yet: %s", len(self._doubtful), error)
+                    logger.warning("%d operations can't be withdrawn yet: %s", len(self._doubtful), error)
                     await asyncio.sleep(WITHDRAW_AGAIN_SECONDS)
                     continue
                 for one in some:
-                    self._doubtful.pop(one.story_id, None)
+                    self._doubtful.pop(id(one), None)
         finally:
             self._withdrawing = None
 

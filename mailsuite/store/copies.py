@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from mailsuite.store.batch import Batch
 from mailsuite.store.models import PartialCopy
-from mailsuite.store.operations import ROWS_AT_ONCE, BeginCopy, Copy, EndCopy, Refused, UndoCopy
+from mailsuite.store.operations import ROWS_AT_ONCE, BeginCopy, Copy, DoubtfulCopy, EndCopy, Refused, UndoCopy
 
 # A copy for which no slice came for so long is given up: nobody is at it any more.
 COPY_SECONDS = 60
@@ -85,9 +85,10 @@ def undo(batch: Batch, op: UndoCopy) -> bool:
     return True
 
 
-def reopen(batch: Batch, op: EndCopy) -> None:
+def reopen(batch: Batch, op: EndCopy | DoubtfulCopy) -> None:
     """Takes the end back, which came too late for its asker: all is undone."""
-    PartialCopy.objects.filter(pk=op.copy_id).update(completed_at=None, expires_at=batch.now)
+    copy = PartialCopy.objects.filter(pk=op.copy_id, mailbox_id=op.mailbox_id)
+    copy.update(completed_at=None, expires_at=batch.now)
 
 
 def expire_all() -> None:

@@ -101,7 +101,11 @@ def append(batch: Batch, op: Append) -> AppendAnswer:
         content_id, size_octets = _insert_content(batch, filed), filed.reading.size_octets
         keywords = " ".join(sorted(item.keywords))
         uids.append(
-            _insert_message(batch, folder, content_id, size_octets, b"", item.flags, keywords, None, item.internal_date)
+            _insert_message(
+                *(batch, folder, content_id, size_octets, b"", item.flags, keywords, None),
+                internal_date=item.internal_date,
+                row_id=item.message_id,
+            )
         )
     return AppendAnswer(folder.uid_validity, uids)
 
@@ -134,11 +138,13 @@ def _insert_message(
     bits: int,
     keywords: str,
     story_id: int | None,
+    *,
     internal_date: datetime | None = None,
+    row_id: int = 0,
 ) -> int:
     size = len(prefix) + size_octets
     uid = folder.draw_uid()
-    row_id = new_id()
+    row_id = row_id or new_id()
     folder.count(bits, size)
     usage = batch.usage[folder.mailbox_id]
     usage.used_octets += size

@@ -113,8 +113,8 @@ def mailboxes(operation: Any) -> set[int]:
             local = [delivery for item in notifications for delivery in item.local]
             local += [delivery for result in results if result.arrival for delivery in result.arrival.local]
             return {delivery.mailbox_id for delivery in local}
-        case ops.Withdraw(deliveries=deliveries):
-            return {mailbox_id for delivery in deliveries for mailbox_id in delivery.mailbox_ids}
+        case ops.Withdraw():
+            return withdrawal.mailboxes(operation)
         case ops.ReleaseMaildrop() | ops.MarkFetched() | ops.Subscribe():
             return set()
     mailbox_id = getattr(operation, "mailbox_id", None)

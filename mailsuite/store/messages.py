@@ -124,7 +124,8 @@ def copy(batch: Batch, op: Copy) -> CopyAnswer:
     elif op.quota_octets and batch.usage[op.mailbox_id].used_octets + octets > op.quota_octets:
         raise Refused("over-quota", "the mailbox is full")
     _judge_all(batch, op.mailbox_id, rows, word)
-    return CopyAnswer(target.uid_validity, [_copy_one(batch, target, row) for row in rows])
+    ids = dict(zip(op.uids, op.message_ids, strict=False))
+    return CopyAnswer(target.uid_validity, [_copy_one(batch, target, row, ids.get(row[-1])) for row in rows])
 
 
 def _judge_all(batch: Batch, mailbox_id: int, rows: Sequence[tuple[Any, ...]], word: str) -> None:
@@ -137,9 +138,9 @@ def _judge(batch: Batch, mailbox_id: int, content_id: int, story_id: int | None,
     batch.insert(tables.JUDGEMENT, (new_id(), mailbox_id, content_id, story_id, word, batch.now_value))
 
 
-def _copy_one(batch: Batch, target: FolderRow, row: tuple[Any, ...]) -> tuple[int, int]:
+def _copy_one(batch: Batch, target: FolderRow, row: tuple[Any, ...], row_id: int | None) -> tuple[int, int]:
     _, content_id, bits, keywords, internal_date, prefix, size, story_id, old_uid = row
-    usage, uid, row_id = batch.usage[target.mailbox_id], target.draw_uid(), new_id()
+    usage, uid, row_id = batch.usage[target.mailbox_id], target.draw_uid(), row_id or new_id()
     target.count(bits, size)
     usage.used_octets += size
     usage.message_count += 1

@@ -9,7 +9,9 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
+
+from mailsuite.ids import new_id
 
 A = TypeVar("A")
 
@@ -163,7 +165,7 @@ class Deliver(Operation[None], frozen=True, tag=True):
 
 
 class AppendItem(Struct, frozen=True):
-    """One message; `spool` and `octets` as in Deliver."""
+    """One message; `spool` and `octets` as in Deliver. `message_id` is its row's, by which it can be withdrawn."""
 
     spool: str
     size_octets: int
@@ -171,6 +173,7 @@ class AppendItem(Struct, frozen=True):
     keywords: list[str] = []
     internal_date: datetime | None = None
     octets: bytes | None = None
+    message_id: int = field(default_factory=new_id)
 
     @classmethod
     def carrying(
@@ -247,7 +250,8 @@ class CopyAnswer(Struct, frozen=True):
 
 class Copy(Operation[CopyAnswer], frozen=True, tag=True):
     """IMAP COPY, or MOVE (RFC 6851) when `move`: all of the uids that still exist, in one transaction; at most
-    ROWS_AT_ONCE. As a slice of a larger COPY it names that one by `copy_id`.
+    ROWS_AT_ONCE. As a slice of a larger COPY it names that one by `copy_id`; else `message_ids` are those that the
+    copies are to have, one for each of the uids, by which they can be withdrawn.
 
     Refused: nonexistent, limit; over-quota (COPY alone); cannot, when the larger copy was given up.
     """
@@ -260,6 +264,7 @@ class Copy(Operation[CopyAnswer], frozen=True, tag=True):
     move: bool = False
     quota_octets: int = 0
     copy_id: int = 0
+    message_ids: list[int] = []
 
 
 class BeginCopy(Operation[None], frozen=True, tag=True):
@@ -429,13 +434,29 @@ class DoubtfulDelivery(Struct, frozen=True):
     mailbox_ids: list[int]
 
 
+class DoubtfulMessages(Struct, frozen=True):
+    """An Append or Copy without an answer: the rows that it may have made."""
+
+    mailbox_id: int
+    message_ids: list[int]
+
+
+class DoubtfulCopy(Struct, frozen=True):
+    """A COPY in slices whose EndCopy got no answer."""
+
+    mailbox_id: int
+    copy_id: int
+
+
 class Withdraw(Operation[None], frozen=True, tag=True):
-    """Takes back what of these deliveries was done after all: their clients were told that it was not, and will bring
-    them again."""
+    """Takes back what of these was done after all: their clients were told that it was not, and will bring them
+    again."""
 
     frees: ClassVar[bool] = True
     lasting: ClassVar[bool] = True
-    deliveries: list[DoubtfulDelivery]
+    deliveries: list[DoubtfulDelivery] = []
+    messages: list[DoubtfulMessages] = []
+    copies: list[DoubtfulCopy] = []
 
 
 class Ping(Operation[None], frozen=True, tag=True):

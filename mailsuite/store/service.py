@@ -11,7 +11,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, connections
@@ -173,7 +173,7 @@ class StoreService:
     def _take(self, connection: Connection, request_id: int, operation: Any, deadline: float) -> None:
         match operation:
             case ops.Forget(request_id=forgotten):
-                self._forget((connection, forgotten))
+                self._forget(lambda context: context == (connection, forgotten))
             case ops.Watch():
                 connection.watches = True
             case ops.Touched(folder_ids=folder_ids):
@@ -187,11 +187,11 @@ class StoreService:
         if request_id:
             self._send(connection, wire.answer(request_id, wire.Status.DONE, None))
 
-    def _forget(self, context: tuple[Connection, int]) -> None:
-        """Has the job's time be over; it is dropped when its turn comes."""
+    def _forget(self, is_forgotten: Callable[[tuple[Connection, int]], bool]) -> None:
+        """Has the jobs' time be over; they are dropped when their turn comes."""
         waiting = [*self._ready, *self._large, *(job for job, *_ in self._children.values())]
         for job in waiting:
-            if job.context == context and not job.operation.lasting:
+            if is_forgotten(job.context) and not job.operation.lasting:
                 job.deadline = 0.0
 
     def _start_readers(self) -> None:
@@ -296,6 +296,8 @@ class StoreService:
             self._connections.discard(connection)
             self._selector.unregister(connection.sock)
             connection.sock.close()
+            # Who asked may be there still, and ask again or withdraw over another connection: never do it after that.
+            self._forget(lambda context: context[0] is connection)
 
 
 def _large(operation: Any) -> Sequence[ops.Deliver | ops.AppendItem]:

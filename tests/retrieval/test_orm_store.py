@@ -56,6 +56,7 @@ class DirectClient:
 
     def __init__(self):
         self.away, self.sent, self.on_hint = False, [], None
+        self.doubts = []
 
     async def run(self, operation):
         if self.away:
@@ -64,6 +65,9 @@ class DirectClient:
 
     def send(self, operation):
         self.sent.append(operation)
+
+    def doubt(self, doubt):
+        self.doubts.append(doubt)
 
     async def watch(self, on_hint):
         self.on_hint = on_hint
@@ -658,6 +662,7 @@ def test_a_large_copy_that_fails_leaves_the_target_as_it_was(inside, monkeypatch
             backend.client.run = no_end
             with pytest.raises(StoreUnavailable):
                 await store.copy(folder_id, uids, archive, move=False)
+            assert [type(doubt) for doubt in backend.client.doubts] == [operations.DoubtfulCopy]
         assert await state_of(store) == before and not PartialCopy.objects.exists()
         removed = [operation for operation in asked if isinstance(operation, operations.UndoCopy)]
         assert len(removed) == (0 if fails_at == 1 else max(1, min(fails_at, 5) - 2))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connection, connections
+from django.utils import timezone
 from msgspec.structs import replace
 from store_process import Service, run
 
@@ -20,14 +21,18 @@ from mailsuite.ids import new_id
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.store import client as client_module
 from mailsuite.store.blobs import mail_storage
+from mailsuite.store.chores import do_chores
 from mailsuite.store.handlers import Job, StoreUnavailable, execute, run_jobs
 from mailsuite.store.models import Folder, MaildropLease, Message, Usage
 from mailsuite.store.operations import (
     Append,
     AppendItem,
+    BeginCopy,
     Copy,
     CreateFolder,
     Deliver,
+    DoubtfulCopy,
+    EndCopy,
     LeaseMaildrop,
     LocalDelivery,
     Outgoing,
@@ -36,6 +41,7 @@ from mailsuite.store.operations import (
     StoryFacts,
     Subscribe,
 )
+from mailsuite.store.withdrawal import doubtful
 from mailsuite.trace.models import Event, Story
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -244,11 +250,80 @@ def test_a_delivery_whose_answer_was_lost_for_good_is_withdrawn(service, mailbox
     execute(carried(other))
 
     async def work(client):
-        client._doubt(operation)
+        client.doubt(doubtful(operation))
         await client._withdrawing
 
     run(service, work)
     assert list(Message.objects.values_list("mailbox_id", flat=True)) == [other.pk]
+
+
+def test_appends_and_copies_whose_answer_was_lost_for_good_are_withdrawn(service, mailbox, patient):
+    """The same: the service is killed with the rows committed, and nothing said."""
+    folder_id, archive_id = inbox(mailbox).pk, Folder.objects.get(mailbox=mailbox, role="archive").pk
+    kept = execute(Append(mailbox.pk, folder_id, [item()])).uids
+    before = usage(mailbox)
+    lost = [
+        Append(mailbox.pk, folder_id, [item(), item()]),
+        Copy(mailbox.pk, folder_id, archive_id, kept, message_ids=[new_id()]),
+    ]
+
+    def commit():
+        moved = execute(lost[0]).uids[0]
+        execute(lost[1])
+        execute(Copy(mailbox.pk, folder_id, archive_id, [moved], move=True))  # withdrawn all the same
+        connection.close()
+
+    async def work(client):
+        await client.run(Subscribe(mailbox.pk, "x", True))
+        service.process.send_signal(signal.SIGSTOP)
+        asking = [asyncio.ensure_future(client.run(operation)) for operation in lost]
+        await asyncio.to_thread(commit)
+        service.stop(signal.SIGKILL)
+        assert [type(one) for one in await asyncio.gather(*asking, return_exceptions=True)] == [StoreUnavailable] * 2
+        await asyncio.to_thread(service.start)
+        await client._withdrawing
+
+    run(service, work)
+    assert list(Message.objects.values_list("folder_id", "uid")) == [(folder_id, kept[0])]
+    assert usage(mailbox) == before
+
+
+def test_a_large_copy_whose_end_got_no_answer_is_undone(service, mailbox, patient):
+    folder_id, archive_id = inbox(mailbox).pk, Folder.objects.get(mailbox=mailbox, role="archive").pk
+    kept, copy_id = execute(Append(mailbox.pk, folder_id, [item()])).uids, new_id()
+    for operation in (
+        BeginCopy(mailbox.pk, copy_id, archive_id, len(MAIL)),
+        Copy(mailbox.pk, folder_id, archive_id, kept, copy_id=copy_id),
+        EndCopy(mailbox.pk, copy_id),
+    ):
+        execute(operation)
+
+    async def work(client):
+        client.doubt(DoubtfulCopy(mailbox.pk, copy_id))
+        await client._withdrawing
+
+    run(service, work)
+    do_chores(timezone.now())
+    assert list(Message.objects.values_list("folder_id", "uid")) == [(folder_id, kept[0])]
+
+
+def test_what_a_client_asked_for_that_was_cut_off_is_dropped(service, mailbox, patient):
+    """It may be there still, and have withdrawn it over another connection."""
+    folder_id = inbox(mailbox).pk
+
+    async def work(client):
+        await client.run(Subscribe(mailbox.pk, "x", True))
+        service.process.send_signal(signal.SIGSTOP)
+        asking = asyncio.ensure_future(client.run(Append(mailbox.pk, folder_id, [item()])))
+        await asyncio.sleep(0)
+        client._transport.close()
+        await asyncio.gather(asking, return_exceptions=True)
+        service.process.send_signal(signal.SIGCONT)
+        await client._withdrawing
+        await client.run(Subscribe(mailbox.pk, "y", True))
+
+    run(service, work)
+    assert not Message.objects.exists() and inbox(mailbox).uid_next == 1
 
 
 def test_what_an_asker_who_left_no_longer_wants_is_dropped(service, mailbox, patient):
