@@ -591,7 +591,8 @@ class SmtpClient:
         return None
 
     def _say(self, who: str, text: str, recipient: int | None = None) -> None:
-        lines = self._dialog if self._mail else self._session_dialog
+        # What comes after a transaction stands after it: in front it would seem to be said before MAIL.
+        lines = self._dialog if self._transactions else self._session_dialog
         lines.append(DialogLine(f"{who}: {text[:MAX_TEXT]}", recipient))
 
 

@@ -414,6 +414,15 @@ def test_a_refusal_amid_the_message_counts_and_ends_the_connection():
     assert client.data_to_send() == b""
 
 
+def test_what_nobody_asked_for_stands_where_it_was_said():
+    session = Session([mail("bob@test")]).run(
+        *(*PLAIN, "C: MAIL FROM:<ann@us.test>", "S: 250 ok", "C: RCPT TO:<bob@test>", "S: 250 ok", "C: DATA"),
+        *("S: 354 go on", *body_lines(), "S: 250 taken\r\n250 ok abc"),
+    )
+    *_, taken, late, _ = session.client.dialog().splitlines()
+    assert (taken, late) == ("S: 250 taken", "S: 250 ok abc")
+
+
 def test_each_recipient_s_dialog_tells_nothing_of_the_others():
     session = Session([mail("bob@test", "cy@test")]).run(
         *ENVELOPE,
