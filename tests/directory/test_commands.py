@@ -88,7 +88,10 @@ def test_a_password_that_is_given_to_an_account_that_is_there(domain, administra
         manage("mailbox", "add", "boss@example.org", "--password-stdin", stdin=PASSWORD)
     User.objects.filter(pk=administrator.pk).update(is_active=True, is_staff=False, is_superuser=False)
     said = manage("mailbox", "add", "boss@example.org", "--password-stdin", stdin=PASSWORD)
-    assert said == "boss@example.org is ready; its quota: 5G.\n"
+    assert said.splitlines() == [
+        "boss@example.org is ready; its quota: 5G.",
+        "It gets the mail of postmaster@example.org, abuse@example.org as well: change that with manage.py alias.",
+    ]
     assert User.objects.get(pk=administrator.pk).check_password(PASSWORD)
 
 
@@ -229,6 +232,8 @@ def test_mail_is_forwarded_and_a_mailbox_gets_another_address(domain, administra
     said = manage("mailbox", "forward", "ann@example.org", "x@remote.example", "--no-keep")
     assert said == "Mail of ann@example.org goes on to x@remote.example; no copy stays.\n"
     assert said == manage("mailbox", "forward", "ann@example.org")
+    with pytest.raises(CommandError, match="Name the targets"):
+        manage("mailbox", "forward", "ann@example.org", "--no-keep")
     assert "yes" in manage("mailbox", "list")
     assert manage("mailbox", "forward", "ann@example.org", "--stop") == "Mail of ann@example.org stays in it.\n"
     said = manage("mailbox", "rename", "ann@example.org", "anna@example.org")

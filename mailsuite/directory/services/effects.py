@@ -61,7 +61,9 @@ def of_alias(alias: Alias, scope: Collection[int] | None = None) -> list[str]:
     if alias.kind == Alias.Kind.ADDRESS:
         found += _of_aliases(AliasTarget.objects.filter(_leading_to(alias)), scope)
         if alias.address_key.rpartition("@")[0] in ROLES:
-            found.append(f"Mail to {alias} then goes to whoever administers {alias.domain}.")
+            found.append(
+                f"Mail to {alias} then goes to an administrator's mailbox, else to the oldest of {alias.domain}."
+            )
     return [*found, f"For {KEPT_REMOVED.days} days it can be restored."]
 
 
@@ -142,12 +144,23 @@ def _of_aliases(targets: QuerySet[AliasTarget], scope: Collection[int] | None) -
     if names := _some(left):
         found.append(f"Aliases that lead there go on to their other targets alone: {names}.")
     if names := _some(emptied.filter(is_role)):
-        found.append(f"Nobody else reads {names}: that mail then goes to whoever administers the domain.")
+        found.append(
+            f"Nobody else reads {names}: that mail then goes to an administrator's mailbox, else to the domain's oldest."
+        )
     if names := _some(emptied.exclude(is_role)):
         found.append(f"Aliases that lead there and nowhere else take no mail any more: {names}.")
     if foreign:
         found.append(f"Aliases of others' domains lead there no more ({foreign}).")
     return found
+
+
+def roles_read_by(address: str) -> list[str]:
+    """postmaster@ and abuse@ of the address' own domain, where their aliases lead to it."""
+    parsed = parse_address(address)
+    roles = [f"{role}@{parsed.domain}" for role in ROLES]
+    live = AliasTarget.objects.filter(removed_at=None, alias__removed_at=None, alias__address_key__in=roles)
+    found = live.filter(address_key=parsed.key).order_by("alias__pk")
+    return list(found.values_list("alias__address", flat=True))
 
 
 def _leading_to(row: Mailbox | Alias) -> Q:

@@ -90,6 +90,8 @@ class Command(DirectoryCommand):
         kept = f" It belongs to the account {account}, which keeps its password." if account else ""
         size = write_limit(Mailbox.objects.get(pk=mailbox_id).quota_octets)
         self.stdout.write(f"{address} is ready; its quota: {size}.{kept}")
+        if roles := effects.roles_read_by(address):
+            self.stdout.write(f"It gets the mail of {', '.join(roles)} as well: change that with manage.py alias.")
 
     def password(self, address: str, weak_password_ok: bool, must_change: bool, **options: Any) -> None:
         services.set_password(
@@ -129,6 +131,8 @@ class Command(DirectoryCommand):
     def forward(self, address: str, targets: list[str], keep: bool, stop: bool, **options: Any) -> None:
         if stop and targets:
             raise CommandError("Leave the targets out with --stop.")
+        if not keep and not targets:
+            raise CommandError("Name the targets as well with --no-keep.")
         if stop:
             services.stop_forwarding(address)
         elif targets:
