@@ -236,14 +236,15 @@ class AlarmSettingsAdmin(ScopedAdmin):
         telling.name(obj.recipients.split())
 
     def do_test(self, request: HttpRequest, row: AlarmSettings) -> str:
-        return f"A test alarm goes to {', '.join(telling.test(timezone.now()))}. The queue shows what becomes of it."
+        to = ", ".join(telling.test(timezone.now()))
+        return f"A test alarm goes to {to}. Its story, under Messages, tells whether it arrived."
 
     @admin.display(description="Told now")
     def told_now(self, row: AlarmSettings) -> SafeString:
         """Who that is, with the administrators of a domain in what is about it."""
         readers = telling.readers()
         if not readers:
-            return format_html("{} Name somebody above.", badge("nobody", "bad"))
+            return format_html("{} Name somebody above: {}", badge("nobody", "bad"), telling.NOBODY)
         text = "Administrators of a domain are told of what is about it, too."
         return format_html('<span class="ms-lines">{}</span>{}', "\n".join(readers) + "\n", text)
 

@@ -36,6 +36,11 @@ from mailsuite.store.operations import Deliver, StoryFacts
 logger = logging.getLogger(__name__)
 
 MAX_NAMED = 20
+# Where `readers` finds none.
+NOBODY = (
+    "no address is named for alarms, and no administrator has a mailbox: whoever postmaster@ of a domain leads to is "
+    "told of what is about that domain, and nobody of this host's own troubles."
+)
 EXPIRES_AFTER = timedelta(days=2)
 
 
@@ -128,7 +133,7 @@ def test(now: datetime) -> list[str]:
     to = readers()
     matter = Matter("A test alarm", TEST_TEXT.format(host=settings.MAILSUITE.hostname), "alarm-test")
     if not to or not tell(matter, now):
-        raise DirectoryError("Nobody can be told: name an address, or give an administrator a mailbox.")
+        raise DirectoryError("Nobody can be told: name an address for it, or give an administrator a mailbox.")
     return to
 
 

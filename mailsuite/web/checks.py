@@ -90,8 +90,7 @@ def check_alarms(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
         return []
     return [
         Warning(
-            "Nobody is told of alarms (a stolen password, held mail, DNS records that got worse): no administrator has "
-            "a mailbox, and postmaster@ leads nowhere.",
+            f"Alarms may reach nobody: {telling.NOBODY}",
             hint="Name an address, best on another host: manage.py alarms tell you@example.net",
             id="mailsuite.W011",
         )

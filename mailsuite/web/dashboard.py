@@ -169,7 +169,7 @@ def _teller_notices() -> list[Notice]:
     if readers := telling.readers():
         text = f"Alarms are told to {', '.join(readers)}, and to nobody when they are about that mailbox: name others."
         return [Notice("waiting", text, url, "Name somebody")]
-    return [Notice("bad", "Alarms, held mail and DNS trouble are told to nobody by mail.", url, "Name somebody")]
+    return [Notice("bad", f"Alarms may reach nobody by mail: {telling.NOBODY}", url, "Name somebody")]
 
 
 def _screening_notices() -> list[Notice]:

@@ -18,7 +18,7 @@ class Command(SubcommandCommand):
     def show(self, **_: object) -> None:
         named, readers = telling.named(), telling.readers()
         if not readers:
-            self.stdout.write("Nobody is told. Name somebody: manage.py alarms tell you@example.net")
+            self.stdout.write(f"Nobody is told: {telling.NOBODY}\nName somebody: manage.py alarms tell you@example.net")
         else:
             why = "" if named else ", by postmaster@ and the administrators' mailboxes: nobody is named"
             self.stdout.write(f"Told are {', '.join(readers)}{why}.")
@@ -28,4 +28,5 @@ class Command(SubcommandCommand):
         self.show()
 
     def test(self, **_: object) -> None:
-        self.stdout.write(f"A test alarm goes to {', '.join(telling.test(datetime.now(UTC)))}.")
+        to = ", ".join(telling.test(datetime.now(UTC)))
+        self.stdout.write(f"A test alarm goes to {to}. Whether it arrived: manage.py trace 'A test alarm'")
