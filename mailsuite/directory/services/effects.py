@@ -15,6 +15,7 @@ from mailsuite.store.quota import readable
 
 NAMED = 10
 KEPT = f"For {KEPT_REMOVED.days} days it can be restored with its mail; then that is deleted."
+ROLE_READER = "an administrator's mailbox, else to the domain's oldest"
 NOT_RESTORED = (
     "Its app passwords, permissions to send as somebody and administration of domains were ended by the removal: give "
     "them anew where they are wanted."
@@ -61,9 +62,7 @@ def of_alias(alias: Alias, scope: Collection[int] | None = None) -> list[str]:
     if alias.kind == Alias.Kind.ADDRESS:
         found += _of_aliases(AliasTarget.objects.filter(_leading_to(alias)), scope)
         if alias.address_key.rpartition("@")[0] in ROLES:
-            found.append(
-                f"Mail to {alias} then goes to an administrator's mailbox, else to the oldest of {alias.domain}."
-            )
+            found.append(f"Mail to {alias} then goes to {ROLE_READER}.")
     return [*found, f"For {KEPT_REMOVED.days} days it can be restored."]
 
 
@@ -144,9 +143,7 @@ def _of_aliases(targets: QuerySet[AliasTarget], scope: Collection[int] | None) -
     if names := _some(left):
         found.append(f"Aliases that lead there go on to their other targets alone: {names}.")
     if names := _some(emptied.filter(is_role)):
-        found.append(
-            f"Nobody else reads {names}: that mail then goes to an administrator's mailbox, else to the domain's oldest."
-        )
+        found.append(f"Nobody else reads {names}: that mail then goes to {ROLE_READER}.")
     if names := _some(emptied.exclude(is_role)):
         found.append(f"Aliases that lead there and nowhere else take no mail any more: {names}.")
     if foreign:
