@@ -11,7 +11,8 @@ from typing import Any
 from django.db.models import QuerySet
 
 from mailsuite.ids import COUNTER_BITS
-from mailsuite.queue.models import QueuedMessage
+from mailsuite.queue.claims import SETTLED_MESSAGE
+from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.reports.models import IncomingReport
 from mailsuite.store import copies, maildrop, messages
 from mailsuite.store.batch import Batch
@@ -100,13 +101,19 @@ def _doubtful_delivery(operation: Deliver) -> DoubtfulDelivery:
 def _take_back(batch: Batch, delivery: DoubtfulDelivery) -> None:
     story_id, since = delivery.story_id, delivery.story_id - CLOCKS_DIFFER
     _remove_all(batch, Message.objects.filter(pk__gt=since, story_id=story_id, mailbox_id__in=delivery.mailbox_ids))
-    # What somebody has begun to send on is on its way.
-    queued = QueuedMessage.objects.filter(pk__gt=since, story_id=story_id)
-    queued.exclude(recipients__attempt_count__gt=0).delete()
+    _take_back_queued(batch, list(QueuedMessage.objects.filter(pk__gt=since, story_id=story_id)))
     IncomingReport.objects.filter(pk__gt=since, story_id=story_id).delete()
     Story.objects.filter(pk=story_id).update(outcome=Story.Outcome.DEFERRED, reason=TOO_LATE)
     text = "it was filed too late for its client, who was told to come again"
     insert_event(batch, story_id, EventFacts(WITHDRAWN, reason=TOO_LATE, text=text))
+
+
+def _take_back_queued(batch: Batch, queued: Sequence[QueuedMessage]) -> None:
+    """Removes the recipients that nobody has begun to send to; the others are on their way."""
+    ids = [message.pk for message in queued]
+    QueuedRecipient.objects.filter(message__in=ids, attempt_count=0).delete()
+    QueuedMessage.objects.filter(pk__in=ids, recipients=None).delete()
+    SETTLED_MESSAGE.run(batch.cursor, [(batch.now_value, message_id) for message_id in ids])
 
 
 def _take_back_messages(batch: Batch, doubt: DoubtfulMessages) -> None:

@@ -40,6 +40,7 @@ from mailsuite.store.operations import (
     StoreFlags,
     StoryFacts,
     Subscribe,
+    Withdraw,
 )
 from mailsuite.store.withdrawal import doubtful
 from mailsuite.trace.models import Event, Story
@@ -146,13 +147,21 @@ def test_a_delivery_whose_commit_took_too_long_is_taken_back(make_mailbox):
     assert Event.objects.filter(kind="withdrawn").count() == 1
 
 
-def test_what_somebody_has_begun_to_send_on_is_not_taken_back(mailbox):
-    operation = carried(mailbox, remote=["x@far.test"])
-    execute(operation)
-    QueuedRecipient.objects.update(attempt_count=1)
-    job = TimedJob(carried(mailbox), given_up=True)
-    run_jobs([job])
-    assert QueuedRecipient.objects.count() == Message.objects.count() == 1
+def test_what_somebody_has_begun_to_send_on_is_not_taken_back_and_the_others_are(mailbox):
+    begun, done, untouched = (carried(mailbox, remote=["x@far.test", f"y@{n}.test"]) for n in ("a", "b", "c"))
+    for operation in (begun, done, untouched):
+        execute(operation)
+    tried = QueuedRecipient.objects.filter(forward_path="x@far.test", message__story_id__lt=untouched.story.story_id)
+    tried.update(attempt_count=1)
+    tried.filter(message__story_id=done.story.story_id).update(state="delivered", settled_at=timezone.now())
+    execute(Withdraw([doubtful(operation) for operation in (begun, done, untouched)]))
+    assert list(QueuedRecipient.objects.values_list("forward_path", "message__story_id")) == [
+        ("x@far.test", operation.story.story_id) for operation in (begun, done)
+    ]
+    assert not Message.objects.exists()
+    # What waits for nobody any more is forgotten in its time.
+    unsettled = QueuedMessage.objects.filter(settled_at=None)
+    assert list(unsettled.values_list("story_id", flat=True)) == [begun.story.story_id]
 
 
 def test_late_appends_copies_and_locks_are_taken_back(mailbox):
