@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import django
@@ -9,8 +10,9 @@ import django
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
-# What asks the suite whether it is ready knows its models.
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailsuite.settings")
+# What asks the suite whether it is ready knows its models; the secret that settings make shall not stay.
+_data = tempfile.TemporaryDirectory(prefix="mailsuite-bench-settings-")
+os.environ |= {"DJANGO_SETTINGS_MODULE": "mailsuite.settings", "MAILSUITE_DATA": _data.name}
 django.setup()
 
 from peer import DOMAIN, MAILBOXES, PASSWORD  # noqa: E402
