@@ -275,6 +275,7 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
         try:
             text = do()
         except DirectoryError as error:
+            request.refusal = str(error)  # type: ignore[attr-defined]
             messages.error(request, str(error))
         else:
             if text:

@@ -51,6 +51,8 @@ def acts():
     """What is posted, and how to see that it was done."""
     ann = Mailbox.objects.get(address="ann@mine.example")
     mine = Domain.objects.get(name="mine.example")
+    services.add_domain("spare.example", key_pairs=[])
+    spare = Domain.objects.get(name="spare.example")
     key = DkimKey.objects.filter(domain=mine, algorithm="ed25519").first()
     info = Alias.objects.get(address="info@mine.example")
     return {
@@ -69,6 +71,16 @@ def acts():
         "make a route": (url("queue_route_add"),
             {"pattern": "*", "scheme": "smtps", "host": "smart.example", "port": "465",
             "username": "u", "new_password": "secret", "is_active": "on"}, Route.objects.exists),
+        "have an alias lead elsewhere": (url("directory_alias_change", info.pk),
+            {"targets": "ann@mine.example\nx@far.example", "is_active": "on"}, lambda: info.targets.count() == 2),
+        "make a catch-all": (url("directory_alias_add"),
+            {"address": "@mine.example", "targets": "x@far.example", "is_active": "on"},
+            lambda: Alias.objects.filter(address_key="@mine.example").exists()),
+        "rename": (url("directory_mailbox_do", ann.pk, "rename"), {"address": "anna@mine.example"},
+            lambda: Mailbox.objects.get(pk=ann.pk).address == "anna@mine.example"),
+        "have another domain be one of several": (url("directory_domain_change", spare.pk),
+            {"default_quota_octets": "1G", "alias_of": str(mine.pk)},
+            lambda: Domain.objects.get(pk=spare.pk).alias_of_id == mine.pk),
         "delete an alias": (url("directory_alias_delete", info.pk), {"post": "yes"},
             lambda: not Alias.objects.filter(address_key="info@mine.example").exists()),
         "suspend several": (url("directory_mailbox_changelist") + "?q=ann",
@@ -126,6 +138,9 @@ def test_what_ends_an_attack_asks_for_nothing(old_session, domains):
     ann = Mailbox.objects.get(address="ann@mine.example")
     assert old_session.post(url("directory_mailbox_do", ann.pk, "suspend")).status_code == 302
     assert Mailbox.objects.get(pk=ann.pk).state == "suspended"
+    info = Alias.objects.get(address="info@mine.example")
+    assert old_session.post(url("directory_alias_change", info.pk), {"targets": "ann@mine.example"}).status_code == 302
+    assert not Alias.objects.get(pk=info.pk).is_active
     services.add_app_password(ann.user_id, "lost")
     credential = Credential.objects.get()
     assert old_session.post(url("directory_credential_do", credential.pk, "revoke")).status_code == 302
@@ -146,7 +161,19 @@ def test_nobody_is_asked_who_may_not_do_it(as_domain_administrator, domains):
 
 
 def test_every_admin_asks_before_it_deletes_or_changes_many():
-    kinds = {"remove", "release_held", "drop_held", "resume", "release", "drop", "fail", "disable"}
+    kinds = {
+        "remove",
+        "forward",
+        "rename",
+        "restore",
+        "release_held",
+        "drop_held",
+        "resume",
+        "release",
+        "drop",
+        "fail",
+        "disable",
+    }
     for one in admin.site._registry.values():
         assert isinstance(one, ScopedAdmin)
         may = one.superusers_may | one.domain_administrators_may

@@ -34,6 +34,11 @@ class AliasForm(ServiceForm):
             )
 
 
+def _targets(text: str) -> list[str]:
+    """The addresses that were typed; people write commas as well."""
+    return text.replace(",", "\n").split()
+
+
 @admin.register(Alias)
 class AliasAdmin(ScopedAdmin):
     intro = "Addresses without a mailbox of their own: mail to them goes to other addresses, here or elsewhere."
@@ -61,13 +66,21 @@ class AliasAdmin(ScopedAdmin):
         shown = {"help_texts": {"address": ""}} if obj else {}
         return super().get_form(request, obj, change=change, **kwargs | {"fields": fields} | shown)
 
+    def is_dangerous(self, request: HttpRequest, what: str, object_id: str | None = None) -> bool:
+        """Where mail goes is nobody's to change at a browser that was left open."""
+        if what != CHANGE:
+            return what == ADD or super().is_dangerous(request, what, object_id)
+        alias = self.find(request, object_id)
+        there = {target.address for target in alias.targets.all()} if alias else set()
+        return set(_targets(request.POST.get("targets", ""))) != there
+
     def prepare(self, request: HttpRequest, object_id: str | None) -> None:
         if not object_id:
             refuse_foreign_domain(request, request.POST.get("address", "").rpartition("@")[2])
 
     def save_model(self, request: HttpRequest, obj: Alias, form: Any, change: bool) -> None:
         given = form.cleaned_data
-        targets = given["targets"].replace(",", "\n").split()
+        targets = _targets(given["targets"])
         if not change:
             obj.pk = services.add_alias(given["address"], targets, members_may_send=given["members_may_send"])
         services.change_alias(

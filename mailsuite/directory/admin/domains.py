@@ -103,11 +103,14 @@ class DomainAdmin(DnsPages, VerbPages, ScopedAdmin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def is_dangerous(self, request: HttpRequest, what: str, object_id: str | None = None) -> bool:
-        """Who may administer the domain is nobody's to change at a browser that was left open."""
+        """Who may administer the domain, and where its mail goes, is nobody's to change at a browser that was left
+        open."""
         if what not in (ADD, CHANGE) or scope_of(request) is not None:
             return super().is_dangerous(request, what, object_id)
         domain = self.find(request, object_id) if object_id else None
         there = set(domain.administrators.values_list("pk", flat=True)) if domain else set()
+        if domain and "alias_of" in request.POST and request.POST["alias_of"] != str(domain.alias_of_id or ""):
+            return True
         return set(request.POST.getlist("administrators")) != {str(pk) for pk in there}
 
     def prepare(self, request: HttpRequest, object_id: str | None) -> None:

@@ -135,7 +135,7 @@ class MailboxAdmin(VerbPages, ScopedAdmin):
             asks_password=True,
         ),
         Verb("forward", "Forward", "forward_to_inbox", has_page=True, asks_password=True),
-        Verb("rename", "Rename", "drive_file_rename_outline", has_page=True),
+        Verb("rename", "Rename", "drive_file_rename_outline", has_page=True, asks_password=True),
         Verb("remove", "Remove", "delete", has_page=True, asks_password=True),
     )
     verb_pages = {

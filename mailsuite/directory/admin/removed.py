@@ -55,7 +55,9 @@ class RemovedAdmin(VerbPages, ScopedAdmin):
 
 @admin.register(RemovedMailbox)
 class RemovedMailboxAdmin(RemovedAdmin):
-    intro = f"Mailboxes that were removed. {KEPT} Those of a removed domain are restored with it."
+    intro = (
+        f"Mailboxes that were removed; open one to restore it. {KEPT} Those of a removed domain are restored with it."
+    )
     scope = ("domain",)
     list_display = ("address", "name", "used", "removed", "kept_until")
     list_filter = (("domain", ScopedFilter),)
@@ -89,7 +91,7 @@ class RemovedMailboxAdmin(RemovedAdmin):
 
 @admin.register(RemovedAlias)
 class RemovedAliasAdmin(RemovedAdmin):
-    intro = f"Aliases that were removed. {KEPT} Those of a removed domain are restored with it."
+    intro = f"Aliases that were removed; open one to restore it. {KEPT} Those of a removed domain are restored with it."
     scope = ("domain",)
     list_display = ("address", "kind", "led_to", "removed", "kept_until")
     list_filter = (("domain", ScopedFilter),)
@@ -112,7 +114,10 @@ class RemovedAliasAdmin(RemovedAdmin):
 
 @admin.register(RemovedDomain)
 class RemovedDomainAdmin(RemovedAdmin):
-    intro = f"Domains that were removed. {KEPT} A domain comes back with the mailboxes and aliases that went with it."
+    intro = (
+        f"Domains that were removed; open one to restore it. {KEPT} A domain comes back with the mailboxes and aliases "
+        "that went with it."
+    )
     domain_administrators_may = frozenset()
     list_display = ("name", "description", "removed", "kept_until")
     search_fields = ("name", "description")

@@ -52,7 +52,23 @@ class VerbPages:
             raise Http404
         if not self.allows_verb(request, chosen):
             raise PermissionDenied
-        page = self.verb_pages[verb]
+        return self._page(request, object_id, row, chosen)
+
+    def verb_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
+        """Shows the page again where the act was refused, so that nothing typed is lost."""
+        response: HttpResponse = super().verb_view(request, object_id, verb)  # type: ignore[misc]
+        if not hasattr(request, "refusal"):
+            return response
+        chosen = next((one for one in self.verbs if one.name == verb and one.has_page), None)
+        row = self.find(request, object_id)
+        return self._page(request, object_id, row, chosen) if chosen and row is not None else response
+
+    def _page(self, request: HttpRequest, object_id: str, row: Any, chosen: Verb) -> HttpResponse:
+        page = self.verb_pages[chosen.name]
+        form: Any = ()
+        if page.form:
+            posted = request.POST if request.method == "POST" else None
+            form = page.form(posted, initial=dict(page.ask(row)))
         context = self.admin_site.each_context(request) | {
             "title": page.title.format(row),
             "opts": self.opts,
@@ -60,8 +76,8 @@ class VerbPages:
             "label": chosen.label,
             "icon": chosen.icon,
             "lines": page.says(request, row),
-            "form": page.form(initial=dict(page.ask(row))) if page.form else (),
-            "act_url": self._url("do", object_id, verb),
+            "form": form,
+            "act_url": self._url("do", object_id, chosen.name),
             "back": self._url("change", object_id),
             "list_url": self._url("changelist"),
             "list_name": capfirst(str(self.opts.verbose_name_plural)),
