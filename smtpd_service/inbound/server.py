@@ -61,7 +61,7 @@ LOGIN_SECONDS = 300.0
 LIFE_SECONDS = 3600.0
 # Content that comes slower than that may be broken off where others wait for the place, once it had its time.
 HONEST_OCTETS_PER_SECOND = 1024
-HONEST_SECONDS = 60.0
+HONEST_SECONDS = 10.0
 EVENTS_IN_A_ROW = 20
 
 
