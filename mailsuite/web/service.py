@@ -69,7 +69,7 @@ _SETTINGS = {
     "worker_connections": LIMITS.total,
     "keepalive": int(KEEPALIVE_SECONDS),
     "graceful_timeout": FINISH_SECONDS,
-    "loglevel": "warning",
+    "loglevel": "error",
     # From a file straight to the client would be a thread's work.
     "sendfile": False,
     # A proxy's header is not the server's to believe: the application knows MAILSUITE_TRUSTED_PROXIES.
