@@ -15,6 +15,11 @@ PURE = [
     *(f"smtpd_service.inbound.{name}" for name in ("dialog", "decisions", "content", "lines", "parameters", "sasl")),
     *(f"smtpd_service.outbound.{name}" for name in ("smtp_client", "remote_reply", "routing", "retry")),
 ]
+# Whose arrows among themselves are not all turned yet.
+APPS = (
+    *("abuse", "directory", "junk", "queue", "records", "reports", "screening", "store", "supervisor", "trace"),
+    "transport_security",
+)
 PROGRAM = """
 import importlib, pkgutil, sys
 for name in sys.argv[1].split():
@@ -49,9 +54,13 @@ def test_what_is_pure_imports_no_io(rooms, forbidden):
             "mailsuite/server",
             r"mailsuite\.(?!(?:mail|server)\.|errors|ids|files|tls|env)|retrieval|smtpd_service|django",
         ),
-        ("mailsuite/directory", "retrieval|smtpd_service"),
-        ("mailsuite/store", "retrieval|smtpd_service"),
-        ("mailsuite/queue", "retrieval|smtpd_service"),
+        ("mailsuite/database", r"mailsuite\.(?!(?:database|errors|ids|files|env)\b)|retrieval|smtpd_service"),
+        ("mailsuite/resolver", r"mailsuite\.(?!(?:mail|resolver|turns)\b)|retrieval|smtpd_service|django"),
+        ("mailsuite/adminkit", r"mailsuite\.(?!(?:adminkit|mail|errors)\b)|retrieval|smtpd_service"),
+        ("mailsuite/scanning", r"mailsuite\.(?!(?:scanning|mail|server)\b)|retrieval|smtpd_service"),
+        ("mailsuite/authcheck", r"mailsuite\.(?!(?:authcheck|mail|mailauth|resolver)\b)|retrieval|smtpd_service"),
+        ("mailsuite/verdict", r"mailsuite\.(?!(?:verdict|authcheck|mail|mailauth)\b)|retrieval|smtpd_service"),
+        *((f"mailsuite/{room}", "retrieval|smtpd_service") for room in APPS),
     ],
 )
 def test_arrows_point_one_way(room, others):
