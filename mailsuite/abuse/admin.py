@@ -4,7 +4,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -16,7 +16,7 @@ from mailsuite.abuse.models import Alarm, AlarmSettings, AllowedNetwork, Ban, Se
 from mailsuite.directory.admin.fields import badge, held_mail, moment
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox
-from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ServiceForm, Verb
+from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ServiceForm, SettingsAdmin, Verb
 
 
 def _is_in_force(ban: Ban) -> bool:
@@ -152,17 +152,9 @@ class AllowedNetworkAdmin(ScopedAdmin):
 
 
 @admin.register(SendingSettings)
-class SendingSettingsAdmin(ScopedAdmin):
-    """One row, which the list's page leads to."""
-
+class SendingSettingsAdmin(SettingsAdmin):
     superusers_may = frozenset({VIEW, CHANGE})
     fields = ("messages_a_day", "new_recipients_a_day")
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        if not self.has_view_permission(request):
-            return super().changelist_view(request, extra_context)
-        row, _ = SendingSettings.objects.get_or_create(pk=1)
-        return HttpResponseRedirect(reverse("admin:abuse_sendingsettings_change", args=[row.pk]))
 
 
 @admin.register(SendingCap)
@@ -215,9 +207,7 @@ class AlarmSettingsForm(ServiceForm):
 
 
 @admin.register(AlarmSettings)
-class AlarmSettingsAdmin(ScopedAdmin):
-    """One row, which the list's page leads to."""
-
+class AlarmSettingsAdmin(SettingsAdmin):
     form = AlarmSettingsForm
     superusers_may = frozenset({VIEW, CHANGE, ACT})
     # Whoever changes it silences what would tell of them.
@@ -225,12 +215,6 @@ class AlarmSettingsAdmin(ScopedAdmin):
     fields = ("recipients", "told_now")
     readonly_fields = ("told_now",)
     verbs = (Verb("test", "Send a test alarm", "notifications_active"),)
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        if not self.has_view_permission(request):
-            return super().changelist_view(request, extra_context)
-        row, _ = AlarmSettings.objects.get_or_create(pk=1)
-        return HttpResponseRedirect(reverse("admin:abuse_alarmsettings_change", args=[row.pk]))
 
     def save_model(self, request: HttpRequest, obj: AlarmSettings, form: Any, change: bool) -> None:
         telling.name(obj.recipients.split())

@@ -343,3 +343,19 @@ class ScopedInline(ScopedRules, TabularInline):  # type: ignore[misc]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.allows(request, DELETE)
+
+
+class SettingsAdmin(ScopedAdmin):
+    """One row, which the list's page leads to; it is made where it is missing."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if not self.has_view_permission(request):
+            return super().changelist_view(request, extra_context)
+        row, _ = self.model.objects.get_or_create(pk=1)
+        return HttpResponseRedirect(
+            reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])
+        )
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        self.message_user(request, "Saved.", messages.SUCCESS)
+        return HttpResponseRedirect(request.path)

@@ -12,9 +12,20 @@ from django.utils.safestring import SafeString
 
 from mailsuite.directory.admin.fields import badge
 from mailsuite.directory.models import Domain
-from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm, Verb
+from mailsuite.directory.scoping import (
+    ACT,
+    ADD,
+    CHANGE,
+    DELETE,
+    VIEW,
+    ScopedAdmin,
+    ScopedFilter,
+    ServiceForm,
+    SettingsAdmin,
+    Verb,
+)
 from mailsuite.mail.address import AddressError, normalize_domain
-from mailsuite.reports import overview, preparing
+from mailsuite.reports import overview
 from mailsuite.reports.models import (
     DmarcRecord,
     DmarcReport,
@@ -238,16 +249,9 @@ class OutgoingReportAdmin(ScopedAdmin):
 
 
 @admin.register(ReportSettings)
-class ReportSettingsAdmin(ScopedAdmin):
+class ReportSettingsAdmin(SettingsAdmin):
     superusers_may = frozenset({VIEW, CHANGE})
     fields = ("sends_dmarc", "org_name", "submitter")
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """There is one row: its form."""
-        if not self.has_view_permission(request):
-            return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
-        row = preparing.report_settings()
-        return HttpResponseRedirect(reverse("admin:reports_reportsettings_change", args=[row.pk]))
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "submitter":

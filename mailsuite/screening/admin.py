@@ -2,15 +2,25 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from mailsuite.adminkit.parameters import WordFilter
 from mailsuite.directory.admin.fields import badge
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, Verb, scope_of
+from mailsuite.directory.scoping import (
+    ACT,
+    ADD,
+    CHANGE,
+    DELETE,
+    VIEW,
+    ScopedAdmin,
+    ScopedFilter,
+    SettingsAdmin,
+    Verb,
+    scope_of,
+)
 from mailsuite.mailauth.dnsbl import ListStatus
 from mailsuite.screening import greylist, rules, services
 from mailsuite.screening.models import DnsList, GreylistEntry, Rule, ScreeningSettings, SenderPause
@@ -142,21 +152,13 @@ class DnsListAdmin(ScopedAdmin):
 
 
 @admin.register(ScreeningSettings)
-class ScreeningSettingsAdmin(ScopedAdmin):
-    """One row, which the list's page leads to."""
-
+class ScreeningSettingsAdmin(SettingsAdmin):
     superusers_may = frozenset({VIEW, CHANGE})
     fieldsets = (
         ("Weights", {"fields": ("junk_score", "reject_score")}),
         ("Greylisting", {"fields": ("greylists_doubtful", "greylist_minutes")}),
         ("Senders who write for the first time", {"fields": ("first_sender_pause_minutes",)}),
     )
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        if not self.has_view_permission(request):
-            return super().changelist_view(request, extra_context)
-        row, _ = ScreeningSettings.objects.get_or_create(pk=1)
-        return HttpResponseRedirect(reverse("admin:screening_screeningsettings_change", args=[row.pk]))
 
     def save_model(self, request: HttpRequest, obj: ScreeningSettings, form: Any, change: bool) -> None:
         services.save_settings(obj)
