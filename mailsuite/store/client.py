@@ -38,6 +38,8 @@ LARGE_SECONDS = OPERATION_SECONDS + CHILD_SECONDS
 # What waits in memory while the service does not read.
 MAX_UNSENT_OCTETS = 64 * 1024 * 1024
 MAX_DOUBTFUL, DOUBTFUL_AT_ONCE, WITHDRAW_AGAIN_SECONDS = 10_000, 100, 5.0
+# A process that ends waits no longer for that: it has promised to end within seconds.
+LAST_WITHDRAWAL_SECONDS = 2.0
 
 
 class _Protocol(asyncio.Protocol):
@@ -112,9 +114,16 @@ class StoreClient:
         await self._connect()
 
     async def close(self) -> None:
-        self._closed = True
+        """Withdraws what is in doubt, if the service can be asked: afterwards nobody knows of it."""
         if self._withdrawing:
             self._withdrawing.cancel()
+        try:
+            async with asyncio.timeout(LAST_WITHDRAWAL_SECONDS):
+                while self._doubtful:
+                    await self._withdraw_some()
+        except (StoreUnavailable, StoreBug, TimeoutError) as error:
+            logger.error("%d operations that may have been done are not withdrawn: %s", len(self._doubtful), error)
+        self._closed = True
         if self._transport:
             self._transport.close()
 
@@ -152,17 +161,19 @@ class StoreClient:
     async def _withdraw(self) -> None:
         try:
             while self._doubtful and not self._closed:
-                some = list(self._doubtful.values())[:DOUBTFUL_AT_ONCE]
                 try:
-                    await self._ask(withdrawing(some), time.monotonic() + Withdraw.limit_seconds)
+                    await self._withdraw_some()
                 except (StoreUnavailable, StoreBug) as error:
                     logger.warning("%d operations can't be withdrawn yet: %s", len(self._doubtful), error)
                     await asyncio.sleep(WITHDRAW_AGAIN_SECONDS)
-                    continue
-                for one in some:
-                    self._doubtful.pop(id(one), None)
         finally:
             self._withdrawing = None
+
+    async def _withdraw_some(self) -> None:
+        some = list(self._doubtful.values())[:DOUBTFUL_AT_ONCE]
+        await self._ask(withdrawing(some), time.monotonic() + Withdraw.limit_seconds)
+        for one in some:
+            self._doubtful.pop(id(one), None)
 
     async def _connect(self, deadline: float = math.inf) -> asyncio.WriteTransport:
         if self._connecting is None:

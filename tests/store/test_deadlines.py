@@ -297,6 +297,17 @@ def test_appends_and_copies_whose_answer_was_lost_for_good_are_withdrawn(service
     assert usage(mailbox) == before
 
 
+def test_what_is_in_doubt_when_its_asker_ends_is_withdrawn_first(service, mailbox, patient):
+    operation = carried(mailbox)
+    execute(operation)
+
+    async def work(client):
+        client.doubt(doubtful(operation))
+
+    run(service, work)
+    assert not Message.objects.exists()
+
+
 def test_a_large_copy_whose_end_got_no_answer_is_undone(service, mailbox, patient):
     folder_id, archive_id = inbox(mailbox).pk, Folder.objects.get(mailbox=mailbox, role="archive").pk
     kept, copy_id = execute(Append(mailbox.pk, folder_id, [item()])).uids, new_id()
