@@ -84,10 +84,15 @@ def version() -> str:
 def _run_checks() -> tuple[str, ...]:
     """Runs Django's and our own system checks; returns the warnings. Raises PrepareError for an error."""
     messages = [message for message in checks.run_checks() if not message.is_silenced()]
-    errors = [str(message) for message in messages if message.level >= checks.ERROR]
+    errors = [_line(message) for message in messages if message.level >= checks.ERROR]
     if errors:
         raise PrepareError("\n".join(errors))
-    return tuple(str(message) for message in messages if message.level >= checks.WARNING)
+    return tuple(_line(message) for message in messages if message.level >= checks.WARNING)
+
+
+def _line(message: checks.CheckMessage) -> str:
+    """A finding as one line of the log."""
+    return " ".join(filter(None, (str(message.msg), str(message.hint or ""), f"({message.id})")))
 
 
 def _migrate(configuration: Configuration, *, copy_first: bool) -> tuple[str, int]:
