@@ -210,3 +210,30 @@ def test_whose_account_it_is_is_not_told_to_those_who_may_not_know(administrator
     given = {"name": "", "quota_octets": "1G", "password": "quite another long one"}
     page = administrators["mine.example"].post(url, given).content.decode()
     assert "The account of this mailbox is not yours to change" in page and "bob@theirs.example" not in page
+
+
+@pytest.mark.parametrize("is_superuser", [True, False])
+def test_mail_of_who_administers_more_is_not_led_elsewhere(administrators, domains, is_superuser):
+    """What is told to them, or read by them as postmaster, is of other customers, too."""
+    services.add_mailbox("root@mine.example", PASSWORD)
+    root = User.objects.filter(email="root@mine.example")
+    root.update(is_superuser=is_superuser, is_staff=True)
+    if not is_superuser:
+        root.get().administered_domains.set(domains.values())
+    mailbox = Mailbox.objects.get(address="root@mine.example")
+    for verb, given in (
+        ("forward", {"targets": "x@far.example"}),
+        ("rename", {"address": "r@mine.example"}),
+        ("remove", {}),
+    ):
+        url = reverse("admin:directory_mailbox_do", args=[mailbox.pk, verb])
+        text = said(administrators["mine.example"].post(url, given, follow=True))
+        assert "administers more than you do" in text, verb
+    assert lookup.resolve("root@mine.example").local[0].mailbox_id == mailbox.pk
+    assert not lookup.resolve("root@mine.example").remote
+    # Who administers the same is a colleague.
+    root.update(is_superuser=False)
+    root.get().administered_domains.set([domains["mine.example"]])
+    url = reverse("admin:directory_mailbox_do", args=[mailbox.pk, "forward"])
+    said(administrators["mine.example"].post(url, {"targets": "x@far.example"}, follow=True))
+    assert lookup.resolve("root@mine.example").remote == ("x@far.example",)

@@ -147,3 +147,14 @@ def refuse_foreign_account(request: HttpRequest, user: User | None) -> None:
         is_known = Domain.objects.filter(pk__in=domains, name=user.address_key.rpartition("@")[2]).exists()
         account = f"The account {user.email}" if is_known else "The account of this mailbox"
         raise DirectoryError(f"{account} is not yours to change: ask the host's administrator.")
+
+
+def refuse_wider_administrator(request: HttpRequest, user: User) -> None:
+    """Raises DirectoryError when the account administers more than the person does: what its mailbox gets (alarms,
+    postmaster's mail) is of others, too, and not the person's to lead elsewhere."""
+    domains = scope_of(request)
+    if domains is None or not user.is_staff:
+        return
+    others = user.administered_domains.exclude(state=Domain.State.REMOVED).exclude(pk__in=domains)
+    if user.is_superuser or others.exists():
+        raise DirectoryError("This mailbox is of somebody who administers more than you do: ask them to do it.")

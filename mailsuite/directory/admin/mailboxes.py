@@ -22,6 +22,7 @@ from mailsuite.directory.admin.fields import (
     password_field,
     refuse_foreign_account,
     refuse_foreign_domain,
+    refuse_wider_administrator,
     require_quota,
     usage_bar,
     who_does,
@@ -271,6 +272,7 @@ class MailboxAdmin(VerbPages, ScopedAdmin):
         return f"Messages of {mailbox} that are dropped: {suspension.drop_held(mailbox.address, str(request.user))}."
 
     def do_forward(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        refuse_wider_administrator(request, mailbox.user)
         given = self.given(request, "forward")
         if targets := given["targets"].replace(",", "\n").split():
             by = who_does(request, mailbox.user)
@@ -280,6 +282,7 @@ class MailboxAdmin(VerbPages, ScopedAdmin):
         return f"Mail of {mailbox} {effects.forwarded(mailbox)}."
 
     def do_rename(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        refuse_wider_administrator(request, mailbox.user)
         address = self.given(request, "rename")["address"]
         refuse_foreign_domain(request, parsing.address(address).domain)
         if mailbox.user.address_key == mailbox.address_key:
@@ -288,6 +291,7 @@ class MailboxAdmin(VerbPages, ScopedAdmin):
         return f"{mailbox} is {address} now. {effects.renamed(mailbox.address, address)}"
 
     def do_remove(self, request: HttpRequest, mailbox: Mailbox) -> str:
+        refuse_wider_administrator(request, mailbox.user)
         if mailbox.user.is_staff and ends_account(mailbox):
             refuse_foreign_account(request, mailbox.user)
         services.remove_mailbox(mailbox.address)
