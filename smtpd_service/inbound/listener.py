@@ -65,6 +65,10 @@ async def close(doors: Sequence[Door], admissions: Sequence[Admission[Receiver]]
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(ENDING_SECONDS):
             await asyncio.gather(*(receiver.gone.wait() for receiver in receivers))
+    for receiver in receivers:
+        receiver.break_off()
+    # What was said leaves before the loop ends.
+    await asyncio.sleep(0)
 
 
 def _accepted(listener: Listener, sock: socket.socket, address: str) -> None:

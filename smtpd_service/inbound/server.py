@@ -193,6 +193,11 @@ class Receiver(SMTP):
         self._hang_up(replies.MAKING_ROOM)
         self.loop.call_later(GIVING_WAY_SECONDS, self._abort)
 
+    def break_off(self) -> None:
+        """Close with 421 whatever is under way: nobody waits for it any longer, and its client comes again."""
+        if self.has_begun and not self.gone.is_set():
+            self._hang_up(replies.SHUTTING_DOWN)
+
     def _give_up_opening(self) -> None:
         if self.opening is not None:
             self.opening.cancel()

@@ -22,6 +22,7 @@ from mailsuite.store.handlers import StoreBug, StoreUnavailable
 from mailsuite.store.operations import Refused, ReportDelivery
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound import dialog as dialog_module
+from smtpd_service.inbound import listener as listener_module
 from smtpd_service.inbound import server as server_module
 from smtpd_service.inbound import spool as spool_module
 
@@ -615,6 +616,22 @@ def test_shutdown_says_421_and_lets_what_is_under_way_finish(server):
     server.store.hold.set()
     assert busy.reply().startswith("250 2.0.0 ")
     assert busy.reply().startswith("421 4.3.2 ")
+    closing.join(10)
+    assert not closing.is_alive()
+
+
+def test_shutdown_says_421_also_to_those_for_whom_it_does_not_wait(server, monkeypatch):
+    monkeypatch.setattr(listener_module, "ENDING_SECONDS", 0.0)
+    busy, server.store.hold = server.connect(), threading.Event()
+    busy.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+    assert [busy.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    busy.send(b"hi\r\n.\r\n")
+    assert server.store.asked.wait(10)
+    closing = threading.Thread(target=server.close)
+    closing.start()
+    assert busy.reply().startswith("421 4.3.2 ")
+    assert busy.closed()
+    server.store.hold.set()
     closing.join(10)
     assert not closing.is_alive()
 
