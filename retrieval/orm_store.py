@@ -69,9 +69,10 @@ class OrmDirectory:
         self, name: str, password: str, *, protocol: Literal["imap", "pop3"], client_address: str
     ) -> tuple[LoginAnswer, MailStore | None]:
         try:
-            answer = await self._backend.in_directory(
-                authenticate, name, password, protocol=protocol, client_address=client_address
-            )
+            async with self._backend.login_turn(client_address):
+                answer = await self._backend.in_directory(
+                    authenticate, name, password, protocol=protocol, client_address=client_address
+                )
         except StoreUnavailable:
             return LoginAnswer(None, "unavailable"), None
         await asyncio.sleep(answer.delay_seconds)

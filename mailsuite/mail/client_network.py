@@ -32,3 +32,9 @@ def client_network(text: str) -> Network | None:
 def wider_network(network: Network) -> Network:
     """The network around a client's."""
     return network.supernet(new_prefix=WIDER_PREFIX[network.version])
+
+
+def around(text: str) -> Network | None:
+    """The network around the client of that address; None for what is no address."""
+    network = client_network(text)
+    return None if network is None else wider_network(network)

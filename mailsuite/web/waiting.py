@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 from mailsuite.mail.client_network import Network
 
 T = TypeVar("T")
+# Of whom it is known when they had their last turn.
+REMEMBERED = 10_000
 
 
 class WaitingLine(Generic[T]):
@@ -17,8 +19,10 @@ class WaitingLine(Generic[T]):
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
-        # The client whose turn it is comes first.
-        self._waiting: OrderedDict[Network | None, deque[T]] = OrderedDict()
+        self._waiting: dict[Network | None, deque[T]] = {}
+        # In which order clients had their last turn.
+        self._served: OrderedDict[Network | None, int] = OrderedDict()
+        self._turns = 0
         self._working: Counter[Network] = Counter()
 
     def add(self, request: T, client: Network | None) -> None:
@@ -34,21 +38,26 @@ class WaitingLine(Generic[T]):
     def next(self) -> tuple[T, Network | None] | None:
         """Take the request that is next, and its client, who has to be told `done` when it was worked on; None when
         nobody waits who may have more."""
-        # Few are passed over: so many clients have their limit as there are threads, at most.
-        for client in self._waiting:
-            if client is None or self._working[client] < self._at_once:
-                break
-        else:
+        able = [one for one in self._waiting if one is None or self._working[one] < self._at_once]
+        if not able:
             return None
+        # Whoever comes for the first time does not wait for a crowd that comes again and again.
+        client = min(able, key=lambda one: self._served.get(one, 0))
         waiting = self._waiting[client]
         request = waiting.popleft()
-        if waiting:
-            self._waiting.move_to_end(client)
-        else:
+        if not waiting:
             del self._waiting[client]
+        self._note(client)
         if client is not None:
             self._working[client] += 1
         return request, client
+
+    def _note(self, client: Network | None) -> None:
+        self._turns += 1
+        self._served[client] = self._turns
+        self._served.move_to_end(client)
+        if len(self._served) > REMEMBERED:
+            self._served.popitem(last=False)
 
     def done(self, client: Network | None) -> None:
         """A request of the client was worked on."""

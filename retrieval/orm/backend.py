@@ -4,13 +4,16 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, close_old_connections
 
 from mailsuite.configuration import Configuration
 from mailsuite.directory.version import directory_version
+from mailsuite.mail.client_network import around
+from mailsuite.server.fair_turns import FairTurns
 from mailsuite.server.octets import OctetBudget
 from mailsuite.store.client import StoreClient
 from mailsuite.store.handlers import StoreUnavailable as ServiceUnavailable
@@ -20,14 +23,12 @@ from retrieval.mail_store import Refused, StoreUnavailable
 from retrieval.orm.changes import Changes
 from retrieval.orm.reader import Reader
 from retrieval.orm.threads import DatabaseThreads
-from retrieval.orm.turns import Turns
 
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 120
 RENEWAL_SECONDS = 40.0
 VERSION_SECONDS = 1.0
-# A crowd that guesses passwords has others wait for their turn.
 LOGIN_SECONDS = 20.0
 FETCHED_SECONDS = 1.0
 FETCHED_MESSAGES = 500
@@ -49,7 +50,9 @@ class Backend:
         self.octet_budget = octet_budget or OctetBudget()
         self.client = client or StoreClient(configuration.store_socket)
         self.reader = Reader()
-        self.search_turns = Turns(1)
+        self.search_turns = FairTurns(1)
+        # One thread less than there are: sessions are looked after meanwhile.
+        self._login_turns = FairTurns(os.cpu_count() or 1)
         self.changes = Changes(self.reader, self.client)
         self.spool_folder, self.blob_folder = configuration.spool, str(configuration.blobs)
         # Locks of POP3 sessions that live: token to mailbox.
@@ -68,7 +71,7 @@ class Backend:
             raise StoreUnavailable(str(error)) from None
 
     async def in_directory(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `function` of the directory answers; in a thread, since it may hash. Raises StoreUnavailable."""
+        """What `function` of the directory answers, from a thread. Raises StoreUnavailable."""
 
         def call() -> T:
             close_old_connections()
@@ -78,6 +81,16 @@ class Backend:
                 raise StoreUnavailable(str(error)) from error
 
         return await self._logins.run(call, LOGIN_SECONDS)
+
+    @asynccontextmanager
+    async def login_turn(self, client_address: str) -> AsyncIterator[None]:
+        """To be held by what may hash a password: networks take turns, so that a crowd of guessers waits for itself.
+        Raises StoreUnavailable."""
+        try:
+            async with asyncio.timeout(LOGIN_SECONDS), self._login_turns.turn(around(client_address)):
+                yield
+        except TimeoutError:
+            raise StoreUnavailable("logins can't be checked in time") from None
 
     async def directory_version(self) -> int:
         """The directory's version, as it was at most a second ago."""

@@ -4,6 +4,7 @@ They read by small queries and remember what they read. On SQLite they run in th
 more than they do; on PostgreSQL, which may be another host, in one thread of their own.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -18,14 +19,16 @@ from mailsuite.directory.authentication import Authentication, authenticate, ses
 from mailsuite.directory.resolution import Resolution
 from mailsuite.directory.version import directory_version
 from mailsuite.mail.address import Address, Path
+from mailsuite.mail.client_network import around
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.queue import kept
+from mailsuite.server.fair_turns import FairTurns
 from mailsuite.server.pulse import WatchedPool
 from smtpd_service.inbound.view import LoginAnswer, Submitter
 
 T = TypeVar("T")
 HAS_ROOM_SECONDS = 5.0
-# Beyond these the client hears 451, and comes again. A crowd that guesses passwords has others wait for their turn.
+# Beyond these the client hears 451, and comes again.
 READ_SECONDS = 10.0
 LOGIN_SECONDS = 20.0
 
@@ -36,6 +39,7 @@ class OrmDirectory:
     def __init__(self) -> None:
         # Apart from the loop's own threads, which write messages: a crowd that guesses passwords must not hold them up.
         self._logins = WatchedPool(os.cpu_count() or 1, "login")
+        self._login_turns = FairTurns(os.cpu_count() or 1)
         # Mailboxes that had not sent too much, until when that is believed.
         self._has_room: dict[int, float] = {}
         self._reader = None if connections["reader"].vendor == "sqlite" else WatchedPool(1, "directory")
@@ -56,7 +60,9 @@ class OrmDirectory:
         return await self._read(lambda: lookup.may_send_as(user_id, address))
 
     async def login(self, name: str, password: str, client_address: str) -> LoginAnswer:
-        return await self._logins.ask(_ask, lambda: _login(name, password, client_address), seconds=LOGIN_SECONDS)
+        # Networks take turns, so that a crowd that guesses passwords waits for itself.
+        async with asyncio.timeout(LOGIN_SECONDS), self._login_turns.turn(around(client_address)):
+            return await self._logins.ask(_ask, lambda: _login(name, password, client_address), seconds=LOGIN_SECONDS)
 
     async def still_holds(self, submitter: Submitter) -> bool:
         return await self._read(lambda: _still_holds(submitter.login))

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import dataclasses
 import errno
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -884,3 +885,23 @@ def test_quoted_printable_without_line_ends_is_read_once():
         plain, rest = text_search._quoted_printable(rest + octets[at : at + 1001])
         text, longest = text + plain, max(longest, len(rest))
     assert text + rest == "ä".encode() * 50_000 + b"end" and longest <= 2
+
+
+def test_who_signs_in_first_does_not_wait_for_a_crowd_of_guessers(monkeypatch, inside):
+    tried = []
+
+    def authenticate(name, *_, **__):
+        tried.append(name)
+        return authentication.Authentication(reason="wrong-credentials")
+
+    async def scene(store, backend):
+        monkeypatch.setattr(orm_store, "authenticate", authenticate)
+        names = {f"guess {number}": "198.51.100.1" for number in range(50)} | {"honest": "203.0.113.1"}
+        directory = OrmDirectory(backend)
+        await asyncio.gather(
+            *(directory.login(name, "x", protocol="imap", client_address=address) for name, address in names.items())
+        )
+
+    inside(scene)
+    assert len(tried) == 51
+    assert tried.index("honest") <= (os.cpu_count() or 1)

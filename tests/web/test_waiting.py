@@ -2,6 +2,7 @@
 
 from ipaddress import ip_network
 
+from mailsuite.web import waiting
 from mailsuite.web.client import MAX_HOPS, original_address
 from mailsuite.web.waiting import WaitingLine
 
@@ -47,3 +48,25 @@ def test_of_a_field_full_of_hops_the_last_ones_are_looked_at():
     hops = [f"10.{number >> 8}.{number & 255}.1" for number in range(2000)]
     assert original_address("127.0.0.1", ",".join(hops), everybody) == hops[-MAX_HOPS]
     assert original_address("127.0.0.1", ",".join(hops[:3]), everybody) == hops[0]
+
+
+def test_who_comes_for_the_first_time_does_not_wait_for_a_crowd():
+    line, crowd = WaitingLine(4), [ip_network(f"198.51.100.{number}/32") for number in range(200)]
+    for client in crowd:
+        line.add("first", client)
+    for client in crowd:
+        assert line.next()[0] == "first"
+        line.add("again", client)
+    line.add("honest", ONE)
+    assert line.next() == ("honest", ONE)
+    assert line.next() == ("again", crowd[0])
+
+
+def test_little_is_remembered_of_who_had_a_turn(monkeypatch):
+    monkeypatch.setattr(waiting, "REMEMBERED", 10)
+    line = WaitingLine(4)
+    for number in range(100):
+        line.add(number, ip_network(f"198.51.100.{number}/32"))
+        line.done(line.next()[1])
+    assert len(line._served) == 10
+    assert not line._waiting

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from retrieval.orm.turns import Turns
+from mailsuite.server import fair_turns
+from mailsuite.server.fair_turns import FairTurns
 from retrieval.pace import TURN_OCTETS, Pace
 
 
@@ -12,7 +13,7 @@ def test_mailboxes_take_turns():
     served = []
 
     async def scene():
-        turns = Turns(1)
+        turns = FairTurns(1)
 
         async def work(mailbox_id):
             async with turns.turn(mailbox_id):
@@ -28,7 +29,7 @@ def test_mailboxes_take_turns():
 @pytest.mark.parametrize("told_already", [False, True])
 def test_who_goes_away_while_waiting_holds_no_turn(told_already):
     async def scene():
-        turns = Turns(1)
+        turns = FairTurns(1)
 
         async def wait():
             async with turns.turn(2):
@@ -68,3 +69,43 @@ def test_pace_gives_others_their_turn_by_work_done():
 
     asyncio.run(scene())
     assert len(seen) == 9
+
+
+def test_who_comes_for_the_first_time_does_not_wait_for_a_crowd():
+    served = []
+
+    async def scene():
+        turns = FairTurns(1)
+
+        async def work(key, times):
+            for _ in range(times):
+                async with turns.turn(key):
+                    served.append(key)
+                    await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as tasks:
+            for guesser in range(100):
+                tasks.create_task(work(guesser, 3))
+            while len(served) < 150:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            tasks.create_task(work("honest", 1))
+
+    asyncio.run(scene())
+    assert served.index("honest") <= 152
+
+
+def test_little_is_remembered_of_who_had_a_turn(monkeypatch):
+    monkeypatch.setattr(fair_turns, "REMEMBERED", 10)
+
+    async def scene():
+        turns = FairTurns(1)
+
+        async def work(key):
+            async with turns.turn(key):
+                await asyncio.sleep(0)
+                assert len(turns._served) <= 10
+
+        await asyncio.gather(*map(work, range(100)))
+        assert not turns._waiting
+
+    asyncio.run(scene())
