@@ -37,10 +37,7 @@ logger = logging.getLogger(__name__)
 
 MAX_NAMED = 20
 # Where `readers` finds none.
-NOBODY = (
-    "no address is named for alarms, and no administrator has a mailbox: whoever postmaster@ of a domain leads to is "
-    "told of what is about that domain, and nobody of this host's own troubles."
-)
+NOBODY = "no address is named, and no administrator has a mailbox. What is about one domain goes to its postmaster@."
 EXPIRES_AFTER = timedelta(days=2)
 
 
