@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 THREADS = 8
 # So many requests of one client are worked on at a time: others find a thread too.
 AT_ONCE_PER_CLIENT = 4
+# Of what may hash a password, which takes long on purpose, so many: pages are there while a crowd guesses.
+WRITES_AT_ONCE = 4
+WRITES_PER_CLIENT = 2
 TICK_SECONDS = 1.0
 # How long a server that stops waits for a request that a kept connection may be sending already.
 STOPPING_SECONDS = 1.0
@@ -59,10 +62,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*arguments)
         # By the number of its socket, which TLS makes another object of.
         self._watched: dict[HttpConnection, tuple[int, int]] = {}
-        self._ready: WaitingLine[HttpConnection] = WaitingLine(AT_ONCE_PER_CLIENT)
-        # Whom a request counts for, of those that wait and of those that have a thread.
-        self._queued: dict[HttpConnection, Network | None] = {}
-        self._working: dict[HttpConnection, Network | None] = {}
+        self._reads: WaitingLine[HttpConnection] = WaitingLine(AT_ONCE_PER_CLIENT)
+        self._writes: WaitingLine[HttpConnection] = WaitingLine(WRITES_PER_CLIENT)
+        # Where a request stands and whom it counts for, of those that wait and of those that have a thread.
+        self._queued: dict[HttpConnection, tuple[WaitingLine[HttpConnection], Network | None]] = {}
+        self._working: dict[HttpConnection, tuple[WaitingLine[HttpConnection], Network | None]] = {}
+        self._write_is_next = False
         self._eager: set[HttpConnection] = set()
         self._accept_again_at = self._tick_at = 0.0
         self._accepting = False
@@ -108,7 +113,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: HttpConnection, fs: "Future[bool]") -> None:
         """In the poller: a thread is done."""
-        self._ready.done(self._working.pop(conn))
+        line, client = self._working.pop(conn)
+        line.done(client)
         keep = not fs.cancelled() and fs.exception() is None and fs.result()
         with self._guarded(conn):
             self._moved(conn, conn.finished(keep and self.alive, time.monotonic()))
@@ -123,7 +129,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.admission.progressed(connection)
 
     def withdrawn(self, connection: HttpConnection) -> None:
-        self._ready.remove(connection, self._queued.pop(connection))
+        line, client = self._queued.pop(connection)
+        line.remove(connection, client)
 
     def closed(self, connection: HttpConnection) -> None:
         self._watch(connection, 0)
@@ -223,8 +230,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._eager.add(connection)
         if connection.phase is Phase.READY and connection not in self._queued:
             connection.deadline = FOR_EVER
-            client = self._queued[connection] = self._client_network(connection)
-            self._ready.add(connection, client)
+            line, client = self._line(connection), self._client_network(connection)
+            self._queued[connection] = line, client
+            line.add(connection, client)
             self._hand_out()
         if connection.phase is not Phase.CLOSED:
             self._watch(connection, connection.wanted)
@@ -248,10 +256,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _hand_out(self) -> None:
         """Give waiting requests to free threads."""
-        while len(self._working) < THREADS and (following := self._ready.next()):
-            connection, self._working[connection] = following[0], self._queued.pop(following[0])
+        while len(self._working) < THREADS and (connection := self._next()):
+            self._working[connection] = self._queued.pop(connection)
             connection.phase = Phase.WORKING
             self.enqueue_req(connection)
+
+    def _next(self) -> HttpConnection | None:
+        """The request that is next: by turns one that reads and one that may write, if there are both."""
+        writing = sum(line is self._writes for line, _ in self._working.values())
+        self._write_is_next = not self._write_is_next
+        lines = (self._writes, self._reads) if self._write_is_next else (self._reads, self._writes)
+        for line in lines:
+            if (line is self._reads or writing < WRITES_AT_ONCE) and (following := line.next()):
+                return following[0]
+        return None
+
+    def _line(self, connection: HttpConnection) -> WaitingLine[HttpConnection]:
+        is_read = connection.request is not None and connection.request.method in ("GET", "HEAD")
+        return self._reads if is_read else self._writes
 
     def _client_network(self, connection: HttpConnection) -> Network | None:
         """Whom the request counts for; None for programs of this host."""

@@ -30,7 +30,7 @@ from mailsuite.web import worker as worker_module
 from mailsuite.web.connection import _HEAD_ENDS, BODY_OCTETS, HEAD_OCTETS, Budgets, HttpConnection, Phase
 from mailsuite.web.exchange import BODY_MEMORY_OCTETS, Exchange
 from mailsuite.web.service import Application, Log, TlsConfig
-from mailsuite.web.worker import AT_ONCE_PER_CLIENT, THREADS, Worker
+from mailsuite.web.worker import AT_ONCE_PER_CLIENT, THREADS, WRITES_AT_ONCE, Worker
 
 GET = b"GET %b HTTP/1.1\r\nHost: x.test\r\n\r\n"
 
@@ -492,3 +492,13 @@ def test_a_fault_at_one_connection_ends_that_one_alone(serve, monkeypatch):
     assert ended(closing)
     kept.sendall(GET % b"/2")
     assert answer(kept)[0] == 200
+
+
+def test_pages_are_there_while_a_crowd_guesses_passwords(serve):
+    running = serve()
+    post = b"POST /hold HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.%d\r\nContent-Length: 0\r\n\r\n"
+    guessing = [running.connect(post % number) for number in range(20)]
+    assert answer(running.connect(GET % b"/page"))[0] == 200
+    assert len(running.worker._working) <= WRITES_AT_ONCE
+    running.app.go.set()
+    assert [answer(one)[0] for one in guessing] == [200] * 20
