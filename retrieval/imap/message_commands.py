@@ -11,7 +11,7 @@ from retrieval.imap.commands import Copy, Expunge, Store
 from retrieval.imap.context import Completion, Context, Output
 from retrieval.imap.errors import CommandRefused
 from retrieval.imap.sequence_set import SequenceSet, format_uid_set
-from retrieval.imap.updates import untagged_updates
+from retrieval.imap.updates import refresh, untagged_updates
 from retrieval.imap.view import RECENT, FolderView
 from retrieval.mail_store import FlagMode, MailStore, MessageState
 
@@ -61,10 +61,18 @@ async def store(context: Context, command: Store) -> Output:
         yield EXPUNGE_ISSUED
 
 
+async def _know_all(context: Context) -> None:
+    """Before an OK to what names messages that this session may not have heard of: were they passed over as unknown,
+    the client would take them for copied, and remove them here. Raises StoreUnavailable."""
+    if context.view.stale:
+        await refresh(context)
+
+
 async def copy(context: Context, command: Copy) -> Output:
     """RFC 3501 §6.4.7, RFC 6851. COPYUID of a MOVE comes before the EXPUNGEs, in a response of its own; of one that
     fails midway too, for what was moved until then (RFC 6851 §4.3)."""
     view = _writable(context) if command.move else context.view
+    await _know_all(context)
     uids = uids_of(view, chosen(view, command.messages, by_uid=command.by_uid))
     target = await context.store.status(command.name)
     if target is None:

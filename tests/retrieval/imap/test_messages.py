@@ -314,6 +314,22 @@ def test_reading_goes_on_while_the_writer_is_away(three, mailbox, monkeypatch):
     assert three.command("SELECT INBOX")[-1].startswith("OK [READ-WRITE]")
 
 
+@pytest.mark.parametrize("command", ["UID COPY 4 Archive", "UID MOVE 4 Archive"])
+def test_what_this_session_could_not_hear_of_is_not_passed_over_as_unknown(three, mailbox, monkeypatch, command):
+    """Its client knows the uid from APPENDUID, and would remove the message once it is told that the copy is made."""
+
+    async def away(*_args, **_named):
+        raise StoreUnavailable("away")
+
+    mailbox.deliver(MESSAGE)
+    with monkeypatch.context() as reading:
+        reading.setattr(three.session.mail_store, "states", away)
+        three.command("NOOP")
+        assert three.command(command)[-1].startswith("NO [UNAVAILABLE]")
+    assert any("COPYUID" in line for line in three.command(command))
+    assert len(mailbox.folders["Archive"].messages) == 1
+
+
 def test_flags_of_many_kinds_are_shown_as_stored(client, mailbox):
     kinds = [0, SEEN, ANSWERED | FLAGGED, SEEN | DELETED]
     for number in range(40):
