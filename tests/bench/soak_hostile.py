@@ -4,6 +4,7 @@ of connections; what is closed or refused is opened again after a pause. Prints 
 import asyncio
 import contextlib
 import json
+import os
 import ssl
 import sys
 import time
@@ -294,6 +295,8 @@ async def attack_all(places: Places, seconds: int, only: list[str], without: lis
 
 
 def main() -> None:
+    # Real ones compute on machines of their own.
+    os.nice(19)
     only, _, without = sys.argv[3].partition("/")
     words = [text.split(",") if text else [] for text in (only, without)]
     asyncio.run(attack_all(json.loads(sys.argv[1]), int(sys.argv[2]), *words))
