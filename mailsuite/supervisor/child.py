@@ -15,6 +15,9 @@ from mailsuite.supervisor.services import Run, ServiceContext
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
+M_MMAP_THRESHOLD = -3
+# argon2 takes 19 MiB for a moment, a large message its size.
+LARGE_OCTETS = 4 * 1024 * 1024
 # Has the process write what each of its threads is doing to the log.
 STACKS_SIGNAL = signal.SIGUSR2
 logger = logging.getLogger(__name__)
@@ -60,7 +63,15 @@ def run_service(run: Run, context: ServiceContext, others: Sockets, parent_end: 
     label = context.name if context.workers == 1 else f"{context.name}/{context.index}"
     _libc.prctl(PR_SET_NAME, f"ms-{label}".encode())
     log.configure(label)
+    give_large_memory_back()
     # In C, so that it works in a process whose Python does not.
     faulthandler.register(STACKS_SIGNAL, file=sys.stderr, all_threads=True)
     gc.enable()
     return run(context)
+
+
+def give_large_memory_back() -> None:
+    """Has what is large leave the process as soon as it is freed. glibc raises the size from which that holds to that
+    of the largest piece freed so far (mallopt(3)), and each service kept the memory of its first sign-in."""
+    if hasattr(_libc, "mallopt"):
+        _libc.mallopt(M_MMAP_THRESHOLD, LARGE_OCTETS)
