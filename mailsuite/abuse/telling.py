@@ -7,6 +7,8 @@ Told are, each once, by a mail of their own:
 - when there are none of these, the mailboxes of the site's administrators
 - when there are none either, whoever postmaster@ of the domain or of this host leads to
 
+A host that refused the last such mail to an address counts as none: it is tried again, and the next are told as well.
+
 Never the mailbox that something suspicious was seen of, nor another of the same account, nor what these send their mail
 on to: whoever has stolen its password reads what comes there.
 """
@@ -29,6 +31,7 @@ from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.ids import new_id
 from mailsuite.mail.address import Address, AddressError, parse_address, parse_path
 from mailsuite.queue import own_mail
+from mailsuite.queue.models import QueuedRecipient
 from mailsuite.queue.own_mail import Ways
 from mailsuite.store.notices import compose, file_notice
 from mailsuite.store.operations import Deliver, StoryFacts
@@ -65,11 +68,13 @@ def tell(matter: Matter, now: datetime) -> int:
     """Files the mails; returns how many were told. When nobody is, the log has it."""
     told, count = _Told(_mailboxes_of(matter.suspect)), 0
     for addresses in _groups(matter):
-        count += sum(_tell(matter, address, told, now) for address in addresses)
-        if count:
+        reached = [address for address in addresses if _tell(matter, address, told, now)]
+        count += len(reached)
+        if any(refusal(address) is None for address in reached):
             return count
-    logger.warning("nobody can be told of this: %s. Name somebody: manage.py alarms tell ADDRESS", matter.subject)
-    return 0
+    if not count:
+        logger.warning("nobody can be told of this: %s. Name somebody: manage.py alarms tell ADDRESS", matter.subject)
+    return count
 
 
 def named() -> list[str]:
@@ -123,6 +128,22 @@ def lost() -> list[str]:
     """Those of the named addresses that lead nowhere any more."""
     matter = Matter("", "", "")
     return [text for text in named() if not (found := _address(text)) or _ways(found, matter).is_empty]
+
+
+def refused() -> dict[str, str]:
+    """Those of the named addresses whose hosts refused the last such mail, with what they said."""
+    found = ((address, refusal(address)) for text in named() if (address := _address(text)))
+    return {str(address): reply for address, reply in found if reply is not None}
+
+
+def refusal(address: Address) -> str | None:
+    """What the other host said when it refused the last mail of our own to this address; None when it did not, or there
+    was none for as long as the queue remembers."""
+    settled = QueuedRecipient.objects.using("reader").filter(
+        destination=address.domain, forward_path=str(address), message__reverse_path="", settled_at__isnull=False
+    )
+    state, reply = settled.order_by("-pk").values_list("state", "last_reply").first() or ("", "")
+    return reply if state == QueuedRecipient.State.FAILED else None
 
 
 def test(now: datetime) -> list[str]:

@@ -165,7 +165,11 @@ def _teller_notices() -> list[Notice]:
     if telling.named():
         lost = telling.lost()
         text = f"Alarms are told to {', '.join(lost)}, where nobody reads mail any more."
-        return [Notice("bad", _brief(text), url, "Name somebody else")] if lost else []
+        found = [Notice("bad", _brief(text), url, "Name somebody else")] if lost else []
+        for address, reply in telling.refused().items():
+            text = f"The last alarm to {address} was refused: {reply}"
+            found.append(Notice("bad", _brief(text), url, "Name somebody else"))
+        return found
     if readers := telling.readers():
         text = f"Alarms are told to {', '.join(readers)}, and to nobody when they are about that mailbox: name others."
         return [Notice("waiting", text, url, "Name somebody")]

@@ -173,6 +173,24 @@ def test_what_is_named_and_gone_since_is_noticed(site):
     assert telling.readers() == ["ops@far.test"]
 
 
+def test_an_address_whose_host_refused_is_noticed_and_others_are_told_as_well(site, client, capsys):
+    add("boss@example.org", is_superuser=True)
+    telling.name(["ops@far.test"])
+    assert tell(Matter("A disk fills", "Look.\n", "disk"), NOW) == 1
+    assert told() == ["ops@far.test"] and telling.refused() == {}
+    QueuedRecipient.objects.update(state="failed", settled_at=NOW, last_reply="550 5.1.1 no such user")
+    assert telling.refused() == {"ops@far.test": "550 5.1.1 no such user"}
+    call_command("alarms", "show")
+    assert "The last alarm to ops@far.test was refused: 550 5.1.1 no such user" in capsys.readouterr().out
+    User.objects.filter(email="root@localhost").update(must_change_password=False)
+    client.force_login(User.objects.get(email="root@localhost"))
+    assert "The last alarm to ops@far.test was refused: 550 5.1.1" in client.get("/admin/").content.decode()
+    assert tell(Matter("It is nearly full", "Look.\n", "disk"), NOW) == 2
+    assert told() == ["boss@example.org", "ops@far.test", "ops@far.test"]
+    QueuedRecipient.objects.filter(settled_at=None).update(state="relayed", settled_at=NOW, last_reply="250 ok")
+    assert telling.refused() == {}
+
+
 def test_commands_name_show_and_try(site, capsys):
     add("boss@example.org", is_superuser=True)
     call_command("alarms", "show")

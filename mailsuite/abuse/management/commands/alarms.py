@@ -22,6 +22,8 @@ class Command(SubcommandCommand):
         else:
             why = "" if named else ", by postmaster@ and the administrators' mailboxes: nobody is named"
             self.stdout.write(f"Told are {', '.join(readers)}{why}.")
+        for address, reply in telling.refused().items():
+            self.stdout.write(f"The last alarm to {address} was refused: {reply}")
 
     def tell(self, addresses: list[str], **_: object) -> None:
         telling.name(addresses)
