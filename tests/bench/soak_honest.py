@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from soak_places import DOMAIN, HONEST_MAILBOXES, PASSWORD, SERVER, honest_addresses
 
@@ -143,42 +144,48 @@ KINDS: dict[str, Callable[[Places, str, int], None]] = {
 }
 
 
-def go_on(
-    kind: Callable[..., None], places: Places, source: str, ends_at: float, took: list[float], failed: list
-) -> None:
-    number = 0
-    while time.monotonic() < ends_at:
+@dataclass
+class Record:
+    """What one kind of client saw. `slow_at` are seconds since the beginning."""
+
+    took: list[float] = field(default_factory=list)
+    slow_at: list[int] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def go_on(kind: Callable[..., None], places: Places, source: str, seconds: int, record: Record) -> None:
+    start, number = time.monotonic(), 0
+    while (began := time.monotonic()) < start + seconds:
         number += 1
-        began = time.monotonic()
         try:
             kind(places, source, number)
         except Exception as error:
-            failed.append(f"{type(error).__name__}: {error}"[:90])
-        took.append(time.monotonic() - began)
+            record.failed.append(f"{type(error).__name__}: {error}"[:90])
+        record.took.append(time.monotonic() - began)
+        if record.took[-1] > SLOW_SECONDS:
+            record.slow_at.append(int(began - start))
         time.sleep(PAUSE_SECONDS)
 
 
 def main() -> None:
     places, seconds = json.loads(sys.argv[1]), int(sys.argv[2])
-    ends_at = time.monotonic() + seconds
-    rows = []
+    running = []
     for (name, kind), source in zip(KINDS.items(), honest_addresses(), strict=False):
-        took: list[float] = []
-        failed: list[str] = []
-        arguments = (kind, places, source, ends_at, took, failed)
-        thread = threading.Thread(target=go_on, args=arguments)
+        record = Record()
+        thread = threading.Thread(target=go_on, args=(kind, places, source, seconds, record))
         thread.start()
-        rows.append((name, thread, took, failed))
+        running.append((name, thread, record))
     print(f"{'':32}{'times':>7}{'median':>9}{'99 %':>9}{'longest':>9}{'over 1 s':>9}{'failed':>8}")
-    for name, thread, took, failed in rows:
+    for name, thread, record in running:
         thread.join()
-        ordered = sorted(took)
-        late = ordered[int(len(ordered) * 0.99)]
-        slow = sum(second > SLOW_SECONDS for second in took)
+        took = sorted(record.took)
+        late = took[int(len(took) * 0.99)]
         print(
-            f"{name:32}{len(took):7}{statistics.median(took):9.3f}{late:9.3f}{ordered[-1]:9.3f}{slow:9}{len(failed):8}"
-            f"  {failed[0] if failed else ''}"
+            f"{name:32}{len(took):7}{statistics.median(took):9.3f}{late:9.3f}{took[-1]:9.3f}{len(record.slow_at):9}"
+            f"{len(record.failed):8}  {record.failed[0] if record.failed else ''}"
         )
+        if record.slow_at:
+            print(f"{'':32}over 1 s at second {', '.join(map(str, record.slow_at[:30]))}")
 
 
 if __name__ == "__main__":
