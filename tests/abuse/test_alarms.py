@@ -26,6 +26,7 @@ def ann(quick_hashes):
     services.add_domain("example.org", key_pairs=[])
     for name in ("ann", "bob"):
         services.add_mailbox(f"{name}@example.org", PASSWORD)
+    User.objects.update(is_staff=True)
     User.objects.get(email="bob@example.org").administered_domains.add(Domain.objects.get())
     Mailbox.objects.update(created_at=NOW - timedelta(days=100))
     return Mailbox.objects.get(address="ann@example.org")

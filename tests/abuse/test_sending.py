@@ -188,6 +188,7 @@ def told():
 
 def test_owner_and_administrator_are_warned_once_and_the_administrator_is_told_once_of_what_is_held(people):
     ann, now = people["ann"], datetime.now(UTC)
+    User.objects.update(is_staff=True)
     boss = User.objects.get(email="bob@example.org")
     boss.administered_domains.add(Domain.objects.get())
     caps(ann, messages=5)
@@ -206,6 +207,7 @@ def test_owner_and_administrator_are_warned_once_and_the_administrator_is_told_o
 def test_an_administrator_s_own_held_mail_is_told_to_the_others(people, caplog):
     ann, now = people["ann"], datetime.now(UTC)
     domain = Domain.objects.get()
+    User.objects.update(is_staff=True)
     domain.administrators.add(User.objects.get(email="ann@example.org"))
     caps(ann, messages=1)
     submit(submission(ann, "x@far.test"), submission(ann, "x@far.test"))
