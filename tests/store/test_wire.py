@@ -106,6 +106,7 @@ def test_answers_that_the_asker_had_no_time_to_read_cut_nobody_off_but_hints_do(
         connection = service.Connection(ours)
         connection.watches = True
         store._selector, store._connections = Selector(), {connection}
+        store._ready, store._large, store._children = [], [], {}
         for _ in range(10):
             store._send(connection, os.urandom(100_000))
         assert not connection.closed and len(connection.output) > 100_000
