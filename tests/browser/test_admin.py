@@ -197,7 +197,7 @@ def test_an_administrator_screens(person, administered):
     person.fill(junk_score="1", greylist_minutes="2")
     person.picture("weights")
     person.press("Save")
-    assert person.sees("changed successfully")
+    assert person.sees("Saved")
     person.open("/admin/screening/greylistentry/")
     person.picture("greylist")
     person.open("/admin/screening/senderpause/")

@@ -225,8 +225,8 @@ def test_what_comes_from_elsewhere_in_our_name_goes_to_junk_unless_it_is_our_own
         client.sendmail(ann, [f"list@{far.name}"], (octets % "post").encode())
     sent_on = f"List-Id: <list.{far.name}>\r\n" + octets % "[list] post"
     assert far.send(sent_on.encode() + b".\r\n", ann)[0] == 250
-    [back] = folder(suite, ann, "INBOX")
-    assert b"Subject: [list] post" in back
+    # Beside it there may be the notification that nobody takes mail for the list.
+    assert [b"Subject: [list] post" in found for found in folder(suite, ann, "INBOX")].count(True) == 1
 
 
 def test_who_has_no_author_goes_to_junk(suite, ann, far):
