@@ -104,7 +104,8 @@ class MtaStsAdmin(ScopedAdmin):
         return format_html(
             "{}<br>Other hosts fetch the policy from {}, under a certificate with that name. Publish "
             '<a class="ms-link" href="{}">the domain\'s records</a> for it, then get the certificate anew with the '
-            "name added (certbot: -d {}; deploy/README.md, TLS). Until then nobody sees the policy, whatever its mode.",
+            "name added (certbot: -d {}; deploy/guide/certificates.md). Until then nobody sees the policy, "
+            "whatever its mode.",
             self.certificate(row),
             missing[0],
             reverse("admin:directory_domain_records", args=[row.domain_id]),

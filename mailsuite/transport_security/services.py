@@ -67,7 +67,7 @@ def _check_enforceable(row: MtaSts) -> None:
     if configuration.tls_cert is None:
         raise DirectoryError(
             "Nobody trusts the certificate of the first run, so nobody would deliver any more. Get one and set "
-            "MAILSUITE_TLS_CERT and MAILSUITE_TLS_KEY first (deploy/README.md, TLS)."
+            "MAILSUITE_TLS_CERT and MAILSUITE_TLS_KEY first (deploy/guide/certificates.md)."
         )
     try:
         certificate = read_certificate(configuration)

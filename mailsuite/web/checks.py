@@ -105,8 +105,8 @@ def check_user(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[C
         Warning(
             "Mailsuite runs as root: a mistake in it or in a library would have all rights on this machine, and files "
             "that commands make belong to root.",
-            hint="Run it, and its commands, as a user of its own: deploy/README.md has the unit and the container. For "
-            "ports below 1024 CAP_NET_BIND_SERVICE is enough.",
+            hint="Run it, and its commands, as a user of its own: deploy/guide/start.md has the unit and the "
+            "container. For ports below 1024 CAP_NET_BIND_SERVICE is enough.",
             id="mailsuite.W009",
         )
     ]
@@ -169,7 +169,8 @@ def _production(configuration: Configuration) -> Iterable[CheckMessage]:
     if configuration.tls_cert is None:
         yield Warning(
             "Clients don't trust the certificate of the first run, and warn of it.",
-            hint="Get one (deploy/README.md shows certbot) and set MAILSUITE_TLS_CERT and MAILSUITE_TLS_KEY.",
+            hint="Get one (deploy/guide/certificates.md shows certbot) and set MAILSUITE_TLS_CERT and "
+            "MAILSUITE_TLS_KEY.",
             id="mailsuite.W003",
         )
     if "." not in configuration.hostname or hosts.is_loopback(configuration.hostname):

@@ -22,6 +22,10 @@ def sources():
         yield from (path.read_text() for path in (BASE / room).rglob("*.py"))
 
 
+def guide():
+    return "\n".join(path.read_text() for path in sorted((DEPLOY / "guide").glob("*.md")))
+
+
 def test_every_setting_is_in_the_example():
     named = {name for text in sources() for name in re.findall(r"\bMAILSUITE_[A-Z0-9_]*[A-Z0-9]\b", text)}
     known = set(re.findall(r"MAILSUITE_[A-Z0-9_]*[A-Z0-9]\b", (DEPLOY / "env.example").read_text()))
@@ -32,7 +36,25 @@ def test_every_setting_is_in_the_example():
 
 def test_every_check_is_in_the_guide():
     ids = {name for text in sources() for name in re.findall(r'id="(mailsuite\.[EW]\d+)"', text)}
-    assert ids and ids == set(re.findall(r"mailsuite\.[EW]\d+", (DEPLOY / "README.md").read_text()))
+    assert ids and ids == set(re.findall(r"mailsuite\.[EW]\d+", guide()))
+
+
+def anchors(path):
+    """What a link into the chapter may name: its headings, as GitHub and the admin make anchors of them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_leads_somewhere():
+    pages = [BASE / "README.md", DEPLOY / "README.md", *sorted((DEPLOY / "guide").glob("*.md"))]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)]+)\)", page.read_text())]
+    assert len(links) > 20
+    for page, link in links:
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert "//" in link or (target.exists() and (not anchor or anchor in anchors(target))), (page.name, link)
+    chapters = {path.name for path in (DEPLOY / "guide").glob("*.md")}
+    assert chapters == set(re.findall(r"guide/(\w+\.md)", (DEPLOY / "README.md").read_text()))
 
 
 def test_the_container_has_all_that_runs():
@@ -93,7 +115,7 @@ def test_the_database_is_copied_while_mail_comes_in(tmp_path):
 
 def copy_database(database, copy):
     """Runs what the guide has the program sqlite3 do: SQL, in this library as well."""
-    [command] = re.findall(r'sqlite3 DATA/mailsuite\.sqlite3 "([^"]+)"', (DEPLOY / "README.md").read_text())
+    [command] = re.findall(r'sqlite3 DATA/mailsuite\.sqlite3 "([^"]+)"', guide())
     with closing(sqlite3.connect(database, isolation_level=None, timeout=30)) as connection:
         connection.execute(command.replace("COPY", str(copy)))
 

@@ -118,7 +118,7 @@ def certificate_sentence(host: str, detail: str) -> str:
         )
     if "self-signed" in text or "self signed" in text:
         return (
-            f"Nobody trusts the certificate that {host} shows, since it signed itself: get one as deploy/README.md, "
-            "Certificate, tells."
+            f"Nobody trusts the certificate that {host} shows, since it signed itself: get one as "
+            "deploy/guide/certificates.md tells."
         )
     return f"The certificate that {host} shows is not good ({detail}): get another."
