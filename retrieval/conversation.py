@@ -115,7 +115,7 @@ async def converse(connection: Connection, session: Session, context: ssl.SSLCon
                 await stream.start_tls(context)
                 session.tls_started()
             if session.mail_store is not None:
-                connection.admission.vouch(connection)
+                connection.admission.vouch(connection, session.mail_store.principal.mailbox_id)
             changed = _awaiting_changes(session, changed, stream)
             if session.closed or not await _more(connection, session):
                 continue

@@ -12,6 +12,7 @@ from mailsuite.ids import new_id, reference
 from mailsuite.server.accepting import Door, say_and_close
 from mailsuite.server.admission import Admission, Reason
 from mailsuite.server.octets import OctetBudget
+from mailsuite.server.turned_away import TurnedAway
 from retrieval.conversation import Connection, Session, converse
 from retrieval.mail_store import StoreUnavailable
 from retrieval.stream import ConnectionEnded, NoTls, Stream, StreamLimits
@@ -58,6 +59,7 @@ class Server:
         self._limits, self._context = limits, context
         self._admission, self._note_offence = admission, note_offence
         self._doors: list[Door] = []
+        self._turned_away = TurnedAway[str](_tell_rest)
 
     def listen(self, sock: socket.socket, kind: Kind) -> None:
         """Accepts clients of this kind from now on, on a listening socket."""
@@ -101,7 +103,7 @@ class Server:
             text = kind.refusal
             if denial.reason is Reason.BANNED:
                 text = kind.banned
-            else:
+            elif self._turned_away.note(client_address, kind.name):
                 logger.warning("%s refused for %s: too many connections", kind.name, client_address)
             say_and_close(sock, b"" if kind.implicit_tls else text)
             return
@@ -149,3 +151,7 @@ class Server:
                 await connection.session.abandon()
         except Exception:
             logger.exception("%s: left something behind", connection.id)
+
+
+def _tell_rest(client_address: str, service: str, count: int) -> None:
+    logger.warning("%s refused %d times more for %s and its like: too many connections", service, count, client_address)

@@ -120,10 +120,12 @@ def authenticate(
         if not right:
             return _fail(account, attempt, password, protocol, now, slow=known)
     assert account is not None
+    # Whoever guesses has no password that was right before: its owner need not be late while somebody else guesses.
+    delay = throttle.SLOW_SECONDS if known and not _remembered.has_seen(fingerprint) else 0.0
     _remembered.add(fingerprint, version)
     if not known:
         login_log.try_to_write(lambda: throttle.record_success(attempt))
-    return _settle(_admit(account, protocol, delay=throttle.SLOW_SECONDS if known else 0.0), attempt, protocol, now)
+    return _settle(_admit(account, protocol, delay=delay), attempt, protocol, now)
 
 
 def session_is_valid(authentication: Authentication) -> bool:

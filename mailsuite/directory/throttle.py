@@ -10,10 +10,10 @@ The rules, each of which has a row in the tests:
 3. The same wrong password from the same pair counts once (for the first REPEATS): a client that fails opens several
    connections at once and tries again every few minutes, which is no guessing.
 4. A network from which the account was signed in to within KNOWN_GOOD is *known*: no block refuses it, it is only
-   answered SLOW_SECONDS late while one holds. Neither somebody else behind the same address nor an attack from
-   everywhere locks its owner out. But after KNOWN_ALLOWED different wrong passwords of the pair (hundreds of sessions
-   wait at once, each its SLOW_SECONDS) its block holds here as well, for all but passwords that the process has seen
-   to be right: those are checked again, and whoever guesses has none of them.
+   answered SLOW_SECONDS late while one holds, unless the password is one that the process has seen to be right.
+   Neither somebody else behind the same address nor an attack from everywhere locks its owner out. But after
+   KNOWN_ALLOWED different wrong passwords of the pair (hundreds of sessions wait at once, each its SLOW_SECONDS) its
+   block holds here as well, for all but such passwords: those are checked again, and whoever guesses has none of them.
 5. A success clears its pair's counter and no other: signing in to an account of one's own must not buy more guesses.
    Nor does the owner's, late because of a block, buy more for a neighbour.
 6. App passwords, which nobody can guess, and logins verified minutes ago are not asked about (authentication.py).

@@ -4,6 +4,7 @@ An IPv4 address is one client, and an IPv6 /64, which is the least that anybody 
 a wider network that one holder may have whole: an IPv4 /24, an IPv6 /48.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
@@ -34,6 +35,7 @@ def wider_network(network: Network) -> Network:
     return network.supernet(new_prefix=WIDER_PREFIX[network.version])
 
 
+@lru_cache(maxsize=4096)
 def around(text: str) -> Network | None:
     """The network around the client of that address; None for what is no address."""
     network = client_network(text)

@@ -3,20 +3,22 @@
     if denial := admission.deny(address): say so and close
     admission.enter(connection, address)      # from the accept on, before TLS: a handshake costs
     admission.progressed(connection)          # it did what it came for, for instance brought a message
-    admission.vouch(connection)               # somebody has logged in
+    admission.vouch(connection, account)      # somebody has logged in
     admission.leave(connection)
 
-Counted are connections in total, of one client and of the network around it (mailsuite.mail.client_network). A full
-house does not shut the door: the longest idle stranger gives way to the newcomer, of those the one whose network holds
-most. A client's NOOP is no progress. Under pressure strangers have less time. Loopback is counted in total alone
-(probes, programs of this host, benches), and so are `spared` addresses (named proxies, behind which are many).
-Not for several threads.
+Counted are connections in total, strangers' of one client and of the network around it (mailsuite.mail.client_network),
+and those of one account: forty colleagues behind one address are no crowd. How many connections a client or network
+begins within a minute is bounded as well. A full house does not shut the door: the longest idle stranger gives way to
+the newcomer, of those the one whose network holds most; an account's newest connection likewise sends away its longest
+idle one. A client's NOOP is no progress. Under pressure strangers have less time. Loopback is counted in total alone
+(probes, programs of this host, benches), and so are `spared` addresses (named proxies, behind which are many). Not for
+several threads.
 """
 
 import logging
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
@@ -30,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 # A network around a client may hold so many clients' connections: firms and carriers spread over a few addresses.
 WIDER_TIMES = 4
+# How often within a minute a client may come anew, in terms of how many connections it may hold.
+COMES_A_MINUTE_TIMES = 20
+MOST_NETWORKS = 20_000  # of which it is known; then all begin anew
 # What a stranger has under pressure to come to the point. Postfix gives 10 seconds for each command then.
 PRESSED_SECONDS = 20.0
 # Who has logged in may be silent by right; under pressure, and only where no stranger can go, not for ever.
@@ -66,7 +71,7 @@ class Admitted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """Counts are of this process."""
+    """Counts are of this process. `per_client` is also what one account may hold."""
 
     total: int
     per_client: int
@@ -99,16 +104,19 @@ class Admission(Generic[C]):
         # Since when without progress; the longest ones first, but for those that were amid something when looked at.
         self._strangers: OrderedDict[C, float] = OrderedDict()
         self._known: OrderedDict[C, float] = OrderedDict()
-        self._networks: dict[C, tuple[Network, ...]] = {}
-        self._counts: Counter[Network] = Counter()
+        # What each counts for: its networks, or its account.
+        self._keys: dict[C, tuple[Hashable, ...]] = {}
+        self._counts: Counter[Hashable] = Counter()
+        self._came: Counter[Network] = Counter()  # within the minute
+        self._minute_ends = 0.0
         self._leaving: set[C] = set()
 
     def __len__(self) -> int:
-        return len(self._networks)
+        return len(self._keys)
 
     def __iter__(self) -> Iterator[C]:
         """All connections, those that are closing included."""
-        return iter([*self._networks, *self._leaving])
+        return iter([*self._keys, *self._leaving])
 
     @property
     def is_pressed(self) -> bool:
@@ -119,7 +127,7 @@ class Admission(Generic[C]):
         """Return why a client may not come in. None means that there is room: somebody may have been sent away."""
         if not self._spared(address) and (ban := self._banned(address)):
             return Denial(Reason.BANNED, ban)
-        if any(self._counts[network] >= self._most(network) for network in self._counted(address)):
+        if any(map(self._is_too_many, self._counted(address))):
             return Denial(Reason.CLIENT)
         if self.is_pressed:
             self._send_slow_ones()
@@ -129,8 +137,9 @@ class Admission(Generic[C]):
 
     def enter(self, connection: C, address: str) -> None:
         """Count the connection in, as a stranger's."""
-        networks = self._networks[connection] = self._counted(address)
+        networks = self._keys[connection] = self._counted(address)
         self._counts.update(networks)
+        self._came.update(networks)
         self._strangers[connection] = self._clock()
 
     def progressed(self, connection: C) -> None:
@@ -140,10 +149,19 @@ class Admission(Generic[C]):
                 queue[connection] = self._clock()
                 queue.move_to_end(connection)
 
-    def vouch(self, connection: C) -> None:
-        """Somebody has logged in: it goes after all strangers."""
-        if self._strangers.pop(connection, None) is not None:
-            self._known[connection] = self._clock()
+    def vouch(self, connection: C, account: Hashable) -> None:
+        """Somebody has logged in: it goes after all strangers, and counts for the account. Where that has too many, its
+        longest idle one is sent away, or else this one."""
+        if self._strangers.pop(connection, None) is None:
+            return
+        self._known[connection] = self._clock()
+        if not self._keys[connection]:
+            return
+        self._discount(self._keys[connection])
+        key = self._keys[connection] = (("account", account),)
+        self._counts.update(key)
+        if self._counts[key[0]] > self._limits.per_client:
+            self._send_away(self._idle_one_of(key) or connection)
 
     def leave(self, connection: C) -> None:
         """Count it out, if it was not already."""
@@ -153,18 +171,25 @@ class Admission(Generic[C]):
     def _uncount(self, connection: C) -> None:
         self._strangers.pop(connection, None)
         self._known.pop(connection, None)
-        for network in self._networks.pop(connection, ()):
-            self._counts[network] -= 1
-            if not self._counts[network]:
-                del self._counts[network]
+        self._discount(self._keys.pop(connection, ()))
+
+    def _discount(self, keys: Iterable[Hashable]) -> None:
+        for key in keys:
+            self._counts[key] -= 1
+            if not self._counts[key]:
+                del self._counts[key]
 
     def _counted(self, address: str) -> tuple[Network, ...]:
         """The networks that a connection counts for; none of them for whom only the total counts."""
         return () if self._spared(address) else _networks(address)
 
-    def _most(self, network: Network) -> int:
-        is_client = network.prefixlen in (32, 64)
-        return self._limits.per_client if is_client else self._limits.per_wider_network
+    def _is_too_many(self, network: Network) -> bool:
+        """Whether one more connection of it would be."""
+        if self._clock() >= self._minute_ends or len(self._came) > MOST_NETWORKS:
+            self._came.clear()
+            self._minute_ends = self._clock() + 60
+        most = self._limits.per_client if network.prefixlen in (32, 64) else self._limits.per_wider_network
+        return self._counts[network] >= most or self._came[network] >= most * COMES_A_MINUTE_TIMES
 
     def _send_slow_ones(self) -> None:
         late = self._clock() - PRESSED_SECONDS
@@ -198,7 +223,11 @@ class Admission(Generic[C]):
         return idle
 
     def _crowd(self, connection: C) -> int:
-        return max((self._counts[network] for network in self._networks[connection]), default=0)
+        return max((self._counts[key] for key in self._keys[connection]), default=0)
+
+    def _idle_one_of(self, key: tuple[Hashable, ...]) -> C | None:
+        """The longest idle one that counts for the account and may give way."""
+        return next((one for one in self._known if self._keys[one] == key and one.may_give_way()), None)
 
     def _send_away(self, connection: C) -> None:
         self._uncount(connection)

@@ -409,10 +409,12 @@ class MarkFetched(Operation[None], frozen=True, tag=True):
 
 
 class TellStory(Operation[None], frozen=True, tag=True):
-    """A refusal or failed connection: buffered, written within a second, may be lost in a crash."""
+    """A refusal or failed connection: buffered, written within a second, may be lost in a crash. A `count` above one
+    makes it the example of so many alike."""
 
     story: StoryFacts
     network: str
+    count: int = 1
 
 
 class Touched(Operation[None], frozen=True, tag=True):

@@ -37,14 +37,14 @@ class RefusalBuffer:
         self._collapsed: Counter[Key] = Counter()
         self._examples: dict[Key, str] = {}
 
-    def add(self, story: StoryFacts, network: str, now: float) -> None:
+    def add(self, story: StoryFacts, network: str, now: float, count: int = 1) -> None:
         self.due = self.due or now + FLUSH_SECONDS
         key = (network[:50], story.reason, story.at.replace(second=0, microsecond=0))
-        self._seen[key] += 1
-        if self._seen[key] <= STORIES_A_MINUTE and len(self._stories) < STORIES_A_FLUSH:
+        self._seen[key] += count
+        if count == 1 and self._seen[key] <= STORIES_A_MINUTE and len(self._stories) < STORIES_A_FLUSH:
             self._stories.append(story)
             return
-        self._collapsed[key] += 1
+        self._collapsed[key] += count
         self._examples.setdefault(key, f"{reference(story.story_id)} {story.client_name} {story.data}"[:2000])
 
     def flush(self, now: float) -> None:

@@ -178,8 +178,8 @@ class StoreService:
                 connection.watches = True
             case ops.Touched(folder_ids=folder_ids):
                 self._hint(folder_ids, queued=not folder_ids)
-            case ops.TellStory(story=story, network=network):
-                self._refusals.add(story, network, time.monotonic())
+            case ops.TellStory(story=story, network=network, count=count):
+                self._refusals.add(story, network, time.monotonic(), count)
             case _:
                 job = Job(operation, (connection, request_id), deadline)
                 (self._large if _large(operation) else self._ready).append(job)

@@ -13,12 +13,12 @@ from django.db import DatabaseError, close_old_connections
 from mailsuite.configuration import Configuration
 from mailsuite.directory.version import directory_version
 from mailsuite.mail.client_network import around
-from mailsuite.server.fair_turns import FairTurns
 from mailsuite.server.octets import OctetBudget
 from mailsuite.store.client import StoreClient
 from mailsuite.store.handlers import StoreUnavailable as ServiceUnavailable
 from mailsuite.store.operations import LeaseMaildrop, MarkFetched
 from mailsuite.store.operations import Refused as ServiceRefused
+from mailsuite.turns import FairTurns
 from retrieval.mail_store import Refused, StoreUnavailable
 from retrieval.orm.changes import Changes
 from retrieval.orm.reader import Reader

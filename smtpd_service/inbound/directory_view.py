@@ -22,8 +22,8 @@ from mailsuite.mail.address import Address, Path
 from mailsuite.mail.client_network import around
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.queue import kept
-from mailsuite.server.fair_turns import FairTurns
 from mailsuite.server.pulse import WatchedPool
+from mailsuite.turns import FairTurns
 from smtpd_service.inbound.view import LoginAnswer, Submitter
 
 T = TypeVar("T")

@@ -20,6 +20,7 @@ from mailsuite.authcheck.content import Content
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.authcheck.results import results
 from mailsuite.directory.resolution import KeptTarget, ReportTarget
+from mailsuite.mail.client_network import around
 from mailsuite.mail.header import collect_fields
 from mailsuite.mail.message import parse_message
 from mailsuite.mailauth.iprev import IprevOutcome
@@ -96,9 +97,9 @@ class Trial:
         self._name = name
         body = partial(file.chunks, length)
         content = Content(file.head[:length], body, file.size_octets - length, file.is_small)
-        await self._judging.turns.take()
+        await self._take_turn()
         report = await self._inquiry.finish(content)
-        await self._judging.turns.take()
+        await self._take_turn()
         found = await self._gather(report, content, recipients, destinations)
         judgement = conclude(found.copies, found.forwards)
         if deferral := await self._put_off(found, judgement):
@@ -162,6 +163,10 @@ class Trial:
             scan=scan,
         )
 
+    async def _take_turn(self) -> None:
+        """Each step that computes: networks take turns at them, or a burst of one would hold up all others' mail."""
+        await self._judging.turns.take(around(self._client.address))
+
     async def _own_domains(self, report: AuthReport) -> frozenset[str]:
         """Which of the domains that the message says it is from are ours."""
         screening = self._judging.screening
@@ -213,7 +218,7 @@ class Trial:
                 for one, target in targets.items()
             }
         standings = await self._ask("reputation", memory.standings(ids, report, content), {})
-        await self._judging.turns.take()
+        await self._take_turn()
         opinions = await self._ask("filter", memory.opinions(ids, report, content), {})
         return {
             one: MailboxFacts(

@@ -11,6 +11,7 @@ from functools import partial
 from mailsuite.abuse.gate import GATE
 from mailsuite.server.accepting import Door, say_and_close
 from mailsuite.server.admission import Admission, Denial, Reason
+from mailsuite.server.turned_away import TurnedAway
 from mailsuite.tls import speaks_no_tls
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
@@ -48,11 +49,14 @@ def make_listeners(
 async def listen(listeners: Mapping[str, Listener], sockets: Mapping[str, Sequence[socket.socket]]) -> list[Door]:
     """Serve the listening sockets, by the name of their listener."""
     Receiver.prepare(asyncio.get_running_loop(), next(iter(listeners.values())).surroundings.hostname)
-    return [
-        Door(sock, partial(_accepted, listener))
-        for name, listener in listeners.items()
-        for sock in sockets.get(name, ())
-    ]
+    return [_open_door(sock, listener) for name, listener in listeners.items() for sock in sockets.get(name, ())]
+
+
+def _open_door(sock: socket.socket, listener: Listener) -> Door:
+    def tell_rest(address: str, refusal: Refusal, count: int) -> None:
+        listener.reception(Client(address, listener.name)).tell_of_more(refusal, count)
+
+    return Door(sock, partial(_accepted, listener, TurnedAway(tell_rest)))
 
 
 async def close(doors: Sequence[Door], admissions: Sequence[Admission[Receiver]]) -> None:
@@ -71,12 +75,12 @@ async def close(doors: Sequence[Door], admissions: Sequence[Admission[Receiver]]
     await asyncio.sleep(0)
 
 
-def _accepted(listener: Listener, sock: socket.socket, address: str) -> None:
+def _accepted(listener: Listener, turned_away: TurnedAway[Refusal], sock: socket.socket, address: str) -> None:
     """Let a client in, or not. It is counted here, before TLS: a handshake costs."""
     if denial := listener.admission.deny(address):
         refusal = _refusal(denial)
-        if denial.reason is not Reason.BANNED:
-            # A ban counts by itself, and costs no story.
+        # A ban counts by itself, and costs no story.
+        if denial.reason is not Reason.BANNED and turned_away.note(address, refusal):
             listener.reception(Client(address, listener.name)).refuse(refusal)
         # Nothing can be said before the handshake, and that is what we have no room for.
         say_and_close(sock, b"" if listener.implicit_tls else f"{refusal.reply}\r\n".encode())

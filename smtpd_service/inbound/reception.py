@@ -18,6 +18,7 @@ from mailsuite.directory.resolution import Part, Resolution
 from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail.address import Path
+from mailsuite.mail.client_network import around
 from mailsuite.mail.header import collect_fields, header_end, header_fields
 from mailsuite.mail.message import parse_message
 from mailsuite.mail.reply import Reply
@@ -140,14 +141,14 @@ class Reception:
         self._messages += 1
         handed_over = False
         try:
+            await self._take_turn()
             story_id, at = new_id(), datetime.now(UTC)
             prepared = flaw or await self._refuse_size(file.size_octets) or await self._prepare(file, story_id, at)
             if isinstance(prepared, Refusal):
                 return self.refuse(prepared)
             if prepared.judged and prepared.judged.refusal:
                 return self._refuse_judged(prepared.judged, prepared.judged.refusal, file, story_id)
-            if self._here.judging:
-                await self._here.judging.turns.take()
+            await self._take_turn()
             reply = replies.OK.with_text(f"queued as {reference(story_id)}")
             accepted = await self._accepted(file, story_id, at, prepared)
             operation = self._here.composer.compose(accepted, str(reply))
@@ -179,6 +180,11 @@ class Reception:
         logger.info("%s: accepted %d octets from %s", reference(story_id), file.size_octets, self.client.address)
         return reply
 
+    async def _take_turn(self) -> None:
+        """Before each step that computes: networks take turns at them."""
+        if self._here.judging:
+            await self._here.judging.turns.take(around(self.client.address))
+
     def refuse(self, refusal: Refusal, path: Path | None = None, domain_id: int | None = None) -> Reply:
         """Have the refusal told as a story, and return its reply."""
         logger.info("refused %s: %s %s", self.client.address, refusal.reason, path or "")
@@ -186,6 +192,11 @@ class Reception:
         event = EventFacts("refused", str(path or ""), refusal.reason, str(refusal.reply), domain_id)
         self._tell(refusal, new_id(), [event])
         return refusal.reply
+
+    def tell_of_more(self, refusal: Refusal, count: int) -> None:
+        """Have so many refusals alike told as one."""
+        logger.info("refused %d more like %s: %s", count, self.client.address, refusal.reason)
+        self._tell(refusal, new_id(), [EventFacts("refused", "", refusal.reason, str(refusal.reply))], count=count)
 
     def note_offence(self, reason: str) -> None:
         """Count what strangers do wrong against their network (mailsuite.abuse.offences)."""
@@ -209,6 +220,7 @@ class Reception:
         events: list[EventFacts],
         file: SpoolFile | None = None,
         facts: Mapping[str, Any] | None = None,
+        count: int = 1,
     ) -> None:
         client, submitter = self.client, self.client.submitter
         sender = self._mail.reverse_path if self._mail else None
@@ -231,7 +243,7 @@ class Reception:
             data=connection_data(client, reply=str(refusal.reply), **(facts or {})),
             events=events,
         )
-        self._here.store.send(TellStory(story, network_of(client.address)))
+        self._here.store.send(TellStory(story, network_of(client.address), count))
 
     async def _accepted(self, file: SpoolFile, story_id: int, at: datetime, prepared: Prepared) -> Accepted:
         assert self._mail is not None

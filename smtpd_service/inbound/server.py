@@ -307,7 +307,8 @@ class Receiver(SMTP):
         reply = await self._reception.login(event)
         if reply.is_positive:
             self._stranger_until = math.inf
-            self._listener.admission.vouch(self)
+            submitter = self._client.submitter
+            self._listener.admission.vouch(self, submitter.user_id if submitter else None)
         self._dialog.answer(reply)
 
     async def smtp_STARTTLS(self, event: TlsAsked) -> None:

@@ -168,6 +168,15 @@ def test_somebody_with_a_history_is_never_locked_out_by_others(ann, hashed):
     assert (answer.succeeded, answer.delay_seconds) == (True, throttle.SLOW_SECONDS)
 
 
+def test_whose_password_was_right_before_is_not_late_while_others_guess(ann, hashed):
+    assert login().succeeded
+    guess(10, after=timedelta(minutes=1))
+    services.change_mailbox("ann@example.org", name="Ann")  # so that it is checked again
+    answer = login(after=timedelta(minutes=1))
+    assert (answer.succeeded, answer.delay_seconds) == (True, 0.0)
+    assert login("a guess", after=timedelta(minutes=1)).delay_seconds == throttle.SLOW_SECONDS
+
+
 def test_somebody_else_behind_an_address_that_the_account_knows_can_not_guess_on_for_ever(ann, hashed):
     assert login().succeeded
     later = timedelta(minutes=6)

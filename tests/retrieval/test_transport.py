@@ -15,6 +15,7 @@ from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
 from mailsuite.supervisor.certificate import ensure_certificate
 from retrieval import transport
+from retrieval.mail_store import Principal
 from retrieval.stream import StreamLimits
 from retrieval.transport import Kind, Server, ServerLimits
 
@@ -25,6 +26,7 @@ class Store:
     def __init__(self) -> None:
         self.event = asyncio.Event()
         self.valid = True
+        self.principal = Principal(1, 1, "ann@example.org", 0)
 
     async def changed(self) -> None:
         await self.event.wait()

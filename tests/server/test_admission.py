@@ -67,7 +67,7 @@ def test_who_is_amid_something_stays_and_the_newcomer_does_not_come_in():
 def test_who_has_logged_in_stays_for_strangers_unless_silent_for_long():
     house = House(total=2)
     known, stranger = house.come(), house.come()
-    house.vouch(known)
+    house.vouch(known, 1)
     assert isinstance(house.come(busy=True), Guest) and stranger.sent_away
     assert house.come() == TOTAL
     house.now = KNOWN_IDLE_SECONDS + 1
@@ -190,8 +190,45 @@ def test_a_few_that_are_busy_do_not_hide_those_that_are_idle(known):
     house = House(total=1000, per_client=1000)
     came = [house.come(f"192.0.2.{number % 200}", busy=number < admission_module.LOOKED_AT) for number in range(1000)]
     for one in came if known else ():
-        house.vouch(one)
+        house.vouch(one, None)
     house.now = KNOWN_IDLE_SECONDS + 1
     house.deny("203.0.113.1")
     assert isinstance(house.come("203.0.113.1"), Guest)
     assert not any(one.sent_away for one in came if one.busy)
+
+
+def test_colleagues_who_have_logged_in_are_no_crowd():
+    house = House(total=1000, per_client=10)
+    for account in range(40):
+        colleague = house.come()
+        assert isinstance(colleague, Guest)
+        house.vouch(colleague, account)
+    assert all(isinstance(house.come(), Guest) for _ in range(10))
+    assert house.come() == CLIENT
+
+
+def test_an_account_holds_so_many_connections_wherever_it_logs_in_from():
+    house = House(total=1000, per_client=2)
+    came = [house.come(f"198.51.{number}.1", busy=number == 0) for number in range(4)]
+    for one in came:
+        house.vouch(one, "ann")
+    assert [one.sent_away for one in came] == [False, True, True, False]
+    other = house.come("198.51.9.1")
+    house.vouch(other, "bob")
+    assert not other.sent_away
+    for one in came:
+        house.leave(one)
+    again = [house.come(f"198.51.{number}.1", busy=True) for number in range(3)]
+    for one in again:
+        house.vouch(one, "ann")
+    assert [one.sent_away for one in again] == [False, False, True]
+
+
+def test_who_comes_again_and_again_is_held_back_for_the_rest_of_the_minute():
+    house = House(total=10, per_client=2)
+    for _ in range(2 * admission_module.COMES_A_MINUTE_TIMES):
+        house.leave(house.come())
+    assert house.come() == CLIENT
+    assert isinstance(house.come("192.0.2.2"), Guest)
+    house.now += 60
+    assert isinstance(house.come(), Guest)

@@ -199,6 +199,8 @@ def test_refusals_above_the_rate_become_one_row_with_a_count(service, make_mailb
         for _ in range(50):
             facts = StoryFacts(new_id(), "inbound", "refused", at, "unknown", data=secrets.token_hex(4))
             client.send(TellStory(facts, "192.0.2.0/24"))
+        facts = StoryFacts(new_id(), "inbound", "refused", at, "unknown", data="1000 more were turned away")
+        client.send(TellStory(facts, "192.0.2.0/24", 1000))
         await client.run(Subscribe(mailbox.pk, "x", True))
 
     run(service, lambda client: client.run(Subscribe(mailbox.pk, "w", True)))
@@ -206,7 +208,7 @@ def test_refusals_above_the_rate_become_one_row_with_a_count(service, make_mailb
     service.process.send_signal(signal.SIGTERM)
     service.process.wait(20)
     assert Story.objects.filter(reason="unknown").count() == 10
-    assert RefusalCount.objects.get().count == 40
+    assert RefusalCount.objects.get().count == 1040
 
 
 @pytest.mark.postgresql_only

@@ -21,6 +21,7 @@ from smuggling import SMUGGLED
 from mailsuite.directory.resolution import LocalTarget, ReportTarget
 from mailsuite.mail import srs
 from mailsuite.mail.address import Address
+from mailsuite.server.turned_away import TOLD_ONE_BY_ONE
 from mailsuite.store.handlers import StoreBug, StoreUnavailable
 from mailsuite.store.operations import Refused, ReportDelivery
 from smtpd_service.inbound import decisions
@@ -290,6 +291,16 @@ def test_where_all_bring_messages_the_newcomer_is_refused(make_server):
     assert newcomer.reply() == "421 4.7.0 Too many connections, try again later (too-many-connections)"
     assert newcomer.closed()
     assert server.store.reasons == ["too-many-connections"]
+
+
+def test_a_crowd_at_a_full_door_is_told_of_by_its_number(make_server):
+    server = make_server(total=1)
+    sending = server.connect()
+    sending.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
+    assert [sending.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+    for _ in range(TOLD_ONE_BY_ONE + 5):
+        assert server.connect(hello=None).reply().startswith("421 ")
+    assert server.store.reasons == ["too-many-connections"] * TOLD_ONE_BY_ONE
 
 
 def test_content_that_only_drips_is_no_progress(make_server, monkeypatch):
