@@ -129,7 +129,7 @@ ONE_SET = [
     ({"ams_b": "AAAA"}, "fail", "does not match"),
     ({"ams_l": "3"}, "fail", "only part of the body"),
     ({"ams_x": str(NOW - 400)}, "fail", "expired"),
-    ({"ams_t": str(NOW + 400)}, "fail", "from the future"),
+    ({"ams_t": str(NOW + 51000)}, "fail", "from the future"),
     ({"ams_d": "nobody.example"}, "fail", "there is no key at arc._domainkey.nobody.example"),
     ({"ams_unknown": "ignored"}, "pass", ""),
     ({"ams_v": "1"}, "pass", ""),

@@ -63,9 +63,8 @@ ARC_OTHERWISE = {
     # RFC 8301 §3.1
     "ams_fields_a_sha1": "rsa-sha1",
     "as_fields_a_sha1": "rsa-sha1",
-    # RFC 6376 §3.5, §5.4: h= names something, From with it; §6.1.1: being liberal here is a bad strategy.
+    # RFC 6376 §3.5, §5.4: h= names something, From with it.
     "ams_fields_h_empty": "no h=",
-    "ams_fields_h_mis_hdr": "no field's name",
 }
 
 

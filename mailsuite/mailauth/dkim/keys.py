@@ -98,7 +98,7 @@ def _is_other(record: bytes) -> bool:
 
 def _check(tags: Tags, algorithm: str) -> None:
     """What the record says of the key's use. Raises KeyProblem."""
-    if "v" in tags and (tags["v"].value != b"DKIM1" or next(iter(tags)) != "v"):
+    if "v" in tags and tags["v"].value != b"DKIM1":
         raise KeyProblem("permerror", "the key record is of no known version")
     if "p" not in tags:
         raise KeyProblem("permerror", "the key record has no p=")
@@ -106,7 +106,7 @@ def _check(tags: Tags, algorithm: str) -> None:
         raise KeyProblem("permerror", "the key has been revoked")
     if (tags["k"].value if "k" in tags else b"rsa") != algorithm.encode():
         raise KeyProblem("permerror", f"the key is no {algorithm} key")
-    if "h" in tags and b"sha256" not in colon_list(tags["h"].value):
+    if "h" in tags and not {b"sha256", f"{algorithm}-sha256".encode()} & set(colon_list(tags["h"].value.lower())):
         raise KeyProblem("permerror", "the key is not for SHA-256")
     if "s" in tags and not {b"*", b"email"} & set(colon_list(tags["s"].value)):
         raise KeyProblem("permerror", "the key is not for mail")

@@ -26,6 +26,7 @@ MAX_SIGNATURES = 10
 MAX_FIELD_OCTETS = 16 * 1024
 MAX_SIGNED_NAMES = 200
 SHA256_OCTETS = 32
+MAX_DIGITS = 76
 
 ALGORITHMS = ("rsa-sha256", "ed25519-sha256")
 CHAIN_STATUSES = ("none", "pass", "fail")  # RFC 8617 §4.4
@@ -149,9 +150,9 @@ def _read_signed(tags: Tags, known: dict[str, Any]) -> None:
 
 
 def _read_times(tags: Tags, known: dict[str, Any]) -> None:
-    """Reads t= and x=."""
-    signed_at = number_value(tags["t"].value, "t", 12) if "t" in tags else None
-    expires_at = number_value(tags["x"].value, "x", 12) if "x" in tags else None
+    """Reads t= and x=, of which more than twelve digits are for ever (§3.5)."""
+    signed_at = number_value(tags["t"].value, "t", MAX_DIGITS) if "t" in tags else None
+    expires_at = number_value(tags["x"].value, "x", MAX_DIGITS) if "x" in tags else None
     known |= {"signed_at": signed_at, "expires_at": expires_at}
     if signed_at is not None and expires_at is not None and expires_at <= signed_at:
         raise TagError("x= is not after t=")
@@ -174,11 +175,10 @@ def _read_names(tags: Tags, known: dict[str, Any]) -> None:
     names = tuple(name.lower() for name in colon_list(_required(tags, "h")))
     if len(names) > MAX_SIGNED_NAMES:
         raise _Refused("permerror", f"h= has more than {MAX_SIGNED_NAMES} names")
-    if not all(map(_FIELD_NAME.fullmatch, names)):
-        raise TagError("h= holds what is no field's name")
     if b"from" not in names:
         raise _Refused("permerror", "From is not signed")
-    known["signed_names"] = names
+    # No field has what is no field's name: like the name of one that is not there, it chooses nothing (§5.4.2).
+    known["signed_names"] = tuple(name for name in names if _FIELD_NAME.fullmatch(name))
 
 
 def _read_body_hash(tags: Tags, known: dict[str, Any]) -> None:
@@ -186,7 +186,7 @@ def _read_body_hash(tags: Tags, known: dict[str, Any]) -> None:
     if len(known["body_hash"]) != SHA256_OCTETS:
         raise TagError("bh= is no SHA-256")
     if "l" in tags:
-        known["body_length"] = number_value(tags["l"].value, "l", 76)
+        known["body_length"] = number_value(tags["l"].value, "l", MAX_DIGITS)
 
 
 def _read_identity(tags: Tags, known: dict[str, Any]) -> None:
@@ -194,7 +194,7 @@ def _read_identity(tags: Tags, known: dict[str, Any]) -> None:
     known["identity"] = f"@{domain}"
     if "i" not in tags:
         return
-    local_part, at, name = unquote(tags["i"].value, "i").rpartition("@")
+    local_part, at, name = unquote(tags["i"].value).rpartition("@")
     if not at:
         raise TagError("i= has no @")
     identity_domain = _domain(name.encode(), "i")

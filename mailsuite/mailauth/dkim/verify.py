@@ -14,6 +14,9 @@ from mailsuite.mailauth.dkim.message import Signature
 from mailsuite.resolver.answers import Resolver
 
 CLOCK_SKEW = 300  # seconds that clocks may differ by
+# A signer whose clock shows local time as UTC is ahead by as much; that a signature came early proves nothing against
+# it (RFC 6376 §3.5: a receiver MAY ignore one from the future), unlike one that has expired.
+AHEAD_SKEW = 14 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def _known_problem(signature: Signature, now: float) -> tuple[str, str] | None:
         return signature.result, signature.reason
     if signature.expires_at is not None and signature.expires_at + CLOCK_SKEW < now:
         return "permerror", "the signature has expired"
-    if signature.signed_at is not None and signature.signed_at - CLOCK_SKEW > now:
+    if signature.signed_at is not None and signature.signed_at - AHEAD_SKEW > now:
         return "permerror", "the signature is from the future"
     return None
 
