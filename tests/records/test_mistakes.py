@@ -4,12 +4,15 @@ import asyncio
 import base64
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from zone import quoted, zone_resolver
 
+from mailsuite.mailauth.dkim.keys import KeyProblem, read_key
 from mailsuite.mailauth.mtasts import Mode, Policy
 from mailsuite.records.authority import Server, Zone
+from mailsuite.records.judging import dkim as dkim_page
 from mailsuite.records.judging import judge_all
 from mailsuite.records.planning import Key, Setup, records_of
 from mailsuite.records.publishing import Purpose, Record
@@ -25,6 +28,7 @@ def spki(bits):
 
 
 P, OTHER = spki(2048), spki(2048)
+E = base64.b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
 SMALL = (
     "MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAMr7oBvaPlPh/6UxNhlzxYrf7SQhOTxyFYI8AyaBL7Hnd6mgwYvXJgVwgrFlQ4cUJ0nr"
     "KTu2fBRkZtFQvIbGsQkCAwEAAQ=="
@@ -42,7 +46,7 @@ SETUP = Setup(
     domain=D,
     host=H,
     addresses=(A4, A6),
-    keys=(Key("r1", "rsa", P, "active"), Key("e1", "ed25519", "c2hvcnQ=", "pending")),
+    keys=(Key("r1", "rsa", P, "active"), Key("e1", "ed25519", E, "pending")),
     offered=frozenset({"SUBMISSIONS", "IMAPS"}),
     ca="letsencrypt.org",
     transport=TRANSPORT,
@@ -139,6 +143,15 @@ MISTAKES = [
     (dkim(f"v=DKIM1; k=rsa; t=y; p={P}"), ("TXT", DKIM), "warn", "t=y"),
     (dkim(f"v=DKIM1; k=ed25519; p={P}"), ("TXT", DKIM), "differs", "k= says ed25519"),
     (dkim(f"v=DKIM1; s=tlsrpt; p={P}"), ("TXT", DKIM), "differs", "from being used for mail"),
+    (dkim(f"v=DKIM1; h=sha1; k=rsa; p={P}"), ("TXT", DKIM), "differs", "refuse the record: the key is not for SHA-256"),
+    (dkim(f"s._domainkey.{D} v=DKIM1; k=rsa; p={P}"), ("TXT", DKIM), "differs", f"(s._domainkey.{D} v=DKIM1)"),
+    (dkim(f"v=DKIM1; k=rsa; p={P}; p=AAAA"), ("TXT", DKIM), "differs", "p= stands in it twice"),
+    (dkim(f"v=DKIM1; k=rsa; p={P}; TTL 3600"), ("TXT", DKIM), "differs", "(TTL 3600)"),
+    (dkim(f"v=DKIM1;; k=rsa; p={P}"), ("TXT", DKIM), "differs", "(two semicolons)"),
+    (dkim(f"v=DKIM1; k=rsa; p={OTHER}; TTL 3600"), ("TXT", DKIM), "differs", "its key is not ours"),
+    (dkim(f"k=rsa; p={P}; v=DKIM1"), ("TXT", DKIM), "warn", "v=DKIM1 first"),
+    (dkim(f"v=DKIM1; h=rsa-sha256; p={P}"), ("TXT", DKIM), "warn", "h=sha256"),
+    ({(f"e1._domainkey.{D}", "TXT"): txt(f"v=DKIM1; p={E}")}, ("TXT", f"e1._domainkey.{D}"), "differs", "k= says rsa"),
     (dkim(f"v=DKIM1; p={P}", f"v=DKIM1; p={OTHER}"), ("TXT", DKIM), "differs", "2 records"),
     (dkim() | {(f"{DKIM}.{D}", "TXT"): txt(f"v=DKIM1; p={P}")}, ("TXT", DKIM), "missing", "came twice"),
     (dkim() | {(f"r1.{D}", "TXT"): txt(f"v=DKIM1; p={P}")}, ("TXT", DKIM), "missing", "left out"),
@@ -160,6 +173,13 @@ MISTAKES = [
     (dmarc(f"v=DMARC1; p=none; {GOOD_DMARC},mailto:x@reader.test"), ("TXT", DMARC), "warn", "does not take reports"),
     (dmarc(f"v=DMARC1; p=none; rua=mailto:x@{D}"), ("TXT", DMARC), "warn", "read here"),
     (dmarc(f"v=DMARC1; p=reject; {GOOD_DMARC}") | dkim(), ("TXT", DMARC), "warn", "on SPF alone"),
+    (dmarc(f" v=DMARC1; p=reject; {GOOD_DMARC}"), ("TXT", DMARC), "warn", "begin with v=DMARC1"),
+    (dmarc(f"v = DMARC1; p=reject; {GOOD_DMARC}"), ("TXT", DMARC), "warn", "begin with v=DMARC1"),
+    (dmarc(f"v=DMARC1; p=none; {GOOD_DMARC};mailto:x@elsewhere.test"), ("TXT", DMARC), "warn", "“mailto:x@elsewhere"),
+    (dmarc(f"v=DMARC1; p=none; {GOOD_DMARC}; rau=x"), ("TXT", DMARC), "warn", "rau="),
+    (dmarc(f"v=DMARC1; p=none; adkim=strict; {GOOD_DMARC}"), ("TXT", DMARC), "warn", "must be one of r, s"),
+    (dmarc(f"v=DMARC1; p=none; sp=reject; sp=none; {GOOD_DMARC}"), ("TXT", DMARC), "warn", "sp= stands"),
+    (dmarc(f"v=DMARC1; p=none; {GOOD_DMARC} mailto:x@{D}"), ("TXT", DMARC), "warn", "parted by commas"),
     (dmarc("“v=DMARC1; p=none”"), ("TXT", DMARC), "differs", "v=DMARC1;"),
     # reports that leave the domain, or come to it
     (dmarc(f"v=DMARC1; p=none; {GOOD_DMARC},mailto:x@reader.test"),
@@ -199,6 +219,7 @@ MISTAKES = [
      ("TXT", f"_mta-sts.{D}"), "differs", "2 records"),
     ({(f"_smtp._tls.{D}", "TXT"): txt(f"v=TLSRPTv1; rua=tls-reports@{D}")},
      ("TXT", f"_smtp._tls.{D}"), "differs", "mailto:"),
+    ({(f"_25._tcp.{H}", "TLSA"): [f"3 0 1 {'ab' * 32}"]}, ("TLSA", f"_25._tcp.{H}"), "differs", "are not 3 1 1"),
     ({(f"_25._tcp.{H}", "TLSA"): [f"3 1 1 {'cd' * 32}"]}, ("TLSA", f"_25._tcp.{H}"), "differs", "another key"),
     ({(D, "CAA"): ['0 issue "ca.test"']}, ("CAA", D), "differs", "forbids letsencrypt.org"),
     ({(D, "CAA"): ['0 issue ";"']}, ("CAA", D), "differs", "forbids letsencrypt.org"),
@@ -247,6 +268,38 @@ HARMLESS = [
     ({(f"_imaps._tcp.{D}", "SRV"): [f"5 9 993 {H}."]}, ("SRV", f"_imaps._tcp.{D}")),
     ({(D, "CAA"): ['0 issue "letsencrypt.org; validationmethods=http-01"', '0 iodef "mailto:a@b.test"']}, ("CAA", D)),
 ]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "v=DKIM1; k=rsa; p=KEY", "p=KEY", "k=rsa; p=KEY", "v=DKIM1;k=rsa;p=KEY;", " v = DKIM1 ; p = KEY ; ",
+        "v=DKIM1; h=sha256; p=KEY", "v=DKIM1; h=sha1:sha256; p=KEY", "v=DKIM1; h=sha1; p=KEY", "v=DKIM1; h=; p=KEY",
+        "v=DKIM1; h=rsa-sha256; p=KEY", "v=DKIM1; h=SHA256; p=KEY", "v=DKIM1; h=*; p=KEY", "v=DKIM1; k=RSA; p=KEY",
+        "v=DKIM1; k=ed25519; p=KEY", "v=DKIM1; s=email; p=KEY", "v=DKIM1; s=*; p=KEY", "v=DKIM1; s=web; p=KEY",
+        "v=DKIM1; s=EMAIL; p=KEY", "v=DKIM1; s=; p=KEY", "v=DKIM1; t=s; p=KEY", "v=DKIM1; t=y; p=KEY",
+        "p=KEY; v=DKIM1", "v=dkim1; p=KEY", "V=DKIM1; P=KEY", "v=DKIM1, p=KEY", "v=DKIM1 p=KEY", "v=DKIM1; KEY",
+        "v=DKIM1; p=KEY; p=AAAA", "v=DKIM1; p=AAAA; p=KEY", "v=DKIM1; k=rsa; k=rsa; p=KEY", "v=DKIM1; p=KEY; TTL 3600",
+        "v=DKIM1; p=KEY; TTL=3600", "v=DKIM1; p=KEY;;", ";v=DKIM1; p=KEY", "s._domainkey v=DKIM1; p=KEY",
+        '"v=DKIM1; p=KEY"', "v=DKIM1; p=KEY.", "v=DKIM1; p='KEY'", "v=DKIM1; p=KEY==", "v=DKIM1; n=x\x01; p=KEY",
+        "v=DKIM1\\; p=KEY", "v=DKIM1; x-y=1; p=KEY", "v=DKIM1; p=KEY KEY", "v=DKIM1; p=", "v=DKIM1", "", "nonsense",
+    ],
+)  # fmt: skip
+def test_the_page_calls_no_dkim_record_good_that_receivers_refuse(form):
+    text = form.replace("KEY", P).encode()
+    try:
+        read_key(text, "rsa")
+        is_usable = True
+    except KeyProblem:
+        is_usable = False
+    found = dkim_page.read(text, Record("TXT", DKIM, f"v=DKIM1; k=rsa; p={P}", ""))
+    assert (found.verdict in ("ok", "warn")) is is_usable, found.sentence
+
+
+def test_a_key_called_back_is_good_only_when_it_is():
+    back = Record("TXT", DKIM, "v=DKIM1; p=", "")
+    assert dkim_page.read(b"v=DKIM1; p=", back).verdict == "ok"
+    assert dkim_page.read(f"v=DKIM1; p={P}".encode(), back).verdict == "differs"
 
 
 @pytest.mark.parametrize(("changes", "where"), HARMLESS, ids=lambda value: str(value)[:40])

@@ -1,20 +1,18 @@
-"""DKIM records (RFC 6376 §3.6.1): the key there is ours, and whole; the ways in which control panels spoil it."""
+"""DKIM records (RFC 6376 §3.6.1): the key there is ours, and whole; the ways in which control panels spoil it.
 
-import base64
-import binascii
+A record is read as incoming mail's are (mailsuite.mailauth.dkim.keys): what a receiver refuses is never called good.
+"""
+
 from collections.abc import Sequence
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_der_public_key
-
+from mailsuite.mailauth.dkim.keys import MIN_RSA_BITS, KeyProblem, read_key
+from mailsuite.mailauth.dkim.tags import TAG_NAME
 from mailsuite.records.judging.sides import Judge, change, publish
 from mailsuite.records.judging.spf import QUOTES
 from mailsuite.records.publishing import Record
 from mailsuite.records.seen import OK, Judgement, Verdict, octets
 from mailsuite.resolver.answers import Answer, Resolver, Status
 
-MIN_RSA_BITS = 1024
 # What people's panels and earlier hosts call it.
 COMMON_SELECTORS = ("default", "dkim", "mail", "selector1", "s1")
 
@@ -23,7 +21,7 @@ def judge(record: Record, selectors: Sequence[str]) -> Judge:
     """`selectors` are other ones of the domain, where the key may stand by mistake."""
 
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
-        found = [text.decode("utf-8", "replace") for text in octets(answer)]
+        found = octets(answer)
         if not found:
             return await _absent(record, selectors, resolver)
         if len(found) > 1:
@@ -33,13 +31,28 @@ def judge(record: Record, selectors: Sequence[str]) -> Judge:
     return judged
 
 
-def read(text: str, record: Record) -> Judgement:
-    """What the text has in place of the key in `record`."""
-    wanted, tags = tags_of(record.value), tags_of(text)
-    key, ours = tags.get("p"), wanted.get("p", "")
+def read(found: bytes, record: Record) -> Judgement:
+    """What the record that was found means, where `record` should stand."""
+    wanted, text = tags_of(record.value), found.decode("utf-8", "replace")
+    if not wanted.get("p"):
+        return OK if tags_of(text).get("p") == "" else change(record, "The record does not call the key back.")
+    algorithm = wanted.get("k", "rsa")
+    try:
+        key = read_key(found, algorithm)
+    except KeyProblem as problem:
+        return _refused(text, wanted, problem, record)
+    if key.public != read_key(record.value.encode(), algorithm).public:
+        return change(record, "Another key stands there, so that our signatures fail.")
+    return _doubts(tags_of(text)) or OK
+
+
+def _refused(text: str, wanted: dict[str, str], problem: KeyProblem, record: Record) -> Judgement:
+    """A record that no receiver can use: what happened to it, as far as that shows, else what the reader said."""
+    tags, ours = tags_of(text), wanted["p"]
+    key = tags.get("p")
     plain = "".join((key or "").split())
-    if key is not None and plain == ours:
-        return _with_right_key(tags, key, wanted, record)
+    if plain == ours and key is not None:
+        return change(record, _misuse(tags, wanted) or f"Receivers refuse the record: {problem}{_stray(text)}.")
     if any(quote in text for quote in (*QUOTES, '"')):
         return change(record, "Quotation marks became a part of the record: type it without any.")
     if key is None or ";" not in text:
@@ -52,9 +65,9 @@ def read(text: str, record: Record) -> Judgement:
             f"Only the first {len(plain)} of {len(ours)} characters of the key are there: publish every string of the "
             "record as one value.",
         )
-    if 0 < (bits := rsa_bits(plain)) < MIN_RSA_BITS:
-        return change(record, f"The key there has only {bits} bits, which nobody accepts, and is not ours.")
-    return change(record, "Another key stands there, so that our signatures fail.")
+    if 0 < problem.bits < MIN_RSA_BITS:
+        return change(record, f"The key there has only {problem.bits} bits, which nobody accepts, and is not ours.")
+    return change(record, f"Receivers refuse the record, and its key is not ours: {problem}{_stray(text)}.")
 
 
 def tags_of(text: str) -> dict[str, str]:
@@ -67,30 +80,46 @@ def tags_of(text: str) -> dict[str, str]:
     return tags
 
 
-def rsa_bits(public_key: str) -> int:
-    """The size of an RSA key as p= has it, 0 when it is none."""
-    try:
-        key = load_der_public_key(base64.b64decode(public_key, validate=True))
-    except (ValueError, binascii.Error, UnsupportedAlgorithm):
-        return 0
-    return key.key_size if isinstance(key, RSAPublicKey) else 0
-
-
-def _with_right_key(tags: dict[str, str], key: str, wanted: dict[str, str], record: Record) -> Judgement:
-    if not key:
-        return OK
+def _misuse(tags: dict[str, str], wanted: dict[str, str]) -> str:
+    """Which tag keeps the right key from its use, as a sentence; "" where it is none of those."""
     if tags.get("k", "rsa") != wanted.get("k", "rsa"):
-        return change(record, f"k= says {tags.get('k', 'rsa')}, and the key is {wanted.get('k', 'rsa')}.")
+        return f"k= says {tags.get('k', 'rsa')[:20]}, and the key is {wanted.get('k', 'rsa')}."
     if tags.get("v", "DKIM1") != "DKIM1":
-        return change(record, f"v= says {tags['v'][:20]}, where DKIM1 must stand.")
-    if not {"*", "email"} & {one.strip() for one in tags.get("s", "*").split(":")}:
-        return change(record, f"s={tags['s'][:20]} keeps the key from being used for mail.")
-    flags = {flag.strip() for flag in tags.get("t", "").split(":")}
-    if "y" in flags:
-        return Judgement(Verdict.WARN, "Take t=y out of the record: it tells receivers that DKIM is only tried out.")
-    if any(character.isspace() for character in key):
-        return Judgement(Verdict.WARN, "Publish the key without blanks in it: some receivers stumble over them.")
-    return OK
+        return f"v= says {tags['v'][:20]}, where DKIM1 must stand."
+    if not {"*", "email"} & set(_elements(tags.get("s", "*"))):
+        return f"s={tags['s'][:20]} keeps the key from being used for mail."
+    return ""
+
+
+def _doubts(tags: dict[str, str]) -> Judgement | None:
+    """What makes others stumble over a record with the right key that we can read."""
+    if "y" in _elements(tags.get("t", "")):
+        return _warn("Take t=y out of the record: it tells receivers that DKIM is only tried out.")
+    if any(character.isspace() for character in tags["p"]):
+        return _warn("Publish the key without blanks in it: some receivers stumble over them.")
+    if "v" in tags and next(iter(tags)) != "v":
+        return _warn("Put v=DKIM1 first in the record: some receivers heed none where it stands later.")
+    if "h" in tags and "sha256" not in _elements(tags["h"]):
+        return _warn("Write h=sha256, or leave h= out: most receivers take the key for no use to them as it is.")
+    return None
+
+
+def _stray(text: str) -> str:
+    """The part of a tag list that is no name=value, in brackets; "" where there is none."""
+    parts = [part.strip() for part in text.split(";")]
+    for part in parts[:-1] if not parts[-1] else parts:
+        name, equals, _ = part.partition("=")
+        if not equals or not TAG_NAME.fullmatch(name.strip().encode()):
+            return f" ({part[:60] or 'two semicolons'})"
+    return ""
+
+
+def _elements(value: str) -> list[str]:
+    return [element.strip() for element in value.split(":")]
+
+
+def _warn(sentence: str) -> Judgement:
+    return Judgement(Verdict.WARN, sentence)
 
 
 async def _absent(record: Record, selectors: Sequence[str], resolver: Resolver) -> Judgement:

@@ -10,18 +10,22 @@ from mailsuite.resolver.answers import Answer, Resolver, Status
 
 # Of RFC 7489; RFC 9989 §C.7 took them away.
 OBSOLETE = ("pct", "ri", "rf")
+# The tags of RFC 9989 §4.7, and the values of those that have but a few.
+TAGS = ("v", "p", "sp", "np", "adkim", "aspf", "psd", "t", "fo", "rua", "ruf", *OBSOLETE)
+VALUES = {"adkim": ("r", "s"), "aspf": ("r", "s"), "psd": ("y", "n", "u"), "t": ("y", "n")}
 
 
 def judge(record: Record, setup: Setup) -> Judge:
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
         texts = octets(answer)
-        found = [one for text in texts if (one := dmarc.parse_record(text))]
+        found = [(text, one) for text in texts if (one := dmarc.parse_record(text))]
         if len(found) > 1:
             return change(record, f"There are {len(found)} DMARC records, and receivers then heed none: keep one.")
         if not found:
             return await _absent(record, setup.domain, texts, resolver)
-        wrong = await _wrong(found[0], record, setup, resolver)
-        return wrong or read(found[0], record)
+        [(text, parsed)] = found
+        wrong = await _wrong(parsed, record, setup, resolver)
+        return wrong or _lost(text.decode("utf-8", "replace"), parsed) or read(parsed, record)
 
     return judged
 
@@ -39,6 +43,29 @@ def read(found: dmarc.Record, record: Record) -> Judgement:
     if wanted and wanted not in [uri.partition("!")[0].lower() for uri in found.rua]:
         return _warn(f"Reports go elsewhere: add {wanted} to rua to have them read here.")
     return OK
+
+
+def _lost(text: str, found: dmarc.Record) -> Judgement | None:
+    """What receivers don't see of a record, or see otherwise than it is meant."""
+    if not text.startswith("v=DMARC1"):
+        return _warn("Let the record begin with v=DMARC1, and nothing stand before it: many receivers heed no other.")
+    names = []
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        name, equals, value = (one.strip() for one in part.partition("="))
+        if not equals:
+            return _warn(f"Receivers pass over “{part[:40]}”: after a semicolon comes a name, an = and a value.")
+        if name.lower() not in TAGS:
+            return _warn(f"Receivers pass over {name[:20]}=, which DMARC does not know.")
+        if (known := VALUES.get(name.lower())) and value.lower() not in known:
+            return _warn(f"Receivers pass over {name}={value[:20]}: it must be one of {', '.join(known)}.")
+        names.append(name.lower())
+    if twice := [name for name in names if names.count(name) > 1]:
+        return _warn(f"{twice[0]}= stands in the record twice, and receivers differ in which they heed: keep one.")
+    for name, heeded in (("rua", found.rua), ("ruf", found.ruf)):
+        parts = [part.strip() for part in _tags(text).get(name, "").split(",") if part.strip()]
+        if lost := [part for part in parts if part not in heeded]:
+            return _warn(f"Receivers can't read “{lost[0][:60]}” in {name}: write mailto: addresses parted by commas.")
+    return None
 
 
 async def _wrong(found: dmarc.Record, record: Record, setup: Setup, resolver: Resolver) -> Judgement | None:

@@ -88,7 +88,9 @@ def judge_tlsa(record: Record, is_secure: Callable[[], bool | None]) -> Judge:
         if not found:
             text = "Only where the zone is signed with DNSSEC: publish" if is_secure() is False else "Publish"
             return Judgement(Verdict.MISSING, f"{text} {record.type} at {record.name}: {record.value}")
-        if not any(one.data == wanted for one in found):
+        if not any((one.usage, one.selector, one.matching_type, one.data) == (3, 1, 1, wanted) for one in found):
+            if any(one.data == wanted for one in found):
+                return change(record, "The three numbers before the digest are not 3 1 1, so that it fits no key.")
             return change(record, "The TLSA records there match another key, so that hosts with DANE send nothing.")
         if is_secure() is False:
             return Judgement(Verdict.WARN, "The zone is not signed with DNSSEC, so that nobody heeds TLSA: sign it.")
