@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "mailsuite.web.middleware.security_headers",
     "mailsuite.web.middleware.host_check",
     "mailsuite.web.middleware.transport_check",
+    "mailsuite.web.middleware.form_charset",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -97,6 +98,7 @@ SILENCED_SYSTEM_CHECKS = ["auth.W004"]
 PASSWORD_HASHERS = ["mailsuite.directory.passwords.Argon2idHasher"]
 AUTHENTICATION_BACKENDS = ["mailsuite.web.backend.PasswordBackend"]
 AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "mailsuite.directory.services.passwords.FormValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},

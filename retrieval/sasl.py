@@ -8,6 +8,8 @@ import binascii
 from dataclasses import dataclass
 from typing import Protocol
 
+from mailsuite.protocol.credential_text import credential_text
+
 # RFC 4616 §2 gives each of PLAIN's three parts 255 octets; passwords of people and programs may be longer.
 MAX_RESPONSE_OCTETS = 2048
 
@@ -95,7 +97,4 @@ def _split_plain(message: bytes) -> tuple[str, str, str]:
 def _text(octets: bytes, what: str) -> str:
     if b"\0" in octets:
         raise SaslError(f"{what} holds a NUL")
-    try:
-        return octets.decode()
-    except UnicodeDecodeError:
-        raise SaslError(f"{what} is not UTF-8") from None
+    return credential_text(octets)

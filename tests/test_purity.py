@@ -10,7 +10,7 @@ import pytest
 BASE = Path(__file__).resolve().parent.parent
 IO = {"django", "asyncio", "ssl", "socket", "uvloop", "dns"}
 PURE = [
-    *("mailsuite.mail", "mailsuite.verdict"),
+    *("mailsuite.mail", "mailsuite.protocol", "mailsuite.verdict"),
     *("retrieval.imap", "retrieval.pop3", "retrieval.buffer", "retrieval.sasl", "retrieval.mail_store"),
     *(f"smtpd_service.inbound.{name}" for name in ("dialog", "decisions", "content", "lines", "parameters", "sasl")),
     *(f"smtpd_service.outbound.{name}" for name in ("smtp_client", "remote_reply", "routing", "retry")),
@@ -49,6 +49,7 @@ def test_what_is_pure_imports_no_io(rooms, forbidden):
         ("smtpd_service", "retrieval"),
         ("retrieval", "smtpd_service"),
         ("mailsuite/mail", r"mailsuite\.(?!mail\.)|retrieval|smtpd_service|cryptography|dkim"),
+        ("mailsuite/protocol", r"mailsuite\.(?!(?:mail|protocol)\.)|retrieval|smtpd_service"),
         ("mailsuite/mailauth", r"mailsuite\.(?!mail\.|mailauth\.|resolver\.answers)|retrieval|smtpd_service"),
         (
             "mailsuite/server",

@@ -7,6 +7,7 @@ MAILSUITE_TRUSTED_PROXIES names; from anybody else that field means nothing.
 import logging
 import re
 from collections.abc import Callable
+from urllib.parse import quote, unquote_to_bytes
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
@@ -15,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.shortcuts import render
 
 from mailsuite.database.patience import is_busy
+from mailsuite.protocol.credential_text import credential_text
 from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.store.operations import Refused
 from mailsuite.store.reserve import is_disk_full, reserve
@@ -93,6 +95,21 @@ def transport_check(get_response: Handler) -> Handler:
     return handle
 
 
+def form_charset(get_response: Handler) -> Handler:
+    """Reads a form that is no UTF-8 as the mail protocols read a login that is none, so that the same password opens
+    both: browsers send what the page is in, old ones and scripts what their system is in, which Django takes amiss."""
+
+    def handle(request: HttpRequest) -> HttpResponse:
+        if request.method == "POST" and request.content_type == "application/x-www-form-urlencoded":
+            try:
+                unquote_to_bytes(request.body).decode()
+            except UnicodeDecodeError:
+                request._body = _in_utf_8(request.body)
+        return get_response(request)
+
+    return handle
+
+
 def security_headers(get_response: Handler) -> Handler:
     """Says to browsers what a page may load: nothing from elsewhere, and no script within a page of ours."""
 
@@ -127,6 +144,14 @@ class BusyCheck:
         answer = render(request, "503.html", {"full": full, "released": released}, status=503)
         answer.headers["Retry-After"] = str(BUSY_SECONDS)
         return answer
+
+
+def _in_utf_8(form: bytes) -> bytes:
+    """The same fields, each name and value in UTF-8 and quoted."""
+    parts = re.split(b"([&=])", form.replace(b"+", b"%20"))
+    return b"".join(
+        part if part in (b"&", b"=") else quote(credential_text(unquote_to_bytes(part))).encode() for part in parts
+    )
 
 
 def _believe(request: HttpRequest) -> None:

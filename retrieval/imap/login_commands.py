@@ -1,6 +1,7 @@
 """Commands that come before a mailbox is open: CAPABILITY, ID, LOGIN and AUTHENTICATE (RFC 3501 §6.1 and §6.2)."""
 
 from mailsuite.mail.imap_string import imap_string
+from mailsuite.protocol.credential_text import credential_text
 from retrieval.imap.commands import Enable, Id, Login, Plain
 from retrieval.imap.context import Completion, Context, Output, State
 from retrieval.imap.errors import CommandRefused
@@ -53,7 +54,7 @@ async def login(context: Context, command: Login) -> Output:
     if not context.tls_active:
         yield NEEDS_TLS
         return
-    yield await log_in(context, Credentials(_text(command.name), _text(command.password)))
+    yield await log_in(context, Credentials(credential_text(command.name), credential_text(command.password)))
 
 
 async def log_in(context: Context, credentials: Credentials) -> Completion:
@@ -77,11 +78,3 @@ def _refused(context: Context, answer: LoginAnswer) -> Completion:
     if context.failed_logins >= context.limits.failed_logins:
         context.closing_text = "Too many failed logins"
     return _REFUSALS.get(answer.reason, _WRONG)
-
-
-def _text(octets: bytes) -> str:
-    """A password typed in an old client may come in Latin-1, which any octets are."""
-    try:
-        return octets.decode()
-    except UnicodeDecodeError:
-        return octets.decode("latin-1")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import islice
 
+from mailsuite.protocol.credential_text import credential_text
 from retrieval.buffer import LineBuffer, LineTooLong
 from retrieval.pop3.maildrop import Maildrop, unique_id_text
 from retrieval.sasl import MAX_RESPONSE_OCTETS, Credentials, PlainExchange, SaslError, decode_response
@@ -368,13 +369,15 @@ class Dialog:
 
 def _split(line: bytes) -> tuple[str, str]:
     """The verb in upper case and its argument; a password keeps its spaces (RFC 1939 §7)."""
+    word, _, octets = line.partition(b" ")
+    verb = word.decode("ascii", "replace").upper()
     try:
-        verb, _, argument = line.decode().partition(" ")
+        argument = credential_text(octets) if verb in ("USER", "PASS") else octets.decode()
     except UnicodeDecodeError:
         raise RuleBroken("the line is not UTF-8") from None
     if "\0" in argument:
         raise RuleBroken("the line holds a NUL")
-    return verb.upper(), argument if verb.upper() == "PASS" else argument.strip(" ")
+    return verb, argument if verb == "PASS" else argument.strip(" ")
 
 
 def _is_number(text: str) -> bool:

@@ -7,9 +7,10 @@ from typing import Literal
 
 from mailsuite.mail import reply as replies
 from mailsuite.mail.reply import Reply
+from mailsuite.protocol.credential_text import credential_text
 
 Mechanism = Literal["PLAIN", "LOGIN"]
-MAX_FIELD_CHARACTERS = 1024
+MAX_FIELDS_OCTETS = 2048
 
 
 class SaslError(Exception):
@@ -57,18 +58,19 @@ class SaslExchange:
         octets = line.strip(b" \t")
         if octets == b"*":
             raise SaslError(replies.AUTH_CANCELLED)
-        text = _decode(b"" if octets == b"=" else octets)
+        decoded = _decode(b"" if octets == b"=" else octets)
         if self._mechanism == "PLAIN":
-            return _plain(text)
+            return _plain(decoded)
+        text = credential_text(decoded)
         if self._name is None:
             self._name = text
             return None
         return Credentials("LOGIN", self._name, text)
 
 
-def _plain(text: str) -> Credentials:
+def _plain(message: bytes) -> Credentials:
     """message = [authzid] UTF8NUL authcid UTF8NUL passwd"""
-    parts = text.split("\0")
+    parts = [credential_text(part) for part in message.split(b"\0")]
     if len(parts) != 3 or not parts[1]:
         raise SaslError(replies.AUTH_MALFORMED)
     authorization, name, password = parts
@@ -78,11 +80,11 @@ def _plain(text: str) -> Credentials:
     return Credentials("PLAIN", name, password)
 
 
-def _decode(octets: bytes) -> str:
+def _decode(octets: bytes) -> bytes:
     try:
-        text = base64.b64decode(octets, validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
+        decoded = base64.b64decode(octets, validate=True)
+    except binascii.Error:
         raise SaslError(replies.AUTH_MALFORMED) from None
-    if len(text) > MAX_FIELD_CHARACTERS:
+    if len(decoded) > MAX_FIELDS_OCTETS:
         raise SaslError(replies.AUTH_MALFORMED)
-    return text
+    return decoded

@@ -240,7 +240,7 @@ def test_abuse_of_message_numbers(opened, verb, number):
 
 
 def test_octets_that_are_no_text(dialog):
-    dialog.send(b"USER \xff\xfe\r\n\x00\x16\x03\x01\r\n")
+    dialog.send(b"APOP \xff\xfe\r\n\x00\x16\x03\x01\r\n")
     dialog("S: -ERR the line is not UTF-8", "S: -ERR…", "C: USER ann@example.org", "S: +OK send PASS")
 
 

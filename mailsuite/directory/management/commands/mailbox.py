@@ -11,8 +11,13 @@ from mailsuite.directory.command import DirectoryCommand
 from mailsuite.directory.models import Alias, Mailbox
 from mailsuite.directory.services import effects, parsing, restoring
 from mailsuite.directory.services.mailbox_import import import_mailboxes
+from mailsuite.protocol.credential_text import credential_text
 from mailsuite.sizes import write_limit
 
+IMPORT = (
+    "Make many from a CSV file: address,password[,quota[,name]]. Passwords in clear, no hashes; blanks around a field "
+    "don't count."
+)
 MUST_CHANGE = "have the web pages ask for another password at the first sign-in; mail programs can use this one"
 
 
@@ -59,7 +64,7 @@ class Command(DirectoryCommand):
         shown = self.verb("list", self.list, "List the mailboxes.")
         shown.add_argument("domain", nargs="?", default="")
         shown.add_argument("--removed", action="store_true", help="those that can be restored")
-        load = self.verb("import", self.load, "Make many from a CSV file: address,password[,quota[,name]].")
+        load = self.verb("import", self.load, IMPORT)
         load.add_argument("file", help="- for standard input")
         load.add_argument("--weak-password-ok", action="store_true", help="for test accounts")
         load.add_argument("--must-change", action="store_true", help=MUST_CHANGE)
@@ -191,7 +196,8 @@ def _password_arguments(parser: ArgumentParser) -> None:
 def _read_password(password_stdin: bool, **options: Any) -> str:
     """A line of standard input, or what is typed twice at the terminal."""
     if password_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
+        # What is no UTF-8 is read as in a login (a terminal of the system's old code page, a script of such a file).
+        return credential_text(sys.stdin.readline().rstrip("\r\n").encode("utf-8", "surrogateescape"))
     if not sys.stdin.isatty():
         raise CommandError("Give the password on standard input, with --password-stdin.")
     password = getpass.getpass("Password: ")
