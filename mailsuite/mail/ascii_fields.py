@@ -1,5 +1,5 @@
 """Header fields with 8-bit text, written in ASCII: text becomes encoded words (RFC 2047), parameters of MIME fields
-extended ones (RFC 2231). Octets that are not UTF-8 are taken for Latin-1, as wherever they are shown.
+extended ones (RFC 2231). Octets that are not UTF-8 are taken for windows-1252, as wherever they are shown.
 """
 
 import re

@@ -24,9 +24,9 @@ _CODECS = frozenset(
     " shift_jisx0213 cp932 iso2022_jp iso2022_jp_1 iso2022_jp_2 iso2022_jp_2004 iso2022_jp_3 iso2022_jp_ext"
     " euc_kr johab cp949 iso2022_kr".split()
 )
-# What senders mean by these is the larger set (https://encoding.spec.whatwg.org/#names-and-labels).
+# What senders mean by these is the larger set (https://encoding.spec.whatwg.org/#names-and-labels). ASCII stays what it
+# is: most often nobody has thought of a charset at all (it is what RFC 2045 §5.2 supposes), so it is guessed at.
 _LARGER = {
-    "ascii": "utf_8",
     "latin_1": "cp1252",
     "iso8859_9": "cp1254",
     "iso8859_11": "cp874",
@@ -37,32 +37,46 @@ _LARGER = {
     "euc_kr": "cp949",
     "shift_jis": "cp932",
 }
-# Names that mail uses and Python does not know.
+# Names that mail uses and Python does not know: what is left of the WHATWG's labels, and some seen in mail.
 _MORE_NAMES = {
-    "iso_8859_1_windows_3_1_latin_1": "cp1252",
-    "iso_8859_6_e": "iso8859_6",
-    "iso_8859_6_i": "iso8859_6",
-    "iso_8859_8_e": "iso8859_8",
-    "iso_8859_8_i": "iso8859_8",
-    "koi8_ru": "koi8_u",
-    "unicode_1_1_utf_7": "utf_7",
-    "unicode_1_1_utf_8": "utf_8",
-    "windows_874": "cp874",
-    "windows_31j": "cp932",
-    "windows_949": "cp949",
-    "windows_936": "gb18030",
-    "windows_932": "cp932",
-    "x_cp1250": "cp1250",
-    "x_cp1251": "cp1251",
-    "x_cp1252": "cp1252",
-    "x_euc_jp": "euc_jp",
-    "x_gbk": "gb18030",
-    "x_mac_cyrillic": "mac_cyrillic",
-    "x_mac_roman": "mac_roman",
-    "x_sjis": "cp932",
-    "x_x_big5": "big5hkscs",
+    name: codec
+    for codec, names in {
+        "utf_8": "unicode_1_1_utf_8 unicode11utf8 unicode20utf8 x_unicode20utf8 utf8mb4 utf_8_mac",
+        "utf_7": "unicode_1_1_utf_7 utf7",
+        "utf_16": "csunicode iso_10646_ucs_2 ucs_2 unicode unicodefeff",
+        "utf_16_be": "unicodefffe",
+        "ascii": "ansi_x3_4_1968 us",
+        "cp1252": "iso_8859_1_windows_3_1_latin_1 ansi",
+        "iso8859_2": "iso88592",
+        "iso8859_3": "iso88593",
+        "iso8859_4": "iso88594",
+        "iso8859_5": "iso88595",
+        "iso8859_6": "iso88596 iso_8859_6_e iso_8859_6_i csiso88596e csiso88596i",
+        "iso8859_7": "iso88597 sun_eu_greek",
+        "iso8859_8": "iso88598 iso_8859_8_e iso_8859_8_i iso_8859_8i csiso88598e csiso88598i logical visual",
+        "iso8859_10": "iso885910",
+        "iso8859_13": "iso885913",
+        "iso8859_14": "iso885914",
+        "iso8859_15": "iso885915 csisolatin9",
+        "latin_1": "iso88591 csisolatin1",
+        "iso8859_9": "iso88599",
+        "cp874": "dos_874 windows_874 iso885911",
+        "cp866": "csibm866",
+        "koi8_r": "koi koi8",
+        "koi8_u": "koi8_ru",
+        "mac_roman": "mac csmacintosh",
+        "mac_cyrillic": "mac_ukrainian",
+        "gb18030": "windows_936 gb_2312 gb_2312_80 gb2312_80 csgb2312",
+        "big5hkscs": "cn_big5 x_x_big5 windows_950",
+        "euc_jp": "cseucpkdfmtjapanese",
+        "cp932": "windows_31j windows_932 cswindows31j",
+        "cp949": "windows_949 cseuckr csksc56011987 ks_c_5601_1989 ksc_5601 iso_ir_149",
+        "iso2022_kr": "csiso2022kr",
+    }.items()
+    for name in names.split()
 }
 _PARTED = re.compile(r"[^a-z0-9]+")
+_EXPERIMENTAL = re.compile(r"\Ax_(?=[a-z])")
 _MAX_NAME_OCTETS = 40
 
 
@@ -70,6 +84,7 @@ def _names() -> dict[str, str]:
     names = {name: name for name in _CODECS}
     names |= {name: codec for name, codec in aliases.items() if codec in _CODECS}
     names = {_PARTED.sub("_", name.lower()): codec for name, codec in names.items()} | _MORE_NAMES
+    names |= {f"windows_{name[2:]}": codec for name, codec in names.items() if re.fullmatch(r"cp125\d", name)}
     return {name: _LARGER.get(codec, codec) for name, codec in names.items()}
 
 
@@ -77,25 +92,27 @@ CODECS_BY_NAME = _names()
 
 
 def codec_of(charset: bytes) -> str | None:
-    """Return the name of the codec for a charset's name in whatever case and spelling; None when there is none."""
+    """Return the name of the codec for a charset's name in whatever case and spelling, with or without `x-` before it;
+    None when there is none."""
     if len(charset) > _MAX_NAME_OCTETS:
         return None
-    return CODECS_BY_NAME.get(_PARTED.sub("_", charset.decode("latin-1").strip().lower()))
+    name = _PARTED.sub("_", charset.decode("latin-1").strip().lower())
+    return CODECS_BY_NAME.get(name) or CODECS_BY_NAME.get(_EXPERIMENTAL.sub("", name))
 
 
 def decode_charset(octets: bytes, charset: bytes) -> str:
-    """Return the text of octets in the charset, what is no character as U+FFFD; where there is no codec for it, as
-    UTF-8 or else Latin-1. Never raises."""
+    """Return the text of octets in the charset, what is no character as U+FFFD; where there is no codec for it, or it
+    is ASCII, as UTF-8 or else windows-1252. Never raises."""
     codec = codec_of(charset)
-    return octets.decode(codec, "replace") if codec else decode_octets(octets)
+    return decode_octets(octets) if codec is None or codec == "ascii" else octets.decode(codec, "replace")
 
 
 def decode_octets(octets: bytes) -> str:
-    """Return octets that say nothing of their charset as text: UTF-8, or else Latin-1."""
+    """Return octets that say nothing of their charset as text: UTF-8, or else windows-1252."""
     try:
         return octets.decode()
     except UnicodeDecodeError:
-        return octets.decode("latin-1")
+        return octets.decode("cp1252", "replace")
 
 
 class PieceDecoder(Protocol):
@@ -105,11 +122,28 @@ class PieceDecoder(Protocol):
 
 
 def piecewise_decoder(charset: bytes) -> PieceDecoder:
-    """Return what decodes a text in the charset, as UTF-8 where there is no codec for it."""
-    codec = codec_of(charset) or "utf_8"
+    """Return what decodes a text in the charset; where there is no codec for it, or it is ASCII, what guesses."""
+    codec = codec_of(charset)
+    if codec is None or codec == "ascii":
+        return _Guessing()
     if codec in ("utf_16", "utf_32"):
         return _EitherByteOrder(codec)
     return _PiecesAlone() if codec == "utf_7" else codecs.getincrementaldecoder(codec)("replace")
+
+
+class _Guessing:
+    """UTF-8 up to the first piece that is none, windows-1252 from there."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf_8")("strict")
+
+    def decode(self, octets: bytes, /) -> str:
+        try:
+            return self._decoder.decode(octets)
+        except UnicodeDecodeError:
+            begun = self._decoder.getstate()[0]  # what may have been the first octets of a character
+            self._decoder = codecs.getincrementaldecoder("cp1252")("replace")
+            return self._decoder.decode(begun + octets)
 
 
 class _PiecesAlone:
