@@ -5,15 +5,17 @@ import re
 
 from mailsuite.mail.charset import decode_charset, decode_octets
 
-_MAX_WORDS = 200
 # encoded-word = "=?" charset ["*" language] "?" encoding "?" encoded-text "?="  (RFC 2047 §2, RFC 2231 §5)
-_ENCODED_WORD = re.compile(rb"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[^?\s]{0,40})?\?([BbQq])\?([^?]*+)\?=")
+# Real senders leave question marks and spaces in the text as they are: it goes on to "?=", never into a next "=?".
+_ENCODED_WORD = re.compile(
+    rb"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[^?\s]{0,40})?\?([BbQq])\?((?:[^?=]|=(?!\?(?!=))|\?(?!=))*+)\?="
+)
 _Q_OCTET = re.compile(rb"=([0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def decode_text(value: bytes, limit: int) -> str:
-    """Return the text of an unfolded field value: encoded words decoded, other octets as UTF-8 or else Latin-1,
+    """Return the text of an unfolded field value: encoded words decoded, other octets as UTF-8 or else windows-1252,
     control characters removed, cut to `limit` characters. Never raises."""
     value = value[: limit * 12]  # an encoded word takes up to nine octets a character, its frame some more
     text = _decode_words(value) if b"=?" in value else decode_octets(value)
@@ -47,9 +49,7 @@ def encode_text(text: str) -> str:
 def _decode_words(value: bytes) -> str:
     pieces: list[str] = []
     at, charset, pending = 0, b"", b""
-    for count, match in enumerate(_ENCODED_WORD.finditer(value)):
-        if count == _MAX_WORDS:
-            break
+    for match in _ENCODED_WORD.finditer(value):
         between = value[at : match.start()]
         # White space between two encoded words is not part of the text (RFC 2047 §6.2). Neighbours in one charset are
         # decoded as one, since real senders split characters between them.

@@ -31,10 +31,23 @@ from mailsuite.mail.encoded_word import decode_text, encode_text
         (b"\xc3\xa4", "ä"),
         (b"\xe4", "ä"),
         (b"=?utf-7?q?+2AA-?=", ""),
+        (b"=?utf-8?Q?Are_you_there??=", "Are you there?"),
+        (b"=?UTF-8?Q?What=27s_new?_All!?= tail", "What's new? All! tail"),
+        (b"=?utf-8?Q?a?=20b?=", "a20b?="),  # which end is meant can't be told
+        (b"=?utf-8?Q?Two words? Yes?= tail", "Two words? Yes tail"),
+        (b"=?utf-8?q?open, why? =?utf-8?q?=C3=A4?=", "=?utf-8?q?open, why? ä"),
+        (b"=?iso-8859-1?b?k1ppdGF0lA==?=", "“Zitat”"),
+        (b"\x93Zitat\x94", "“Zitat”"),
+        (b"=?us-ascii?q?=93Zitat=94?=", "“Zitat”"),
+        (b"=?us-ascii?q?gr=C3=BCn?=", "grün"),
     ],
 )
 def test_decoded(value, expected):
     assert decode_text(value, 100) == expected
+
+
+def test_words_are_decoded_however_many():
+    assert decode_text(b" ".join([b"=?utf-8?q?a=C3=A4?="] * 1_000), 5_000) == "aä" * 1_000
 
 
 def test_cut_anywhere_is_decoded():
