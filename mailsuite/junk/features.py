@@ -5,7 +5,6 @@ all of them are shown to people as clues.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from mailsuite.junk.text import BODY_OCTETS, visible_text
 from mailsuite.mail.address_list import parse_address_list
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.envelope_structure import Fields
+from mailsuite.mail.folding import compatible
 from mailsuite.mail.header import collect_fields, unfold
 
 HEADER_OCTETS = 64 * 1024
@@ -73,7 +73,7 @@ def _words(text: str, most: int) -> list[str]:
 def _written(text: str, most: int) -> list[str]:
     """Words as they are written; letters that only look like others (full-width, mathematical) become those."""
     found = []
-    for match in _WORD.finditer(unicodedata.normalize("NFKC", text)):
+    for match in _WORD.finditer(compatible(text)):
         if len(word := match[0].strip(_TRIMMED)) >= 3:
             found.append(word)
             if len(found) == most:

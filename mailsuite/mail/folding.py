@@ -1,0 +1,51 @@
+"""Text as it is compared when one is looked for in another: without case, without regard to how it was typed.
+
+Both sides are brought to the same form, NFKC with case folded (RFC 5051 asks for about that, RFC 5255 §4.5 for that):
+ü is one character or two, ﬁ is fi, full-width letters are letters.
+"""
+
+import re
+import unicodedata
+
+# Python sorts the marks behind a letter in a time that grows with the square of their number, so no more than this is
+# brought to a normal form at once. A run begins at an ASCII character, before which nothing joins; where there is none
+# for long, it is cut where no mark of Latin, kana or Hangul follows.
+_RUN = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]{1,200}[\u0300-\u036f\u1160-\u11ff\u3099\u309a\uff9e\uff9f]{0,30}")
+# How far from its end a piece of text is looked through for a character before which it can be cut.
+_CUT_CHARACTERS = 1_000
+_LAST_ASCII = re.compile(r"[\x00-\x7f][^\x00-\x7f]*+\Z")
+
+
+def folded(text: str) -> str:
+    """Return the text in the form in which it is compared."""
+    if text.isascii():
+        return text.lower()
+    return compatible(compatible(text).casefold())
+
+
+def compatible(text: str) -> str:
+    """Return the text in NFKC, in linear time whatever marks are heaped up in it."""
+    return text if unicodedata.is_normalized("NFKC", text) else _RUN.sub(_normalized, text)
+
+
+class PieceFolder:
+    """Folds a text that comes in pieces: what may join with what comes next is kept back till then."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def feed(self, piece: str) -> str:
+        """Return what is folded of the text by now and was not returned before."""
+        text = self._rest + piece
+        found = _LAST_ASCII.search(text, max(0, len(text) - _CUT_CHARACTERS))
+        cut = found.start() if found else len(text)
+        self._rest = text[cut:]
+        return folded(text[:cut])
+
+    def end(self) -> str:
+        """Return what was kept back."""
+        return folded(self._rest)
+
+
+def _normalized(run: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", run[0])
