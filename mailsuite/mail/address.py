@@ -10,6 +10,8 @@ import unicodedata
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from mailsuite.mail.folding import compatible
+
 LOCAL_PART_OCTETS = 64  # RFC 5321 §4.5.3.1.1
 DOMAIN_OCTETS = 253  # RFC 1035 §2.3.4: 255 octets on the wire
 PATH_OCTETS = 256  # RFC 5321 §4.5.3.1.3, angle brackets included
@@ -26,6 +28,7 @@ _QUOTED_PAIR = re.compile(r"\\(.)")
 _SOURCE_ROUTE = re.compile(r'@[^:<>"\s]+:')
 # esmtp-param = esmtp-keyword ["=" esmtp-value]
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u00a0-\U0010ffff]+))?")
+_DOTS = re.compile("[\u3002\uff0e\uff61]")  # as good as full stops (UTS 46 §4.5)
 # The general categories that RFC 5892 §2.1 (LetterDigits) lets into a U-label
 _U_LABEL_CATEGORIES = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})
 
@@ -84,10 +87,10 @@ NULL_PATH = Path(None)
 def normalize_domain(text: str, *, allow_underscores: bool = False) -> str:
     """Return the domain as lower-case A-labels. Raises AddressError.
 
-    A U-label is lower-cased, brought to NFKC and encoded as RFC 5891 §4.4 says (so that ß stays ß). Underscores are no
-    part of a host name, but some senders' reverse-paths have them.
+    A U-label is mapped as UTS 46 says (lower case, letter by letter, and NFKC) and encoded as RFC 5891 §4.4 says, so
+    that ß stays ß. Underscores are no part of a host name, but some senders' reverse-paths have them.
     """
-    domain = _refuse_controls(text).replace("\u3002", ".")
+    domain = _DOTS.sub(".", _refuse_controls(text))
     if not domain:
         raise AddressError("The domain is empty: write one such as example.org")
     if domain.endswith("."):
@@ -228,7 +231,7 @@ def _normalize_label(label: str, pattern: re.Pattern[str]) -> str:
 
 
 def _to_a_label(label: str) -> str:
-    label = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).lower())
+    label = compatible(_lower_letters(compatible(label)))
     if len(label) > LABEL_OCTETS:
         raise AddressError(f"A part of the domain is longer than {LABEL_OCTETS} octets: shorten it")
     if label.isascii():
@@ -238,6 +241,12 @@ def _to_a_label(label: str) -> str:
     if label.startswith("-") or label.endswith("-") or unicodedata.category(label[0]).startswith("M"):
         raise AddressError("A part of the domain begins or ends with a character that may not stand there: correct it")
     return "xn--" + label.encode("punycode").decode("ascii")
+
+
+def _lower_letters(text: str) -> str:
+    """Return the text with each letter mapped to lower case by itself, as UTS 46 §5 does: Python makes a Σ at a word's
+    end a ς, which is another letter in a domain."""
+    return text.lower() if "\u03a3" not in text else text.replace("\u03a3", "\u03c3").lower()
 
 
 def _refuse_controls(text: str) -> str:

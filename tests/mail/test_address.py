@@ -25,6 +25,13 @@ from mailsuite.mail.address import (
         ("xn--BCHER-kva.example", "xn--bcher-kva.example"),
         ("straße.example", "xn--strae-oqa.example"),
         ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
+        ("例え．テスト", "xn--r8jz45g.xn--zckzah"),
+        ("例え｡テスト", "xn--r8jz45g.xn--zckzah"),
+        ("ＥＸＡＭＰＬＥ．ｏｒｇ", "example.org"),
+        # UTS 46: a capital sigma is σ wherever it stands; ς is a letter of its own
+        ("ΠΑΡΆΔΕΙΓΜΑΣ.example", "xn--hxajbheg2az3al3a.example"),
+        ("παράδειγμασ.example", "xn--hxajbheg2az3al3a.example"),
+        ("παράδειγμας.example", "xn--hxajbheg2az3als.example"),
         ("ｅｘａｍｐｌｅ.org", "example.org"),
         ("localhost", "localhost"),
         ("1.example", "1.example"),
