@@ -265,6 +265,10 @@ class HttpConnection:
 
     def _begin_body(self) -> None:
         assert self.request is not None and self.parser is not None and self.exchange is not None
+        if self.request.version >= (1, 1) and sum(name == "HOST" for name, _ in self.request.headers) != 1:
+            # RFC 9112 §3.2. The server's own name would be taken instead of it.
+            self._answer_at_once(answers.NEEDS_HOST)
+            return
         reader = self.request.body.reader
         if not isinstance(reader, LengthReader):
             # RFC 9112 §6.3 allows it; nothing that speaks to us sends chunks.

@@ -220,6 +220,10 @@ def test_a_request_may_come_in_any_pieces(serve):
     assert answer(sock)[1] == b"GET /y http"
 
 
+def test_who_speaks_http_1_0_need_not_say_the_host(serve):
+    assert answer(serve().connect(b"GET /x HTTP/1.0\r\n\r\n"))[0] == 200
+
+
 def test_however_a_head_drips_each_octet_is_looked_at_a_few_times(serve, monkeypatch):
     looked_at = []
 
@@ -236,7 +240,7 @@ def test_however_a_head_drips_each_octet_is_looked_at_a_few_times(serve, monkeyp
         ours, client=("", 0), server=("", 0), config=config, tls=None, poller=None, budgets=budgets, now=0
     )
     ours.setblocking(False)
-    head = b"GET / HTTP/1.1\r\n" + b"A: bc\r\n" * 60 + b"\r\n"
+    head = b"GET / HTTP/1.1\r\n" + b"Host: x\r\n" + b"A: bc\r\n" * 60 + b"\r\n"
     for octet in head:
         theirs.send(bytes([octet]))
         connection.advance(0)
@@ -292,6 +296,8 @@ def test_who_waits_for_100_is_told_to_go_on(serve):
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\na", 400),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (BODY_OCTETS + 1), 413),
         (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
