@@ -24,21 +24,9 @@ def main() -> None:
     if "--production" in sys.argv[2:]:
         os.environ["MAILSUITE_PRODUCTION"] = "yes"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailsuite.settings")
-    from django.core.management import execute_from_command_line
-    from django.db import DatabaseError
+    from mailsuite.supervisor.command_line import execute
 
-    from mailsuite.database.patience import is_busy
-    from mailsuite.store.reserve import is_disk_full, reserve
-
-    try:
-        execute_from_command_line(sys.argv)
-    except DatabaseError as error:
-        if is_disk_full(error):
-            more = "a reserve was set free, try again" if reserve().release() else "make room first"
-            sys.exit(f"The disk is full, so this was not done; {more}.")
-        if not is_busy(error):
-            raise
-        sys.exit(f"The database is busy, so this was not done; try again in a moment. ({str(error).strip()})")
+    execute(sys.argv)
 
 
 if __name__ == "__main__":

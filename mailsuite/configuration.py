@@ -87,6 +87,8 @@ class Configuration:
     trace_days: int = 90
     # In octets, 0 for none: what mailboxes of a new domain get where nobody says otherwise.
     default_quota: int = DEFAULT_QUOTA
+    # How many of the copies of the database that upgrades made are kept.
+    database_copies: int = 3
 
     @property
     def blobs(self) -> Path:
@@ -148,6 +150,7 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         dkim_rotation_months=env.integer("MAILSUITE_DKIM_ROTATION", 0, 0, 60),
         metrics_networks=env.networks("MAILSUITE_METRICS_NETWORKS"),
         trace_days=env.integer("MAILSUITE_TRACE_DAYS", 90, 7, 3650),
+        database_copies=env.integer("MAILSUITE_DATABASE_COPIES", 3, 1, 1000),
         default_quota=env.limit("MAILSUITE_DEFAULT_QUOTA", DEFAULT_QUOTA),
     )
 

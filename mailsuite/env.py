@@ -5,8 +5,9 @@ settings is told of three, in words and not as a traceback.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,9 @@ from mailsuite.sizes import read_limit
 T = TypeVar("T")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST_SECONDS = 30 * UNITS["d"]
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What Kubernetes sets in every container beside a service of the name "mailsuite".
+_SERVICE_LINK = re.compile(r"[A-Z]+_(?:SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_[0-9]+_(?:TCP|UDP)\w*)")
 # Shorter ones can be guessed; 16 random octets in hexadecimal are as long.
 SECRET_CHARACTERS = 32
 
@@ -30,9 +34,11 @@ class Environment:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
+        self._known: set[str] = set()
         self.problems: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
+        self._known.add(name)
         return self._variables.get(name, default).strip()
 
     def boolean(self, name: str, default: bool = False) -> bool:
@@ -106,7 +112,7 @@ class Environment:
 
     def listeners(self, name: str, default: str) -> tuple[tuple[str, int], ...]:
         """Comma-separated host:port pairs, `[::1]:25` for IPv6; set but empty means off."""
-        value = self._variables.get(name, default).strip()
+        value = self.text(name, default)
         pairs: list[tuple[str, int]] = []
         for item in filter(None, (part.strip() for part in value.split(","))):
             match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]*)):([0-9]{1,5})", item)
@@ -132,9 +138,9 @@ class Environment:
     def secret(self, name: str) -> str:
         """The value of NAME, or the content of the file that NAME_FILE names; "" when neither is set. No problem is
         told with the value in it."""
+        file_name = self.text(f"{name}_FILE")
         if value := self.text(name):
             return self._long_enough(name, value)
-        file_name = self.text(f"{name}_FILE")
         if not file_name:
             return ""
         try:
@@ -150,6 +156,19 @@ class Environment:
                 "such as `openssl rand -hex 32` prints."
             )
         return value
+
+    def refuse_unknown(self, prefix: str, others: Collection[str] = ()) -> None:
+        """A problem for each variable that begins with `prefix` and was neither read so far nor is one of `others`: a
+        setting with a letter wrong in its name sets nothing."""
+        known = {name for name in self._known | set(others) if name.startswith(prefix)}
+        for name in sorted(self._variables):
+            if name in known or not name.upper().startswith(prefix) or _SERVICE_LINK.fullmatch(name):
+                continue
+            near = get_close_matches(name.upper(), sorted(known), 1)
+            self.problems.append(
+                f"{name} is no setting. "
+                + (f"Did you mean {near[0]}?" if near else "deploy/env.example has all of them.")
+            )
 
     def check(self) -> None:
         """Raises SettingsError when any value read so far was wrong."""
@@ -174,8 +193,16 @@ def with_file(variables: Mapping[str, str], default: Path) -> dict[str, str]:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SystemExit(f"The env file {path} can't be read: {_why(error)}.") from None
-    pairs = [line.strip().partition("=") for line in lines if line.strip() and not line.lstrip().startswith(("#", ";"))]
-    return {name.strip(): _unquoted(value.strip()) for name, _, value in pairs} | dict(variables)
+    found = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith(("#", ";")):
+            continue
+        name, sign, value = line.partition("=")
+        if not sign or not _NAME.fullmatch(name.strip()):
+            # The line may hold a password.
+            raise SystemExit(f"Line {number} of the env file {path} is not NAME=value.")
+        found[name.strip()] = _unquoted(value.strip())
+    return found | dict(variables)
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

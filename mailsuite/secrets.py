@@ -35,6 +35,9 @@ def read_or_make_root(path: Path) -> str:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
+            if os.geteuid() == 0:
+                # For the user whose folder it is, where root is the first to run a command.
+                os.fchown(descriptor, *_owner(path.parent))
             file.write(value + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -50,6 +53,11 @@ def read_or_make_root(path: Path) -> str:
     finally:
         os.close(folder)
     return value
+
+
+def _owner(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_uid, status.st_gid
 
 
 @lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ MAILSUITE = configuration.read_configuration(_environment, BASE_DIR)
 DATABASES = databases(_environment, MAILSUITE.data)
 ROOT_SECRET = _environment.secret("MAILSUITE_SECRET_KEY")
 OLD_ROOT_SECRETS = [value for value in _environment.secret("MAILSUITE_SECRET_KEY_OLD").split() if value]
+_environment.refuse_unknown("MAILSUITE_", others=("MAILSUITE_ENV_FILE", "MAILSUITE_CI"))
 try:
     _environment.check()
     ROOT_SECRET = ROOT_SECRET or secrets.read_or_make_root(MAILSUITE.data / "secret.key")
@@ -34,6 +35,8 @@ LOGGING_CONFIG = None
 ALLOWED_HOSTS = ["*"]
 
 INSTALLED_APPS = [
+    # In front of Django's, whose changepassword it replaces.
+    "mailsuite.supervisor",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -41,7 +44,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "mailsuite.supervisor",
     "mailsuite.directory",
     "mailsuite.records",
     "mailsuite.store",

@@ -195,6 +195,39 @@ def test_env_file_is_optional_unless_it_is_named(tmp_path):
         with_file({}, tmp_path / "default")
 
 
+def test_a_line_that_sets_nothing_is_told_without_what_it_holds(tmp_path):
+    for line in ("export A=secret", "A secret", "=secret", "A B=secret"):
+        (tmp_path / "file").write_text(f"# a comment\n{line}\n")
+        with pytest.raises(SystemExit, match="^Line 2 of the env file .*file is not NAME=value") as told:
+            with_file({}, tmp_path / "file")
+        assert "secret" not in str(told.value)
+
+
+def test_an_unknown_setting_is_an_error_with_the_nearest_known_name():
+    env = Environment(
+        {
+            "X_HOSTNAM": "mx.example.org",
+            "X_LISTEN_SMPT": "",
+            "x_data": "/srv",
+            "X_QQQQ": "1",
+            "X_FILE_NAME": "/etc/x",
+            "X_SERVICE_HOST": "10.0.0.1",
+            "X_PORT_25_TCP_ADDR": "10.0.0.1",
+            "OTHER": "1",
+        }
+    )
+    for name in ("X_HOSTNAME", "X_DATA"):
+        env.text(name)
+    env.listeners("X_LISTEN_SMTP", "")
+    env.refuse_unknown("X_", others=["X_FILE_NAME"])
+    assert env.problems == [
+        "X_HOSTNAM is no setting. Did you mean X_HOSTNAME?",
+        "X_LISTEN_SMPT is no setting. Did you mean X_LISTEN_SMTP?",
+        "X_QQQQ is no setting. deploy/env.example has all of them.",
+        "x_data is no setting. Did you mean X_DATA?",
+    ]
+
+
 def test_every_variable_is_in_the_example():
     """deploy/env.example names what the code reads, and nothing else."""
     seen = set()

@@ -1,5 +1,7 @@
-"""What the commands of all rooms share: sub-commands, and refusals told in one line."""
+"""What the commands of all rooms share: sub-commands, passwords, and refusals told in one line."""
 
+import getpass
+import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +11,9 @@ from django.db.models import QuerySet
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import KEPT_REMOVED, Alias, Domain, Mailbox
+from mailsuite.protocol.credential_text import credential_text
+
+MUST_CHANGE = "have the web pages ask for another password at the first sign-in; mail programs can use this one"
 
 
 class SubcommandCommand(BaseCommand):
@@ -56,3 +61,22 @@ class DirectoryCommand(SubcommandCommand):
                 if row.removed_at
             ],
         )
+
+
+def password_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    parser.add_argument("--weak-password-ok", action="store_true", help="for test accounts")
+    parser.add_argument("--must-change", action="store_true", help=MUST_CHANGE)
+
+
+def read_password(password_stdin: bool, **options: Any) -> str:
+    """A line of standard input, or what is typed twice at the terminal."""
+    if password_stdin:
+        # What is no UTF-8 is read as in a login (a terminal of the system's old code page, a script of such a file).
+        return credential_text(sys.stdin.readline().rstrip("\r\n").encode("utf-8", "surrogateescape"))
+    if not sys.stdin.isatty():
+        raise CommandError("Give the password on standard input, with --password-stdin.")
+    password = getpass.getpass("Password: ")
+    if password != getpass.getpass("Again: "):
+        raise CommandError("The two passwords differ: try again.")
+    return password

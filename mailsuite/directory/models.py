@@ -76,7 +76,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             self._has_new_password = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Django's own forms and commands (changepassword, the admin's password page) save accounts past our services:
+        """Django's own forms and commands (createsuperuser, the admin's password page) save accounts past our services:
         whoever remembers the account has to hear of it."""
         from mailsuite.directory import account_events
         from mailsuite.directory.version import touch_directory

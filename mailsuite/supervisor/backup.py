@@ -1,5 +1,6 @@
-"""A copy of the database, taken before a newer version changes its tables."""
+"""Copies of the database, taken before a newer version changes its tables."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -9,23 +10,48 @@ from pathlib import Path
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+# What begins so in the folder of copies is ours to remove.
+PREFIX = "before-"
+# A copy that was not finished; its name gets this end taken off last.
+UNFINISHED = ".part"
+
 
 def copy_database(connection: BaseDatabaseWrapper, folder: Path, name: str) -> Path:
     """Returns the finished copy, fsynced: an SQLite database, or PostgreSQL's custom format for pg_restore. Raises
     OSError or RuntimeError when there is none."""
-    if connection.vendor == "sqlite":
-        copy = folder / f"{name}.sqlite3"
-        _copy_sqlite(Path(connection.settings_dict["NAME"]), copy)
+    is_sqlite = connection.vendor == "sqlite"
+    copy = folder / f"{PREFIX}{name}.{'sqlite3' if is_sqlite else 'dump'}"
+    draft = copy.with_name(copy.name + UNFINISHED)
+    if is_sqlite:
+        _copy_sqlite(Path(connection.settings_dict["NAME"]), draft)
     else:
-        copy = folder / f"{name}.dump"
-        _dump_postgresql(connection, copy)
-    for path in (copy, folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _dump_postgresql(connection, draft)
+    _sync(draft)
+    draft.rename(copy)
+    _sync(folder)
     return copy
+
+
+def prune_copies(folder: Path, keep: int) -> list[Path]:
+    """Removes all but the newest `keep` copies, and those that were never finished; returns what is gone. One
+    that can't be removed is no reason not to start."""
+    if not folder.is_dir():
+        return []
+    copies = sorted(folder.glob(f"{PREFIX}*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    finished = [path for path in copies if path.suffix != UNFINISHED]
+    gone = [*finished[keep:], *(path for path in copies if path.suffix == UNFINISHED)]
+    for path in gone:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return [path for path in gone if not path.exists()]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _copy_sqlite(source: Path, copy: Path) -> None:

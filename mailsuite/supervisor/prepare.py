@@ -19,7 +19,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from mailsuite.configuration import Configuration
-from mailsuite.supervisor.backup import copy_database
+from mailsuite.supervisor.backup import copy_database, prune_copies
 from mailsuite.supervisor.certificate import ensure_certificate
 
 # unix(7) allows a socket's path 107 octets; the longest in the data folder is /run/.store.sock.PID.
@@ -107,6 +107,8 @@ def _migrate(configuration: Configuration, *, copy_first: bool) -> tuple[str, in
     if executor.loader.applied_migrations and copy_first:
         backup = _copy(configuration.data / "backups")
     call_command("migrate", verbosity=0, interactive=False)
+    # Not before: who goes back wants the copy of this upgrade.
+    prune_copies(configuration.data / "backups", configuration.database_copies)
     return str(backup or ""), len(plan)
 
 
@@ -120,7 +122,7 @@ def _make_private() -> None:
 
 
 def _copy(folder: Path) -> Path:
-    name = f"before-{version()}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    name = f"{version()}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         return copy_database(connection, folder, name)

@@ -1,24 +1,19 @@
-import getpass
-import sys
-from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
 
 from mailsuite.abuse import suspension
 from mailsuite.directory import services
-from mailsuite.directory.command import DirectoryCommand
+from mailsuite.directory.command import MUST_CHANGE, DirectoryCommand, password_arguments, read_password
 from mailsuite.directory.models import Alias, Mailbox
 from mailsuite.directory.services import effects, parsing, restoring
 from mailsuite.directory.services.mailbox_import import import_mailboxes
-from mailsuite.protocol.credential_text import credential_text
 from mailsuite.sizes import write_limit
 
 IMPORT = (
     "Make many from a CSV file: address,password[,quota[,name]]. Passwords in clear, no hashes; blanks around a field "
     "don't count."
 )
-MUST_CHANGE = "have the web pages ask for another password at the first sign-in; mail programs can use this one"
 
 
 class Command(DirectoryCommand):
@@ -30,10 +25,10 @@ class Command(DirectoryCommand):
         add.add_argument("--quota", default="", help="such as 1G or none; the domain's when not given")
         add.add_argument("--name", default="", help="the person's name")
         add.add_argument("--owner", default="", metavar="ADDRESS", help="another account that shall own it")
-        _password_arguments(add)
+        password_arguments(add)
         password = self.verb("password", self.password, "Set the password of a mailbox's account.")
         password.add_argument("address")
-        _password_arguments(password)
+        password_arguments(password)
         for name, run, text in (
             ("suspend", self.suspend, "Refuse logins, end sessions, hold its mail in the queue; mail to it is taken."),
             ("resume", self.resume, "Undo suspend; what is held stays held."),
@@ -85,7 +80,7 @@ class Command(DirectoryCommand):
         account = owner or (address if services.joins_account(address) and not options["password_stdin"] else "")
         mailbox_id = services.add_mailbox(
             address,
-            "" if account else _read_password(**options),
+            "" if account else read_password(**options),
             name=name,
             quota_octets=parsing.quota(quota) if quota else None,
             owner=owner,
@@ -100,7 +95,7 @@ class Command(DirectoryCommand):
 
     def password(self, address: str, weak_password_ok: bool, must_change: bool, **options: Any) -> None:
         services.set_password(
-            address, _read_password(**options), weak_password_ok=weak_password_ok, must_change=must_change
+            address, read_password(**options), weak_password_ok=weak_password_ok, must_change=must_change
         )
         self.stdout.write(f"The password of {address} is changed.")
 
@@ -185,25 +180,6 @@ class Command(DirectoryCommand):
     def _progress(self, done: int, of: int) -> None:
         if self.stderr.isatty():
             self.stderr.write(f"\r{done} of {of} passwords hashed", ending="\n" if done == of else "")
-
-
-def _password_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
-    parser.add_argument("--weak-password-ok", action="store_true", help="for test accounts")
-    parser.add_argument("--must-change", action="store_true", help=MUST_CHANGE)
-
-
-def _read_password(password_stdin: bool, **options: Any) -> str:
-    """A line of standard input, or what is typed twice at the terminal."""
-    if password_stdin:
-        # What is no UTF-8 is read as in a login (a terminal of the system's old code page, a script of such a file).
-        return credential_text(sys.stdin.readline().rstrip("\r\n").encode("utf-8", "surrogateescape"))
-    if not sys.stdin.isatty():
-        raise CommandError("Give the password on standard input, with --password-stdin.")
-    password = getpass.getpass("Password: ")
-    if password != getpass.getpass("Again: "):
-        raise CommandError("The two passwords differ: try again.")
-    return password
 
 
 def _size(octets: int) -> str:

@@ -1,0 +1,30 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from mailsuite.directory import services
+from mailsuite.directory.command import password_arguments, read_password
+from mailsuite.directory.errors import DirectoryError
+
+
+class Command(BaseCommand):
+    """In the place of Django's, which asks for the password at a terminal alone."""
+
+    help = "Sets the password of an account, an administrator's perhaps that has no mailbox."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("address")
+        password_arguments(parser)
+
+    def handle(self, *args: Any, address: str, weak_password_ok: bool, must_change: bool, **options: Any) -> None:
+        try:
+            services.set_password(
+                address,
+                read_password(**options),
+                weak_password_ok=weak_password_ok,
+                must_change=must_change,
+            )
+        except DirectoryError as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(f"The password of {address} is changed.")

@@ -1,0 +1,133 @@
+"""What commands say instead of a traceback, and what they leave unsaid."""
+
+import io
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, SystemCheckError
+from django.db import OperationalError, ProgrammingError, connection
+from django.db.migrations.recorder import MigrationRecorder
+
+from mailsuite.directory.models import User
+from mailsuite.supervisor import command_line
+from mailsuite.supervisor.command_line import CommandLine, check_briefly, explain
+
+
+@pytest.fixture
+def as_root(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+
+def manage(data, *words, **how):
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *words]
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    return subprocess.Popen(command, env=environment | {"MAILSUITE_DATA": str(data)}, stderr=subprocess.PIPE, **how)
+
+
+def said_by_checks(is_quiet):
+    command = BaseCommand(stderr=io.StringIO())
+    check_briefly(command, is_quiet=is_quiet, databases=["default", "reader"], display_num_errors=True)
+    return command.stderr.getvalue()
+
+
+@pytest.mark.django_db(databases=["default", "reader"])
+def test_warnings_of_checks_are_one_line(as_root):
+    said = said_by_checks(is_quiet=False)
+    assert said.startswith("Mailsuite runs as root (mailsuite.W009); ") and said.count("\n") == 1
+    assert said_by_checks(is_quiet=True) == ""
+
+
+def test_errors_of_checks_end_the_command_even_where_it_only_reads(monkeypatch):
+    from django.core.checks import Error
+
+    monkeypatch.setattr(command_line.checks, "run_checks", lambda **how: [Error("wrong", id="mailsuite.E001")])
+    with pytest.raises(SystemCheckError, match="E001"):
+        said_by_checks(is_quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_quiet"),
+    [
+        (["queue", "list"], True),
+        (["domain", "records", "example.org"], True),
+        (["trace", "ann@example.org"], True),
+        (["mailbox", "add", "ann@example.org"], False),
+        (["ban"], False),
+    ],
+)
+def test_who_reads_through_a_pipe_gets_the_answer_alone(words, is_quiet):
+    assert CommandLine(["manage.py", *words])._is_quiet() == is_quiet
+
+
+@pytest.mark.sqlite_only
+def test_before_the_first_start_nothing_is_made_and_the_start_is_named(tmp_path):
+    process = manage(tmp_path, "domain", "list")
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1 and said.count("\n") == 1 and "`manage.py up`" in said
+    assert not (tmp_path / "mailsuite.sqlite3").exists()
+
+
+@pytest.mark.sqlite_only
+def test_whoever_has_read_enough_hears_of_no_error(tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = manage(tmp_path, "help", stdout=writing)
+    os.close(writing)
+    assert process.communicate(timeout=60)[1] == b""
+    assert process.returncode == command_line.BROKEN_PIPE_STATUS
+
+
+def missing_table():
+    """As SQLite says it, and as PostgreSQL does."""
+    error = ProgrammingError('relation "x" does not exist')
+    error.__cause__ = Exception()
+    error.__cause__.sqlstate = "42P01"
+    return [OperationalError("no such table: x"), error]
+
+
+@pytest.mark.django_db
+def test_tables_of_another_version_are_told_apart():
+    recorder = MigrationRecorder(connection)
+    for error in missing_table():
+        assert explain(error) is None, "with all migrations it is a fault of ours"
+    recorder.record_unapplied("store", max(name for app, name in recorder.applied_migrations() if app == "store"))
+    for error in missing_table():
+        assert "restart the service" in explain(error)
+    recorder.record_applied("store", "9999_from_tomorrow")
+    for error in missing_table():
+        assert "newer version" in explain(error)
+    recorder.migration_qs.all().delete()
+    for error in missing_table():
+        assert "no tables yet" in explain(error)
+
+
+@pytest.mark.django_db
+def test_a_database_out_of_reach_is_one_line():
+    said = explain(OperationalError("connection refused\n\tIs it running?"))
+    assert said.count("\n") == 0 and "connection refused Is it running?" in said
+    assert explain(ProgrammingError("syntax error")) is None
+
+
+@pytest.mark.django_db
+def test_a_password_is_changed_without_a_terminal(monkeypatch):
+    user = User.objects.create_superuser("admin@mx.example.org", "a first long password", must_change_password=True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("another long password\n"))
+    call_command("changepassword", "admin@mx.example.org", "--password-stdin", stdout=io.StringIO())
+    user.refresh_from_db()
+    assert user.check_password("another long password") and not user.must_change_password
+
+
+def test_a_secret_that_root_makes_belongs_to_the_folders_owner(tmp_path, monkeypatch):
+    from mailsuite import secrets
+
+    given = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", lambda descriptor, *owner: given.append(owner))
+    monkeypatch.setattr(secrets, "_owner", lambda folder: (77, 78) if folder == tmp_path else SimpleNamespace())
+    secrets.read_or_make_root(tmp_path / "secret.key")
+    assert given == [(77, 78)]
