@@ -15,7 +15,7 @@ MAILSUITE = configuration.read_configuration(_environment, BASE_DIR)
 DATABASES = databases(_environment, MAILSUITE.data)
 ROOT_SECRET = _environment.secret("MAILSUITE_SECRET_KEY")
 OLD_ROOT_SECRETS = [value for value in _environment.secret("MAILSUITE_SECRET_KEY_OLD").split() if value]
-_environment.refuse_unknown("MAILSUITE_", others=("MAILSUITE_ENV_FILE", "MAILSUITE_CI"))
+_environment.refuse_unknown("MAILSUITE_", others=["MAILSUITE_ENV_FILE"])
 try:
     _environment.check()
     ROOT_SECRET = ROOT_SECRET or secrets.read_or_make_root(MAILSUITE.data / "secret.key")

@@ -562,7 +562,7 @@ def test_mailauth_agrees():
     node = NODE / ".bin" / "node"
     if not node.exists():
         text = "needs mailauth of npm, with its node, in .oracles (npm install --prefix .oracles node@22 mailauth@7)"
-        pytest.fail(text) if os.environ.get("MAILSUITE_CI") else pytest.skip(text)
+        pytest.fail(text) if os.environ.get("TESTS_SKIP_NOTHING") else pytest.skip(text)
     asked = [
         {
             "zone": {f"{name} {rdtype}": value for (name, rdtype), value in case.records.items()},
