@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from mailsuite.junk.text import BODY_OCTETS, visible_text
 from mailsuite.mail.address_list import parse_address_list
 from mailsuite.mail.encoded_word import decode_text
-from mailsuite.mail.envelope_structure import Fields
 from mailsuite.mail.folding import compatible
-from mailsuite.mail.header import collect_fields, unfold
+from mailsuite.mail.header import Fields, collect_fields, unfold
 
 HEADER_OCTETS = 64 * 1024
 MAX_WORDS = 800

@@ -11,9 +11,8 @@ from itertools import islice
 
 from mailsuite.mail.body_structure import ParseLimits, TooComplex, plain_structure, read_structure
 from mailsuite.mail.charset import decode_charset
-from mailsuite.mail.envelope_structure import Fields
-from mailsuite.mail.header import collect_fields, unfold
-from mailsuite.mail.mime_fields import TEXT_PLAIN, ContentType, parse_content_type
+from mailsuite.mail.header import Fields, collect_fields
+from mailsuite.mail.mime_fields import ContentType, content_type_of, encoding_of
 from mailsuite.mail.structure import Part, PartKind
 
 # Of the octets after the header, this many are looked at.
@@ -72,11 +71,11 @@ def _text_parts(
     found, waiting = [], [(root, header)]
     while waiting:
         part, fields = waiting.pop()
-        content_type = _type_of(fields)
+        content_type = content_type_of(fields)
         if part.kind is PartKind.SINGLE:
             marks.add(f"mime:{_word(content_type.main)}/{_word(content_type.sub)}")
             if content_type.main == b"text":
-                found.append((content_type, _encoding(fields), octets[part.body_start : part.end]))
+                found.append((content_type, encoding_of(fields), octets[part.body_start : part.end]))
         elif part.kind is PartKind.MULTIPART:
             marks.add(f"mime:{_word(content_type.main)}/{_word(content_type.sub)}")
             waiting += [(child, _fields(octets, child)) for child in reversed(part.children)]
@@ -87,16 +86,6 @@ def _text_parts(
 
 def _fields(octets: bytes, part: Part) -> Fields:
     return collect_fields(octets[part.header_start : part.body_start])
-
-
-def _type_of(fields: Fields) -> ContentType:
-    values = fields.get(b"content-type")
-    return parse_content_type(unfold(values[0])) if values else TEXT_PLAIN
-
-
-def _encoding(fields: Fields) -> bytes:
-    values = fields.get(b"content-transfer-encoding")
-    return unfold(values[0]).strip().lower() if values else b""
 
 
 def _word(octets: bytes) -> str:

@@ -13,16 +13,18 @@ raised, and the caller takes `plain_structure` instead.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mailsuite.mail.envelope_structure import Fields, envelope_structure
-from mailsuite.mail.header import Octets, collect_fields, header_end, unfold
+from mailsuite.mail.envelope_structure import envelope_structure
+from mailsuite.mail.header import Fields, Octets, collect_fields, header_end, unfold
 from mailsuite.mail.imap_string import NIL, imap_nstring, imap_string
 from mailsuite.mail.mime_fields import (
     MESSAGE_RFC822,
     TEXT_PLAIN,
     ContentType,
     Parameters,
-    parse_content_type,
-    parse_disposition,
+    content_type_of,
+    disposition_of,
+    encoding_of,
+    parse_languages,
 )
 from mailsuite.mail.structure import Part, PartKind
 
@@ -90,8 +92,7 @@ class _Reader:
         self._parts_left -= 1
         if self._parts_left < 0 or entity.depth > self._limits.depth:
             raise TooComplex
-        values = entity.header.get(b"content-type")
-        content_type = parse_content_type(unfold(values[0])) if values else default_type
+        content_type = content_type_of(entity.header, default_type)
         if content_type.main == b"multipart":
             boundary = content_type.parameter(b"boundary")
             # Without a boundary nothing can be found in it, but it can be read
@@ -195,15 +196,9 @@ def _basic(content_type: ContentType, header: Fields, size: int) -> bytes:
         _parameters(content_type.parameters),
         _text(header, b"content-id"),
         _text(header, b"content-description"),
-        _encoding(header),
+        imap_string(encoding_of(header)),
         size,
     )
-
-
-def _encoding(header: Fields) -> bytes:
-    values = header.get(b"content-transfer-encoding")
-    words = unfold(values[0]).lower().split(None, 1) if values else None
-    return imap_string(words[0]) if words else b'"7bit"'
 
 
 def _extension(header: Fields) -> bytes:
@@ -213,9 +208,8 @@ def _extension(header: Fields) -> bytes:
 
 def _disposition_language_location(header: Fields) -> bytes:
     disposition = NIL
-    if values := header.get(b"content-disposition"):
-        if parsed := parse_disposition(unfold(values[0])):
-            disposition = b"(%b %b)" % (imap_string(parsed[0]), _parameters(parsed[1]))
+    if parsed := disposition_of(header):
+        disposition = b"(%b %b)" % (imap_string(parsed[0]), _parameters(parsed[1]))
     elif b"content-language" not in header and b"content-location" not in header:
         return b"NIL NIL NIL"
     return b"%b %b %b" % (disposition, _language(header), _text(header, b"content-location"))
@@ -223,8 +217,7 @@ def _disposition_language_location(header: Fields) -> bytes:
 
 def _language(header: Fields) -> bytes:
     values = header.get(b"content-language")
-    tags = [tag.strip() for tag in unfold(values[0]).split(b",")] if values else []
-    strings = [imap_string(tag) for tag in tags if tag]
+    strings = list(map(imap_string, parse_languages(unfold(values[0])))) if values else []
     if len(strings) > 1:
         return b"(%b)" % b" ".join(strings)
     return strings[0] if strings else NIL

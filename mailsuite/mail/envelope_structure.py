@@ -1,12 +1,8 @@
 """The answer to FETCH ENVELOPE (RFC 3501 §7.4.2), made once from a message's header fields."""
 
-from collections.abc import Mapping, Sequence
-
 from mailsuite.mail.address_list import ListedAddress, parse_address_list
-from mailsuite.mail.header import unfold
+from mailsuite.mail.header import Fields, unfold
 from mailsuite.mail.imap_string import NIL, imap_nstring
-
-Fields = Mapping[bytes, Sequence[bytes]]
 
 
 def envelope_structure(fields: Fields) -> bytes:

@@ -5,10 +5,12 @@ it), and runs in time linear to its input.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from mmap import mmap
 
 Octets = bytes | mmap
+# Raw values by lower-case name, in the order in which they stand
+Fields = Mapping[bytes, Sequence[bytes]]
 
 _FIELD_START = re.compile(rb"\n(?![ \t])")
 

@@ -13,8 +13,8 @@ from mailsuite.mail.body_structure import ParseLimits as ParseLimits
 from mailsuite.mail.body_structure import Structure, TooComplex, plain_structure, read_structure
 from mailsuite.mail.dates import parse_date
 from mailsuite.mail.encoded_word import decode_text
-from mailsuite.mail.envelope_structure import Fields, envelope_structure
-from mailsuite.mail.header import Octets, collect_fields, header_end, unfold
+from mailsuite.mail.envelope_structure import envelope_structure
+from mailsuite.mail.header import Fields, Octets, collect_fields, header_end, unfold
 from mailsuite.mail.structure import Part
 
 SUBJECT_CHARACTERS = 500

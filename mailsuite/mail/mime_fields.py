@@ -1,25 +1,47 @@
-"""Values of MIME header fields (RFC 2045 §5.1, RFC 2183), read leniently and in linear time.
+"""Values of MIME header fields (RFC 2045 §5 and §6, RFC 2183, RFC 3282), read leniently and in linear time.
 
-A parameter sent in sections (`filename*0*=…; filename*1=…`) is put together, as IMAP servers should (RFC 2231 §8); its
-charset stays in front and its octets stay percent-encoded, for the client to read (`filename*`).
+One reader of tokens serves all of them: white space and comments may stand between any two, a comment that nothing
+closes is ordinary text. A parameter sent in sections (`filename*0*=…; filename*1=…`) is put together, as IMAP servers
+should (RFC 2231 §8). An extended one (`filename*`) stays as it was sent, charset in front and octets percent-encoded,
+for the client to read; `parameter` decodes it for who looks into the message here.
 """
 
 import re
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
-MAX_PARAMETERS = 200
+from mailsuite.mail.charset import decode_charset
+from mailsuite.mail.header import Fields, unfold
+
+MAX_PARAMETERS = 1_000
 _CACHED_OCTETS = 120  # longer values have boundaries or names and are not met again
 
-_TYPE = re.compile(rb'\s*+([^\s/;"()=]++)\s*+/\s*+([^\s/;"()=]++)')
-_WORD = re.compile(rb'\s*+([^\s;"()=]++)')
-# parameter = attribute "=" (token / quoted-string); tokens of real senders hold parentheses and worse
-_PARAMETER = re.compile(rb'[;\s]*+(?:([^\s=;"()]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)"?|([^;\s"]*+)))?', re.DOTALL)
+# The shape that nearly all mail has: a type and parameters, without comments, quoted pairs, sections, and as the
+# grammar wants them
+_PARAMETER = rb';\s*+([^\s=;"()*]++)=(?:"([^"\\]*+)"|([^\s;"()\\]++))'
+_SIMPLE_PARAMETER = re.compile(_PARAMETER)
+_SIMPLE = re.compile(rb'\s*+([^\s/;"()=,]++)(?:/([^\s/;"()=,]++))?+((?:\s*+%b)*+)\s*+;?+\s*+' % _PARAMETER)
+_WORD = re.compile(rb'"?+([^\s/;"()=,]++)"?+')
+# The attribute of a parameter, and what parts one parameter from the next
+_ATTRIBUTE = re.compile(rb'[^\s=;"()]++')
+_BETWEEN = re.compile(rb"[;\s]*+")
+_SPACE = re.compile(rb"\s*+")
+_QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
+# Octets of a value, of a language tag, and of what is passed over up to the next parameter, up to where it may end
+_IN_VALUE = re.compile(rb'[^;\s"(]*+')
+_IN_TEXT = re.compile(rb"[^;(]*+")
+_IN_TAG = re.compile(rb"[^,(]*+")
+_PASSED_OVER = re.compile(rb'[^;"(\s]++')
+_COMMENT_MARK = re.compile(rb"[()]|\\.", re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 # attribute "*" section ["*"]  (RFC 2231 §3 and §4.1)
 _SECTION = re.compile(rb"([^*]++)\*(0|[1-9][0-9]{0,2})(\*?)")
 # What an extended value must encode beside controls and octets beyond ASCII (RFC 2231 §7, attribute-char)
 _TO_ENCODE = re.compile(rb"[^!#$&+\-.0-9A-Z^_`a-z{|}~]")
+# Of these people write the value without its quotes.
+_NAMES = frozenset({b"name", b"filename"})
+_LINE_ENDS = b"\r\n\0"
 
 Parameters = tuple[tuple[bytes, bytes], ...]
 
@@ -32,50 +54,279 @@ class ContentType(NamedTuple):
     parameters: Parameters
 
     def parameter(self, name: bytes) -> bytes | None:
-        """Return the value of the first parameter with this lower-case name, or None."""
-        return next((value for key, value in self.parameters if key == name), None)
+        """Return the value of the parameter with this lower-case name, decoded, or None."""
+        return parameter(self.parameters, name)
 
 
 TEXT_PLAIN = ContentType(b"text", b"plain", ((b"charset", b"us-ascii"),))
 MESSAGE_RFC822 = ContentType(b"message", b"rfc822", ())
 
 
+def content_type_of(fields: Fields, default: ContentType = TEXT_PLAIN) -> ContentType:
+    """Return the type that a part's raw fields say, the default when there is none. What makes no sense is a file where
+    the disposition gives it a name."""
+    values = fields.get(b"content-type")
+    if not values:
+        return default
+    value = unfold(values[0])
+    content_type = parse_content_type(value)
+    if b"/" not in value and content_type.main == b"text" and b"content-disposition" in fields:
+        disposition = disposition_of(fields)
+        if disposition and parameter(disposition[1], b"filename") is not None:
+            return ContentType(b"application", b"octet-stream", content_type.parameters)
+    return content_type
+
+
+def encoding_of(fields: Fields) -> bytes:
+    """Return the transfer encoding that a part's raw fields say, in lower case; `7bit` when there is none (RFC 2045
+    §6.1)."""
+    values = fields.get(b"content-transfer-encoding")
+    return parse_encoding(unfold(values[0])) if values else b"7bit"
+
+
+def disposition_of(fields: Fields) -> tuple[bytes, Parameters] | None:
+    """Return type and parameters of a part's Content-Disposition, or None."""
+    values = fields.get(b"content-disposition")
+    return parse_disposition(unfold(values[0])) if values else None
+
+
+def file_name_of(fields: Fields) -> bytes:
+    """Return the file name that a part's raw fields give it, decoded; empty when there is none."""
+    disposition = disposition_of(fields)
+    name = parameter(disposition[1], b"filename") if disposition else None
+    return name or content_type_of(fields).parameter(b"name") or b""
+
+
 def parse_content_type(value: bytes) -> ContentType:
-    """Return the type in an unfolded Content-Type value; plain text when it makes no sense (RFC 2045 §5.2)."""
+    """Return the type in an unfolded Content-Type value; plain text when it makes no sense (RFC 2045 §5.2), but for
+    what has a file name, which its sender meant as a file."""
     return _cached_content_type(value) if len(value) <= _CACHED_OCTETS else _parse_content_type(value)
 
 
 def parse_disposition(value: bytes) -> tuple[bytes, Parameters] | None:
-    """Return type and parameters of an unfolded Content-Disposition value, or None when it has no type."""
-    match = _WORD.match(value)
-    return (match[1].lower(), _parse_parameters(value, match.end())) if match else None
+    """Return type and parameters of an unfolded Content-Disposition value, or None when it says nothing. A file name
+    without a type is that of an attachment."""
+    kind, _, parameters = _words_and_parameters(value)
+    if kind is None and parameter(parameters, b"filename") is None:
+        return None
+    return (kind or b"attachment").lower(), parameters
+
+
+def parse_encoding(value: bytes) -> bytes:
+    """Return the first token of an unfolded Content-Transfer-Encoding value in lower case, or `7bit`."""
+    return (_Tokens(value).word() or b"7bit").lower()
+
+
+def parse_languages(value: bytes) -> list[bytes]:
+    """Return the tags of an unfolded Content-Language value (RFC 3282 §2)."""
+    tokens, tags = _Tokens(value), list[bytes]()
+    while not tokens.at_end:
+        tokens.skip(_SPACE)
+        if tag := tokens.text(_IN_TAG, with_comments=False).strip():
+            tags.append(tag)
+        tokens.at += 1
+    return tags
+
+
+def parameter(parameters: Parameters, name: bytes) -> bytes | None:
+    """Return the value of the first parameter with this lower-case name; where it was sent as an extended one, its
+    octets in the charset that it says (RFC 2231 §4). None when there is neither."""
+    found = next((value for key, value in parameters if key == name), None)
+    if found is not None:
+        return found
+    extended = next((value for key, value in parameters if key == name + b"*"), None)
+    return None if extended is None else _decoded(extended)[0]
+
+
+def extended_text(fields: Fields) -> list[str]:
+    """Return what the extended parameters of a part's raw fields say, such as its file name, as text (RFC 2231 §4)."""
+    disposition = disposition_of(fields)
+    parameters = content_type_of(fields).parameters + (disposition[1] if disposition else ())
+    return [decode_charset(*_decoded(value)) for name, value in parameters if name.endswith(b"*")]
+
+
+def _decoded(value: bytes) -> tuple[bytes, bytes]:
+    """The octets of an extended value, and the charset that they are in."""
+    parts = value.split(b"'", 2)
+    charset, _, octets = parts if len(parts) == 3 else (b"", b"", value)
+    return unquote_to_bytes(octets).translate(None, _LINE_ENDS), charset
 
 
 def _parse_content_type(value: bytes) -> ContentType:
-    match = _TYPE.match(value)
-    if match is None:
-        return TEXT_PLAIN
-    main, sub = match[1].lower(), match[2].lower()
-    parameters = _parse_parameters(value, match.end())
+    main, sub, parameters = _words_and_parameters(value)
+    if main is None or sub is None:
+        return _without_slash(main or b"", parameters)
+    return _of_type(main.lower(), sub.lower(), parameters)
+
+
+def _words_and_parameters(value: bytes) -> tuple[bytes | None, bytes | None, Parameters]:
+    """The first word, the one behind a slash, and the parameters."""
+    if match := _SIMPLE.fullmatch(value):
+        found = _SIMPLE_PARAMETER.findall(match[3])
+        if len(found) <= MAX_PARAMETERS:
+            return match[1], match[2], tuple([(name.lower(), quoted or token) for name, quoted, token in found])
+    tokens = _Tokens(value)
+    first = None if tokens.is_at_attribute() else tokens.word()
+    second = tokens.word() if first and tokens.accept(b"/") else None
+    return first, second, _parameters(tokens)
+
+
+def _of_type(main: bytes, sub: bytes, parameters: Parameters) -> ContentType:
     if main == b"text" and not any(name.startswith(b"charset") for name, _ in parameters):
         parameters = (*parameters, (b"charset", b"us-ascii"))
     return ContentType(main, sub, parameters)
 
 
+def _without_slash(word: bytes, parameters: Parameters) -> ContentType:
+    """What a value that names no type means: a multipart where it has a boundary, a file where it has a name."""
+    if word.lower() == b"multipart" and parameter(parameters, b"boundary"):
+        return ContentType(b"multipart", b"mixed", parameters)
+    if parameter(parameters, b"name") is not None:
+        return ContentType(b"application", b"octet-stream", parameters)
+    return _of_type(b"text", b"plain", parameters)
+
+
 _cached_content_type = lru_cache(maxsize=512)(_parse_content_type)
 
 
-def _parse_parameters(value: bytes, at: int) -> Parameters:
-    """Return the parameters from the offset on; what is none is skipped up to the next semicolon."""
+class _Tokens:
+    """A value read from left to right; `at` is the offset of what comes next."""
+
+    __slots__ = ("_has_open_comment", "_has_open_quote", "_value", "at")
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+        self.at = 0
+        # Once a comment or a quoted-string goes on to the end, none is looked for again: each octet is searched once.
+        self._has_open_comment = self._has_open_quote = False
+
+    @property
+    def at_end(self) -> bool:
+        return self.at >= len(self._value)
+
+    def skip(self, what: re.Pattern[bytes]) -> None:
+        """Go on to the next token: pass over what the pattern matches, and over comments."""
+        while True:
+            self.at = self._end_of(what)
+            if not self._take_comment():
+                return
+
+    def accept(self, mark: bytes) -> bool:
+        """Whether the next octet is this one, which is then taken."""
+        self.skip(_SPACE)
+        found = self._value.startswith(mark, self.at)
+        self.at += found
+        return found
+
+    def word(self) -> bytes | None:
+        """Take a type or another single word, in quotes or without; None where there is none."""
+        self.skip(_SPACE)
+        match = _WORD.match(self._value, self.at)
+        if match is None:
+            return None
+        self.at = match.end()
+        return match[1]
+
+    def is_at_attribute(self) -> bool:
+        """Whether a parameter comes next."""
+        self.skip(_BETWEEN)
+        start = self.at
+        found = self._attribute_here()
+        self.at = start
+        return found is not None
+
+    def attribute(self) -> bytes | None:
+        """Take the name of the next parameter and its `=`, passing over what is no parameter; None at the end."""
+        while True:
+            self.skip(_BETWEEN)
+            if self.at_end:
+                return None
+            if attribute := self._attribute_here():
+                return attribute.lower()
+            if self.quoted() is None:
+                self.at = max(self._end_of(_PASSED_OVER), self.at + 1)
+
+    def _attribute_here(self) -> bytes | None:
+        """Take a word and the `=` behind it; nothing where it is none."""
+        start, end = self.at, self._end_of(_ATTRIBUTE)
+        self.at = end
+        if end > start and self.accept(b"="):
+            return self._value[start:end]
+        self.at = start
+        return None
+
+    def quoted(self) -> bytes | None:
+        """Take a quoted-string; None where none begins or what begins is not closed."""
+        if self._has_open_quote or not self._value.startswith(b'"', self.at):
+            return None
+        match = _QUOTED.match(self._value, self.at)
+        if match is None:
+            self._has_open_quote = True
+            return None
+        self.at = match.end()
+        return _QUOTED_PAIR.sub(rb"\1", match[1])
+
+    def value(self, attribute: bytes) -> bytes:
+        """Take a parameter's value: a quoted-string, a token or, of a name without its quotes, all up to the next
+        semicolon."""
+        self.skip(_SPACE)
+        if (quoted := self.quoted()) is not None:
+            return quoted
+        start = self.at
+        if self._value.startswith(b'"', start):  # one that is not closed
+            self.at += 1
+            return self.text(_IN_TEXT, with_comments=True).strip()
+        token = self.text(_IN_VALUE, with_comments=False)
+        if attribute.partition(b"*")[0] in _NAMES:
+            self.skip(_SPACE)
+            if not self.at_end and not self._value.startswith(b";", self.at):
+                self.at = start
+                return self.text(_IN_TEXT, with_comments=True).strip()
+        return token
+
+    def text(self, inside: re.Pattern[bytes], *, with_comments: bool) -> bytes:
+        """Take what the pattern matches, opening marks of comments that nothing closes, and comments themselves or
+        without them. A comment's semicolon ends nothing."""
+        pieces: list[bytes] = []
+        start = self.at
+        while True:
+            self.at = self._end_of(inside)
+            end = self.at
+            if not self._take_comment():
+                if not self._value.startswith(b"(", end):
+                    break
+                self.at += 1
+            elif not with_comments:
+                pieces.append(self._value[start:end])
+                start = self.at
+                if inside is _IN_VALUE:  # a comment ends a token
+                    break
+        pieces.append(self._value[start : self.at])
+        return b"".join(pieces)
+
+    def _end_of(self, pattern: re.Pattern[bytes]) -> int:
+        match = pattern.match(self._value, self.at)
+        return match.end() if match else self.at
+
+    def _take_comment(self) -> bool:
+        """Go past the comment that begins here, if one does (RFC 822 §3.4.3: they nest)."""
+        if self._has_open_comment or not self._value.startswith(b"(", self.at):
+            return False
+        depth = 0
+        for mark in _COMMENT_MARK.finditer(self._value, self.at):
+            depth += {b"(": 1, b")": -1}.get(mark[0], 0)
+            if depth == 0:
+                self.at = mark.end()
+                return True
+        self._has_open_comment = True
+        return False
+
+
+def _parameters(tokens: _Tokens) -> Parameters:
+    """Take the parameters that are left."""
     found: list[tuple[bytes, bytes]] = []
-    at = value.find(b";", at)
-    while at >= 0 and len(found) < MAX_PARAMETERS:
-        match = _PARAMETER.match(value, at)
-        assert match is not None  # it matches the empty string too
-        name, quoted, token = match.groups()
-        if name is not None:
-            found.append((name.lower(), token if quoted is None else _QUOTED_PAIR.sub(rb"\1", quoted)))
-        at = value.find(b";", match.end())
+    while len(found) < MAX_PARAMETERS and (name := tokens.attribute()) is not None:
+        found.append((name, tokens.value(name)))
     return _joined(found) if any(b"*" in name for name, _ in found) else tuple(found)
 
 
@@ -97,13 +348,16 @@ def _joined(parameters: list[tuple[bytes, bytes]]) -> Parameters:
 
 
 def _from_sections(name: bytes, sections: dict[tuple[bytes, int], tuple[bytes, bool]]) -> tuple[bytes, bytes]:
-    is_extended = sections[name, 0][1]
-    value, number = b"", 0
-    while section := sections.get((name, number)):
-        octets, is_encoded = section
-        value += octets if is_encoded or not is_extended else _TO_ENCODE.sub(_percent, octets)
-        number += 1
-    return (name + b"*" if is_extended else name), value
+    """The parameter; an extended one where any of its sections is (RFC 2231 §4.1)."""
+    found: list[tuple[bytes, bool]] = []
+    while section := sections.get((name, len(found))):
+        found.append(section)
+    if not any(is_encoded for _, is_encoded in found):
+        return name, b"".join(octets for octets, _ in found)
+    # Only a first section that is encoded itself says charset and language.
+    front = b"" if found[0][1] else b"''"
+    values = (octets if is_encoded else _TO_ENCODE.sub(_percent, octets) for octets, is_encoded in found)
+    return name + b"*", front + b"".join(values)
 
 
 def _percent(match: re.Match[bytes]) -> bytes:

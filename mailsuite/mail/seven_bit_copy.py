@@ -15,7 +15,7 @@ from mailsuite.mail.ascii_fields import NotConvertible as NotConvertible
 from mailsuite.mail.ascii_fields import ascii_field
 from mailsuite.mail.body_structure import ParseLimits, TooComplex, read_structure
 from mailsuite.mail.header import Octets, collect_fields, header_end, split_fields, unfold
-from mailsuite.mail.mime_fields import TEXT_PLAIN, parse_content_type
+from mailsuite.mail.mime_fields import content_type_of, encoding_of, parse_encoding
 from mailsuite.mail.structure import Part, PartKind
 from mailsuite.mail.transfer_encoding import quoted_printable
 
@@ -24,7 +24,7 @@ _BASE64_LINE_OCTETS = 57
 # How much is encoded at once: whole lines of base64.
 PIECE_OCTETS = 1_700 * _BASE64_LINE_OCTETS
 _EIGHT_BIT = frozenset({b"8bit", b"binary"})
-_IDENTITY = _EIGHT_BIT | {b"", b"7bit"}
+_IDENTITY = _EIGHT_BIT | {b"7bit"}
 _QUESTION_MARKS = bytes(octet if octet < 128 else ord("?") for octet in range(256))
 _ESCAPES = [bytes([octet]) if octet < 128 else b"=%02X" % octet for octet in range(256)]
 
@@ -64,8 +64,7 @@ class _Copying:
         at = len(self.pieces)
         block = self._octets[part.header_start : part.body_start]
         fields = collect_fields(block)
-        values = fields.get(b"content-type")
-        content_type = parse_content_type(unfold(values[0])) if values else TEXT_PLAIN
+        content_type = content_type_of(fields)
         self.pieces.append(iter(()))
         additions: list[bytes] = []
         match part.kind:
@@ -87,7 +86,7 @@ class _Copying:
         if self._is_ascii(*span):
             self.pieces.append(self._slices(*span))
             return []
-        encoding = unfold(fields.get(b"content-transfer-encoding", [b""])[0]).lower()
+        encoding = encoding_of(fields)
         if encoding == b"quoted-printable":
             self.pieces.append(b"".join(map(_ESCAPES.__getitem__, some)) for some in self._slices(*span))
             return [b"Content-Transfer-Encoding: quoted-printable\r"]
@@ -153,7 +152,7 @@ def _rewritten(block: bytes, additions: list[bytes]) -> bytes:
         elif name.rstrip().lower() == b"content-transfer-encoding":
             if additions:
                 continue
-            if unfold(value).lower() in _EIGHT_BIT:
+            if parse_encoding(unfold(value)) in _EIGHT_BIT:
                 field = b"Content-Transfer-Encoding: 7bit\r"
         kept.append(field if field.isascii() else ascii_field(field))
     return b"\n".join(kept)

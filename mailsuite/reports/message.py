@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mailsuite.mail.header import collect_fields, unfold
-from mailsuite.mail.mime_fields import TEXT_PLAIN, ContentType, parse_content_type, parse_disposition
+from mailsuite.mail.mime_fields import content_type_of, encoding_of, file_name_of
 from mailsuite.mail.structure import Part, PartKind
 from mailsuite.mailauth.report_file import ReportError, chunks, is_packed
 
@@ -59,7 +59,8 @@ class _Leaf:
 
 def find_report(octets: bytes, root: Part) -> ReportFile | FailureParts:
     """The report in the message. Raises ReportError when there is none, NotAReport for mail that only answers ours."""
-    kind = _content_type(octets, root)
+    fields = collect_fields(octets[root.header_start : root.body_start])
+    kind = content_type_of(fields)
     report_type = (kind.parameter(b"report-type") or b"").lower()
     if (kind.main, kind.sub) == (b"multipart", b"report") and report_type in (
         b"delivery-status",
@@ -79,7 +80,6 @@ def find_report(octets: bytes, root: Part) -> ReportFile | FailureParts:
                 return ReportFile(found, file)
         except ReportError as error:
             problem = error
-    fields = collect_fields(octets[root.header_start : root.body_start])
     if any(unfold(value).lower().startswith(b"auto-replied") for value in fields.get(b"auto-submitted", ())):
         raise NotAReport("an automatic reply")
     raise problem
@@ -95,19 +95,8 @@ def _leaves(octets: bytes, root: Part) -> Iterator[_Leaf]:
             continue
         count += 1
         fields = collect_fields(octets[part.header_start : part.body_start])
-        kind = _content_type(octets, part)
-        encoding = unfold(fields.get(b"content-transfer-encoding", [b""])[0]).lower()
-        name = kind.parameter(b"name") or b""
-        disposition = parse_disposition(unfold(fields.get(b"content-disposition", [b""])[0]))
-        if disposition:
-            name = next((value for key, value in disposition[1] if key == b"filename"), name)
-        yield _Leaf(kind.main + b"/" + kind.sub, encoding, name.lower(), octets[part.body_start : part.end])
-
-
-def _content_type(octets: bytes, part: Part) -> ContentType:
-    fields = collect_fields(octets[part.header_start : part.body_start])
-    values = fields.get(b"content-type")
-    return parse_content_type(unfold(values[0])) if values else TEXT_PLAIN
+        kind, name = content_type_of(fields), file_name_of(fields).lower()
+        yield _Leaf(kind.main + b"/" + kind.sub, encoding_of(fields), name, octets[part.body_start : part.end])
 
 
 def _is_unlikely(leaf: _Leaf) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from mailsuite.mail.charset import piecewise_decoder
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, unfold
-from mailsuite.mail.mime_fields import TEXT_PLAIN, parse_content_type
+from mailsuite.mail.mime_fields import content_type_of, encoding_of, extended_text
 from mailsuite.mail.structure import Part, PartKind, decode_parts
 from retrieval.search_budget import SearchBudget
 
@@ -81,7 +81,9 @@ def _matches(message: Searched, needle: str, *, headers: bool, budget: SearchBud
 def _header(descriptor: int, part: Part, budget: SearchBudget) -> str:
     size = min(part.body_start - part.header_start, HEADER_OCTETS)
     budget.spend(size)
-    return decode_text(unfold(os.pread(descriptor, size, part.header_start)), _LARGE)
+    block = os.pread(descriptor, size, part.header_start)
+    names = extended_text(collect_fields(block)) if b"*" in block else []
+    return "\n".join([decode_text(unfold(block), _LARGE), *names])
 
 
 def _descendants(part: Part) -> Iterator[Part]:
@@ -102,14 +104,12 @@ def _part_matches(descriptor: int, part: Part, needle: str, budget: SearchBudget
     size = min(part.body_start - part.header_start, HEADER_OCTETS)
     budget.spend(size)
     fields = collect_fields(os.pread(descriptor, size, part.header_start))
-    content_type = fields.get(b"content-type")
-    kind = parse_content_type(unfold(content_type[0])) if content_type else TEXT_PLAIN
+    kind = content_type_of(fields)
     if kind.main != b"text":
         return False
-    encoding = unfold(fields.get(b"content-transfer-encoding", [b""])[0]).lower()
     decoder = piecewise_decoder(kind.parameter(b"charset") or b"")
     tail = ""
-    for octets in _decoded(_pieces(descriptor, part, budget), encoding):
+    for octets in _decoded(_pieces(descriptor, part, budget), encoding_of(fields)):
         window = tail + decoder.decode(octets).casefold()
         if needle in window:
             return True

@@ -349,6 +349,26 @@ def test_search(inside, where, needle, found):
     inside(scene)
 
 
+def test_text_is_found_however_its_mime_fields_are_written(inside):
+    """Comments, extended parameters, and what stands behind an encoding (RFC 2045 §5.1 and §6.1, RFC 2231)."""
+    plain = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\nw4RwZmVs\r\n"
+    messages = [
+        plain % b"base64;",
+        plain % b"(note) Base64 (note)",
+        b"Content-Type: (a) text/plain; charset*=us-ascii''iso-8859-1\r\n"
+        b"Content-Transfer-Encoding: quoted-printable; x\r\n\r\n=C4pfel\r\n",
+        b"Content-Type: multipart/mixed; boundary*=''a%3Db\r\n\r\n--a=b\r\n\r\n\xc3\x84pfel\r\n--a=b--\r\n",
+    ]
+    named = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: a/b; name*=koi8-r''%F1\r\n\r\n"
+
+    async def scene(store, backend):
+        folder_id, uids = await append(store, *messages, named)
+        assert await store.search_text(folder_id, uids, "äpfel", where="body", budget=budget()) == {1, 2, 3, 4}
+        assert await store.search_text(folder_id, uids, "я", where="text", budget=budget()) == {5}
+
+    inside(scene)
+
+
 @pytest.mark.parametrize("size", [1, GATHER_OCTETS - 1, GATHER_OCTETS, 10 * GATHER_OCTETS + 7])
 def test_append_of_any_size(inside, size):
     async def scene(store, backend):
