@@ -40,6 +40,7 @@ class RuleAdmin(ScopedAdmin):
     scope = ("domain", "mailbox__domain")
     superusers_may = domain_administrators_may = frozenset({VIEW, ADD, CHANGE, DELETE})
     list_display = ("action_badge", "looks_at", "holds_for", "expires", "note")
+    list_display_links = ("looks_at",)
     list_filter = ("action", "subject", ("domain", ScopedFilter))
     search_fields = ("value", "note", "mailbox__address")
     autocomplete_fields = ("domain", "mailbox")

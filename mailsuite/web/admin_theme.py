@@ -1,5 +1,6 @@
 """The looks of the admin (django-unfold): names, colours, and the sidebar."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
@@ -7,30 +8,173 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
-def _is_superuser(request: HttpRequest) -> bool:
-    return bool(getattr(request.user, "is_superuser", False))
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """One list of the admin. `model` is its label (`queue.route`); with `url`, a page that belongs to it. What is
+    `alone` is a form of one row (a SettingsAdmin), which its list leads to."""
+
+    title: str
+    model: str
+    url: str = ""
+    alone: bool = False
+
+    @property
+    def link(self) -> Any:
+        return reverse_lazy(f"admin:{self.url or self.model.replace('.', '_') + '_changelist'}")
+
+    def is_open_to(self, request: HttpRequest) -> bool:
+        """Whether the person may look at it, as its own admin says."""
+        from django.apps import apps
+        from django.contrib import admin
+
+        return admin.site.get_model_admin(apps.get_model(self.model)).has_module_permission(request)
+
+    def is_open(self, request: HttpRequest) -> bool:
+        """Whether its page, or a page below it, is what is asked for."""
+        below = [str(tab.link) for tab in PAGES if request.path.startswith(str(tab.link))]
+        return bool(below) and max(below, key=len) == str(self.link)
 
 
-def _item(title: str, icon: str, name: str, *, superusers_only: bool = False) -> dict[str, Any]:
-    item: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{name}")}
-    return item | ({"permission": _is_superuser} if superusers_only else {})
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the menu; related lists are its tabs, the first of which it leads to."""
+
+    title: str
+    icon: str
+    tabs: tuple[Tab, ...]
 
 
-def _tabs(model: str, title: str, removed: str, *, superusers_only: bool = False) -> dict[str, Any]:
-    """Above a list, the way to the removed ones of its kind and back."""
-    own, kept = f"directory_{model}_changelist", f"directory_{removed}_changelist"
-    permission = {"permission": _is_superuser} if superusers_only else {}
+def _entry(title: str, icon: str, *tabs: Tab | str) -> Entry:
+    """One with a single list may name just its model."""
+    return Entry(title, icon, tuple(Tab(title, tab) if isinstance(tab, str) else tab for tab in tabs))
+
+
+MENU: dict[str, tuple[Entry, ...]] = {
+    "Traffic": (
+        _entry("Messages", "receipt_long", "trace.story"),
+        _entry(
+            "Queue",
+            "schedule_send",
+            Tab("Queued messages", "queue.queuedmessage"),
+            Tab("Delivery attempts", "queue.deliveryattempt"),
+        ),
+        _entry(
+            "Reports",
+            "monitoring",
+            Tab("Reports", "reports.dmarcreport", "reports_overview"),
+            Tab("DMARC reports", "reports.dmarcreport"),
+            Tab("TLS reports", "reports.tlsreport"),
+            Tab("Report mail", "reports.incomingreport"),
+            Tab("Reports sent", "reports.outgoingreport"),
+            Tab("Domains without reports", "reports.reportexclusion"),
+            Tab("Settings", "reports.reportsettings", alone=True),
+        ),
+    ),
+    "Directory": (
+        _entry(
+            "Domains",
+            "language",
+            Tab("Domains", "directory.domain"),
+            Tab("DKIM keys", "records.dkimkey"),
+            Tab("Removed", "directory.removeddomain"),
+        ),
+        _entry(
+            "Mailboxes",
+            "inbox",
+            Tab("Mailboxes", "directory.mailbox"),
+            Tab("Removed", "directory.removedmailbox"),
+        ),
+        _entry("Aliases", "alt_route", Tab("Aliases", "directory.alias"), Tab("Removed", "directory.removedalias")),
+        _entry(
+            "Accounts",
+            "group",
+            Tab("Accounts", "directory.user"),
+            Tab("App passwords", "directory.credential"),
+            Tab("Permissions to send as", "directory.sendas"),
+        ),
+    ),
+    "Screening": (
+        _entry(
+            "Allow or block",
+            "rule",
+            Tab("Allow or block rules", "screening.rule"),
+            Tab("First-time pauses", "screening.senderpause"),
+            Tab("Greylisted senders", "screening.greylistentry"),
+            Tab("DNS lists", "screening.dnslist"),
+            Tab("Settings", "screening.screeningsettings", alone=True),
+        ),
+        _entry("Junk", "filter_alt", Tab("Senders", "junk.sender"), Tab("Junk filters", "junk.wordtable")),
+    ),
+    "Abuse": (
+        _entry(
+            "Alarms",
+            "notifications_active",
+            Tab("Alarms", "abuse.alarm"),
+            Tab("Who is told", "abuse.alarmsettings", alone=True),
+        ),
+        _entry(
+            "Sending",
+            "outgoing_mail",
+            Tab("Days of sending", "abuse.sendingday"),
+            Tab("Mailboxes' own caps", "abuse.sendingcap"),
+            Tab("Sending caps", "abuse.sendingsettings", alone=True),
+        ),
+        _entry(
+            "Logins",
+            "login",
+            Tab("Logins", "directory.login"),
+            Tab("Throttled logins", "directory.loginthrottle"),
+            Tab("Bans", "abuse.ban"),
+            Tab("Never banned networks", "abuse.allowednetwork"),
+        ),
+    ),
+    "Host": (
+        _entry("Routes", "route", "queue.route"),
+        _entry(
+            "Transport security",
+            "lock",
+            Tab("MTA-STS policies", "transport_security.mtasts"),
+            Tab("MTA-STS of others", "transport_security.knownpolicy"),
+            Tab("DANE checks", "transport_security.danelook"),
+        ),
+    ),
+}
+ENTRIES = tuple(entry for entries in MENU.values() for entry in entries)
+PAGES = tuple(tab for entry in ENTRIES for tab in entry.tabs)
+
+
+def _line(entry: Entry) -> dict[str, Any]:
+    """An entry as the theme's sidebar wants it; whoever may not see the first list sees no other."""
     return {
-        "models": [f"directory.{model}", f"directory.{removed}"],
-        "items": [
-            {"title": title, "link": reverse_lazy(f"admin:{own}")},
-            {"title": "Removed", "link": reverse_lazy(f"admin:{kept}")} | permission,
-        ],
+        "title": entry.title,
+        "icon": entry.icon,
+        "link": entry.tabs[0].link,
+        "permission": entry.tabs[0].is_open_to,
+        "active": lambda request: any(tab.is_open(request) for tab in entry.tabs),
     }
 
 
-def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
-    return {"title": title, "separator": title != "Traffic", "items": list(items)}
+def _tabs(entry: Entry) -> dict[str, Any]:
+    """Its tabs as the theme wants them."""
+    items = [
+        {"title": tab.title, "link": tab.link, "permission": tab.is_open_to, "active": tab.is_open}
+        for tab in entry.tabs
+    ]
+    models = [{"name": tab.model, "detail": True} if tab.alone else tab.model for tab in entry.tabs]
+    return {"models": models, "items": items, "page": entry.title}
+
+
+def _superusers(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
+
+
+def _group(title: str, entries: tuple[Entry, ...]) -> dict[str, Any]:
+    lines = [_line(entry) for entry in entries]
+    if title == "Traffic":
+        lines.insert(0, {"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")})
+        delivery_test = {"title": "Delivery test", "icon": "network_check", "link": reverse_lazy("delivery-test")}
+        lines.append(delivery_test | {"permission": _superusers})
+    return {"title": title, "separator": title != "Traffic", "items": lines}
 
 
 # Teal, evenly spaced in lightness so that text on it stays readable in both themes.
@@ -55,84 +199,11 @@ UNFOLD: dict[str, Any] = {
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request: static("mailsuite/admin.css")],
     "SCRIPTS": [lambda request: static("mailsuite/admin.js")],
-    "TABS": [
-        _tabs("domain", "Domains", "removeddomain", superusers_only=True),
-        _tabs("mailbox", "Mailboxes", "removedmailbox"),
-        _tabs("alias", "Aliases", "removedalias"),
-    ],
+    "TABS": [_tabs(entry) for entry in ENTRIES if len(entry.tabs) > 1],
     "SIDEBAR": {
-        "show_search": False,
+        "show_search": True,
+        "command_search": True,
         "show_all_applications": False,
-        "navigation": [
-            _group(
-                "Traffic",
-                _item("Overview", "dashboard", "index"),
-                _item("Messages", "receipt_long", "trace_story_changelist"),
-                _item("Queued messages", "schedule_send", "queue_queuedmessage_changelist"),
-                _item("Delivery attempts", "swap_vert", "queue_deliveryattempt_changelist"),
-                _item("Reports", "monitoring", "reports_overview"),
-                _item("Report mail", "mark_email_read", "reports_incomingreport_changelist"),
-                {
-                    "title": "Delivery test",
-                    "icon": "network_check",
-                    "link": reverse_lazy("delivery-test"),
-                    "permission": _is_superuser,
-                },
-            ),
-            _group(
-                "Directory",
-                _item("Domains", "language", "directory_domain_changelist"),
-                _item("Mailboxes", "inbox", "directory_mailbox_changelist"),
-                _item("Aliases", "alt_route", "directory_alias_changelist"),
-                _item("Accounts", "group", "directory_user_changelist"),
-                _item("App passwords", "key", "directory_credential_changelist"),
-                _item("Permissions to send as", "badge", "directory_sendas_changelist"),
-            ),
-            _group(
-                "Screening",
-                _item("Allow or block rules", "rule", "screening_rule_changelist"),
-                _item("First-time pauses", "hourglass_top", "screening_senderpause_changelist"),
-                _item("Senders", "contacts", "junk_sender_changelist"),
-                _item("Junk filters", "filter_alt", "junk_wordtable_changelist"),
-                _item("DNS lists", "fact_check", "screening_dnslist_changelist", superusers_only=True),
-                _item(
-                    "Greylisted senders",
-                    "history_toggle_off",
-                    "screening_greylistentry_changelist",
-                    superusers_only=True,
-                ),
-                _item("Screening settings", "tune", "screening_screeningsettings_changelist", superusers_only=True),
-            ),
-            _group(
-                "Abuse",
-                _item("Alarms", "notifications_active", "abuse_alarm_changelist"),
-                _item("Who is told", "campaign", "abuse_alarmsettings_changelist", superusers_only=True),
-                _item("Days of sending", "outgoing_mail", "abuse_sendingday_changelist"),
-                _item("Sending caps", "tune", "abuse_sendingsettings_changelist", superusers_only=True),
-                _item("Mailboxes' own caps", "tune", "abuse_sendingcap_changelist"),
-                _item("Logins", "login", "directory_login_changelist"),
-                _item("Throttled logins", "speed", "directory_loginthrottle_changelist", superusers_only=True),
-                _item("Bans", "block", "abuse_ban_changelist", superusers_only=True),
-                _item(
-                    "Never banned networks", "verified_user", "abuse_allowednetwork_changelist", superusers_only=True
-                ),
-            ),
-            _group(
-                "Host",
-                _item("Routes", "route", "queue_route_changelist", superusers_only=True),
-                _item("MTA-STS policies", "lock", "transport_security_mtasts_changelist"),
-                _item("DANE checks", "fingerprint", "transport_security_danelook_changelist", superusers_only=True),
-                _item(
-                    "MTA-STS of others",
-                    "travel_explore",
-                    "transport_security_knownpolicy_changelist",
-                    superusers_only=True,
-                ),
-                _item("DKIM keys", "verified", "records_dkimkey_changelist"),
-                _item("Reports sent", "outbox", "reports_outgoingreport_changelist", superusers_only=True),
-                _item("Report settings", "tune", "reports_reportsettings_changelist", superusers_only=True),
-                _item("Domains without reports", "block", "reports_reportexclusion_changelist", superusers_only=True),
-            ),
-        ],
+        "navigation": [_group(title, entries) for title, entries in MENU.items()],
     },
 }

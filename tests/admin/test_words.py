@@ -1,26 +1,32 @@
 """Words and figures on the admin's pages, for somebody who is no mail expert."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets, label_for_field
-from django.urls import resolve, reverse
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils.html import escape
 from django.utils.text import capfirst
 
 from mailsuite.abuse import services as bans
 from mailsuite.abuse.models import AllowedNetwork, Ban
+from mailsuite.directory import services
 from mailsuite.directory.models import LoginThrottle
 from mailsuite.transport_security import schedule
 from mailsuite.transport_security.admin import LOOK_SECONDS
 from mailsuite.transport_security.models import DaneLook, MtaSts
 from mailsuite.transport_security.publishing import tlsa_records
-from mailsuite.web.admin_theme import UNFOLD
+from mailsuite.web.admin_search import ROWS_OF_EACH
+from mailsuite.web.admin_theme import ENTRIES, PAGES
 
 NOW = datetime.now(UTC)
-MENU = [item for group in UNFOLD["SIDEBAR"]["navigation"] for item in group["items"]]
+SHORT = {("Removed", "domains"), ("Removed", "mailboxes"), ("Removed", "aliases"), ("Settings", "settings")}
 
 
 def text(response):
@@ -42,21 +48,27 @@ def look(superuser):
     return DaneLook.objects.create(hostname="mx.example.org", at=NOW, state="mismatch", text="No TLSA record matches")
 
 
-@pytest.mark.parametrize("item", MENU, ids=lambda item: item["title"])
-def test_a_page_bears_the_name_that_the_menu_gives_it(as_superuser, item):
-    models = {f"{m._meta.app_label}_{m._meta.model_name}_changelist": m for m in admin.site._registry}
-    model = models.get(resolve(str(item["link"])).url_name)
-    if model is not None:
-        assert item["title"] == capfirst(str(model._meta.verbose_name_plural))
-        # A page of settings goes on to the one row that there is.
-        assert "setting" in str(item["link"]) or title_of(as_superuser, item).startswith(item["title"])
-    else:
-        assert item["title"] in title_of(as_superuser, item)
+@pytest.mark.parametrize("tab", PAGES, ids=lambda tab: f"{tab.model}:{tab.title}")
+def test_a_list_bears_the_name_that_the_menu_gives_it(tab):
+    """Tabs of one entry are told apart by the entry: what was removed, and settings, need no more."""
+    name = capfirst(str(apps.get_model(tab.model)._meta.verbose_name_plural))
+    assert tab.title == name or (tab.title, name.split()[-1]) in SHORT or tab.url
 
 
-def title_of(client, item):
-    page = text(client.get(str(item["link"]), follow=True))
-    return unescape(page.partition("<title>")[2].partition("</title>")[0].strip())
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.title)
+def test_the_page_of_an_entry_says_where_one_is(as_superuser, entry):
+    first, text_of = entry.tabs[0], text(as_superuser.get(str(entry.tabs[0].link)))
+    title = unescape(text_of.partition("<title>")[2].partition("</title>")[0].strip())
+    if len(entry.tabs) == 1:
+        assert title.startswith(entry.title)
+    assert len(entry.tabs) == 1 or re.search(rf'aria-current="page">{re.escape(escape(first.title))}<', text_of)
+    assert text_of.count("<main") == 1
+
+
+def test_the_menu_is_short_and_leads_to_every_list(as_superuser):
+    listed = {tab.model for tab in PAGES}
+    assert listed == {model._meta.label_lower for model in admin.site._registry}
+    assert len(ENTRIES) <= 16
 
 
 @pytest.mark.parametrize("model", list(admin.site._registry), ids=lambda model: model.__name__)
@@ -78,6 +90,32 @@ def test_labels_are_words_that_people_know(superuser, model, rf):
 )
 def test_the_search_of_the_theme_has_no_page_that_fails(as_superuser, query, status):
     assert as_superuser.get(f"/admin/search/?{query}").status_code == status
+
+
+def found(client, words):
+    return set(re.findall(r'data-title="([^"]*)"', text(client.get("/admin/search/", {"s": words, "extended": 1}))))
+
+
+def test_the_search_finds_pages_by_their_tabs_and_rows_that_one_may_see(as_superuser, domains):
+    assert "DANE checks" in found(as_superuser, "dane")
+    assert {"theirs.example", "ann@theirs.example", "info@theirs.example"} <= found(as_superuser, "theirs")
+    # What was found is remembered by nobody.
+    services.remove_mailbox("ann@theirs.example")
+    assert "ann@theirs.example" not in found(as_superuser, "theirs")
+
+
+def test_the_search_of_a_domain_administrator_ends_at_their_domains(as_domain_administrator):
+    assert not found(as_domain_administrator, "theirs") and not found(as_domain_administrator, "dane")
+    assert "ann@mine.example" in found(as_domain_administrator, "ann")
+
+
+def test_the_search_asks_for_a_few_rows_of_each_kind(as_superuser, domains):
+    for number in range(30):
+        services.add_alias(f"x{number}@mine.example", ["ann@mine.example"])
+    with CaptureQueriesContext(connection) as asked:
+        assert len([name for name in found(as_superuser, "mine") if name.startswith("x")]) <= ROWS_OF_EACH
+    searched = [one["sql"] for one in asked if "LIKE" in one["sql"]]
+    assert searched and all("LIMIT" in sql for sql in searched)
 
 
 def test_only_staff_searches(client):

@@ -1,7 +1,30 @@
 // Labels, copy buttons, waiting for a look at DNS, and questions before what can't be undone. Everything else works without scripts.
 (() => {
-    // On narrow screens a cell bears its column's name, which the theme writes as the model does.
+    // On narrow screens a row is two lines (admin.css). A value that does not speak for itself (a number, a time, a
+    // single word) bears its column's name there, which the theme writes as the model does.
+    const NOTHING = new Set(["", "-", "–"]);
+    const speaks = (text) => !/^[\d<>+\-.:,%\s]+$/.test(text) && (/[@.]\S/.test(text) || text.split(/\s+/).length > 2);
+    const markCell = (cell, isFirst) => {
+        const text = cell.textContent.trim(), isDrawn = cell.querySelector("img, svg, .material-symbols-outlined");
+        cell.dataset.label = cell.dataset.label.charAt(0).toUpperCase() + cell.dataset.label.slice(1);
+        cell.classList.toggle("ms-none", NOTHING.has(text) && !isDrawn);
+        cell.classList.toggle("ms-named", Boolean(isDrawn) || !speaks(text));
+        cell.classList.toggle("ms-lead", isFirst);
+    };
+    const markRow = (row) => {
+        let isFirst = true, hasBadge = false;
+        for (const cell of row.querySelectorAll(":scope > td[data-label]:not(.action-checkbox)")) {
+            const isBadge = cell.querySelector(".ms-badge") && !hasBadge;
+            hasBadge ||= isBadge;
+            markCell(cell, isFirst && !isBadge);
+            isFirst &&= isBadge || cell.classList.contains("ms-none");
+            if (isBadge) {
+                row.style.setProperty("--ms-badge", `${cell.offsetWidth}px`);
+            }
+        }
+    };
     document.addEventListener("DOMContentLoaded", () => {
+        document.querySelectorAll("#result_list tr.data-row").forEach(markRow);
         for (const cell of document.querySelectorAll("td[data-label], th[data-label]")) {
             cell.dataset.label = cell.dataset.label.charAt(0).toUpperCase() + cell.dataset.label.slice(1);
         }
