@@ -43,6 +43,7 @@ PRODUCTION_PORTS = {
     "HTTP": 80,
     "HTTPS": 443,
 }
+FAMILIES = {"ipv4": 4, "ipv6": 6}
 # From minutes to hours: most temporary refusals (greylisting, a restart) end within the first half hour.
 RETRY_SCHEDULE = tuple(timedelta(minutes=m) for m in (5, 15, 30, 60, 120, 240, 480))
 
@@ -87,6 +88,9 @@ class Configuration:
     trace_days: int = 90
     # In octets, 0 for none: what mailboxes of a new domain get where nobody says otherwise.
     default_quota: int = DEFAULT_QUOTA
+    # The IP versions that mail goes out by, and the address of this host that it goes out from, by version.
+    send_versions: frozenset[int] = frozenset({4, 6})
+    source_addresses: tuple[IPv4Address | IPv6Address, ...] = ()
     # How many of the copies of the database that upgrades made are kept.
     database_copies: int = 3
 
@@ -150,9 +154,26 @@ def read_configuration(env: Environment, base: Path) -> Configuration:
         dkim_rotation_months=env.integer("MAILSUITE_DKIM_ROTATION", 0, 0, 60),
         metrics_networks=env.networks("MAILSUITE_METRICS_NETWORKS"),
         trace_days=env.integer("MAILSUITE_TRACE_DAYS", 90, 7, 3650),
+        send_versions=_send_versions(env),
+        source_addresses=_source_addresses(env),
         database_copies=env.integer("MAILSUITE_DATABASE_COPIES", 3, 1, 1000),
         default_quota=env.limit("MAILSUITE_DEFAULT_QUOTA", DEFAULT_QUOTA),
     )
+
+
+def _send_versions(env: Environment) -> frozenset[int]:
+    value = env.text("MAILSUITE_SEND_FAMILIES") or "ipv4,ipv6"
+    names = [name.strip().lower() for name in value.split(",")]
+    if not set(names) <= set(FAMILIES):
+        env.problems.append(f"MAILSUITE_SEND_FAMILIES is {value!r}; it must be ipv4, ipv6, or ipv4,ipv6.")
+    return frozenset(FAMILIES[name] for name in names if name in FAMILIES)
+
+
+def _source_addresses(env: Environment) -> tuple[IPv4Address | IPv6Address, ...]:
+    found = env.addresses("MAILSUITE_SOURCE_ADDRESSES")
+    if len({address.version for address in found}) < len(found):
+        env.problems.append("MAILSUITE_SOURCE_ADDRESSES must be one IPv4 address, one IPv6 address, or one of each.")
+    return found
 
 
 def _default_listener(name: str, *, production: bool) -> str:

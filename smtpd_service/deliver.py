@@ -24,6 +24,7 @@ from smtpd_service.outbound.queue_reader import QueueReader
 from smtpd_service.outbound.retry import RetryPlan
 from smtpd_service.outbound.slot import take_slot
 from smtpd_service.outbound.tls_policy import TlsPolicy
+from smtpd_service.outbound.way_out import CurrentWayOut, WayOut, configured
 from smtpd_service.outbound.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -49,10 +50,11 @@ async def _serve(context: ServiceContext) -> int:
     memory = DatabaseMemory()
     policies = Briefly(StsPolicies(resolver, memory, fetcher(resolver, configuration.allow_private_hosts)))
     policy = PublishedPolicy(resolver, policies, validates=ValidationWatch(resolver).is_good)
+    way_out = CurrentWayOut(configured(configuration), reader.versions_without_name)
     worker = Worker(
         store=store,
         reader=reader,
-        new_courier=_couriers(configuration, resolver, policy),
+        new_courier=_couriers(configuration, resolver, policy, lambda: way_out.now),
         blobs=configuration.blobs,
         plan=RetryPlan(configuration.retry_schedule),
         token=slot.token,
@@ -62,6 +64,7 @@ async def _serve(context: ServiceContext) -> int:
         await _begin(worker, store, slot.previous, ended)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(periodic.run(ended))
+            tasks.create_task(way_out.run(ended))
             tasks.create_task(worker.run(ended))
     finally:
         await store.close()
@@ -88,9 +91,11 @@ async def _begin(worker: Worker, store: StoreClient, previous: str, ended: async
             logger.warning("delivery waits for the store: %s", error)
 
 
-def _couriers(configuration: Configuration, resolver: DnsResolver, policy: TlsPolicy) -> Callable[[NextHop], Courier]:
+def _couriers(
+    configuration: Configuration, resolver: DnsResolver, policy: TlsPolicy, way_out: Callable[[], WayOut]
+) -> Callable[[NextHop], Courier]:
     allowed = configuration.allow_private_hosts
-    destinations = Destinations(resolver, {configuration.hostname}, allowed)
+    destinations = Destinations(resolver, {configuration.hostname}, allowed, way_out=way_out)
 
     def new_courier(hop: NextHop) -> Courier:
         return Courier(hop, destinations=destinations, policy=policy, helo=configuration.hostname, allowed=allowed)

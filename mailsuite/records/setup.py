@@ -15,7 +15,7 @@ from mailsuite.mailauth.report_destinations import read_uri
 from mailsuite.records.models import DkimKey, DomainPolicy, Observation
 from mailsuite.records.planning import Key, Setup, records_of
 from mailsuite.records.publishing import Record, zone_text
-from mailsuite.records.seen import values_of
+from mailsuite.records.seen import Verdict, values_of
 from mailsuite.transport_security.keys import KeyProblem, read_certificate
 from mailsuite.transport_security.publishing import mta_sts_records, own_policy, tlsa_records, tlsrpt_records
 
@@ -59,9 +59,19 @@ def zone_file(domain: Domain) -> str:
 def host_addresses(domain: Domain, using: str = "default") -> tuple[str, ...]:
     """The addresses that others reach this host by: MAILSUITE_PUBLIC_ADDRESSES, else the public ones among those that
     the system sends from, else what DNS said last for the host's name."""
-    if settings.MAILSUITE.public_addresses:
-        return tuple(str(address) for address in settings.MAILSUITE.public_addresses)
-    return _outgoing_addresses() or _seen_addresses(domain, using)
+    return _own_addresses() or _seen_addresses(domain, using)
+
+
+def versions_without_name(using: str = "reader") -> frozenset[int]:
+    """The IP versions that this host is reached by under addresses of which none, as the public saw it last, has a
+    reverse name."""
+    named: dict[int, bool] = {}
+    for address in map(ip_address, settings.MAILSUITE.source_addresses or _own_addresses()):
+        seen = Observation.objects.using(using).filter(name=address.reverse_pointer, type="PTR")
+        row = seen.filter(source=Observation.Source.PUBLIC).order_by("-at", "-pk").first()
+        is_missing = row is not None and row.verdict == Verdict.MISSING
+        named[address.version] = named.get(address.version, False) or not is_missing
+    return frozenset(version for version, is_named in named.items() if not is_named)
 
 
 def reporting_domains(domain: Domain, using: str = "default") -> tuple[str, ...]:
@@ -90,9 +100,18 @@ def certificate_issuer() -> str:
     return next((ca for words, ca in ISSUERS.items() if words in organization), "")
 
 
+def _own_addresses() -> tuple[str, ...]:
+    """Those that the settings name, else those that the system sends from."""
+    return tuple(map(str, settings.MAILSUITE.public_addresses)) or _outgoing_addresses()
+
+
 def _outgoing_addresses() -> tuple[str, ...]:
+    chosen = {address.version: str(address) for address in settings.MAILSUITE.source_addresses}
     found = []
     for family, target in ELSEWHERE:
+        if source := chosen.get(ip_address(target).version):
+            found.append(source)
+            continue
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:
                 # Of a datagram socket this sends nothing: the system only chooses its own address.

@@ -141,8 +141,11 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
 
-async def connect(address: str, port: int) -> Connection:
-    """Raises OSError, TimeoutError among them, when there is no connection to be had."""
+async def connect(address: str, port: int, source: str = "") -> Connection:
+    """A connection, from `source` where one is given. Raises OSError, TimeoutError among them, when there is none to be
+    had."""
+    local = (source, 0) if source else None
     async with asyncio.timeout(CONNECT_SECONDS):
-        _, protocol = await asyncio.get_running_loop().create_connection(Connection, address, port)
+        loop = asyncio.get_running_loop()
+        _, protocol = await loop.create_connection(Connection, address, port, local_addr=local)
     return protocol

@@ -27,6 +27,7 @@ from smtpd_service.outbound.routing import RouteFacts, Unroutable, find_route, l
 from smtpd_service.outbound.tls_policy import TlsDemand, demand_of_route
 from smtpd_service.outbound.transaction import Login
 from smtpd_service.outbound.transport import Endpoint
+from smtpd_service.outbound.way_out import WayOut
 
 MAX_HOSTS = 4
 MAX_ADDRESSES = 2
@@ -48,6 +49,7 @@ class Tools:
     routes: Sequence[RouteFacts] = ()
     why_no_dane: str = ""
     port: int = SMTP_PORT
+    way_out: WayOut = WayOut()
     context: ssl.SSLContext | None = None
     total_seconds: float = TOTAL_SECONDS
     here: Callable[[Address], Awaitable[Sequence[Stage]]] | None = None
@@ -79,7 +81,9 @@ async def delivery_test(text: str, tools: Tools) -> AsyncGenerator[Stage, None]:
             yield stage
         return
     route = find_route(target.domain, tools.routes)
-    destinations = Destinations(tools.resolver, tools.own_names, tools.allowed, port=tools.port)
+    destinations = Destinations(
+        tools.resolver, tools.own_names, tools.allowed, port=tools.port, way_out=lambda: tools.way_out
+    )
     clock = _Clock()
     endpoints = await destinations.endpoints(NextHop(target.domain, route))
     yield await _where(target, route, endpoints, tools, clock.lap())

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 from mailsuite.mail.networks import Network, is_forbidden
 from mailsuite.resolver.answers import Answer, Resolver
@@ -18,6 +18,7 @@ from smtpd_service.outbound.routing import (
     no_address,
 )
 from smtpd_service.outbound.transport import Endpoint
+from smtpd_service.outbound.way_out import WayOut
 
 SMTP_PORT = 25
 
@@ -35,7 +36,8 @@ class NextHop:
 
 
 class Destinations:
-    """Finds endpoints. `own_names` are this host's, `allowed` the private networks that may be dialled."""
+    """Finds endpoints. `own_names` are this host's, `allowed` the private networks that may be dialled; `way_out` is
+    asked each time by which of this host's addresses."""
 
     def __init__(
         self,
@@ -44,8 +46,10 @@ class Destinations:
         allowed: Sequence[Network],
         *,
         port: int = SMTP_PORT,
+        way_out: Callable[[], WayOut] = WayOut,
     ) -> None:
         self._resolver, self._own_names, self._allowed, self._port = resolver, own_names, allowed, port
+        self._way_out = way_out
 
     async def endpoints(self, hop: NextHop) -> list[Endpoint] | Unroutable:
         if hop.route:
@@ -60,23 +64,33 @@ class Destinations:
         return await self._of_hosts(hop.domain, hosts)
 
     async def _of_route(self, route: RouteFacts) -> list[Endpoint] | Unroutable:
-        addresses, _ = await self._addresses(route.host)
+        found, _ = await self._addresses(route.host)
+        # A smarthost asks for a password, not for a reverse name.
+        way_out = replace(self._way_out(), unnamed=())
+        addresses = way_out.usable(found)
+        if found and not addresses:
+            return no_address(route.host, (), (), found)
         if not addresses:
             # A name that is wrong in our own settings must not bounce anybody's mail.
             text = f"the route's host {route.host} has no address now"
             return Unroutable("4.4.4", "route-without-address", text)
-        return [Endpoint(route.host, address, route.port) for address in addresses]
+        return [Endpoint(route.host, address, route.port, way_out.source(address)) for address in addresses]
 
     async def _of_hosts(self, domain: str, hosts: Sequence[MailHost]) -> list[Endpoint] | Unroutable:
         found = await asyncio.gather(*(self._addresses(host.name) for host in hosts))
-        forbidden = [a for addresses, _ in found for a in addresses if is_forbidden(a, self._allowed)]
+        all_found = [address for addresses, _ in found for address in addresses]
+        forbidden = [address for address in all_found if is_forbidden(address, self._allowed)]
+        allowed = [address for address in all_found if address not in forbidden]
+        way_out = self._way_out()
+        usable = set(way_out.usable(allowed))
         endpoints = [
-            Endpoint(host.name, address, self._port)
+            Endpoint(host.name, address, self._port, way_out.source(address))
             for host, (addresses, _) in zip(hosts, found, strict=True)
             for address in addresses
-            if address not in forbidden
+            if address in usable
         ]
-        return endpoints or no_address(domain, [answer for _, answers in found for answer in answers], forbidden)
+        answers = [answer for _, answers in found for answer in answers]
+        return endpoints or no_address(domain, answers, forbidden, allowed)
 
     async def _addresses(self, host: str) -> tuple[list[str], list[Answer]]:
         if is_address(host):

@@ -102,7 +102,7 @@ class HostTest:
 
     async def _connect(self) -> Connection:
         async with asyncio.timeout(min(CONNECT_SECONDS, self._left())):
-            return await connect(self.endpoint.address, self.endpoint.port)
+            return await connect(self.endpoint.address, self.endpoint.port, self.endpoint.source)
 
     async def _converse(self, connection: Connection, demand: TlsDemand) -> AsyncGenerator[Stage, None]:
         started = time.monotonic()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from mailsuite.configuration import Configuration
 from mailsuite.directory.models import Domain
@@ -12,6 +13,7 @@ from smtpd_service.outbound.delivery_stage import Stage
 from smtpd_service.outbound.delivery_test import Tools, delivery_test
 from smtpd_service.outbound.published_policy import PublishedPolicy
 from smtpd_service.outbound.queue_reader import QueueReader
+from smtpd_service.outbound.way_out import configured
 
 
 def default_sender(configuration: Configuration) -> str:
@@ -38,6 +40,7 @@ async def live_test(text: str, configuration: Configuration, reverse_path: str) 
             routes=await reader.routes(),
             why_no_dane=validation.text,
             here=reader.stages_here,
+            way_out=replace(configured(configuration), unnamed=await reader.versions_without_name()),
         )
         async with aclosing(delivery_test(text, tools)) as stages:
             async for stage in stages:

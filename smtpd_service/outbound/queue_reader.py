@@ -16,6 +16,7 @@ from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.queue.models import QueuedRecipient, Route
 from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.routes import route_password
+from mailsuite.records.setup import versions_without_name
 from mailsuite.secrets import SecretError
 from mailsuite.server.pulse import WatchedPool
 from mailsuite.store.handlers import StoreUnavailable
@@ -54,6 +55,10 @@ class QueueReader:
 
     async def routes(self) -> list[RouteFacts]:
         return await self._ask(_routes)
+
+    async def versions_without_name(self) -> frozenset[int]:
+        """The IP versions whose address here has no reverse name."""
+        return await self._ask(versions_without_name)
 
     async def homecomings(self, claims: Sequence[Claim]) -> dict[int, Delivery]:
         """What is done here with those of the claims that are for us after all, by recipient id."""

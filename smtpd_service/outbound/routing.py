@@ -128,10 +128,20 @@ def host_addresses(a: Answer, aaaa: Answer) -> list[str]:
     return mixed[:MAX_ADDRESSES]
 
 
-def no_address(domain: str, answers: Iterable[Answer], forbidden: Sequence[str]) -> Unroutable:
-    """Return why none of the hosts of a domain can be dialled, from the answers about all of them."""
+def no_address(
+    domain: str, answers: Iterable[Answer], forbidden: Sequence[str], left_out: Sequence[str] = ()
+) -> Unroutable:
+    """Return why none of the hosts of a domain can be dialled, from the answers about all of them. `left_out` are
+    addresses of a family that mail does not go out by: a setting of ours bounces nobody's mail."""
     if any(answer.status is Status.TEMPERROR for answer in answers):
         return Unroutable("4.4.3", "dns-error", f"the DNS gave no address of a mail host for {domain}, trying later")
+    if left_out:
+        where = ", ".join(left_out[:3])
+        return Unroutable(
+            "4.4.4",
+            "family-not-used",
+            f"the mail hosts of {domain} are at {where}, which MAILSUITE_SEND_FAMILIES leaves out",
+        )
     if forbidden:
         where = ", ".join(forbidden[:3])
         return Unroutable("5.4.4", "private-host", f"the mail hosts of {domain} are at {where}, where no mail is sent")

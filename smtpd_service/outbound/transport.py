@@ -41,6 +41,8 @@ class Endpoint:
     host: str
     address: str
     port: int
+    # Of this host, to connect from; the system's choice without it.
+    source: str = ""
 
     def __str__(self) -> str:
         return f"{self.host} [{self.address}]:{self.port}"
@@ -232,7 +234,7 @@ async def _open(
     pipelines: bool,
 ) -> Session:
     try:
-        connection = await connect(endpoint.address, endpoint.port)
+        connection = await connect(endpoint.address, endpoint.port, endpoint.source)
     except OSError as error:
         why = "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error))
         text = f"No connection to {endpoint}: {why}"

@@ -455,7 +455,7 @@ def test_what_the_dns_may_say(sink, records, own, reason, fate):
 def test_a_connection_that_stalls_is_given_up(monkeypatch):
     monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.1)
 
-    async def never(*_args):
+    async def never(*_args, **_how):
         await asyncio.Event().wait()
 
     async def run():
