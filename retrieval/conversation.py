@@ -42,6 +42,11 @@ class Session(Protocol):
         """What it has received and not dealt with, for want of the rest."""
         ...
 
+    @property
+    def is_mid_command(self) -> bool:
+        """Whether the rest of a command is awaited, and no answer is due before it."""
+        ...
+
     def greeting(self) -> bytes: ...
 
     def receive_data(self, data: bytes, /) -> None: ...
@@ -138,6 +143,8 @@ async def _more(connection: Connection, session: Session) -> bool:
     try:
         if not connection.ending:
             connection.is_waiting = True
+            if session.is_mid_command:
+                connection.stream.acknowledge_at_once()
             await connection.stream.wait(_patience(connection, session))
         text = connection.ending
     except TimeoutError:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from mailsuite.server.accepting import acknowledge_at_once
 from mailsuite.server.octets import OctetBudget
 from mailsuite.tls import speaks_no_tls
 
@@ -37,13 +38,14 @@ class StreamLimits:
 class Stream(asyncio.Protocol):
     __slots__ = (
         *("_abortion", "_budget", "_eof", "_held", "_is_tight", "_limits", "_lost", "_reading", "_received"),
-        *("_send_waiter", "_tls_active", "_transport", "_wait_waiter", "_woken", "_writable", "on_lost"),
+        *("_send_waiter", "_tls_active", "_transport", "_wait_waiter", "_woken", "_writable", "on_lost", "_socket"),
     )
 
     def __init__(self, limits: StreamLimits, budget: OctetBudget) -> None:
         self._limits, self._budget = limits, budget
         self._held, self._is_tight = 0, False
         self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
         self._received = bytearray()
         self._eof = self._lost = self._woken = self._tls_active = False
         self._reading = self._writable = True
@@ -55,6 +57,7 @@ class Stream(asyncio.Protocol):
     async def open(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
         """Takes over an accepted socket, under TLS when there is a context. Raises ConnectionEnded."""
         loop, limits, self._tls_active = asyncio.get_running_loop(), self._limits, context is not None
+        self._socket = sock
         seconds = (limits.handshake_seconds, limits.close_seconds) if context else (None, None)
         try:
             await loop.connect_accepted_socket(
@@ -73,6 +76,11 @@ class Stream(asyncio.Protocol):
             finally:
                 self._wait_waiter = None
         self._woken = False
+
+    def acknowledge_at_once(self) -> None:
+        """Has the client hear that its octets came before there is an answer: the rest may wait for that."""
+        if self._socket is not None and not self.has_input:
+            acknowledge_at_once(self._socket)
 
     def wake(self) -> None:
         """Has the waiter look around."""

@@ -6,6 +6,7 @@ import logging
 import resource
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,17 @@ def accept_waiting(listening: socket.socket) -> Iterator[tuple[socket.socket, st
 def address_of(peer: object) -> str:
     """Return the address in what a socket calls its peer; an IPv4 address that came over IPv6 as what it is."""
     return str(peer[0]).removeprefix("::ffff:") if isinstance(peer, tuple) else ""
+
+
+def acknowledge_at_once(sock: socket.socket) -> None:
+    """Have what came be acknowledged now, and what comes next as it comes; to be called whenever a client is waited for
+    in the middle of a command.
+
+    A client that sends a command in two pieces and leaves Nagle's algorithm on (Python's imaplib, whose APPEND sends
+    CRLF by itself) keeps the second until the first is acknowledged (RFC 1122 §4.2.3.4), and a kernel that saw us
+    answer before waits up to 40 ms for an answer to carry that. It forgets what it is told here at our next answer."""
+    with suppress(OSError, AttributeError):  # no TCP, gone, or a system without the option
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def say_and_close(sock: socket.socket, text: bytes) -> None:

@@ -24,6 +24,7 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 
+from mailsuite.server.accepting import acknowledge_at_once
 from mailsuite.server.octets import OctetBudget
 from mailsuite.web import answers
 from mailsuite.web.exchange import BODY_MEMORY_OCTETS, CHUNK_OCTETS, Exchange
@@ -286,6 +287,8 @@ class HttpConnection:
         self.deadline = self._now + BODY_SECONDS
         if self._missing and self.request._expected_100_continue:
             self._socket.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._missing:
+            acknowledge_at_once(self._socket)
 
     def _read_body(self) -> int:
         assert self.exchange is not None

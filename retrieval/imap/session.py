@@ -107,6 +107,11 @@ class ImapSession:
         """What has arrived of a command that is not complete."""
         return self._reader.held_octets
 
+    @property
+    def is_mid_command(self) -> bool:
+        """Whether the rest of a command is awaited: of a line, a literal or what stands behind one."""
+        return self._appending is not None or self._reader.held_octets > 0
+
     def greeting(self) -> bytes:
         context = self._context
         return f"* OK [CAPABILITY {capabilities(context)}] {context.hostname} ready\r\n".encode()

@@ -62,6 +62,10 @@ class Pop3Session:
     def held_octets(self) -> int:
         return self._dialog.held_octets
 
+    @property
+    def is_mid_command(self) -> bool:
+        return self._dialog.held_octets > 0
+
     def greeting(self) -> bytes:
         return self._dialog.greeting()
 

@@ -85,7 +85,7 @@ def _accepted(listener: Listener, turned_away: TurnedAway[Refusal], sock: socket
         # Nothing can be said before the handshake, and that is what we have no room for.
         say_and_close(sock, b"" if listener.implicit_tls else f"{refusal.reply}\r\n".encode())
         return
-    receiver = Receiver(listener, asyncio.get_running_loop(), address)
+    receiver = Receiver(listener, asyncio.get_running_loop(), sock, address)
     listener.admission.enter(receiver, address)
     receiver.opening = asyncio.ensure_future(_open(receiver, listener, sock, address))
     receiver.opening.add_done_callback(lambda _: _opened(receiver, sock))

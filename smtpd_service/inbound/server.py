@@ -17,6 +17,7 @@ import asyncio
 import itertools
 import logging
 import math
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail.reply import Reply
 from mailsuite.mail.trace_fields import TlsInfo
+from mailsuite.server.accepting import acknowledge_at_once
 from mailsuite.server.admission import Admission
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.commands import State
@@ -95,12 +97,13 @@ class Receiver(SMTP):
         cls._settings = {name: value for name, value in vars(model).items() if name not in own and name[:5] != "_smtp"}
         cls._settings |= {"command_size_limits": {}, "_timeout_handle": None}
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop, address: str) -> None:
+    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop, sock: socket.socket, address: str) -> None:
         self.__dict__.update(self._settings)
         asyncio.StreamReaderProtocol.__init__(
             self, asyncio.StreamReader(limit=CHUNK_OCTETS, loop=loop), self._cb_client_connected, loop=loop
         )
         self.loop = loop
+        self._socket = sock
         self._listener = listener
         self._client = Client(address, listener.name)
         self._deadline: float | None = None
@@ -250,7 +253,7 @@ class Receiver(SMTP):
                 if b"\n" in chunk:
                     # A command has so long, in however many pieces it comes.
                     deadline = min(self.loop.time() + COMMAND_SECONDS, self._stranger_until)
-                chunk = await self._read(deadline)
+                chunk = await self._read(deadline, mid_command=not chunk.endswith(b"\n"))
                 if not chunk:
                     break
                 self._dialog.receive_data(chunk)
@@ -383,7 +386,7 @@ class Receiver(SMTP):
                 self._hang_up(replies.MESSAGE_TOO_BIG)
                 raise ConnectionAbortedError("content without end")
             slowest = began + CONTENT_SECONDS + content.size_octets / CONTENT_OCTETS_PER_SECOND
-            chunk = await self._read(min(self.loop.time() + CHUNK_SECONDS, slowest))
+            chunk = await self._read(min(self.loop.time() + CHUNK_SECONDS, slowest), mid_command=True)
             if not chunk:
                 raise ConnectionAbortedError("end of stream inside DATA")
 
@@ -399,8 +402,11 @@ class Receiver(SMTP):
             return decisions.STORAGE_FULL
         return None
 
-    async def _read(self, deadline: float) -> bytes:
+    async def _read(self, deadline: float, *, mid_command: bool) -> bytes:
+        """Return what the client says next; `mid_command` when that is the rest of what it has begun."""
         self._deadline = deadline
+        if mid_command:
+            acknowledge_at_once(self._socket)
         # What was read before has been dealt with.
         self._forget_unread(len(self._reader._buffer))  # type: ignore[attr-defined]
         return await self._reader.read(CHUNK_OCTETS)

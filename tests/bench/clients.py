@@ -29,7 +29,7 @@ def send_one(port: int, recipient: str, text: str) -> float:
 
 def submissions(port: int, user: str, password: str) -> smtplib.SMTP_SSL:
     """A session that is logged in, by PLAIN, which is what both sides offer first."""
-    client = smtplib.SMTP_SSL("127.0.0.1", port, local_hostname="bench.example.test", timeout=60, context=_trusting())
+    client = smtplib.SMTP_SSL("127.0.0.1", port, local_hostname="bench.example.test", timeout=60, context=trusting())
     client.login(user, password)
     return client
 
@@ -38,7 +38,7 @@ class ImapClient:
     """Sends a line, reads until its tagged answer; times are those of the whole exchange."""
 
     def __init__(self, port: int, user: str, password: str) -> None:
-        self._socket = _trusting().wrap_socket(socket.create_connection(("127.0.0.1", port), 60))
+        self._socket = trusting().wrap_socket(socket.create_connection(("127.0.0.1", port), 60))
         self._tag, self._buffer = 0, b""
         self.read_until(b"\r\n")
         self.command(f'LOGIN {user} "{password}"')
@@ -115,7 +115,7 @@ class ImapClient:
 
 
 @cache
-def _trusting() -> ssl.SSLContext:
+def trusting() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

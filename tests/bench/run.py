@@ -7,13 +7,14 @@ Figures are medians over the rounds; a round measures one side, then the other, 
 """
 
 import argparse
+import imaplib
 import os
 import shutil
 import statistics
 import time
 from collections.abc import Callable
 
-from clients import ImapClient, send_many, send_one
+from clients import ImapClient, send_many, send_one, trusting
 from folders import bench_folder, side_folder
 from ours import Ours, proportional_memory
 from peer import DOMAIN, PASSWORD, Peer
@@ -77,6 +78,16 @@ def idle(side: Side) -> float:
     return statistics.median(seconds)
 
 
+def append(side: Side) -> float:
+    """Seconds for an APPEND of 2 KB by Python's imaplib, which sends the last CRLF apart; median of thirty."""
+    client = imaplib.IMAP4_SSL("127.0.0.1", side.ports["imaps"], ssl_context=trusting())
+    client.login(f"u3@{DOMAIN}", PASSWORD)
+    message = MESSAGE.format(n=0).encode() + b"x" * 70 * 24
+    seconds = [_timed(lambda: client.append("INBOX", "", "", message)) for _ in range(30)]
+    client.logout()
+    return statistics.median(seconds)
+
+
 # name, measure, unit, whether more is better
 MEASURES: dict[str, tuple[Callable[[Side], float], str, float, bool]] = {
     "filed": (filed, "messages/s, 4 KB", 1, True),
@@ -85,6 +96,7 @@ MEASURES: dict[str, tuple[Callable[[Side], float], str, float, bool]] = {
     "select": (select, f"ms, SELECT of {BIG_FOLDER}", 1000, False),
     "flags": (flags, f"ms, FLAGS of {BIG_FOLDER}", 1000, False),
     "envelopes": (envelopes, f"ms, envelopes and flags of {BIG_FOLDER}", 1000, False),
+    "append": (append, "ms, APPEND by imaplib", 1000, False),
     "idle": (idle, "ms, IDLE latency", 1000, False),
 }
 

@@ -14,7 +14,7 @@ import uvloop
 from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
 from mailsuite.supervisor.certificate import ensure_certificate
-from retrieval import transport
+from retrieval import stream, transport
 from retrieval.mail_store import Principal
 from retrieval.stream import StreamLimits
 from retrieval.transport import Kind, Server, ServerLimits
@@ -50,6 +50,10 @@ class WordSession:
     @property
     def held_octets(self):
         return len(self._input)
+
+    @property
+    def is_mid_command(self):
+        return self.held_octets > 0
 
     def greeting(self):
         return b"hello, tls\r\n" if self.tls_active else b"hello\r\n"
@@ -186,6 +190,30 @@ def test_commands_cut_anywhere(serve):
             writer.write(b"QUIT\r\n")
             assert await reader.read() == b"bye\r\n"
             await running.sessions[0].abandoned.wait()
+
+    run(scene())
+
+
+def test_a_client_is_acknowledged_at_once_in_the_middle_of_a_command_alone(serve, monkeypatch):
+    """It may keep the rest until then; to whole commands the answer says it."""
+
+    async def scene():
+        acknowledged = []
+        monkeypatch.setattr(stream, "acknowledge_at_once", lambda sock: acknowledged.append(sock.getpeername()[1]))
+        async with serve() as running:
+            for port, tls in ((running.port, None), (running.implicit_port, running.client_context)):
+                reader, writer = await asyncio.open_connection("localhost" if tls else "127.0.0.1", port, ssl=tls)
+                await reader.readline()
+                writer.write(b"ECHO a\r\nECHO b\r\n")
+                assert [await reader.readline() for _ in range(2)] == [b"ECHO a\r\n", b"ECHO b\r\n"]
+                assert acknowledged == []
+                writer.write(b"ECHO")
+                await comes(lambda: acknowledged)
+                assert acknowledged == [writer.get_extra_info("sockname")[1]]
+                writer.write(b" c\r\n")
+                assert await reader.readline() == b"ECHO c\r\n"
+                writer.close()
+                acknowledged.clear()
 
     run(scene())
 

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 import pytest
 
 from mailsuite.server import accepting
-from mailsuite.server.accepting import accept_waiting, address_of, watch_peers
+from mailsuite.server.accepting import accept_waiting, acknowledge_at_once, address_of, watch_peers
 
 
 @pytest.fixture(params=[("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)], ids=["IPv4", "IPv6"])
@@ -39,3 +39,21 @@ def test_so_many_are_accepted_in_one_turn(listening, monkeypatch):
 def test_an_ipv4_address_is_itself_over_ipv6():
     assert address_of(("::ffff:192.0.2.1", 25, 0, 0)) == "192.0.2.1"
     assert address_of("") == ""
+
+
+def test_the_kernel_acknowledges_without_delay_until_the_next_answer(listening):
+    """Python's imaplib sends the last CRLF of APPEND apart, and its kernel keeps that until ours acknowledges."""
+    with socket.create_connection(listening.getsockname()[:2]):
+        [(accepted, _)] = accept_waiting(listening)
+    with accepted:
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)  # as an answer leaves it
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 0
+        acknowledge_at_once(accepted)
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
+
+
+def test_what_knows_no_acknowledgements_is_left_alone():
+    one, other = socket.socketpair()
+    with one, other:
+        acknowledge_at_once(one)
+    acknowledge_at_once(one)

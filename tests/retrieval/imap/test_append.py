@@ -227,3 +227,24 @@ def test_the_frame_around_the_literal(client, mailbox):
     assert [stored.octets for stored in mailbox.folders["INBOX"].messages.values()] == [MESSAGE]
     client.send(b"c APPEND INBOX UTF8 (~{4+}\r\ntext\r\n")
     assert client.take().startswith(b"c BAD")
+
+
+def test_the_session_knows_where_the_rest_of_a_command_is_awaited(client, mailbox):
+    """Where it is, what came is acknowledged at once."""
+    session = client.session
+    for octets, is_mid_command in (
+        (b"a NOOP\r\n", False),
+        (b"b NO", True),
+        (b"OP\r\n", False),
+        (b"c APPEND Drafts {9}\r\n", True),
+        (b"S: x\r\n", True),
+        (b"\r\nt", True),
+        (b"\r\n", False),
+        (b"d STATUS {6}\r\n", True),
+        (b"Drafts", True),
+        (b" (MESSAGES)\r\n", False),
+        (b"e IDLE\r\n", False),
+        (b"DONE\r\n", False),
+    ):
+        client.send(octets)
+        assert session.is_mid_command is is_mid_command, octets

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import queue
 import random
 import socket
 import ssl
@@ -418,6 +419,25 @@ def test_message_cut_at_every_octet(server):
         assert talk.reply().startswith("250 2.0.0 queued")
         assert talk.reply() == "250 2.0.0 OK"
     assert {octets for _, octets in server.store.delivered} == {b"S: x\r\n\r\n.a\r\n"}
+
+
+def test_a_client_is_acknowledged_at_once_in_the_middle_of_a_command_or_message_alone(server, monkeypatch):
+    """It may keep the rest, the final dot say, until then; to whole commands the answer says it."""
+    acknowledged = queue.Queue()
+    monkeypatch.setattr(server_module, "acknowledge_at_once", acknowledged.put)
+    talk = server.connect()
+    for command in ("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>"):
+        talk.ask(command)
+    assert acknowledged.empty()
+    talk.send(b"NO")
+    acknowledged.get(timeout=20)
+    assert talk.ask(b"OP\r\n").startswith("250 ")
+    assert talk.ask("DATA").startswith("354 ")
+    acknowledged.get(timeout=20)
+    talk.send(b"S: x\r\n\r\ntext\r\n")
+    acknowledged.get(timeout=20)
+    assert talk.ask(b".\r\n").startswith("250 ")
+    assert acknowledged.empty()
 
 
 def test_everything_at_once_is_answered_in_order(server):
