@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
 from mailsuite.ids import new_id
+from mailsuite.mail.folding import folded
 from mailsuite.store import operations
 from mailsuite.store.handlers import StoreBug
 from retrieval.mail_store import (
@@ -38,7 +39,7 @@ from retrieval.orm import reads
 from retrieval.orm.backend import LEASE_SECONDS, Backend
 from retrieval.orm.blob_reader import read_range
 from retrieval.orm.spool import SpoolFile
-from retrieval.orm.text_search import Searched, header_text, matching_uids
+from retrieval.orm.text_search import Searched, field_text, matching_uids, read_header
 from retrieval.pace import STEP_OCTETS
 from retrieval.search_budget import SearchBudget
 
@@ -403,15 +404,18 @@ class OrmStore:
     def _search_columns(
         self, folder_id: int, uids: Sequence[int], needle: str, where: str, budget: SearchBudget
     ) -> tuple[set[int], int]:
-        """Columns are cut at a length; a text that has reached it, and Bcc, is read from the header itself."""
+        """Columns are cut at a length; a text that has reached it, and Bcc, is read from the header itself, and that
+        from the blob where it is too large for a row."""
         column, cut_at = _COLUMNS.get(where, ("''", 0))
-        folded, found = needle.casefold(), set[int]()
-        columns = f"{column}, CASE WHEN LENGTH({column}) >= {cut_at} THEN c.header END"
+        wanted, found = folded(needle), set[int]()
+        columns = f"{column}, CASE WHEN LENGTH({column}) >= {cut_at} THEN c.header END, c.blob, c.header_octets"
         with budget.working():
-            for uid, text, header in reads.searchable(self._mailbox_id, folder_id, uids, columns):
-                whole = text if len(text) < cut_at else header_text(bytes(header or b""), where)
-                budget.spend(STEP_OCTETS + (len(text) if len(text) < cut_at else len(header or b"")))
-                if folded in whole.casefold():
+            for uid, text, header, blob, header_octets in reads.searchable(self._mailbox_id, folder_id, uids, columns):
+                budget.spend(STEP_OCTETS + (len(text) if len(text) < cut_at else header_octets))
+                if len(text) >= cut_at:
+                    block = read_header(self._blob_path(blob), header_octets) if header is None else bytes(header)
+                    text = f"{text}\n{field_text(block, where)}"
+                if wanted in folded(text):
                     found.add(uid)
         return found, uids[-1]
 

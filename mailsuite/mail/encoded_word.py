@@ -10,6 +10,8 @@ from mailsuite.mail.charset import decode_charset, decode_octets
 _ENCODED_WORD = re.compile(
     rb"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[^?\s]{0,40})?\?([BbQq])\?((?:[^?=]|=(?!\?(?!=))|\?(?!=))*+)\?="
 )
+# As many octets may stand for one character: there are mailers that put each into a word of its own.
+_OCTETS_A_CHARACTER = 100
 _Q_OCTET = re.compile(rb"=([0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -17,7 +19,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 def decode_text(value: bytes, limit: int) -> str:
     """Return the text of an unfolded field value: encoded words decoded, other octets as UTF-8 or else windows-1252,
     control characters removed, cut to `limit` characters. Never raises."""
-    value = value[: limit * 12]  # an encoded word takes up to nine octets a character, its frame some more
+    value = value[: limit * _OCTETS_A_CHARACTER]
     text = _decode_words(value) if b"=?" in value else decode_octets(value)
     return clean_text(text, limit)
 

@@ -6,6 +6,7 @@ Never raises, whatever the octets, and takes time linear to their number. Octets
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from mmap import mmap
 
 from mailsuite.mail.address_list import parse_address_list
@@ -36,9 +37,9 @@ class ParsedMessage:
 
     `header_octets` counts the header block with its blank line. `envelope_structure`, `body_structure` and `body` are
     the answers to FETCH ENVELOPE, BODYSTRUCTURE and BODY, ready to send. `parts` holds offsets into the octets read.
-    Texts are decoded, cut, free of control characters, and empty where the message has none; Message-IDs keep their
-    angle brackets. `sent_at` keeps the zone of the Date field. `truncated` means that the message went past a limit
-    and is described as plain text.
+    Texts are decoded, cut, free of control characters, and empty where the message has none; several fields of a name
+    count as one. Message-IDs keep their angle brackets. `sent_at` keeps the zone of the Date field. `truncated` means
+    that the message went past a limit and is described as plain text.
     """
 
     header_octets: int
@@ -83,11 +84,11 @@ def parse_message(octets: bytes | memoryview | mmap, limits: ParseLimits = DEFAU
         body=b"(%b)" % body,
         parts=part,
         truncated=structure is None,
-        subject=_text(header, b"subject", SUBJECT_CHARACTERS),
+        subject=_texts(header, b"subject", " ", SUBJECT_CHARACTERS),
         from_address=_first_address(header),
-        from_text=_text(header, b"from", FROM_CHARACTERS),
-        to_text=_text(header, b"to", RECIPIENTS_CHARACTERS),
-        cc_text=_text(header, b"cc", RECIPIENTS_CHARACTERS),
+        from_text=_texts(header, b"from", ", ", FROM_CHARACTERS),
+        to_text=_texts(header, b"to", ", ", RECIPIENTS_CHARACTERS),
+        cc_text=_texts(header, b"cc", ", ", RECIPIENTS_CHARACTERS),
         message_id=_message_id(header, b"message-id"),
         in_reply_to=_message_id(header, b"in-reply-to"),
         references=_references(header),
@@ -109,6 +110,12 @@ def _read_or_plain(octets: Octets, header: Fields, body_start: int, limits: Pars
 def _text(header: Fields, name: bytes, limit: int) -> str:
     values = header.get(name)
     return decode_text(unfold(values[0]), limit) if values else ""
+
+
+def _texts(header: Fields, name: bytes, parted_by: str, limit: int) -> str:
+    """What all fields of the name say, since a search for any of them has to find the message."""
+    values = islice(header.get(name, ()), limit)
+    return parted_by.join([decode_text(unfold(value), limit) for value in values])[:limit]
 
 
 def _first_address(header: Fields) -> str:

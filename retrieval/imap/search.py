@@ -14,6 +14,7 @@ from datetime import UTC, date
 
 from mailsuite.mail.dates import parse_date
 from mailsuite.mail.encoded_word import decode_text
+from mailsuite.mail.folding import folded
 from mailsuite.mail.header import collect_fields, unfold
 from retrieval.imap.commands import Search
 from retrieval.imap.context import Context, Output
@@ -31,16 +32,15 @@ from retrieval.imap.search_keys import (
     SearchKey,
     Sized,
 )
-from retrieval.imap.sections import header_block
+from retrieval.imap.sections import MAX_HEADER_OCTETS, header_block
 from retrieval.imap.view import Look
 from retrieval.mail_store import MessageRow, RowField
 from retrieval.pace import STEP_OCTETS
 
-MAX_FIELD_CHARACTERS = 64 * 1024
 VIEW_SLICE = 2_000  # messages that are looked at in the view's arrays at once
 ROW_SLICE = 125  # messages whose rows and headers are held at once
 NUMBERS_AT_ONCE = 10_000
-_ENVELOPE_DATE = re.compile(rb'\("((?:[^"\\]|\\.)*)"')
+_ENVELOPE_DATE = re.compile(rb'\((?:"((?:[^"\\]|\\.)*+)"|\{\d{1,9}\}\r\n([^\r]*+))')
 
 Positions = Sequence[int]
 
@@ -164,12 +164,12 @@ class _Searching:
             case HasField(name, needle):
                 texts = await self._texts(row, name)
                 await self._spend(sum(map(len, texts)) if needle else 0)
-                folded = needle.casefold()
-                return any(folded in text for text in texts)
+                wanted = folded(needle)
+                return any(wanted in text for text in texts)
         raise TypeError(key)
 
     async def _texts(self, row: "_Row", name: bytes) -> Sequence[str]:
-        """What the message's fields of the name say, without case; read and decoded once for all keys."""
+        """What the message's fields of the name say, folded; read and decoded once for all keys."""
         if row.fields is None:
             block = await header_block(self._context.store, row.row)
             row.fields = collect_fields(block)
@@ -224,7 +224,7 @@ class _Row:
         """Return the day of the Date field, in the zone that it names."""
         if self._sent_day is None:
             found = _ENVELOPE_DATE.match(self.row.envelope or b"")
-            sent = parse_date(found[1]) if found else None
+            sent = parse_date(found[1] or found[2] or b"") if found else None
             self._sent_day = (sent.date() if sent else None,)
         return self._sent_day[0]
 
@@ -256,4 +256,4 @@ def _falls(day: date, relation: str, other: date) -> bool:
 
 
 def _text(value: bytes) -> str:
-    return decode_text(unfold(value), MAX_FIELD_CHARACTERS).casefold()
+    return folded(decode_text(unfold(value), MAX_HEADER_OCTETS))

@@ -12,13 +12,18 @@ from datetime import date
 from enum import IntEnum
 from typing import Literal
 
+from mailsuite.mail.charset import codec_of
 from mailsuite.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from retrieval.imap.errors import BadCommand, CommandRefused
 from retrieval.imap.grammar import Scanner
 from retrieval.imap.sequence_set import SequenceSet
 from retrieval.imap.view import RECENT
 
-CHARSETS = ("UTF-8", "US-ASCII")
+# What BADCHARSET names, of all that mailsuite.mail.charset knows
+CHARSETS = (
+    "UTF-8 US-ASCII ISO-8859-1 ISO-8859-2 ISO-8859-15 WINDOWS-1250 WINDOWS-1251 WINDOWS-1252 KOI8-R KOI8-U GB18030 BIG5"
+    " EUC-JP ISO-2022-JP SHIFT_JIS EUC-KR"
+)
 _CHARSET = re.compile(rb"CHARSET ", re.IGNORECASE)
 
 
@@ -165,7 +170,7 @@ def parse_search(scanner: Scanner) -> SearchKey:
     """Take the rest of a SEARCH. Raises BadCommand, and CommandRefused for a charset we don't have and for too much."""
     reading = _Reading(scanner)
     if scanner.match(_CHARSET):
-        _check_charset(scanner.astring())
+        reading.codec = _codec_of(scanner.astring())
         scanner.space()
     keys = [reading.key(0)]
     while not scanner.at_end:
@@ -177,6 +182,7 @@ def parse_search(scanner: Scanner) -> SearchKey:
 @dataclass(slots=True)
 class _Reading:
     scanner: Scanner
+    codec: str = "utf_8"
     count: int = 0
 
     def key(self, depth: int) -> SearchKey:
@@ -205,7 +211,7 @@ class _Reading:
         return _ARGUMENTS[word](self)
 
     def text(self, where: str) -> SearchKey:
-        needle = _decoded(self.scanner.astring())
+        needle = self._needle()
         if needle or where not in ("body", "text"):
             return HasText(where, needle) if needle else HasField(where.encode(), "")
         return All(())
@@ -213,7 +219,13 @@ class _Reading:
     def header(self) -> SearchKey:
         name = self.scanner.astring().lower()
         self.scanner.space()
-        return HasField(name, _decoded(self.scanner.astring()))
+        return HasField(name, self._needle())
+
+    def _needle(self) -> str:
+        try:
+            return self.scanner.astring().decode(self.codec)
+        except UnicodeError as error:
+            raise BadCommand(f"A search string is not in the charset {self.codec}") from error
 
     def _group(self, depth: int) -> SearchKey:
         keys = [self.key(depth + 1)]
@@ -227,13 +239,8 @@ def _all(keys: list[SearchKey]) -> SearchKey:
     return keys[0] if len(keys) == 1 else All(tuple(sorted(keys, key=lambda key: key.cost)))
 
 
-def _check_charset(name: bytes) -> None:
-    if name.decode("latin-1").upper() not in CHARSETS:
-        raise CommandRefused(f"BADCHARSET ({' '.join(CHARSETS)})", "Search strings are UTF-8 or US-ASCII")
-
-
-def _decoded(needle: bytes) -> str:
-    try:
-        return needle.decode()
-    except UnicodeDecodeError as error:
-        raise BadCommand("A search string is not UTF-8") from error
+def _codec_of(charset: bytes) -> str:
+    codec = codec_of(charset)
+    if codec is None:
+        raise CommandRefused(f"BADCHARSET ({CHARSETS})", "Search strings can't be in that charset")
+    return "utf_8" if codec == "ascii" else codec

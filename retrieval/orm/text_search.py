@@ -1,29 +1,41 @@
-"""SEARCH's look into the text of messages (RFC 3501 §6.4.4): decoded by MIME, compared without case.
+"""SEARCH's look into the text of messages (RFC 3501 §6.4.4): decoded by MIME, compared as mailsuite.mail.folding says.
 
 Runs in a thread, in pieces small enough that the event loop gets its turns, and in turns small enough that other
-mailboxes get theirs: a search over everything must not cost the others. Attachments that are no text are not looked
-into.
+mailboxes get theirs: a search over everything must not cost the others. Looked into is what the stored structure calls
+text, and the reports that are a kind of message (message/delivery-status and such: a bounce is found by whom it did not
+reach); attachments are not.
 """
 
 import binascii
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from mailsuite.mail.charset import piecewise_decoder
 from mailsuite.mail.encoded_word import decode_text
-from mailsuite.mail.header import collect_fields, unfold
-from mailsuite.mail.mime_fields import content_type_of, encoding_of, extended_text
+from mailsuite.mail.folding import PieceFolder, folded
+from mailsuite.mail.header import collect_fields, split_fields, unfold
+from mailsuite.mail.mime_fields import (
+    MESSAGE_RFC822,
+    TEXT_PLAIN,
+    ContentType,
+    content_type_of,
+    encoding_of,
+    extended_text,
+)
 from mailsuite.mail.structure import Part, PartKind, decode_parts
 from retrieval.search_budget import SearchBudget
 
 PIECE_OCTETS = 128 * 1024
-HEADER_OCTETS = 256 * 1024
+HEADER_OCTETS = 2 * 1024 * 1024  # of one header block
 MAX_TEXT_OCTETS = 16 * 1024 * 1024
 # What a mailbox has looked at before the next one's turn, some tenth of a second; and what a message costs at least.
 TURN_OCTETS = 4 * 1024 * 1024
 MESSAGE_OCTETS = 4 * 1024
 _LARGE = 1 << 30
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 
 
 class Searched(NamedTuple):
@@ -41,19 +53,28 @@ def matching_uids(
     """The uids of messages whose text parts hold the needle; with `headers` also those whose header does, or that of a
     part: an attachment's name, the subject of a message within. And how many messages were looked at: a turn ends after
     the one that has made it TURN_OCTETS. Raises Refused when the budget is used up."""
-    folded, found, ends_at = needle.casefold(), set[int](), budget.octets - TURN_OCTETS
+    wanted, found, ends_at = folded(needle), set[int](), budget.octets - TURN_OCTETS
     for count, message in enumerate(messages, 1):
-        if _matches(message, folded, headers=headers, budget=budget):
+        if _matches(message, wanted, headers=headers, budget=budget):
             found.add(message.uid)
         if budget.octets <= ends_at:
             return found, count
     return found, len(messages)
 
 
-def header_text(header: bytes, name: str) -> str:
+def field_text(header: bytes, name: str) -> str:
     """What all fields of the name say, decoded."""
     values = collect_fields(header).get(name.encode(), [])
     return "\n".join(decode_text(unfold(value), _LARGE) for value in values)
+
+
+def read_header(path: str, octets: int) -> bytes:
+    """Return the header block, of so many octets, that the file begins with; nothing when there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(min(octets, HEADER_OCTETS))
+    except OSError:
+        return b""
 
 
 def _matches(message: Searched, needle: str, *, headers: bool, budget: SearchBudget) -> bool:
@@ -64,12 +85,9 @@ def _matches(message: Searched, needle: str, *, headers: bool, budget: SearchBud
         return False
     try:
         root = decode_parts(message.parts)
-        if (
-            headers
-            and needle in (decode_text(unfold(message.prefix), _LARGE) + _header(descriptor, root, budget)).casefold()
-        ):
+        if headers and needle in folded(_block_text(message.prefix) + _header(descriptor, root, budget)):
             return True
-        if headers and any(needle in _header(descriptor, part, budget).casefold() for part in _descendants(root)):
+        if headers and any(needle in folded(_header(descriptor, part, budget)) for part in _descendants(root)):
             return True
         return any(_part_matches(descriptor, part, needle, budget) for part in _leaves(root))
     except ValueError:
@@ -81,9 +99,17 @@ def _matches(message: Searched, needle: str, *, headers: bool, budget: SearchBud
 def _header(descriptor: int, part: Part, budget: SearchBudget) -> str:
     size = min(part.body_start - part.header_start, HEADER_OCTETS)
     budget.spend(size)
-    block = os.pread(descriptor, size, part.header_start)
-    names = extended_text(collect_fields(block)) if b"*" in block else []
-    return "\n".join([decode_text(unfold(block), _LARGE), *names])
+    return _block_text(os.pread(descriptor, size, part.header_start))
+
+
+def _block_text(block: bytes) -> str:
+    """The fields of a header block, a line each, each decoded by itself, since one may be in another charset; then what
+    extended parameters say, such as file names."""
+    if block.isascii() and b"=?" not in block:
+        text = _FOLD.sub(b"", block).decode()
+    else:
+        text = "\n".join(decode_text(unfold(field), _LARGE) for field in split_fields(block))
+    return "\n".join([text, *(extended_text(collect_fields(block)) if b"*" in block else ())])
 
 
 def _descendants(part: Part) -> Iterator[Part]:
@@ -104,17 +130,22 @@ def _part_matches(descriptor: int, part: Part, needle: str, budget: SearchBudget
     size = min(part.body_start - part.header_start, HEADER_OCTETS)
     budget.spend(size)
     fields = collect_fields(os.pread(descriptor, size, part.header_start))
-    kind = content_type_of(fields)
-    if kind.main != b"text":
+    kind = _as_stored(content_type_of(fields))
+    if kind.main not in (b"text", b"message"):
         return False
-    decoder = piecewise_decoder(kind.parameter(b"charset") or b"")
-    tail = ""
+    decoder, folder, tail = piecewise_decoder(kind.parameter(b"charset") or b""), PieceFolder(), ""
     for octets in _decoded(_pieces(descriptor, part, budget), encoding_of(fields)):
-        window = tail + decoder.decode(octets).casefold()
+        window = tail + folder.feed(decoder.decode(octets))
         if needle in window:
             return True
         tail = window[-len(needle) :]
-    return False
+    return needle in tail + folder.end()
+
+
+def _as_stored(kind: ContentType) -> ContentType:
+    """What the stored structure calls a leaf of this type: what was to hold parts and has none that can be found (no
+    boundary, or too many parts) is plain text there."""
+    return TEXT_PLAIN if kind.main == b"multipart" or kind[:2] == MESSAGE_RFC822[:2] else kind
 
 
 def _pieces(descriptor: int, part: Part, budget: SearchBudget) -> Iterator[bytes]:
@@ -139,7 +170,7 @@ def _decoded(pieces: Iterator[bytes], encoding: bytes) -> Iterator[bytes]:
 
 
 def _base64(octets: bytes) -> tuple[bytes, bytes]:
-    plain = octets.translate(None, b" \t\r\n")
+    plain = octets.translate(None, _NOT_BASE64)
     whole = len(plain) - len(plain) % 4
     try:
         return binascii.a2b_base64(plain[:whole]), plain[whole:]

@@ -158,3 +158,20 @@ def test_damaged_message_is_described(seed, read_imap):
         for _ in range(random.randint(1, 8)):
             octets[random.randrange(len(octets))] = random.choice(b'\r\n\0 \t"\\()<>@,;:=-?/\xff\xc3xy')
         _check(bytes(octets), read_imap)
+
+
+def test_several_fields_of_a_name_count_as_one():
+    message = parse_message(
+        b"From: a@x\r\nSubject: =?utf-8?q?one?=\r\nTo: b@x\r\nFrom: c@x\r\nTo: =?utf-8?q?d?= <d@x>\r\nSubject: two\r\n"
+        b"Cc: e@x\r\nCc: f@x\r\n\r\n"
+    )
+    assert message.from_text == "a@x, c@x" and message.from_address == "a@x"
+    assert message.subject == "one two"
+    assert (message.to_text, message.cc_text) == ("b@x, d <d@x>", "e@x, f@x")
+    assert len(parse_message(b"To: b@x\r\n" * 1_500 + b"\r\n").to_text) == 1_000
+
+
+def test_texts_are_cut_at_characters_not_at_octets():
+    """Some mailers write each character as a word of its own."""
+    words = b" ".join([b"=?iso-2022-jp?b?GyRCRnwbKEI=?="] * 900)
+    assert parse_message(b"To: " + words + b"\r\n\r\n").to_text == "日" * 900

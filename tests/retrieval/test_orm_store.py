@@ -369,6 +369,77 @@ def test_text_is_found_however_its_mime_fields_are_written(inside):
     inside(scene)
 
 
+TWICE = (
+    b"From: one@example.org\r\nFrom: two@example.net\r\nTo: first@example.org\r\nSubject: gr\xc3\xbcn\r\n"
+    b"To: =?koi8-r?b?zcnS?= <second@example.net>\r\nSubject: =?iso-8859-1?q?bl=E4u?=\r\nX-Raw: \xfcber\r\n\r\nx\r\n"
+)
+BOUNCE = (
+    b"Subject: bounce\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\n"
+    b"Sorry.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.org\r\n\r\n"
+    b"Final-Recipient: rfc822; gone@example.net\r\n--b\r\nContent-Type: text/rfc822-headers\r\n\r\nTo: head@x\r\n--b--"
+)
+NO_BOUNDARY = b"Subject: n\r\nContent-Type: multipart/mixed\r\n\r\nthe text findme\r\n"
+# NFD, unlabelled windows-1252, unlabelled UTF-8, and a label that only the table of labels knows
+NFD = "Subject: =?utf-8?b?R3J1zIjDn2U=?=\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nMu\u0308ller\r\n".encode()
+UNLABELLED = b"Subject: u\r\n\r\n\x93\xfcber\x94\r\n"
+THAI = b"Subject: =?windows-874?B?5LfC?=\r\nContent-Type: text/plain; charset=windows-874\r\n\r\n\xe4\xb7\xc2\r\n"
+LARGE = (
+    b"Bcc: hidden@example.org\r\nTo: " + b"someone@example.org,\r\n " * 5_000 + b"last@example.net\r\n"
+    b"X-Last: beyond\r\n\r\nx\r\n"
+)
+
+
+SEEN_BY_READERS = [
+    ("to", "second@example.net", {1}),
+    ("to", "МИР", {1}),
+    ("from", "two@example.net", {1}),
+    ("subject", "BLÄU", {1}),
+    ("subject", "Grün", {1}),
+    ("text", "bläu", {1}),
+    ("text", "über", {1, 5}),
+    ("body", "gone@example.net", {2}),
+    ("text", "gone@example.net", {2}),
+    ("body", "head@x", {2}),
+    ("body", "findme", {3}),
+    ("text", "FindMe", {3}),
+    ("body", "m\u00fcller", {4}),
+    ("body", "mu\u0308ller", {4}),
+    ("subject", "Gr\u00fcsse", {4}),
+    ("subject", "gru\u0308\u00dfe", {4}),
+    ("body", "“über”", {5}),
+    ("body", "ไทย", {6}),
+    ("subject", "ไทย", {6}),
+    ("to", "last@example.net", {7}),
+    ("bcc", "hidden", {7}),
+    ("text", "x-last: beyond", {7}),
+]
+
+
+def test_search_finds_what_a_reader_sees(inside):
+    async def scene(store, backend):
+        folder_id, uids = await append(store, TWICE, BOUNCE, NO_BOUNDARY, NFD, UNLABELLED, THAI, LARGE)
+        for where, needle, found in SEEN_BY_READERS:
+            assert await store.search_text(folder_id, uids, needle, where=where, budget=budget()) == found, needle
+
+    inside(scene)
+
+
+def test_a_match_across_pieces(inside, monkeypatch):
+    """Of a text, of a character in two normal forms, of base64 with what is none of it."""
+    monkeypatch.setattr(text_search, "PIECE_OCTETS", 7)
+    text = ("ein Mu\u0308ller und " * 3).encode()
+    lines = base64.b64encode(text).replace(b"b", b"b\r\n!-")
+    encoded = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n" + lines
+    plain = b"Content-Type: text/plain; charset=utf-8\r\n\r\n" + text
+
+    async def scene(store, backend):
+        folder_id, uids = await append(store, plain, encoded)
+        for needle in ("müller und ein", "MU\u0308LLER", "und "):
+            assert await store.search_text(folder_id, uids, needle, where="body", budget=budget()) == {1, 2}
+
+    inside(scene)
+
+
 @pytest.mark.parametrize("size", [1, GATHER_OCTETS - 1, GATHER_OCTETS, 10 * GATHER_OCTETS + 7])
 def test_append_of_any_size(inside, size):
     async def scene(store, backend):

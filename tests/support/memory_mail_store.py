@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from mailsuite.mail.folding import folded
 from mailsuite.mail.header import collect_fields
 from mailsuite.mail.message import ParsedMessage, parse_message
 from mailsuite.mail.structure import encode_parts
@@ -209,7 +210,7 @@ class MemoryStore:
     ) -> set[int]:
         budget.check()
         messages = self._up().folder(folder_id).messages
-        return {uid for uid in uids if uid in messages and needle.casefold() in _text(messages[uid], where).casefold()}
+        return {uid for uid in uids if uid in messages and folded(needle) in folded(_text(messages[uid], where))}
 
     async def spool(self) -> "MemorySpool":
         return MemorySpool(self._up())

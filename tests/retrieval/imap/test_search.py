@@ -267,9 +267,69 @@ def test_a_folder_of_many_slices(connect, mailbox, count):
     ]
 
 
-def test_a_charset_we_do_not_have(found):
-    answer = found.client.command("SEARCH CHARSET KOI8-R SUBJECT x")
-    assert answer == ["NO [BADCHARSET (UTF-8 US-ASCII)] Search strings are UTF-8 or US-ASCII"]
+@pytest.mark.parametrize("charset", ["utf8", '"UTF-8"', "unicode-1-1-utf-8", "us-ascii", "ASCII"])
+def test_utf_8_by_its_other_names(found, charset):
+    assert found(f"CHARSET {charset} SUBJECT {{5+}}\r\nCAF\xc3\x89") == [1]
+
+
+@pytest.mark.parametrize(
+    ("charset", "needle"),
+    [
+        ("ISO-8859-1", "CAF\xc9"),
+        ("ISO-8859-15", "caf\xe9"),
+        ("windows-1252", "caf\xe9"),
+        ("macintosh", "caf\x8e"),
+        ("UTF-7", "caf+AOk-"),
+        ("gb18030", "caf\xa8\xa6"),
+    ],
+)
+def test_search_strings_in_other_charsets(found, charset, needle):
+    assert found(f"CHARSET {charset} SUBJECT {{{len(needle)}+}}\r\n{needle}") == [1]
+    assert found(f"CHARSET {charset} NOT HEADER Subject {{{len(needle)}+}}\r\n{needle}") == [3, 4]
+
+
+def test_search_strings_in_cyrillic_and_japanese(found, mailbox):
+    mailbox.deliver("Subject: мир 日本\r\n\r\n".encode())
+    found.client.command("NOOP")
+    for charset, text in (("KOI8-R", "МИР"), ("windows-1251", "мир"), ("iso-2022-jp", "日本"), ("shift_jis", "日本")):
+        needle = text.encode(charset).decode("latin-1")
+        assert found(f"CHARSET {charset} SUBJECT {{{len(needle)}+}}\r\n{needle}") == [5]
+
+
+@pytest.mark.parametrize(
+    ("charset", "needle"), [("utf-8", "\xff"), ("us-ascii", "\xff"), ("iso-2022-jp", "\xff"), ("utf-16", "x")]
+)
+def test_a_search_string_that_is_not_in_its_charset(found, charset, needle):
+    answer = found.client.command(f"SEARCH CHARSET {charset} SUBJECT {{{len(needle)}+}}\r\n{needle}")
+    assert answer[0].startswith("BAD A search string is not in the charset "), answer
+
+
+@pytest.mark.parametrize("charset", ["x-none", "punycode", "unicode_escape", "zip", '""'])
+def test_a_charset_we_do_not_have(found, charset):
+    (answer,) = found.client.command(f"SEARCH CHARSET {charset} SUBJECT x")
+    assert answer.startswith("NO [BADCHARSET (UTF-8 US-ASCII ISO-8859-1 ")
+    assert answer.endswith(")] Search strings can't be in that charset")
+
+
+@pytest.mark.parametrize("form", ["caf\u00e9", "cafe\u0301", "CAFE\u0301", "ｃａｆé"])
+def test_normal_forms(found, form):
+    needle = form.encode().decode("latin-1")
+    for key in ("SUBJECT", "HEADER Subject", "TEXT"):
+        assert 1 in found(f"CHARSET UTF-8 {key} {{{len(needle)}+}}\r\n{needle}") or key == "TEXT"
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Thu,\r\n      13\r\n        Feb\r\n          2003\r\n      23:32\r\n               -0330 (Newfoundland Time)",
+        "Thu Feb 13 23:32:00 2003",
+        "Thu, 13 Feb 2003 9:5:3 +0000",
+        "Thu, 13 Feb 2003 23:32:00 +0100 (Mitteleuropäische Zeit)",
+    ],
+)
+def test_dates_of_real_mail(connect, mailbox, date):
+    mailbox.deliver(f"Date: {date}\r\n\r\n".encode())
+    assert connect().log_in().select().command("SEARCH SENTON 13-Feb-2003")[0] == "* SEARCH 1"
 
 
 def test_messages_gone_meanwhile_are_found_by_nobody(found, mailbox, connect):
