@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import F, QuerySet
 
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
-from mailsuite.store import filing
+from mailsuite.store import fates, filing
 from mailsuite.store.batch import Batch
 from mailsuite.store.operations import (
     AttemptResult,
@@ -31,12 +31,12 @@ SETTLED = frozenset({State.DELIVERED, State.RELAYED, State.FAILED})
 DELAYED = "delayed"
 # What settling reads of a recipient.
 READ_TO_SETTLE = (
-    *("forward_path", "warned_at", "message_id"),
+    *("forward_path", "warned_at", "message_id", "attempt_count"),
     *("message__held_at", "message__story_id", "message__domain_id"),
 )
 RESULT = Update(
     QueuedRecipient,
-    *("state", "claim_token", "last_reply", "last_host", "settled_at", "warned_at", "next_attempt_at"),
+    *("state", "claim_token", "last_reply", "last_host", "cause", "settled_at", "warned_at", "next_attempt_at"),
 )
 ATTEMPT = Update(
     DeliveryAttempt,
@@ -129,6 +129,9 @@ def settle(batch: Batch, op: Settle) -> list[int]:
     pairs = [(row, _filed(batch, row, results[row.pk])) for row in held]
     RESULT.run(batch.cursor, [_result(batch, row, result) for row, result in pairs])
     ATTEMPT.run(batch.cursor, [_attempt(batch, op.token, result) for _, result in pairs])
+    # What was held meanwhile is held, whatever the last try came to.
+    moved_on = [one for one in pairs if one[1].state in SETTLED or one[0].message.held_at is None]
+    fates.RESULT.run(batch.cursor, [_fate(row, result) for row, result in moved_on])
     for row, result in pairs:
         _tell(batch, row, result)
     settled = {row.message_id for row, result in pairs if result.state in SETTLED}
@@ -182,7 +185,7 @@ def _result(batch: Batch, row: QueuedRecipient, result: AttemptResult) -> tuple[
     waits = not is_settled and row.message.held_at is None
     next_attempt_at = (result.next_attempt_at or batch.now) if waits else None
     return (
-        *(result.state if is_settled else State.QUEUED.value, "", result.reply, result.remote_host),
+        *(result.state if is_settled else State.QUEUED.value, "", result.reply, result.remote_host, result.reason),
         *(batch.now_value if is_settled else None, value(warned_at), value(next_attempt_at), row.pk),
     )
 
@@ -196,12 +199,21 @@ def _attempt(batch: Batch, token: str, result: AttemptResult) -> tuple[Any, ...]
     )
 
 
+def _fate(row: QueuedRecipient, result: AttemptResult) -> tuple[Any, ...]:
+    """For fates.RESULT."""
+    return fates.result(result.state, result.reason, _said(result), row.attempt_count, row.pk)
+
+
 def _tell(batch: Batch, row: QueuedRecipient, result: AttemptResult) -> None:
     if row.message.story_id is not None:
         kind = result.state if result.state in SETTLED else DELAYED
-        text = f"{result.remote_host}: {result.reply}" if result.remote_host else result.reply
-        event = EventFacts(kind, row.forward_path, result.reason, text, row.message.domain_id)
+        event = EventFacts(kind, row.forward_path, result.reason, _said(result), row.message.domain_id)
         filing.insert_event(batch, row.message.story_id, event)
+
+
+def _said(result: AttemptResult) -> str:
+    """What was said of the recipient, and by whom."""
+    return f"{result.remote_host}: {result.reply}" if result.remote_host else result.reply
 
 
 def claim_of(row: QueuedRecipient) -> Claim:

@@ -52,7 +52,7 @@ class QueuedMessage(StoreOwned):
 
 
 class QueuedRecipient(StoreOwned):
-    """One recipient's fate. It is due when `next_attempt_at` is past; a claim moves that to the end of its lease."""
+    """One recipient. It is due when `next_attempt_at` is past; a claim moves that to the end of its lease."""
 
     change_by = "mailsuite.queue.services.retry(), hold(), release(), fail() or drop()"
 
@@ -73,6 +73,8 @@ class QueuedRecipient(StoreOwned):
     attempt_count = models.PositiveIntegerField("tries", default=0)
     last_reply = models.TextField(blank=True)
     last_host = models.CharField(max_length=255, blank=True)
+    # Why the last try did not deliver it: one word, as in its story.
+    cause = models.CharField(max_length=40, blank=True, default="")
     warned_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)
     dsn_notify = models.CharField(max_length=40, blank=True)

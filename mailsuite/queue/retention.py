@@ -7,7 +7,7 @@ from django.db import transaction
 
 from mailsuite.ids import first_id
 from mailsuite.queue.models import QueuedMessage
-from mailsuite.trace.models import Event, RefusalCount, Story
+from mailsuite.trace.models import Event, RefusalCount, Story, StoryRecipient
 
 QUEUE_DAYS = 14
 SLICE = 500
@@ -35,6 +35,7 @@ def forget_stories(now: datetime) -> int:
     while ids := list(old.values_list("pk", flat=True)[:SLICE]):
         with transaction.atomic():
             Event.objects.filter(story_id__in=ids).delete()
+            StoryRecipient.objects.filter(story_id__in=ids).delete()
             Story.objects.filter(pk__in=ids).delete()
         forgotten += len(ids)
     RefusalCount.objects.filter(minute__lt=oldest).delete()

@@ -23,7 +23,7 @@ from mailsuite.store.models import Content, Message, Tombstone
 from mailsuite.store.operations import Refused
 from mailsuite.store.reading import Reading
 from mailsuite.store.sql import SLICE, Insert, for_update, placeholders, slices, timestamp
-from mailsuite.trace.models import Event, Story
+from mailsuite.trace.models import Event, Story, StoryRecipient
 
 CONTENT = Insert(
     Content,
@@ -42,6 +42,7 @@ STORY = Insert(
     *("sender_domain", "sender_mailbox", "from_text", "subject", "message_id", "size_octets", "data"),
 )
 EVENT = Insert(Event, *("id", "story", "at", "kind", "address", "address_key", "domain", "mailbox", "reason", "text"))
+STORY_RECIPIENT = Insert(StoryRecipient, "id", "story", "address", "domain", "fate", "reason", "text", "attempt_count")
 QUEUED_MESSAGE = Insert(
     QueuedMessage,
     *("id", "content", "prefix", "size_octets", "reverse_path", "story_id", "sender_mailbox", "domain", "smtputf8"),
@@ -50,7 +51,7 @@ QUEUED_MESSAGE = Insert(
 QUEUED_RECIPIENT = Insert(
     QueuedRecipient,
     *("id", "message", "forward_path", "destination", "state", "next_attempt_at", "claim_token", "attempt_count"),
-    *("last_reply", "last_host", "dsn_notify", "dsn_orcpt"),
+    *("last_reply", "last_host", "cause", "dsn_notify", "dsn_orcpt"),
 )
 REPORT = Insert(
     IncomingReport,
@@ -58,7 +59,10 @@ REPORT = Insert(
     *("sender_domain", "attempt_count", "cause", "rows", "octets_read"),
 )
 JUDGEMENT = Insert(Judgement, "id", "mailbox", "content_id", "story_id", "word", "at")
-INSERTS = (CONTENT, STORY, EVENT, MESSAGE, TOMBSTONE, QUEUED_MESSAGE, QUEUED_RECIPIENT, REPORT, JUDGEMENT)
+INSERTS = (
+    *(CONTENT, STORY, EVENT, STORY_RECIPIENT, MESSAGE, TOMBSTONE, QUEUED_MESSAGE, QUEUED_RECIPIENT, REPORT),
+    JUDGEMENT,
+)
 
 USAGE_COLUMNS = "mailbox_id, used_octets, message_count, next_uid_validity, is_removed"
 FOLDER_COLUMNS = (

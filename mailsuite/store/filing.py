@@ -11,6 +11,7 @@ from mailsuite.ids import new_id
 from mailsuite.mail.address import AddressError, address_key
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.store import batch as tables
+from mailsuite.store import fates
 from mailsuite.store.batch import Batch, Filed, FolderRow
 from mailsuite.store.operations import (
     Append,
@@ -48,6 +49,7 @@ def deliver(batch: Batch, op: Deliver) -> None:
         keywords = " ".join(local.keywords)
         size, story_id = filed.reading.size_octets, op.story.story_id
         _insert_message(batch, folder, content_id, size, local.prefix, local.flags, keywords, story_id)
+        fates.insert_local(batch, story_id, local, folder.role)
         events.append(_filed_event(local, folder))
     hold_reason = _count(batch, op)
     for outgoing in op.outgoing:
@@ -69,6 +71,8 @@ def arrive(batch: Batch, arrival: Arrival, queued: QueuedMessage) -> None:
             continue
         folder = batch.folder_for(local.mailbox_id, local.role, local.folder)
         _insert_message(batch, folder, content.pk, content.size_octets, local.prefix, local.flags, "", story_id)
+        if _key(local.address) not in queued_for:
+            fates.insert_local(batch, story_id, local, folder.role)
         events.append(_filed_event(local, folder))
     for outgoing in arrival.outgoing:
         if recipients := [one for one in outgoing.recipients if _key(one.forward_path) not in queued_for]:
@@ -172,6 +176,7 @@ def _insert_report(batch: Batch, report: ReportDelivery, content_id: int, story_
             *("waiting", False, "", "", 0, "", 0, 0),
         ),
     )
+    fates.insert(batch, story_id, report.address, report.domain_id, fates.Fate.DELIVERED)
     return EventFacts(FILED, report.address, "", "for the report reader", report.domain_id)
 
 
@@ -216,16 +221,19 @@ def _enqueue(
             *(timestamp()(outgoing.expires_at), held, hold_reason),
         ),
     )
+    fate, reason = (fates.Fate.HELD, HELD) if held else (fates.Fate.WAITING, "")
     for recipient in outgoing.recipients:
+        row_id, path = new_id(), recipient.forward_path
         batch.insert(
             tables.QUEUED_RECIPIENT,
             (
-                *(new_id(), message_id, recipient.forward_path, recipient.destination, "queued"),
-                *(None if held else batch.now_value, "", 0, "", "", recipient.dsn_notify, recipient.dsn_orcpt),
+                *(row_id, message_id, path, recipient.destination, "queued", None if held else batch.now_value),
+                *("", 0, "", "", "", recipient.dsn_notify, recipient.dsn_orcpt),
             ),
         )
+        fates.insert(batch, story_id, path, outgoing.domain_id, fate, reason, hold_reason, row_id=row_id)
     return [
-        EventFacts(QUEUED, recipient.forward_path, HELD if held else "", hold_reason, outgoing.domain_id)
+        EventFacts(QUEUED, recipient.forward_path, reason, hold_reason, outgoing.domain_id)
         for recipient in outgoing.recipients
     ]
 
@@ -244,6 +252,7 @@ def insert_story(batch: Batch, story: StoryFacts, events: list[EventFacts], read
     )
     for event in events:
         insert_event(batch, story.story_id, event)
+        fates.insert_refused(batch, story.story_id, story.outcome, event)
 
 
 def insert_event(batch: Batch, story_id: int, event: EventFacts) -> None:

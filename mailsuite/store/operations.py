@@ -102,6 +102,7 @@ class LocalDelivery(Struct, frozen=True):
     flags: int = 0
     keywords: list[str] = []
     reason: str = ""
+    why: str = ""
 
 
 class RemoteRecipient(Struct, frozen=True):

@@ -34,7 +34,7 @@ from mailsuite.store.operations import (
     Withdraw,
 )
 from mailsuite.store.sql import slices
-from mailsuite.trace.models import Story
+from mailsuite.trace.models import Story, StoryRecipient
 
 Doubtful = DoubtfulDelivery | DoubtfulMessages | DoubtfulCopy
 WITHDRAWN, TOO_LATE = "withdrawn", "too-late"
@@ -105,6 +105,11 @@ def _take_back(batch: Batch, delivery: DoubtfulDelivery) -> None:
     IncomingReport.objects.filter(pk__gt=since, story_id=story_id).delete()
     Story.objects.filter(pk=story_id).update(outcome=Story.Outcome.DEFERRED, reason=TOO_LATE)
     text = "it was filed too late for its client, who was told to come again"
+    # Those that somebody has begun to send to are on their way.
+    left = QueuedRecipient.objects.filter(message__gt=since, message__story_id=story_id).values("pk")
+    StoryRecipient.objects.filter(story=story_id).exclude(pk__in=left).update(
+        fate=StoryRecipient.Fate.DEFERRED, reason=TOO_LATE, text=text
+    )
     insert_event(batch, story_id, EventFacts(WITHDRAWN, reason=TOO_LATE, text=text))
 
 

@@ -117,6 +117,46 @@ class Event(models.Model):
         return f"{self.kind} {self.address}"
 
 
+class StoryRecipient(models.Model):
+    """What became of a message for one recipient, as far as is known: the events tell the way, this the end of it.
+
+    It has the id of its QueuedRecipient where there is one. `address` is "" of what was refused before anybody was
+    named. `text` says why, in words for people, or in those of another host.
+    """
+
+    class Fate(models.TextChoices):
+        """From what needs somebody most to what needs nobody."""
+
+        BOUNCED = "bounced", "Bounced"
+        REFUSED = "refused", "Refused"
+        DEFERRED = "deferred", "Asked to come again"
+        HELD = "held", "Held"
+        WAITING = "waiting", "Waiting"
+        JUNK = "junk", "In Junk"
+        DROPPED = "dropped", "Dropped"
+        DELIVERED = "delivered", "Delivered"
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    story = models.ForeignKey(Story, models.CASCADE, related_name="recipients", db_constraint=False)
+    address = models.CharField(max_length=320, blank=True)
+    domain = models.ForeignKey(
+        Domain, models.SET_NULL, null=True, related_name="+", db_constraint=False, db_index=False
+    )
+    fate = models.CharField(max_length=9, choices=Fate)
+    reason = models.CharField(max_length=40, blank=True)
+    text = models.TextField(blank=True)
+    attempt_count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["fate", "-id"], name="recipient_fate"),
+            models.Index(fields=["domain", "fate"], name="recipient_domain_fate"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.fate}"
+
+
 class RefusalCount(models.Model):
     """Refusals above the rate at which each gets a Story: one row for a network, reason and minute."""
 

@@ -262,7 +262,7 @@ def _delivery(copy: Copy, prefix: bytes, judged: Judged | None) -> LocalDelivery
     verdict = judged.verdict(target.mailbox_id) if judged else None
     if verdict is None or verdict.action is not Action.JUNK:
         return delivery
-    return msgspec.structs.replace(delivery, role="junk", folder="", reason=verdict.reason)
+    return msgspec.structs.replace(delivery, role="junk", folder="", reason=verdict.reason, why=verdict.text)
 
 
 def _not_forwarded(accepted: Accepted) -> list[EventFacts]:
