@@ -39,12 +39,11 @@ MEASURES = {
 }
 # By the reason word of a refusal or of a session's end, at any door: what it counts as, and how much. What a mail
 # program with a wrong setting does (TLS on a plain port, the reverse) counts little: it tries again every few minutes.
+# Content that is refused (a bare line ending, a NUL) counts nothing: old devices send it, day after day.
 REFUSALS = {
     "unknown-recipient": ("recipient-probing", 1),
     "rewritten-sender-invalid": ("recipient-probing", 1),
     "relaying-denied": ("protocol-abuse", 4),
-    "bare-line-ending": ("protocol-abuse", 4),
-    "nul-octet": ("protocol-abuse", 4),
     "too-many-errors": ("protocol-abuse", 4),
     "tls-handshake": ("protocol-abuse", 1),
     "foreign-protocol": ("protocol-abuse", 1),
