@@ -13,6 +13,11 @@ Octets = bytes | mmap
 Fields = Mapping[bytes, Sequence[bytes]]
 
 _FIELD_START = re.compile(rb"\n(?![ \t])")
+# What may begin a line of a header block: a field-name and its colon (RFC 5322 §2.2, blanks between as in §4.5), the
+# line that begins a message in an mbox file, nothing, or (but for the first) a folded line's blanks.
+_FIELD_LINE = rb"[!-9;-~]++[ \t]*+:|>*+From |\r?\n|\Z"
+_FIRST_LINE = re.compile(_FIELD_LINE)
+_NO_FIELD_LINE = re.compile(rb"\n(?!%b|[ \t])" % _FIELD_LINE)
 
 
 def header_end(octets: Octets, start: int, end: int) -> int:
@@ -28,6 +33,18 @@ def header_end(octets: Octets, start: int, end: int) -> int:
     if lf >= 0:
         return lf + 2
     return crlf + 3 if crlf >= 0 else end
+
+
+def missing_blank_line(block: bytes) -> int | None:
+    """Return the offset in a header block, as `header_end` bounds it, at which the text begins and no blank line tells
+    so: at its first line where that is no field, or, in a message that has no blank line at all, at the first line that
+    is none. None where nothing is missing (RFC 5322 §3.5)."""
+    if _FIRST_LINE.match(block) is None:
+        return 0
+    if block.endswith((b"\n\r\n", b"\n\n")) or block in (b"\r\n", b"\n"):
+        return None
+    line = _NO_FIELD_LINE.search(block)
+    return line.end() if line else None
 
 
 def split_fields(block: bytes) -> list[bytes]:

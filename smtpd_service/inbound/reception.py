@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
@@ -19,7 +20,7 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail.address import Path
 from mailsuite.mail.client_network import around
-from mailsuite.mail.header import collect_fields, header_end, header_fields
+from mailsuite.mail.header import collect_fields, header_end, header_fields, missing_blank_line
 from mailsuite.mail.message import parse_message
 from mailsuite.mail.reply import Reply
 from mailsuite.store.handlers import StoreBug, StoreUnavailable
@@ -32,7 +33,7 @@ from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.judging import Judging, Trial
 from smtpd_service.inbound.parameters import Mail, Rcpt
 from smtpd_service.inbound.sealing import seals, without_forged_fields
-from smtpd_service.inbound.spool import HEAD_OCTETS, Spool, SpoolFile
+from smtpd_service.inbound.spool import HEAD_OCTETS, Spool, SpoolFile, undisturbed
 from smtpd_service.inbound.view import DirectoryView, Store
 
 logger = logging.getLogger(__name__)
@@ -143,7 +144,10 @@ class Reception:
         try:
             await self._take_turn()
             story_id, at = new_id(), datetime.now(UTC)
-            prepared = flaw or await self._refuse_size(file.size_octets) or await self._prepare(file, story_id, at)
+            prepared: Prepared | Refusal | None = flaw or await self._refuse_size(file.size_octets)
+            if prepared is None:
+                await _end_header(file, reference(story_id))
+                prepared = await self._prepare(file, story_id, at)
             if isinstance(prepared, Refusal):
                 return self.refuse(prepared)
             if prepared.judged and prepared.judged.refusal:
@@ -345,6 +349,20 @@ class Reception:
 def _said(file: SpoolFile) -> bytes:
     """The fields of a refused message that its story quotes; enough of them, of whatever size they are."""
     return header_fields(_header(file), (b"from", b"subject", b"message-id"), exclude=False)[:QUOTED_OCTETS]
+
+
+async def _end_header(file: SpoolFile, name: str) -> None:
+    """Part a text that no blank line parts from the header, or from our trace fields: nobody would see it there. Other
+    servers do so too; a message like this has no signature that holds."""
+    block = _header(file)
+    at = missing_blank_line(block) if len(block) < HEAD_OCTETS else None
+    if at is None:
+        return
+    logger.info("%s: its header has no end, a blank line is put before line %d", name, block.count(b"\n", 0, at) + 1)
+    if file.is_small:
+        file.end_header(at)
+    else:
+        await undisturbed(partial(file.end_header, at))
 
 
 def _header(file: SpoolFile) -> bytes:

@@ -149,6 +149,11 @@ class SpoolFile:
             os.close(old)
             os.unlink(old_path)
 
+    def end_header(self, at: int) -> None:
+        """Put a blank line at this offset of the `head`, which is looked for anew. Copies like `replace_head`."""
+        self.replace_head(at, self.head[:at] + b"\r\n")
+        self._head = None
+
     def discard(self) -> None:
         """Remove what was written."""
         self.release()

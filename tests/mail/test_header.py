@@ -3,7 +3,14 @@ import tempfile
 
 import pytest
 
-from mailsuite.mail.header import collect_fields, header_end, header_fields, normalize_line_ends, unfold
+from mailsuite.mail.header import (
+    collect_fields,
+    header_end,
+    header_fields,
+    missing_blank_line,
+    normalize_line_ends,
+    unfold,
+)
 
 BLOCK = b"From: ann\r\nSubject: one\r\n two\r\nX-A: 1\r\nx-a : 2\r\n\r\n"
 
@@ -83,3 +90,27 @@ def test_picked_and_left_out_are_the_whole_wherever_the_block_is_cut():
 
 def test_line_ends_become_crlf():
     assert normalize_line_ends(b"a\rb\nc\r\nd\n\r\r\n") == b"a\r\nb\r\nc\r\nd\r\n\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("block", "at"),
+    [
+        (b"Hello there\r\n\r\n", 0),
+        (b"Dear Sir: hello\r\nSubject: x\r\n\r\n", 0),
+        (b" folded under nothing\r\nSubject: x\r\n\r\n", 0),
+        (b"\xc3\x9cber: x\r\n\r\n", 0),
+        (b": x\r\n", 0),
+        (b"Subject: x\r\n y\r\nHello\r\nthere: you\r\n", 16),
+        (b"Subject: x\r\nHello", 12),
+        # What has its blank line stays as it is, whatever stands in its header.
+        (b"Subject: x\r\nHello\r\nFrom: a\r\n\r\n", None),
+        (b"From ann Mon Jan  1\r\nSubject : x\r\n\r\n", None),
+        (b">From ann Mon Jan  1\r\nSubject: x\r\n", None),
+        (b"Subject: x\nb: c\n\n", None),
+        (b"\r\n", None),
+        (b"\n", None),
+        (b"", None),
+    ],
+)
+def test_a_blank_line_that_is_missing_is_seen(block, at):
+    assert missing_blank_line(block) == at

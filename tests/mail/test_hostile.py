@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from mailsuite.mail.address import AddressError, parse_path_and_parameters
+from mailsuite.mail.header import missing_blank_line
 from mailsuite.mail.message import ParseLimits, parse_message
 
 WIDE = ParseLimits(
@@ -101,6 +102,7 @@ def test_work_is_in_proportion(shape, limits):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_large_shapes_are_described(shape):
     octets = SHAPES[shape](100_000)
+    missing_blank_line(octets)
     assert parse_message(octets).parts.end == len(octets)
 
 

@@ -407,6 +407,24 @@ def test_nul_is_refused(server):
     assert server.store.reasons == ["nul-octet"]
 
 
+@pytest.mark.parametrize(
+    ("content", "stored"),
+    [
+        (b"Hello there\r\n\r\nSee you\r\n", b"\r\nHello there\r\n\r\nSee you\r\n"),
+        (b" Hello\r\n", b"\r\n Hello\r\n"),
+        (b"Subject: x\r\nHello there\r\n", b"Subject: x\r\n\r\nHello there\r\n"),
+        (b"Subject: x\r\nHello\r\nFrom: a\r\n\r\n", b"Subject: x\r\nHello\r\nFrom: a\r\n\r\n"),
+        (b"Hello " + b"x" * 200_000 + b"\r\n\r\n", b"\r\nHello " + b"x" * 200_000 + b"\r\n\r\n"),
+    ],
+    ids=["text first", "a blank first", "text behind fields", "text amid fields", "large"],
+)
+def test_text_that_begins_without_a_blank_line_is_no_part_of_the_header(server, content, stored):
+    assert server.connect().mail(content, "ann@example.org").startswith("250 ")
+    [(operation, octets)] = server.store.delivered
+    assert octets == stored and operation.size_octets == len(stored)
+    assert operation.local[0].prefix.endswith(b"\r\n")
+
+
 def test_message_cut_at_every_octet(server):
     talk = server.connect()
     content = b"S: x\r\n\r\n..a\r\n.\r\nNOOP\r\n"
