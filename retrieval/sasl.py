@@ -8,6 +8,8 @@ import binascii
 from dataclasses import dataclass
 from typing import Protocol
 
+from mailsuite.mail.address import is_same_mailbox
+
 from mailsuite.protocol.credential_text import credential_text
 
 # RFC 4616 §2 gives each of PLAIN's three parts 255 octets; passwords of people and programs may be longer.
@@ -29,7 +31,9 @@ class Credentials:
     @property
     def acts_as_other(self) -> bool:
         """True when the client wants to be somebody else than whose password it has: nobody may here."""
-        return self.authorization_identity not in ("", self.authentication_identity)
+        return bool(self.authorization_identity) and not is_same_mailbox(
+            self.authorization_identity, self.authentication_identity
+        )
 
 
 class Exchange(Protocol):

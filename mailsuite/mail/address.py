@@ -118,6 +118,15 @@ def address_key(address_text: str) -> str:
     return parse_address(address_text).key
 
 
+def is_same_mailbox(one: str, other: str) -> bool:
+    """Return whether both name one mailbox, as the directory compares addresses; what is no address compares without
+    case. It is the one rule for who may act as whom by SASL (RFC 4616 §2): everybody as themselves, nobody else."""
+    try:
+        return address_key(one.strip()) == address_key(other.strip())
+    except AddressError:
+        return one.strip().casefold() == other.strip().casefold()
+
+
 def split_subaddress(local_part: str, separator: str = "+") -> tuple[str, str | None]:
     """Return the local-part before the first separator and what follows it, or None where there is no detail
     (RFC 5233 §1). A separator in front belongs to the name."""

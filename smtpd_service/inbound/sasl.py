@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mailsuite.mail import reply as replies
+from mailsuite.mail.address import is_same_mailbox
 from mailsuite.mail.reply import Reply
 from mailsuite.protocol.credential_text import credential_text
 
@@ -74,7 +75,7 @@ def _plain(message: bytes) -> Credentials:
     if len(parts) != 3 or not parts[1]:
         raise SaslError(replies.AUTH_MALFORMED)
     authorization, name, password = parts
-    if authorization and authorization.lower() != name.lower():
+    if authorization and not is_same_mailbox(authorization, name):
         # Acting as somebody else is no part of this service.
         raise SaslError(replies.AUTH_FAILED)
     return Credentials("PLAIN", name, password)

@@ -40,7 +40,22 @@ def test_plain_with_and_without_initial_response():
 
 def test_nobody_acts_as_another():
     assert Credentials("ann", "secret", "bob").acts_as_other
-    assert not Credentials("ann", "secret", "ann").acts_as_other
+    assert Credentials("ann@example.org", "secret", "bob@example.org").acts_as_other
+    assert Credentials("ann@example.org", "secret", "ann").acts_as_other
+
+
+@pytest.mark.parametrize(
+    ("name", "identity"),
+    [
+        ("ann", ""),
+        ("ann", "ANN"),
+        ("alice@example.test", "Alice@Example.Test"),
+        ("jörg@bücher.example", "JO\u0308RG@xn--bcher-kva.example"),
+        ("ann@example.org", " ann@example.org"),
+    ],
+)
+def test_who_writes_the_own_name_in_another_way_acts_as_nobody_else(name, identity):
+    assert not Credentials(name, "secret", identity).acts_as_other
 
 
 def test_login():

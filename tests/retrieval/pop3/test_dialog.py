@@ -94,6 +94,11 @@ def test_auth_plain_without_initial_response(dialog):
     dialog("C: AUTH plain", "S: + ", f"C: {PLAIN}", "S: +OK maildrop…")
 
 
+def test_auth_as_oneself_in_another_case(connect):
+    plain = b64encode(b"Ann@Example.ORG\0ann@example.org\0secret").decode()
+    connect()(f"C: AUTH PLAIN {plain}", "S: +OK maildrop…")
+
+
 def test_auth_given_up(dialog):
     dialog("C: AUTH PLAIN", "S: + ", "C: *", "S: -ERR AUTH given up", "C: AUTH", "S: +OK…", "S: PLAIN", "S: .")
 

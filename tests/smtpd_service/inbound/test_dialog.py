@@ -241,12 +241,14 @@ def test_hello(line, terms, expected):
     check(f"C: {line}", f"S: {expected}", terms=terms)
 
 
-# AGFubgByaWdodA== is PLAIN for ann and right, YW5u and cmlnaHQ= are the two for LOGIN
+# AGFubgByaWdodA== is PLAIN for ann and right, YW5u and cmlnaHQ= are the two for LOGIN; IEFOTgBhbm4AcmlnaHQ= is PLAIN
+# for ann as ANN, with a space before
 AUTH = [
     (("C: AUTH PLAIN AGFubgByaWdodA==", "S: 235 2.7.0 "), True),
     (("C: auth plain  AGFubgByaWdodA==", "S: 235 2.7.0 "), True),
     (("C: AUTH PLAIN", "S: 334 ", "C: AGFubgByaWdodA==", "S: 235 2.7.0 "), True),
     (("C: AUTH PLAIN YW5uAGFubgByaWdodA==", "S: 235 2.7.0 "), True),
+    (("C: AUTH PLAIN IEFOTgBhbm4AcmlnaHQ=", "S: 235 2.7.0 "), True),
     (("C: AUTH PLAIN Ym9iAGFubgByaWdodA==", "S: 535 5.7.8 "), False),
     (("C: AUTH PLAIN AGFubgB3cm9uZw==", "S: 535 5.7.8 "), False),
     (("C: AUTH LOGIN", "S: 334 VXNlcm5hbWU6", "C: YW5u", "S: 334 UGFzc3dvcmQ6", "C: cmlnaHQ=", "S: 235"), True),
