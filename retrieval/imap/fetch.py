@@ -84,6 +84,7 @@ async def fetch(context: Context, command: Fetch) -> Output:
     if not uids:
         return
     seen = await _see(context, items, uids)
+    yield view.new_keywords()
     sections = any(isinstance(item, Section) for item in items)
     answered = 0
     async for rows in context.store.rows(view.folder_id, uids, _fields(items)):
@@ -106,7 +107,7 @@ def format_internal_date(moment: datetime) -> bytes:
     """Return the date-time in UTC as INTERNALDATE has it (RFC 3501 §9, date-time)."""
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
-    return b"%02d-%b-%d %02d:%02d:%02d +0000" % (
+    return b"%02d-%b-%04d %02d:%02d:%02d +0000" % (
         moment.day,
         MONTHS[moment.month - 1],
         moment.year,

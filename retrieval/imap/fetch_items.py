@@ -69,15 +69,15 @@ _ATOM = re.compile(rb"[!#-'+-\[^-z|}~]+")
 
 def parse_fetch_items(scanner: Scanner) -> tuple[FetchItem, ...]:
     """Take the items, a macro, or items in parentheses. Raises BadCommand, CommandRefused."""
-    if not scanner.accept(b"("):
+    if not scanner.starts_with(b"("):
         return _attribute(scanner, macros=True)
     items: list[FetchItem] = []
-    while not items or not scanner.accept(b")"):
-        if items:
-            scanner.space()
-        items += _attribute(scanner, macros=False)
+    for attribute in scanner.parenthesized(lambda: _attribute(scanner, macros=False)):
+        items += attribute
         if len(items) > scanner.limits.fetch_items:
             raise CommandRefused("LIMIT", f"A FETCH may ask for {scanner.limits.fetch_items} items")
+    if not items:
+        raise BadCommand("Expected an item to fetch")
     return tuple(dict.fromkeys(items))
 
 
@@ -122,14 +122,12 @@ def _section_text(scanner: Scanner, path: list[int]) -> str:
 
 def _field_names(scanner: Scanner) -> tuple[bytes, ...]:
     scanner.space()
-    scanner.expect(b"(")
-    names = [scanner.astring()]
-    while not scanner.accept(b")"):
-        scanner.space()
-        names.append(scanner.astring())
+    names: list[bytes] = []
+    for name in scanner.parenthesized(scanner.astring):
+        names.append(name)
         if len(names) > scanner.limits.field_names:
             raise CommandRefused("LIMIT", f"A section may name {scanner.limits.field_names} fields")
-    if any(not name or not name.isascii() or re.search(rb"[\x00-\x20:\x7f]", name) for name in names):
+    if not names or any(not name or not name.isascii() or re.search(rb"[\x00-\x20:\x7f]", name) for name in names):
         raise BadCommand("No possible name of a header field")
     return tuple(names)
 

@@ -165,7 +165,5 @@ def _check_name(name: str) -> None:
 
 def _check_new_name(name: str) -> None:
     _check_name(name)
-    if "*" in name or "%" in name:
-        raise CommandRefused("CANNOT", "A folder's name can't hold * or %")
     if name == "INBOX":
         raise CommandRefused("ALREADYEXISTS", "INBOX exists already")

@@ -136,7 +136,7 @@ def _stored(view: FolderView, command: Store, states: Sequence[MessageState]) ->
         if not command.silent or expected != (look.bits & ~RECENT, look.keywords):
             uid = b"UID %d " % state.uid if command.by_uid else b""
             lines.append(b"* %d FETCH (%bFLAGS (%b))\r\n" % (position + 1, uid, look.octets))
-    return b"".join(lines)
+    return view.new_keywords() + b"".join(lines)
 
 
 def _expected(bits: int, keywords: frozenset[str], command: Store) -> tuple[int, frozenset[str]]:

@@ -130,14 +130,17 @@ class FolderView:
         if len(self.uids) != self._told_count:
             told.append(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(self.uids), self.recent_count))
             self._told_count = len(self.uids)
-        if len(self.keywords) != self._told_keywords:
-            told.append(self.flags_response())
+        told.append(self.new_keywords())
         for uid in sorted(self._retouched):
             position = self.position(uid)
             if position is not None:
                 told.append(b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (position + 1, uid, self.look_at(position).octets))
         self._retouched.clear()
         return b"".join(told)
+
+    def new_keywords(self) -> bytes:
+        """Return FLAGS where there are keywords that none has named yet, as it has to come before what names them."""
+        return self.flags_response() if len(self.keywords) != self._told_keywords else b""
 
     def flags_response(self) -> bytes:
         """Return FLAGS with the keywords in use (RFC 3501 §7.2.6)."""

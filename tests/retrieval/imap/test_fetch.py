@@ -265,9 +265,11 @@ SPACED = [
     "(FLAGS",
     "FLAGS)",
     "",
-    "(FLAGS  UID)",
-    "( FLAGS)",
+    "( )",
+    "(FLAGS UID",
+    "(FLAGS\tUID)",
     "BODY[HEADER.FIELDS ()]",
+    "BODY[HEADER.FIELDS ( )]",
     "BODY[HEADER.FIELDS (a:b)]",
     "BODY[HEADER.FIELDS a]",
 ]
@@ -280,6 +282,21 @@ def test_items_that_there_are_not(client, mailbox, items):
     client.select()
     answer = client.command(f"FETCH 1 {items}")
     assert len(answer) == 1 and answer[0].startswith("NO [LIMIT] " if items in LONG else "BAD "), answer
+
+
+@pytest.mark.parametrize(
+    ("date", "answer"),
+    [
+        ("01-Jan-0001 00:00:00 +0000", "01-Jan-0001 00:00:00 +0000"),
+        (" 1-Jan-0999 12:00:00 +0100", "01-Jan-0999 11:00:00 +0000"),
+        ("31-Dec-9999 23:59:59 +0000", "31-Dec-9999 23:59:59 +0000"),
+    ],
+)
+def test_a_year_has_four_digits(client, date, answer):
+    client.send(f'a APPEND INBOX "{date}" {{15+}}\r\nSubject: x\r\n\r\ny\r\n'.encode())
+    assert client.take().startswith(b"a OK ")
+    client.select()
+    assert client.command("FETCH * INTERNALDATE")[0] == f'* 1 FETCH (INTERNALDATE "{answer}")'
 
 
 def test_a_message_shorter_than_its_row_breaks_the_connection_off(client, mailbox, monkeypatch):

@@ -32,8 +32,8 @@ def inbox(mailbox):
 def test_store_adds_removes_replaces(three, mailbox):
     three.dialog(
         "C: a STORE 1 +FLAGS (\\Seen $Label1)",
-        "S: * 1 FETCH (FLAGS (\\Seen $Label1))",
         "S: * FLAGS (\\Seen \\Answered \\Flagged \\Deleted \\Draft $Label1)",
+        "S: * 1 FETCH (FLAGS (\\Seen $Label1))",
         "S: a OK Completed",
         "C: b STORE 1 -FLAGS \\Seen",
         "S: * 1 FETCH (FLAGS ($Label1))",
@@ -51,6 +51,23 @@ def test_store_adds_removes_replaces(three, mailbox):
         "S: f OK Completed",
     )
     assert {message.flags for message in inbox(mailbox).values()} == {DELETED}
+
+
+def test_flags_names_a_keyword_before_any_fetch_does(three, other):
+    """RFC 3501 §7.2.6: in STORE, in what others stored, and where reading a message brings one up."""
+    known = "\\Seen \\Answered \\Flagged \\Deleted \\Draft"
+    three.dialog(
+        "C: a STORE 1 +FLAGS.SILENT (one)", f"S: * FLAGS ({known} one)", "S: a OK Completed",
+        "C: b STORE 1 +FLAGS (ONE)", "S: * 1 FETCH (FLAGS (one))", "S: b OK Completed",
+    )  # fmt: skip
+    other.notify()
+    other.dialog(
+        "C: a FETCH 1 FLAGS", f"S: * FLAGS ({known} one)", "S: * 1 FETCH (UID 1 FLAGS (one))",
+        "S: * 1 FETCH (FLAGS (one))", "S: a OK Completed",
+    )  # fmt: skip
+    three.command("STORE 2 +FLAGS.SILENT (two)")  # of which the other has had no hint
+    answer = other.command("FETCH 2 BODY[HEADER]")
+    assert answer[0] == f"* FLAGS ({known} one two)" and answer[-2] == " FLAGS (\\Seen two))"
 
 
 def test_keywords_compare_without_case(three, mailbox):
