@@ -14,7 +14,7 @@ from retrieval.imap.reader import Announcement
 from retrieval.imap.utf8_wrapper import FRAME_OCTETS, Unwrapper
 from retrieval.mail_store import FolderStatus, Spool
 
-_UTF8 = re.compile(rb"UTF8 \(~(?=\{)", re.IGNORECASE)
+_UTF8 = re.compile(rb"UTF8 +\( *~(?=\{)", re.IGNORECASE)
 
 
 class Phase(Enum):

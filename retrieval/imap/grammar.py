@@ -1,12 +1,15 @@
 """The tokens of IMAP commands (RFC 3501 §9), read from one complete command with its literals in place.
 
 A literal stands in the octets as it came: `{3}` CRLF and three octets. Reading never goes back, so a command costs
-time linear to its length whatever it holds.
+time linear to its length whatever it holds. Where the grammar has one space any number is taken, and inside parentheses
+too: there are client libraries that write it so.
 """
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 
 from retrieval.imap.errors import BadCommand, CommandRefused
 from retrieval.imap.modified_utf7 import MalformedName, decode_name
@@ -15,6 +18,9 @@ from retrieval.imap.sequence_set import SequenceSet, parse_sequence_set
 DELIMITER = "/"
 MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 
+T = TypeVar("T")
+
+_SPACES = re.compile(rb" ++")
 # ATOM-CHAR = any CHAR except "(" / ")" / "{" / SP / CTL / "%" / "*" / DQUOTE / "\" / "]"
 _ATOM = re.compile(rb'[^(){ \x00-\x1f\x7f-\xff%*"\\\]]+')
 _ASTRING = re.compile(rb'[^(){ \x00-\x1f\x7f-\xff%*"\\]+')
@@ -38,7 +44,7 @@ class GrammarLimits:
     """How much one command may ask for; beyond it NO [LIMIT] (RFC 5530) is answered."""
 
     search_keys: int = 1_000
-    search_depth: int = 50
+    search_depth: int = 100  # of parentheses and NOT; a chain of OR, however long, is one level
     fetch_items: int = 200
     section_depth: int = 100
     field_names: int = 1_000  # of a header section
@@ -81,10 +87,24 @@ class Scanner:
 
     def expect(self, octets: bytes) -> None:
         if not self.accept(octets):
-            raise BadCommand(f"Expected {'a space' if octets == b' ' else octets.decode()}")
+            raise BadCommand(f"Expected {octets.decode()}")
 
     def space(self) -> None:
-        self.expect(b" ")
+        """Take what parts two arguments."""
+        if self.match(_SPACES) is None:
+            raise BadCommand("Expected a space")
+
+    def parenthesized(self, take: Callable[[], T]) -> Iterator[T]:
+        """Take a list in parentheses, each item by `take` when the iteration comes to it; it may be empty."""
+        self.expect(b"(")
+        self.match(_SPACES)
+        is_at_end = self.accept(b")")
+        while not is_at_end:
+            yield take()
+            is_parted = self.match(_SPACES)
+            is_at_end = self.accept(b")")
+            if not (is_parted or is_at_end):
+                raise BadCommand("Expected a space or )")
 
     def end(self) -> None:
         if not self.at_end:
@@ -163,13 +183,7 @@ class Scanner:
 
     def flag_list(self) -> list[str]:
         """Take flags in parentheses."""
-        self.expect(b"(")
-        flags: list[str] = []
-        while not self.accept(b")"):
-            if flags:
-                self.space()
-            flags.append(self.flag())
-        return flags
+        return list(self.parenthesized(self.flag))
 
     def date(self) -> date:
         """Take a date, quoted or not."""

@@ -109,13 +109,15 @@ def _create(scanner: Scanner) -> Create:
     if scanner.at_end:
         return Create(name)
     scanner.space()
-    scanner.expect(b"(")
+    roles = [role for uses in scanner.parenthesized(lambda: _uses(scanner)) for role in uses]
+    return Create(name, tuple(role.upper() for role in roles))
+
+
+def _uses(scanner: Scanner) -> list[str]:
     if scanner.keyword() != "USE":
         raise BadCommand("Unknown parameter of CREATE")
     scanner.space()
-    roles = scanner.flag_list()
-    scanner.expect(b")")
-    return Create(name, tuple(role.upper() for role in roles))
+    return scanner.flag_list()
 
 
 def _rename(scanner: Scanner) -> Rename:
@@ -133,12 +135,8 @@ def _list(scanner: Scanner, *, subscribed: bool) -> List:
 def _status(scanner: Scanner) -> Status:
     name = _name(scanner)
     scanner.space()
-    scanner.expect(b"(")
-    items = [scanner.keyword()]
-    while not scanner.accept(b")"):
-        scanner.space()
-        items.append(scanner.keyword())
-    if not set(items) <= STATUS_ITEMS:
+    items = list(scanner.parenthesized(scanner.keyword))
+    if not items or not set(items) <= STATUS_ITEMS:
         raise BadCommand("Unknown status item")
     return Status(name, tuple(dict.fromkeys(items)))
 
@@ -178,7 +176,8 @@ def _store(scanner: Scanner, *, by_uid: bool) -> Store:
 
 def _bare_flags(scanner: Scanner) -> list[str]:
     names = [scanner.flag()]
-    while scanner.accept(b" "):
+    while not scanner.at_end:
+        scanner.space()
         names.append(scanner.flag())
     return names
 
@@ -199,21 +198,22 @@ def _enable(scanner: Scanner) -> Enable:
 def _id(scanner: Scanner) -> Id:
     """id = "ID" SP ("(" [string SP nstring *(SP string SP nstring)] ")" / nil) (RFC 2971 §3)"""
     scanner.space()
-    if not scanner.accept(b"("):
+    if not scanner.starts_with(b"("):
         if scanner.nil_or_string() is not None:
             raise BadCommand("Expected a list or NIL")
         return Id(())
     fields: list[tuple[str, str]] = []
-    while not scanner.accept(b")"):
-        if fields:
-            scanner.space()
-        name = scanner.string()
-        scanner.space()
-        value = scanner.nil_or_string() or b""
+    for name, value in scanner.parenthesized(lambda: _id_field(scanner)):
         fields.append((name.decode(errors="replace").lower(), value.decode(errors="replace")))
         if len(fields) > 30 or len(name) > 30 or len(value) > 1024:  # RFC 2971 §3.3
             raise BadCommand("Too long an ID")
     return Id(tuple(fields))
+
+
+def _id_field(scanner: Scanner) -> tuple[bytes, bytes]:
+    name = scanner.string()
+    scanner.space()
+    return name, scanner.nil_or_string() or b""
 
 
 def _append_without_literal(scanner: Scanner) -> Command:

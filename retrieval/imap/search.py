@@ -96,6 +96,14 @@ class _Searching:
             among = await self._matching(key, among) if among else among
         return among
 
+    async def _any(self, keys: Iterable[SearchKey], among: Positions) -> Positions:
+        rest, found = among, set[int]()
+        for key in keys:
+            await self._spend(len(among) * STEP_OCTETS)
+            found.update(await self._matching(key, rest) if rest else ())
+            rest = [at for at in rest if at not in found]
+        return [at for at in among if at in found]
+
     async def _matching(self, key: SearchKey, among: Positions) -> Positions:
         match key:
             case All(keys):
@@ -103,13 +111,8 @@ class _Searching:
             case Not(part):
                 found = set(await self._matching(part, among))
                 return [at for at in among if at not in found]
-            case Or(left, right):
-                if left.cost > right.cost:
-                    left, right = right, left
-                found = set(await self._matching(left, among))
-                rest = [at for at in among if at not in found]
-                found.update(await self._matching(right, rest) if rest else ())
-                return [at for at in among if at in found]
+            case Or(keys):
+                return await self._any(keys, among)
             case HasText(where, needle):
                 return await self._with_text(where, needle, among)
         await self._spend(len(among) * STEP_OCTETS)
@@ -231,14 +234,11 @@ class _Row:
 
 def _leaves(key: SearchKey) -> Iterable[SearchKey]:
     match key:
-        case All(keys):
+        case All(keys) | Or(keys):
             for part in keys:
                 yield from _leaves(part)
         case Not(part):
             yield from _leaves(part)
-        case Or(left, right):
-            yield from _leaves(left)
-            yield from _leaves(right)
         case _:
             yield key
 

@@ -24,7 +24,8 @@ CHARSETS = (
     "UTF-8 US-ASCII ISO-8859-1 ISO-8859-2 ISO-8859-15 WINDOWS-1250 WINDOWS-1251 WINDOWS-1252 KOI8-R KOI8-U GB18030 BIG5"
     " EUC-JP ISO-2022-JP SHIFT_JIS EUC-KR"
 )
-_CHARSET = re.compile(rb"CHARSET ", re.IGNORECASE)
+_CHARSET = re.compile(rb"CHARSET +", re.IGNORECASE)
+_OR = re.compile(rb"OR +", re.IGNORECASE)
 
 
 class Cost(IntEnum):
@@ -106,12 +107,13 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    left: "SearchKey"
-    right: "SearchKey"
+    """Any of the keys, of which there are two at least; cheap keys first."""
+
+    keys: "tuple[SearchKey, ...]"
 
     @property
     def cost(self) -> Cost:
-        return max(self.left.cost, self.right.cost)
+        return max(key.cost for key in self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,28 +188,21 @@ class _Reading:
     count: int = 0
 
     def key(self, depth: int) -> SearchKey:
-        self.count += 1
-        limits = self.scanner.limits
-        if depth > limits.search_depth:
-            raise CommandRefused("LIMIT", f"The keys of a search may be nested {limits.search_depth} deep")
-        if self.count > limits.search_keys:
-            raise CommandRefused("LIMIT", f"A search may have {limits.search_keys} keys")
-        if self.scanner.accept(b"("):
+        self._count(depth)
+        if self.scanner.starts_with(b"("):
             return self._group(depth)
+        if self.scanner.match(_OR):
+            return self._either(depth)
         if self.scanner.starts_with(b"*") or self.scanner.next_is_digit():
             return Among(self.scanner.sequence_set(), False)
         word = self.scanner.keyword()
         if word in _FLAGS:
             return _FLAGS[word]
-        if word not in _ARGUMENTS and word not in ("NOT", "OR"):
+        if word not in _ARGUMENTS and word != "NOT":
             raise BadCommand("Unknown search key")
         self.scanner.space()
         if word == "NOT":
             return Not(self.key(depth + 1))
-        if word == "OR":
-            left = self.key(depth + 1)
-            self.scanner.space()
-            return Or(left, self.key(depth + 1))
         return _ARGUMENTS[word](self)
 
     def text(self, where: str) -> SearchKey:
@@ -228,15 +223,43 @@ class _Reading:
             raise BadCommand(f"A search string is not in the charset {self.codec}") from error
 
     def _group(self, depth: int) -> SearchKey:
-        keys = [self.key(depth + 1)]
-        while not self.scanner.accept(b")"):
-            self.scanner.space()
-            keys.append(self.key(depth + 1))
+        keys = list(self.scanner.parenthesized(lambda: self.key(depth + 1)))
+        if not keys:
+            raise BadCommand("Expected a search key")
         return _all(keys)
+
+    def _either(self, depth: int) -> SearchKey:
+        """What stands behind an OR. Each further one in place of a key asks for one key more, however they are nested:
+        clients write `OR a OR b c` and `OR OR a b c`, a hundred of them when they search for that many words."""
+        keys, missing = list[SearchKey](), 2
+        while missing:
+            if self.scanner.match(_OR):
+                self._count(depth)
+                missing += 1
+                continue
+            key = self.key(depth)
+            keys += key.keys if isinstance(key, Or) else (key,)
+            missing -= 1
+            if missing:
+                self.scanner.space()
+        return Or(_cheapest_first(keys))
+
+    def _count(self, depth: int) -> None:
+        """Raises CommandRefused for too many keys, or too deep."""
+        self.count += 1
+        limits = self.scanner.limits
+        if depth > limits.search_depth:
+            raise CommandRefused("LIMIT", f"The keys of a search may be nested {limits.search_depth} deep")
+        if self.count > limits.search_keys:
+            raise CommandRefused("LIMIT", f"A search may have {limits.search_keys} keys")
 
 
 def _all(keys: list[SearchKey]) -> SearchKey:
-    return keys[0] if len(keys) == 1 else All(tuple(sorted(keys, key=lambda key: key.cost)))
+    return keys[0] if len(keys) == 1 else All(_cheapest_first(keys))
+
+
+def _cheapest_first(keys: list[SearchKey]) -> tuple[SearchKey, ...]:
+    return tuple(sorted(keys, key=lambda key: key.cost))
 
 
 def _codec_of(charset: bytes) -> str:

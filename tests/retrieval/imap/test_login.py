@@ -118,6 +118,11 @@ def test_authenticate_plain_with_and_without_initial_response(connect):
     connect().dialog("S: * OK *", "C: a authenticate plain", "S: + ", f"C: {PLAIN}", "S: a OK * Logged in")
 
 
+def test_who_names_the_own_mailbox_in_another_case_acts_as_nobody_else(connect):
+    plain = b64encode(b"Ann@Example.ORG\0ann@example.org\0secret").decode()
+    connect().dialog("S: * OK *", f"C: a AUTHENTICATE PLAIN {plain}", "S: a OK * Logged in")
+
+
 def test_authenticate_login(connect):
     connect().dialog(
         "S: * OK *",
@@ -204,3 +209,26 @@ def test_timeouts_follow_the_state(connect):
     assert client.session.timeout_seconds == 60
     client.log_in()
     assert client.session.timeout_seconds == 1800
+
+
+def test_spaces_are_taken_where_there_is_one_and_inside_parentheses(connect):
+    """A client library for Python writes `ID ( "name" "x" )`."""
+    client = connect()
+    client.take()
+    for command, answer in (
+        ('ID ( "name" "x"  "version" "1.0" )', "OK"),
+        ("ID  NIL", "OK"),
+        ("ID ( )", "OK"),
+        (f"AUTHENTICATE  PLAIN  {PLAIN}", "OK"),
+        ("CREATE  Spam  ( USE  ( \\Junk ) )", "NO [USEATTR]"),
+        ("STATUS  INBOX  ( MESSAGES   UNSEEN )", "OK"),
+        ('LIST  ""  *', "OK"),
+        ("ENABLE  UTF8=ACCEPT  IMAP4rev2", "OK"),
+        ("APPEND  INBOX  ( \\Seen )  {15+}\r\nSubject: x\r\n\r\ny  ", "OK"),
+        ("SELECT  INBOX", "OK"),
+        ("STORE  1  +FLAGS  ( \\Flagged   one )", "OK"),
+        ("UID  FETCH  1  ( FLAGS   BODY.PEEK[HEADER.FIELDS ( From   To )] )", "OK"),
+        ("UID  SEARCH  UID  1", "OK"),
+        ("COPY  1  Sent", "OK"),
+    ):
+        assert client.command(command)[-1].startswith(answer), command

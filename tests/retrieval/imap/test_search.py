@@ -109,6 +109,13 @@ def found(client, mailbox):
         ("UNSEEN (NOT (FLAGGED LARGER 10))", [4]),
         ("UID 1:9 SINCE 1-Jan-2026 NOT DELETED", [1, 3, 4]),
         ("seen all", [1]),
+        ("OR OR BODY shall FLAGGED LARGER 100000", [1, 3]),
+        ("OR OR SEEN KEYWORD none OR FLAGGED KEYWORD none", [1, 3]),
+        ("NOT OR SEEN OR KEYWORD none (OR FLAGGED KEYWORD none)", [4]),
+        ("OR SEEN NOT OR FLAGGED SEEN", [1, 4]),
+        ("  SEEN   ALL  ", [1]),
+        ("( OR ( SEEN   ANSWERED )  ( FLAGGED ) )  NOT  1", [3]),
+        ("CHARSET  UTF-8  SUBJECT  minutes", [3]),
     ],
 )
 def test_keys(found, keys, uids):
@@ -145,6 +152,26 @@ def test_cheap_keys_spare_the_dear_ones(found, monkeypatch):
     assert asked == []
 
 
+@pytest.mark.parametrize("count", [60, 400])
+@pytest.mark.parametrize(
+    "chain",
+    [
+        lambda words: "OR " * (len(words) - 1) + " ".join(words),
+        lambda words: " ".join(f"OR {word}" for word in words[:-1]) + f" {words[-1]}",
+    ],
+    ids=["left", "right"],
+)
+def test_a_long_chain_of_or(found, chain, count):
+    words = [f"SUBJECT none{number}" for number in range(count - 1)] + ["SUBJECT minutes"]
+    assert found(chain(words)) == [3]
+    assert found(f"NOT ({chain(words)})") == [1, 4]
+
+
+def test_a_long_chain_of_or_in_parentheses(found):
+    words = [f"(SUBJECT none{number})" for number in range(59)]
+    assert found("".join(f"OR {word} (" for word in words) + "SUBJECT minutes" + ")" * 59) == [3]
+
+
 WRONG = [
     "",
     "(",
@@ -155,7 +182,9 @@ WRONG = [
     "OR SEEN",
     "OR SEEN FLAGGED)",
     "BOGUS",
-    "SEEN  ALL",
+    "( )",
+    "SEEN\tALL",
+    "(SEEN)ALL",
     "KEYWORD",
     "0",
 ]
