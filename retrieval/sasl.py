@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mailsuite.mail.address import is_same_mailbox
-
 from mailsuite.protocol.credential_text import credential_text
 
 # RFC 4616 §2 gives each of PLAIN's three parts 255 octets; passwords of people and programs may be longer.
