@@ -6,10 +6,19 @@ import sys
 
 from mailsuite import bootstrap
 
+# Each is a file of tests/bench; without a name the first.
+BENCHES = ("run", "checks", "signing", "submission", "soak", "junk_filter")
+
+
+def bench(arguments: list[str]) -> list[str]:
+    """The script that `manage.py bench [NAME] …` is about, with its arguments."""
+    name, *more = arguments if arguments[:1] and arguments[0] in BENCHES else [BENCHES[0], *arguments]
+    return [str(bootstrap.BASE / "tests" / "bench" / f"{name}.py"), *more]
+
 
 def main() -> None:
     command = sys.argv[1] if len(sys.argv) > 1 else ""
-    locks = [bootstrap.LOCK, bootstrap.DEV_LOCK] if command == "test" else [bootstrap.LOCK]
+    locks = [bootstrap.LOCK, bootstrap.DEV_LOCK] if command in ("test", "bench") else [bootstrap.LOCK]
     try:
         bootstrap.ensure_packages(*locks)
     except bootstrap.BootstrapError as error:
@@ -21,8 +30,8 @@ def main() -> None:
     if command == "test":
         # Not Django's test command: pytest, on every database that this machine has.
         os.execv(sys.executable, [sys.executable, str(bootstrap.BASE / "tests" / "run.py"), *sys.argv[2:]])
-    if "--production" in sys.argv[2:]:
-        os.environ["MAILSUITE_PRODUCTION"] = "yes"
+    if command == "bench":
+        os.execv(sys.executable, [sys.executable, *bench(sys.argv[2:])])
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailsuite.settings")
     from mailsuite.supervisor.command_line import execute
 

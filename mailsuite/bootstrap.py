@@ -11,6 +11,8 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -20,6 +22,8 @@ LOCK = BASE / "requirements.lock"
 DEV_LOCK = BASE / "requirements-dev.lock"
 ROOMS = ("mailsuite", "smtpd_service", "retrieval")
 OLDEST_PYTHON = (3, 11)
+# Of a step that failed; pip's reason stands at the end.
+LAST_LINES = 20
 
 
 class BootstrapError(Exception):
@@ -80,6 +84,15 @@ def install(locks: tuple[Path, ...]) -> None:
                 _install_lock(lock)
 
 
+def base_folder(project: Path, argv: list[str]) -> Path:
+    """Where the data folder and the env file are without further word: `project` where manage.py is beside the
+    packages; where they are installed, the folder of the manage.py that was called, else the current one."""
+    if (project / "manage.py").exists():
+        return project
+    called = Path(argv[0]).absolute() if argv else Path()
+    return called.parent if called.name == "manage.py" else Path.cwd()
+
+
 def compile_sources() -> None:
     """Has Python compile this project once, for those who run it and may not write here: each of their commands would
     do so anew, for a second."""
@@ -90,27 +103,46 @@ def compile_sources() -> None:
 def _make_environment() -> None:
     if not os.access(BASE, os.W_OK):
         raise BootstrapError(f"{BASE} is not this user's to write. Run `python3 manage.py install` once as its owner.")
-    _say(f"Making a virtual environment in {ENVIRONMENT}")
-    result = subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], capture_output=True, text=True)
-    if result.returncode:
+    code, said = _step(
+        f"Making a virtual environment in {ENVIRONMENT}", [sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)]
+    )
+    if code:
         python = f"python{sys.version_info.major}.{sys.version_info.minor}"
         raise BootstrapError(
             f"{sys.executable} can't make a virtual environment. On Debian: apt install python3-venv "
-            f"(or {python}-venv). It said:\n{(result.stdout + result.stderr).strip()}"
+            f"(or {python}-venv). It said:\n{said}"
         )
 
 
 def _install_lock(lock: Path) -> None:
-    _say(f"Installing the packages of {lock.name} (once; about a minute)")
+    count = sum("==" in line for line in lock.read_text().splitlines())
     python = str(ENVIRONMENT / "bin" / "python")
     command = [python, "-m", "pip", "install", "--require-hashes", "--no-deps", "--disable-pip-version-check"]
-    result = subprocess.run([*command, "--progress-bar", "off", "-r", str(lock)], stdout=sys.stderr)
-    if result.returncode:
-        raise BootstrapError(f"The packages of {lock.name} could not be installed; the lines above say why.")
+    command += ["--no-input", "--progress-bar", "off", "-r", str(lock)]
+    code, said = _step(f"Installing the {count} packages of {lock.name} (once; about a minute)", command)
+    if code:
+        raise BootstrapError(f"The packages of {lock.name} could not be installed. pip said:\n{said}")
     for old in ENVIRONMENT.glob(f".installed-{lock.stem}-*"):
         old.unlink()
     _stamp(lock).touch()
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _step(text: str, command: list[str]) -> tuple[int, str]:
+    """Runs a command under one line that says what is done and, at a terminal, for how long already. Returns its exit
+    status, and the end of what it said, which nobody sees while all goes well."""
+    shows_time = sys.stderr.isatty()
+    print(text, file=sys.stderr, end="" if shows_time else "\n", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        while True:
+            try:
+                code = process.wait(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                if shows_time:
+                    print(f"\r{text}: {time.monotonic() - began:.0f} s", file=sys.stderr, end="", flush=True)
+        if shows_time:
+            print(file=sys.stderr)
+        said.seek(0)
+        return code, "\n".join(said.read().strip().splitlines()[-LAST_LINES:])

@@ -1,16 +1,24 @@
-"""Django's settings, all of them from the environment (see deploy/env.example). Secure without configuration."""
+"""Django's settings, all of them from the environment (see deploy/env.example). Secure without configuration.
+
+A site that this is installed in has `from mailsuite.settings import *` at the top of its own, and adds its apps.
+"""
 
 import os
 import sys
 from pathlib import Path
 
 from mailsuite import configuration, env, secrets
+from mailsuite.bootstrap import base_folder
 from mailsuite.database.url import databases
 from mailsuite.web import admin_theme
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+# The folder of manage.py: this project's, or that of the site that this is installed in.
+BASE_DIR = base_folder(Path(__file__).resolve().parent.parent, sys.argv)
 
-_environment = env.Environment(env.with_file(os.environ, BASE_DIR / "mailsuite.env"))
+_variables = env.with_file(os.environ, BASE_DIR / "mailsuite.env")
+if "--production" in sys.argv[2:]:
+    _variables["MAILSUITE_PRODUCTION"] = "yes"
+_environment = env.Environment(_variables)
 MAILSUITE = configuration.read_configuration(_environment, BASE_DIR)
 DATABASES = databases(_environment, MAILSUITE.data)
 ROOT_SECRET = _environment.secret("MAILSUITE_SECRET_KEY")
@@ -81,7 +89,7 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         # In front of the theme's own templates, some of which ours replace.
-        "DIRS": [BASE_DIR / "mailsuite" / "web" / "templates"],
+        "DIRS": [Path(__file__).resolve().parent / "web" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -136,3 +136,35 @@ def test_the_dev_lock_agrees_with_the_lock():
         for lock in (bootstrap.LOCK, bootstrap.DEV_LOCK)
     )
     assert pins <= dev_pins
+
+
+def test_a_step_that_fails_says_the_end_of_what_was_said(capfd):
+    code, said = bootstrap._step("A step", ["sh", "-c", "seq 1 100; echo why >&2; exit 3"])
+    assert code == 3 and said.splitlines()[-2:] == ["100", "why"] and len(said.splitlines()) == bootstrap.LAST_LINES
+    assert capfd.readouterr().err == "A step\n", "and shows nothing of it by itself"
+
+
+def test_a_bench_gets_the_packages_that_the_tests_have(monkeypatch):
+    import manage
+
+    done = []
+    monkeypatch.setattr(manage.bootstrap, "ensure_packages", lambda *locks: done.append(locks))
+    monkeypatch.setattr(manage.os, "execv", lambda path, arguments: done.append(arguments[1:]) or sys.exit())
+    monkeypatch.setattr(sys, "argv", ["manage.py", "bench", "soak", "--seconds", "5"])
+    with pytest.raises(SystemExit):
+        manage.main()
+    assert done == [
+        (bootstrap.LOCK, bootstrap.DEV_LOCK),
+        [str(bootstrap.BASE / "tests/bench/soak.py"), "--seconds", "5"],
+    ]
+    assert manage.bench(["--rounds", "1"]) == [str(bootstrap.BASE / "tests/bench/run.py"), "--rounds", "1"]
+    assert all(Path(manage.bench([name])[0]).exists() for name in manage.BENCHES)
+
+
+def test_the_data_folder_of_a_site_is_beside_its_manage_py(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "manage.py").touch()
+    assert bootstrap.base_folder(tmp_path / "project", ["x"]) == tmp_path / "project"
+    assert bootstrap.base_folder(tmp_path / "packages", ["site/manage.py"]) == tmp_path / "site"
+    assert bootstrap.base_folder(tmp_path / "packages", ["/usr/bin/gunicorn"]) == tmp_path

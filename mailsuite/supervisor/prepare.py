@@ -6,18 +6,17 @@ All of it happens in a child of the supervisor that ends: the parent itself must
 import os
 import secrets
 import shutil
-import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+import mailsuite
 from mailsuite.configuration import Configuration
 from mailsuite.supervisor.backup import copy_database, prune_copies
 from mailsuite.supervisor.certificate import ensure_certificate
@@ -75,12 +74,6 @@ def make_folders(configuration: Configuration) -> None:
             ) from None
 
 
-def version() -> str:
-    """The version of this code, as pyproject.toml has it."""
-    with open(settings.BASE_DIR / "pyproject.toml", "rb") as file:
-        return str(tomllib.load(file)["project"]["version"])
-
-
 def _run_checks() -> tuple[str, ...]:
     """Runs Django's and our own system checks; returns the warnings. Raises PrepareError for an error."""
     messages = [message for message in checks.run_checks() if not message.is_silenced()]
@@ -106,6 +99,7 @@ def _migrate(configuration: Configuration, *, copy_first: bool) -> tuple[str, in
         _make_private()
     if executor.loader.applied_migrations and copy_first:
         backup = _copy(configuration.data / "backups")
+    print("Changing the database" if executor.loader.applied_migrations else "Making the database", flush=True)
     call_command("migrate", verbosity=0, interactive=False)
     # Not before: who goes back wants the copy of this upgrade.
     prune_copies(configuration.data / "backups", configuration.database_copies)
@@ -122,7 +116,7 @@ def _make_private() -> None:
 
 
 def _copy(folder: Path) -> Path:
-    name = f"{version()}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    name = f"{mailsuite.__version__}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         return copy_database(connection, folder, name)

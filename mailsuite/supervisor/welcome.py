@@ -56,6 +56,8 @@ def _clients(configuration: Configuration, addresses: Addresses) -> list[str]:
         ]
         if ways:
             lines.append(f"    {label}  {'  or  '.join(ways)}")
+    if configuration.tls_cert is None:
+        lines.append("Its certificate is of its own making: each program asks once whether to trust it.")
     return lines
 
 

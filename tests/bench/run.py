@@ -1,6 +1,6 @@
 """Measures Mailsuite beside Postfix and Dovecot, in turn, and prints a table of ratios. Not a test: nothing fails.
 
-    python tests/bench/run.py [--rounds 3] [--only filed,envelopes]
+    python3 manage.py bench [--rounds 3] [--only filed,envelopes]
 
 Needs root, postfix, dovecot-imapd and dovecot-lmtpd. Everything stays on loopback and under one temporary folder.
 Figures are medians over the rounds; a round measures one side, then the other, so that a slow moment hits both.

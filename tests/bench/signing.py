@@ -1,6 +1,6 @@
 """Measures signatures a second, ours beside opendkim's, in turn, and prints a table. Not a test: nothing fails.
 
-    python tests/bench/signing.py [--rounds 3]
+    python3 manage.py bench signing [--rounds 3]
 
 Both sign the same mail with the same key (RSA-2048, relaxed/relaxed). opendkim runs as the milter that it is, over a
 Unix socket; what counts is its own processor time, from /proc, so that neither the start of a process nor the driver of

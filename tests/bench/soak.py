@@ -1,7 +1,7 @@
 """Runs hostile and honest clients side by side against the whole suite, and prints how long the honest ones waited.
 Not a test: nothing fails.
 
-    python tests/bench/soak.py [--seconds 600] [--without smtp_idle,imap_search]
+    python3 manage.py bench soak [--seconds 600] [--without smtp_idle,imap_search]
 
 Needs root and ends by itself. It moves into a network of its own first, which has nothing but a loopback device: there
 clients can come from as many addresses as they like, which are not loopback's, so that each limit counts for them, and

@@ -1,7 +1,7 @@
 """Measures submissions a second beside Postfix with Dovecot's SASL and the opendkim milter, in turn, and prints a table
 of ratios. Not a test: nothing fails.
 
-    python tests/bench/submission.py [--rounds 3] [--messages 1000] [--only connections,kept,friends]
+    python3 manage.py bench submission [--rounds 3] [--messages 1000] [--only connections,kept,friends]
 
 Needs root, postfix, dovecot and opendkim. SESSIONS mailboxes write at once, each in a session of its own: TLS from the
 first octet, AUTH PLAIN, 4 KB to one recipient elsewhere. Both sides see to it that nobody writes as somebody else and
