@@ -72,7 +72,8 @@ MIDDLEWARE = [
     "mailsuite.web.middleware.transport_check",
     "mailsuite.web.middleware.form_charset",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mailsuite.web.static_files.StaticFiles",
+    "mailsuite.web.compression.Compression",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -121,12 +122,13 @@ FORMAT_MODULE_PATH = ["mailsuite.web.formats"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-# Served by whitenoise from where the packages have them: nothing to collect, nothing to go stale after an upgrade.
+# By mailsuite.web.static_files. What lies in the root folder is served as /favicon.ico and /robots.txt.
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ROOT = BASE_DIR / "mailsuite" / "web" / "static" / "mailsuite" / "root"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "mail": {"BACKEND": "mailsuite.store.blobs.LocalBlobs", "OPTIONS": {"location": str(MAILSUITE.blobs)}},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "mailsuite.web.static_files.VersionedStorage"},
 }
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -41,6 +41,8 @@ urlpatterns = [
     path("health", health),
     path("metrics", metrics),
     path(".well-known/mta-sts.txt", policy),
+    # Where password managers send people (W3C, A Well-Known URL for Changing Passwords).
+    path(".well-known/change-password", RedirectView.as_view(pattern_name="password")),
     path(".well-known/acme-challenge/<str:token>", challenge),
     path("mail/config-v1.1.xml", autoconfig.thunderbird),
     path(".well-known/autoconfig/mail/config-v1.1.xml", autoconfig.thunderbird),
