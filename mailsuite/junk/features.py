@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mailsuite.junk.text import BODY_OCTETS, visible_text
-from mailsuite.mail.address_list import parse_address_list
+from mailsuite.mail.address_list import first_author
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.folding import compatible
 from mailsuite.mail.header import Fields, collect_fields, unfold
 
 HEADER_OCTETS = 64 * 1024
+ADDRESS_OCTETS = 2_000  # of From and Reply-To are looked through
 MAX_WORDS = 800
 MAX_PAIRS = 200
 MAX_HEADER_WORDS = 60
@@ -109,10 +110,10 @@ def _text(fields: Fields, name: bytes) -> str:
 def _address(fields: Fields, name: bytes) -> tuple[str, str]:
     """The first address's name as shown, and its domain."""
     values = fields.get(name)
-    for entry in parse_address_list(unfold(values[0])[:2_000]) if values else ():
-        if entry.domain:
-            return decode_text(entry.name or b"", 200), entry.domain.decode("ascii", "replace").lower()[:200]
-    return "", ""
+    found = first_author(unfold(values[0]), ADDRESS_OCTETS) if values else None
+    if found is None or not found.domain:
+        return "", ""
+    return decode_text(found.name or b"", 200), found.domain.decode("ascii", "replace").lower()[:200]
 
 
 def _domains(host: str) -> Iterator[str]:

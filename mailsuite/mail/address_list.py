@@ -1,23 +1,26 @@
 """Address lists of header fields (RFC 5322 §3.4 and §4.4), read leniently and in linear time.
 
 Names and addresses stay octets as received (encoded words too), less quotes and comments. What the grammar does not
-know is taken for what its sender most likely meant; nothing raises.
+know is taken for what its sender most likely meant; nothing raises. All that reads addresses of a header reads them
+here (ENVELOPE, DMARC, submission, the junk filter), so that nobody can be shown another author than was checked.
+
+White space joins nothing but around `.` and `@` (§4.4): two addresses without a comma between are two, and a word
+behind or in front of one is no part of it.
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
-_ATOM = rb"[^\s\"(<>@,;:\[\\]++"
+from mailsuite.mail.address_tokens import Kind, Token, address_tokens
+
+_ATOM = rb"[^\s\"()<>@,;:\[\]\\]++"
 # The shapes that nearly all mail has: "Name" <local@domain>, Name <local@domain>, local@domain
 _SIMPLE = re.compile(
-    rb'[ \t]*+(?:(?:"([^"\\]*+)"[ \t]*+|([^"(<>@,;:\[\\]*+))<(%b)@(%b)>|(%b)@(%b))[ \t]*+(?:,|\Z)'
+    rb'[ \t]*+(?:(?:"([^"\\]*+)"[ \t]*+|([^"()<>@,;:\[\]\\]*+))<(%b)@(%b)>|(%b)@(%b))[ \t]*+(?:,|\Z)'
     % (_ATOM, _ATOM, _ATOM, _ATOM)
 )
-_TOKEN = re.compile(
-    rb'([ \t]++)|"((?:[^"\\]++|\\.)*+)"?|(\[[^\]]*+\]?)|\(([^()\\]*+)\)|([(<>@,;:])|([^ \t"(<>@,;:\[]++)', re.DOTALL
-)
-_COMMENT_MARK = re.compile(rb"[()]|\\.", re.DOTALL)
-_QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+_BLANK = (Kind.SPACE, Kind.COMMENT)
 
 
 class ListedAddress(NamedTuple):
@@ -30,146 +33,278 @@ class ListedAddress(NamedTuple):
     domain: bytes | None
 
 
+class AuthorList(NamedTuple):
+    """The entries of a field that names authors. `is_mended`: others may read it differently, or not at all."""
+
+    entries: list[ListedAddress]
+    is_mended: bool
+
+
 _GROUP_END = ListedAddress(None, None, None, None)
 
 
 def parse_address_list(value: bytes) -> list[ListedAddress]:
     """Return the entries of an unfolded field value in order, with entries around the members of each group."""
+    return _read(value)[0]
+
+
+def read_authors(value: bytes) -> AuthorList:
+    """Return the entries of an unfolded From, Sender or Reply-To. Where one has a domain those without are passed over:
+    nobody writes from there, and in `Doe, Ann <ann@example.org>` they are a part of the name."""
+    entries, is_mended = _read(value)
+    if not any(entry.domain for entry in entries) or all(entry.domain != b"" for entry in entries):
+        return AuthorList(entries, is_mended)
+    kept: list[ListedAddress] = []
+    words: list[bytes] = []
+    for entry in entries:
+        if entry.domain == b"":
+            if entry.name:
+                words = []
+            elif entry.local_part:
+                words.append(entry.local_part)
+            continue
+        if words and entry.name:
+            entry = entry._replace(name=b", ".join((*words, entry.name)))
+        kept.append(entry)
+        words = []
+    return AuthorList(kept, True)
+
+
+def first_author(value: bytes, most_octets: int) -> ListedAddress | None:
+    """Return the first entry with an address, looking through so many octets: an entry that goes on behind them is
+    none."""
+    if len(value) > most_octets:
+        value = value[: value.rfind(b",", 0, most_octets) + 1]
+    found = [entry for entry in read_authors(value).entries if entry.domain is not None and entry.local_part]
+    return found[0] if found else None
+
+
+def _read(value: bytes) -> tuple[list[ListedAddress], bool]:
+    """The entries, and whether the grammar does not know all of it."""
     simple: list[ListedAddress] = []
     at, end = 0, len(value)
     while at < end:
         match = _SIMPLE.match(value, at)
         if match is None:
-            return _Parser(value).run()
+            parser = _Parser(value)
+            return parser.run(), parser.is_mended
         quoted, phrase, local_part, domain, bare_local_part, bare_domain = match.groups()
         if local_part is None:
             simple.append(ListedAddress(None, None, bare_local_part, bare_domain))
         else:
             simple.append(ListedAddress(quoted or (phrase or b"").rstrip() or None, None, local_part, domain))
         at = match.end()
-    return simple
+    return simple, False
 
 
 class _Parser:
-    """The whole grammar: tokens in, entries out. `_outer` holds the octets of the entry outside angle brackets,
-    `_inner` those inside, None where there are none."""
+    """The whole grammar: tokens in, entries out. `_outer` holds the tokens outside angle brackets since the last comma
+    or closing bracket, `_inner` those inside, None where there are none."""
 
     def __init__(self, value: bytes) -> None:
         self._value = value
         self._entries: list[ListedAddress] = []
         self._in_group = False
-        self._start_entry()
-
-    def _start_entry(self) -> None:
-        self._outer: list[bytes] = []
-        self._inner: list[bytes] | None = None
-        self._outer_at = self._inner_at = -1  # where in the list the @ stands
-        self._route: bytes | None = None
-        self._comment: bytes | None = None
-        self._in_angle = False
+        self._outer: list[Token] = []
+        self._inner: list[Token] | None = None
+        self._has_at = False  # in `_outer`
+        self._has_address = False  # since the last comma
+        self.is_mended = False
 
     def run(self) -> list[ListedAddress]:
-        at, end = 0, len(self._value)
-        while at < end:
-            match = _TOKEN.match(self._value, at)
-            if match is None:  # no octet is left without a token; this only keeps the loop moving
-                break
-            at = match.end()
-            space, quoted, literal, comment, special, atom = match.groups()
-            if comment is not None:
-                self._comment = comment.strip()
-            elif special == b"(":  # one that nests
-                at = self._take_comment(at)
-            elif special is not None:
-                self._take_special(special)
-            elif quoted is not None:
-                self._put(_QUOTED_PAIR.sub(rb"\1", quoted))
-            elif space is None or not self._in_angle:
-                self._put(space or literal or atom)
+        for token in address_tokens(self._value):
+            self.is_mended |= token.kind is Kind.MARK
+            if token.kind is not Kind.SPECIAL:
+                (self._outer if self._inner is None else self._inner).append(token)
+            elif self._inner is not None:
+                self._take_in_angle(token, self._inner)
+            else:
+                self._take_special(token)
         self._end_entry()
-        if self._in_group:
-            self._entries.append(_GROUP_END)
+        self._end_group()
         return self._entries
 
-    def _put(self, octets: bytes) -> None:
-        if self._in_angle and self._inner is not None:
-            self._inner.append(octets)
-        elif self._inner is not None and not octets.isspace():  # words after the closing bracket are a new entry
-            self._end_entry()
-            self._outer.append(octets)
-        else:
-            self._outer.append(octets)
-
-    def _take_comment(self, at: int) -> int:
-        """Return the offset after the comment whose opening parenthesis stands before `at`; comments nest."""
-        depth, start = 1, at
-        for match in _COMMENT_MARK.finditer(self._value, at):
-            depth += {b"(": 1, b")": -1}.get(match[0], 0)
-            if depth == 0:
-                self._comment = _QUOTED_PAIR.sub(rb"\1", self._value[start : match.start()]).strip()
-                return match.end()
-        return len(self._value)
-
-    def _take_special(self, special: bytes) -> None:
-        if special == b"<":
-            if self._inner is not None:  # a second address without a comma between: neither may hide
+    def _take_special(self, token: Token) -> None:
+        match token.text:
+            case b"<":
+                self._inner = []
+            case b">":
+                self.is_mended = True
+            case b"@":
+                self._outer.append(token)
+                self._has_at = True
+            case b":":
+                self._take_colon(token)
+            case _:
                 self._end_entry()
-            self._in_angle, self._inner, self._inner_at = True, [], -1
-        elif special == b">":
-            self._in_angle = False
-        elif special == b"@" and self._in_angle and self._inner is not None:
-            self._inner_at = len(self._inner)
-            self._inner.append(special)
-        elif special == b"@":
-            self._put(special)
-            self._outer_at = len(self._outer) - 1
-        elif self._in_angle and self._inner and self._inner[0] == b"@" and special in b",:":
-            self._take_route(special)
-        elif special == b":":
-            self._take_colon()
-        else:
-            self._end_entry()
-            if special == b";" and self._in_group:
-                self._entries.append(_GROUP_END)
-                self._in_group = False
+                if token.text == b";":
+                    self._end_group()
 
-    def _take_route(self, special: bytes) -> None:
-        """A route-addr: `<@a,@b:local@domain>` (RFC 5322 §4.4)."""
-        assert self._inner is not None
-        if special == b",":
-            self._inner.append(special)
-        else:
-            self._route = b"".join(self._inner)
-            self._inner, self._inner_at = [], -1
+    def _take_in_angle(self, token: Token, inner: list[Token]) -> None:
+        is_route = bool(inner) and inner[0].text == b"@"  # <@a,@b:local@domain> (RFC 5322 §4.4)
+        match token.text:
+            case b">":
+                self._end_angle()
+            case b"<" if not _has_at(inner):  # the first one is an ordinary character
+                self.is_mended = True
+                self._outer += [token._replace(kind=Kind.MARK), *inner]
+                self._inner = []
+            case b"<":
+                self.is_mended = True
+                self._end_angle()
+                self._inner = []
+            case b"@" | b":":
+                inner.append(token)
+            case b"," if is_route:
+                inner.append(token)
+            case _:  # one that nothing closes
+                self.is_mended = True
+                self._end_angle()
+                self._take_special(token)
 
-    def _take_colon(self) -> None:
-        if self._in_angle or self._in_group or self._inner is not None or self._outer_at >= 0:
-            self._put(b":")
+    def _take_colon(self, token: Token) -> None:
+        if self._in_group or self._has_address or self._has_at:
+            self.is_mended = True
+            self._outer.append(token)
             return
-        name = b"".join(self._outer).strip()
-        self._start_entry()
-        self._entries.append(ListedAddress(None, None, name, None))
-        self._in_group = True
+        self._entries.append(ListedAddress(None, None, _text(self._outer), None))
+        self._outer, self._in_group = [], True
+
+    def _end_group(self) -> None:
+        if self._in_group:
+            self._entries.append(_GROUP_END)
+        self._in_group = False
+
+    def _end_angle(self) -> None:
+        inner, name = self._inner or [], _text(self._outer) or _comment(self._outer)
+        self.is_mended |= self._has_address  # a second address without a comma between: neither may hide
+        route: bytes | None = None
+        if inner and inner[0].text == b"@":
+            ends = next((at for at, token in enumerate(inner) if token.text == b":"), 0)
+            route, inner = _text(inner[:ends]) or None, inner[ends + 1 if ends else 0 :]
+        found = _addresses(inner)
+        self.is_mended |= any(bool(words) for words in found.words) or len(found.entries) != 1
+        if not found.entries and (text := _text(inner)):
+            found.entries.append(ListedAddress(None, None, text, b""))
+        if found.entries:
+            words = found.entries[0].name or b""
+            name = name or (words if not words.endswith(b":") else b"") or _comment(inner)  # <mailto:…>
+            found.entries[0] = found.entries[0]._replace(name=name or None, route=route)
+        self._entries += found.entries
+        self._outer, self._inner = [], None
+        self._has_at, self._has_address = False, True
 
     def _end_entry(self) -> None:
-        outer, inner = self._outer, self._inner
-        if inner is not None:
-            name = b"".join(outer).strip() or self._comment
-            local_part, domain = _split_at(inner, self._inner_at)
-        else:
-            name = self._comment
-            local_part, domain = _split_at(outer, self._outer_at)
-        if local_part or domain or inner:
-            self._entries.append(ListedAddress(name or None, self._route, local_part, domain))
-        self._start_entry()
+        if self._inner is not None:
+            self.is_mended = True
+            self._end_angle()
+        outer, text = self._outer, _text(self._outer)
+        if self._has_at:
+            found = _addresses(outer)
+            self.is_mended |= self._has_address or any(found.words) or len(found.entries) != 1
+            self._entries += found.entries
+        elif self._has_address:
+            self.is_mended |= bool(text)
+            self._name_last(text or _comment(outer))
+        elif text:
+            self._entries.append(ListedAddress(_comment(outer) or None, None, text, b""))
+        self._outer, self._has_at, self._has_address = [], False, False
+
+    def _name_last(self, name: bytes) -> None:
+        """What follows an address that has no name is taken for it."""
+        if name and self._entries and self._entries[-1].name is None and self._entries[-1].local_part:
+            self._entries[-1] = self._entries[-1]._replace(name=name)
 
 
-def _split_at(words: list[bytes], at: int) -> tuple[bytes, bytes]:
-    """Return local-part and domain of words whose @ is the one at this index. White space around it and around dots
-    is obsolete syntax (RFC 5322 §4.4) and no part of the address."""
-    if at < 0:
-        return b"".join(words).strip(), b""
-    return (
-        b"".join(word for word in words[:at] if not word.isspace()),
-        b"".join(word for word in words[at + 1 :] if not word.isspace()),
-    )
+class _Found(NamedTuple):
+    """Addresses without brackets; `words` are those in front of each, and behind the last."""
+
+    entries: list[ListedAddress]
+    words: list[bytes]
+
+
+def _addresses(tokens: Sequence[Token]) -> _Found:
+    found = _Found([], [])
+    taken, comment_from = 0, 0
+    for at, token in enumerate(tokens):
+        if token.kind is not Kind.SPECIAL or token.text != b"@" or at < taken:
+            continue
+        start, local_part = _local_part(tokens, at, taken)
+        words = _text(tokens[taken:start])
+        end, domain = _domain(tokens, at)
+        if found.entries and not words:
+            _add_name(found.entries, _comment(tokens[comment_from:start]))
+        found.words.append(words)
+        found.entries.append(ListedAddress(words or None, None, local_part, domain))
+        taken = comment_from = end
+    behind = _text(tokens[taken:])
+    found.words.append(behind)
+    if found.entries:
+        _add_name(found.entries, behind or _comment(tokens[taken:]) or _comment(tokens))
+    return found
+
+
+def _add_name(entries: list[ListedAddress], name: bytes) -> None:
+    if name and entries[-1].name is None:
+        entries[-1] = entries[-1]._replace(name=name)
+
+
+def _local_part(tokens: Sequence[Token], at: int, lowest: int) -> tuple[int, bytes]:
+    """Where the local-part in front of the @ begins, and what it is: word *("." word)."""
+    words: list[bytes] = []
+    start = at
+    while (index := _skip(tokens, start - 1, lowest - 1, -1)) >= lowest:
+        token = tokens[index]
+        if token.kind not in (Kind.ATOM, Kind.QUOTED) or (words and not _joins(token, tokens[start])):
+            break
+        words.append(token.text)
+        start = index
+    return start, b"".join(reversed(words))
+
+
+def _domain(tokens: Sequence[Token], at: int) -> tuple[int, bytes]:
+    """Where the domain behind the @ ends, and what it is: atoms around dots, or a literal."""
+    index = _skip(tokens, at + 1, len(tokens), 1)
+    if index < len(tokens) and tokens[index].kind is Kind.LITERAL:
+        return index + 1, tokens[index].text
+    words: list[bytes] = []
+    end = at + 1
+    while index < len(tokens) and tokens[index].kind is Kind.ATOM:
+        token = tokens[index]
+        if words and (_is_whole(tokens[end - 1], token) or not _joins(tokens[end - 1], token)):
+            break
+        words.append(token.text)
+        end = index + 1
+        index = _skip(tokens, end, len(tokens), 1)
+    return end, b"".join(words)
+
+
+def _skip(tokens: Sequence[Token], index: int, stop: int, step: int) -> int:
+    while index != stop and tokens[index].kind in _BLANK:
+        index += step
+    return index
+
+
+def _joins(left: Token, right: Token) -> bool:
+    """Whether there is a dot between the words."""
+    ends = left.kind is Kind.ATOM and left.text.endswith(b".")
+    return ends or (right.kind is Kind.ATOM and right.text.startswith(b"."))
+
+
+def _is_whole(left: Token, right: Token) -> bool:
+    """Whether the dot between the words is the last of a domain that was written with all its dots (RFC 1034 §3.1), and
+    not the start of a further label."""
+    return b"." in left.text.strip(b".") and not right.text.startswith(b".")
+
+
+def _has_at(tokens: Sequence[Token]) -> bool:
+    return any(token.kind is Kind.SPECIAL and token.text == b"@" for token in tokens)
+
+
+def _text(tokens: Sequence[Token]) -> bytes:
+    """What stands there, less comments."""
+    return b"".join(token.text for token in tokens if token.kind is not Kind.COMMENT).strip()
+
+
+def _comment(tokens: Sequence[Token]) -> bytes:
+    return next((token.text for token in reversed(tokens) if token.kind is Kind.COMMENT), b"")

@@ -1,6 +1,8 @@
 """The answer to FETCH ENVELOPE (RFC 3501 §7.4.2), made once from a message's header fields."""
 
-from mailsuite.mail.address_list import ListedAddress, parse_address_list
+from collections.abc import Sequence
+
+from mailsuite.mail.address_list import ListedAddress, parse_address_list, read_authors
 from mailsuite.mail.header import Fields, unfold
 from mailsuite.mail.imap_string import NIL, imap_nstring
 
@@ -30,7 +32,7 @@ def _text(fields: Fields, name: bytes) -> bytes:
 
 def _first_addresses(fields: Fields, name: bytes) -> bytes:
     values = fields.get(name)
-    return _address_list(unfold(values[0])) if values else NIL
+    return _address_list(read_authors(unfold(values[0])).entries) if values else NIL
 
 
 def _own_or(fields: Fields, name: bytes, default: bytes) -> bytes:
@@ -39,14 +41,10 @@ def _own_or(fields: Fields, name: bytes, default: bytes) -> bytes:
 
 
 def _all_addresses(fields: Fields, name: bytes) -> bytes:
-    values = fields.get(name)
-    if not values:
-        return NIL
-    return _address_list(unfold(values[0]) if len(values) == 1 else b", ".join(map(unfold, values)))
+    return _address_list([entry for value in fields.get(name, ()) for entry in parse_address_list(unfold(value))])
 
 
-def _address_list(value: bytes) -> bytes:
-    entries = parse_address_list(value)
+def _address_list(entries: Sequence[ListedAddress]) -> bytes:
     return b"(%b)" % b"".join(map(_address, entries)) if entries else NIL
 
 

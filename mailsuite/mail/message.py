@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 from mmap import mmap
 
-from mailsuite.mail.address_list import parse_address_list
+from mailsuite.mail.address_list import first_author
 from mailsuite.mail.body_structure import ParseLimits as ParseLimits
 from mailsuite.mail.body_structure import Structure, TooComplex, plain_structure, read_structure
 from mailsuite.mail.dates import parse_date
@@ -120,10 +120,9 @@ def _texts(header: Fields, name: bytes, parted_by: str, limit: int) -> str:
 
 def _first_address(header: Fields) -> str:
     values = header.get(b"from")
-    for entry in parse_address_list(unfold(values[0])[:_FIRST_ADDRESS_OCTETS]) if values else ():
-        if entry.domain is not None and entry.local_part is not None:
-            return decode_text(b"%b@%b" % (entry.local_part, entry.domain), ADDRESS_CHARACTERS)
-    return ""
+    author = first_author(unfold(values[0]), _FIRST_ADDRESS_OCTETS) if values else None
+    found = author and (author.local_part or b"", author.domain or b"")
+    return decode_text(b"@".join(found), ADDRESS_CHARACTERS) if found else ""
 
 
 def _message_id(header: Fields, name: bytes) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from mailsuite.mail.address_list import parse_address_list
+from mailsuite.mail.address_list import _Parser, first_author, parse_address_list, read_authors
 
 ANN = (None, None, b"ann", b"example.org")
 
@@ -38,6 +38,40 @@ ANN = (None, None, b"ann", b"example.org")
         (b"<>", []),
         (b"Mailer <>", []),
         (b"ann@\xe4.org", [(None, None, b"ann", b"\xe4.org")]),
+        # An opening mark that nothing closes is an ordinary character.
+        (b'"Ann <ann@example.org>', [(b'"Ann', None, b"ann", b"example.org")]),
+        (b'"ann@example.org', [(b'"', None, b"ann", b"example.org")]),
+        (b"Ann (Sales <ann@example.org>", [(b"Ann (Sales", None, b"ann", b"example.org")]),
+        ("Ann (Sales） <ann@example.org>".encode(),
+         [("Ann (Sales）".encode(), None, b"ann", b"example.org")]),
+        (b"((A) ann@example.org", [(b"(", None, b"ann", b"example.org")]),
+        (b"Sales) <ann@example.org>", [(b"Sales)", None, b"ann", b"example.org")]),
+        (b"Sales < North <ann@example.org>", [(b"Sales < North", None, b"ann", b"example.org")]),
+        (b"A <a@b>, Sales [North <c@d>, E <e@f>", [
+            (b"A", None, b"a", b"b"), (b"Sales [North", None, b"c", b"d"), (b"E", None, b"e", b"f"),
+        ]),
+        (b"[A <a@b>, C] <c@d>", [(b"[A", None, b"a", b"b"), (b"C]", None, b"c", b"d")]),
+        (b"A <a@b, C <c@d>", [(b"A", None, b"a", b"b"), (b"C", None, b"c", b"d")]),
+        (b"j@[192.0.2.1", [(b"[192.0.2.1", None, b"j", b"")]),
+        (b"ann@example.org>", [ANN]),
+        # White space joins nothing but around dots and the @.
+        (b"ann@example.org Tan", [(b"Tan", None, b"ann", b"example.org")]),
+        (b"Ann Tan ann@example.org", [(b"Ann Tan", None, b"ann", b"example.org")]),
+        (b'"Ann Tan" ann@example.org', [(b"Ann Tan", None, b"ann", b"example.org")]),
+        (b'"Ann Tan"ann@example.org', [(b"Ann Tan", None, b"ann", b"example.org")]),
+        (b"a@b c@d", [(None, None, b"a", b"b"), (None, None, b"c", b"d")]),
+        (b"a@b (A) c@d (C)", [(b"A", None, b"a", b"b"), (b"C", None, b"c", b"d")]),
+        (b"ann (x) b@c", [(b"ann", None, b"b", b"c")]),
+        (b"ann(x)@(y)example.org", [(b"y", None, b"ann", b"example.org")]),
+        (b"ann@example. org", [ANN]),
+        (b"ann@example.org. Tan", [(b"Tan", None, b"ann", b"example.org.")]),
+        (b"<ann@example.org> Tan, c@d", [(b"Tan", None, b"ann", b"example.org"), (None, None, b"c", b"d")]),
+        (b"A <ann@example.org> Tan", [(b"A", None, b"ann", b"example.org")]),
+        (b"<a@b c@d>", [(None, None, b"a", b"b"), (None, None, b"c", b"d")]),
+        (b"<Ann Tan>", [(None, None, b"Ann Tan", b"")]),
+        (b"<Ann ann@example.org>", [(b"Ann", None, b"ann", b"example.org")]),
+        (b"<mailto:ann@example.org>", [ANN]),
+        (b"a@b@c", [(None, None, b"a", b"b"), (None, None, b"", b"c")]),
     ],
 )  # fmt: skip
 def test_list(value, expected):
@@ -53,3 +87,35 @@ def test_list_cut_anywhere_is_read():
             for name, _, local_part, domain in parse_address_list(WILD[start:end]):
                 assert name is None or name
                 assert local_part is not None or domain is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "is_mended"),
+    [
+        (b"ann@example.org", [ANN], False),
+        (b"Ann: ann@example.org;", [(None, None, b"Ann", None), ANN, (None,) * 4], False),
+        (b"root", [(None, None, b"root", b"")], False),
+        (b"Doe, Ann <ann@example.org>", [(b"Doe, Ann", None, b"ann", b"example.org")], True),
+        (b"Doe, Ann, Sales <ann@example.org>", [(b"Doe, Ann, Sales", None, b"ann", b"example.org")], True),
+        (b"root, ann@example.org", [ANN], True),
+        (b"Ann <ann@example.org>, Tan", [(b"Ann", None, b"ann", b"example.org")], True),
+        (b"<ann>, ann@example.org", [ANN], True),
+        (b"ann@example.org Tan", [(b"Tan", None, b"ann", b"example.org")], True),
+        (b'"Tan <ann@example.org>', [(b'"Tan', None, b"ann", b"example.org")], True),
+        (b"Doe, a@b, Tan, C <c@d>", [(None, None, b"a", b"b"), (b"Tan, C", None, b"c", b"d")], True),
+    ],
+)
+def test_of_authors_those_without_a_domain_are_passed_over(value, expected, is_mended):
+    assert read_authors(value) == (expected, is_mended)
+
+
+@pytest.mark.parametrize(("most_octets", "expected"), [(100, ANN[2:]), (27, ANN[2:]), (26, (b"Doe", b"")), (3, None)])
+def test_a_limit_cuts_no_address(most_octets, expected):
+    found = first_author(b"Doe, Ann <ann@example.org>, b@c", most_octets)
+    assert (found and found[2:]) == expected
+
+
+@pytest.mark.parametrize("value", [b"Ann <a@b>, c@d", b'"Ann, B" <a@b> ', b"a@b,c@d", b'Ann B <a@b.c>, "D" <d@e>,'])
+def test_the_short_way_and_the_whole_grammar_agree(value):
+    whole = _Parser(value)
+    assert (whole.run(), whole.is_mended) == (parse_address_list(value), False)
