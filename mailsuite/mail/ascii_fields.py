@@ -2,9 +2,10 @@
 extended ones (RFC 2231). Octets that are not UTF-8 are taken for windows-1252, as wherever they are shown.
 """
 
-import re
+from collections.abc import Sequence
 from urllib.parse import quote
 
+from mailsuite.mail.address_tokens import Kind, Token, address_tokens
 from mailsuite.mail.encoded_word import decode_text, encode_text
 from mailsuite.mail.header import unfold
 from mailsuite.mail.mime_fields import Parameters, parse_content_type, parse_disposition
@@ -17,14 +18,8 @@ _ADDRESSES = frozenset(
     )
 )
 _MAX_CHARACTERS = 64 * 1024
-# A quoted-string, a comment, an angle-addr, a run of atoms, or one octet of anything else. What is not closed goes on
-# to the end, so that no octet is looked at again and again.
-_TOKEN = re.compile(
-    rb'"((?:[^"\\]|\\.?)*+)(?:"|\Z)|\(((?:[^()\\]|\\.?)*+)(?:\)|\Z)|<[^<>]*+>'
-    rb'|([^\s"<>(),:;@](?:[^"<>(),:;@]*[^\s"<>(),:;@])?+)|.',
-    re.DOTALL,
-)
-_QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+# What words of a name may be between.
+_WORDS = (Kind.ATOM, Kind.MARK, Kind.SPACE)
 
 
 class NotConvertible(Exception):
@@ -58,19 +53,42 @@ def _text(value: bytes) -> bytes:
 
 def _addresses(value: bytes) -> bytes:
     """Names and comments as encoded words; what else is 8-bit stays so."""
+    tokens = list(address_tokens(value))
     pieces: list[bytes] = []
-    for token in _TOKEN.finditer(value):
-        quoted, comment, words = token.groups()
-        is_address = b"@" in (value[token.start() - 1 : token.start()], value[token.end() : token.end() + 1])
-        if token[0].isascii() or is_address:
-            pieces.append(token[0])
-        elif comment is not None:
-            pieces.append(b"(%b)" % _text(_QUOTED_PAIR.sub(rb"\1", comment)))
-        elif quoted is not None:
-            pieces.append(_text(_QUOTED_PAIR.sub(rb"\1", quoted)))
+    at, in_angle = 0, False
+    while at < len(tokens):
+        token, end = tokens[at], at + 1
+        is_words = token.kind in (Kind.ATOM, Kind.MARK) and not (in_angle or _is_of_address(tokens, at))
+        if is_words:
+            end = _end_of_words(tokens, at)
+        octets = value[token.start : tokens[end - 1].end]
+        if octets.isascii() or in_angle or _is_of_address(tokens, at):
+            pieces.append(octets)
+        elif token.kind is Kind.COMMENT:
+            pieces.append(b"(%b)" % _text(token.text))
         else:
-            pieces.append(_text(words) if words else token[0])
+            pieces.append(_text(octets if is_words else token.text))
+        if token.kind is Kind.SPECIAL:
+            in_angle = token.text == b"<" or (in_angle and token.text not in b">,;")
+        at = end
     return b"".join(pieces)
+
+
+def _is_of_address(tokens: Sequence[Token], at: int) -> bool:
+    """Whether an @ touches the token."""
+    beside = (*tokens[max(at - 1, 0) : at], *tokens[at + 1 : at + 2])
+    return any(token.kind is Kind.SPECIAL and token.text == b"@" for token in beside)
+
+
+def _end_of_words(tokens: Sequence[Token], at: int) -> int:
+    """The end of the run of words that begins there, less white space at its end. It becomes one encoded text: nothing
+    may touch an encoded word (RFC 2047 §5)."""
+    end = at + 1
+    while end < len(tokens) and tokens[end].kind in _WORDS and not _is_of_address(tokens, end):
+        end += 1
+    while tokens[end - 1].kind is Kind.SPACE:
+        end -= 1
+    return end
 
 
 def _parameters(parameters: Parameters) -> bytes:

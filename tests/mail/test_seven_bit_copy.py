@@ -162,6 +162,19 @@ def test_fields_say_the_same(field, says):
         ]
 
 
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ('From: "Jürgen <j@us.test>', "From: =?utf-8?B?IkrDvHJnZW4=?= <j@us.test>"),
+        ("From: Ann (Jürgen <j@us.test>", "From: =?utf-8?B?QW5uIChKw7xyZ2Vu?= <j@us.test>"),
+        ("To: [Jürgen <j@us.test>, b@c.test", "To: =?utf-8?B?W0rDvHJnZW4=?= <j@us.test>, b@c.test"),
+        ("From: Jürgen Groß j@us.test", "From: =?utf-8?B?SsO8cmdlbiBHcm/Dnw==?= j@us.test"),
+    ],
+)
+def test_a_mark_that_nothing_closes_takes_no_address_with_it(field, expected):
+    assert ascii_field(field.encode() + b"\r") == expected.encode() + b"\r"
+
+
 @pytest.mark.parametrize("hostile", [b'"\\', b"(\\", b"<", b'\\"', b" \xff", b'"', b"("])
 def test_hostile_addresses_take_time_linear_to_their_length(hostile):
     began = time.process_time()
