@@ -10,7 +10,7 @@ exception. DMARC comes last, since it is made of the others; what it will ask is
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -74,9 +74,9 @@ class Inquiry:
         """The report; never raises, whatever the message holds."""
         ends = time.monotonic() + self._checker.deadline_seconds
         try:
-            author = dmarc.author(content.fields().get(b"from", []))
-            if author.domain:
-                self._questions.foresee((f"_dmarc.{name}", "TXT") for name in dmarc.walk_names(author.domain))
+            author = dmarc.author(content.fields().get(b"from", []), is_bounce=not self._mail_from)
+            for domain in author.domains:
+                self._questions.foresee((f"_dmarc.{name}", "TXT") for name in dmarc.walk_names(domain))
             self._start("signatures", self._signatures(content, author))
             await self._until(ends)
             return await self._conclude(author, ends)
@@ -91,14 +91,14 @@ class Inquiry:
         identifiers = _identifiers(found)
         if self._result("signatures") is None:
             # Nobody knows: the author might have signed.
-            identifiers.append(Identifier("dkim", author.domain, "temperror"))
-        self._start("dmarc", dmarc.evaluate(self._questions, author=author, identifiers=identifiers))
-        await self._until(ends)
-        outcome = self._result("dmarc") or outcome
+            identifiers += [Identifier("dkim", domain, "temperror") for domain in author.domains]
+        outcome = await self._dmarc(author, identifiers, ends) or outcome
         aligned = set(outcome.aligned_dkim)
         return replace(
             found,
             from_address=author.address,
+            from_addresses=author.addresses,
+            from_is_crowded=author.is_crowded,
             from_problem=author.problem,
             dmarc=outcome,
             dkim=tuple(
@@ -108,6 +108,20 @@ class Inquiry:
             milliseconds=self._milliseconds,
             unfinished=tuple(name for name in self._tasks if self._result(name) is None),
         )
+
+    async def _dmarc(self, author: Author, identifiers: Sequence[Identifier], ends: float) -> DmarcOutcome | None:
+        """The outcome; where the message names several authors, the strictest of theirs that is known in time."""
+        if not author.problem:
+            self._start("dmarc", dmarc.evaluate(self._questions, author=author, identifiers=identifiers))
+            await self._until(ends)
+            known: DmarcOutcome | None = self._result("dmarc")
+            return known
+        names = [f"dmarc of {domain}" for domain in author.domains]
+        for name, domain in zip(names, author.domains, strict=True):
+            one = Author(domain=domain)
+            self._start(name, dmarc.evaluate(self._questions, author=one, identifiers=identifiers))
+        await self._until(ends)
+        return dmarc.strictest([found for name in names if (found := self._result(name))], author.problem)
 
     def _found(self) -> AuthReport:
         """The report, less DMARC."""
@@ -162,7 +176,8 @@ class Inquiry:
         return task.result() if task and task.done() and not task.cancelled() else None
 
     async def _signatures(self, content: Content, author: Author) -> SignaturesFound:
-        return await self._checker.signatures.check(content, author.domain, self._questions, time.time())
+        domain = author.domains[0] if author.domains else ""
+        return await self._checker.signatures.check(content, domain, self._questions, time.time())
 
     async def _takes_no_mail(self, domain: str) -> bool:
         """Whether the domain has a null MX (RFC 7505 §3)."""

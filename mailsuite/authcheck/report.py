@@ -91,7 +91,8 @@ class AuthReport:
     author's when there is exactly one. `unfinished` names the methods that the deadline cut off; `milliseconds` are by
     method; `removed_results` counts the Authentication-Results fields that claimed to be ours and were cut out,
     `removed_return_paths` the Return-Path fields, which final delivery alone may write.
-    `from_problem` says why there is no author; `sender_takes_no_mail`: the reverse-path's domain has a null MX."""
+    `from_problem` says why there is no author; `from_addresses` are all that From names, up to a limit, beyond which it
+    `from_is_crowded`; `sender_takes_no_mail`: the reverse-path's domain has a null MX."""
 
     client_address: str
     helo: str
@@ -111,6 +112,14 @@ class AuthReport:
     removed_return_paths: int = 0
     from_problem: str = ""
     sender_takes_no_mail: bool = False
+    from_addresses: tuple[str, ...] = ()
+    from_is_crowded: bool = False
+
+    @property
+    def author_domains(self) -> tuple[str, ...]:
+        """The domains that the message says it is from: one, unless it names authors of several."""
+        named = (address.rpartition("@")[2] for address in self.from_addresses)
+        return tuple(dict.fromkeys(filter(None, (self.dmarc.from_domain, *named))))
 
     @property
     def spf_domain(self) -> str:

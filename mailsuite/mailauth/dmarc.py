@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mailsuite.mail.address import AddressError, format_address, normalize_domain
-from mailsuite.mail.address_list import parse_address_list
+from mailsuite.mail.address import AddressError, format_address, normalize_domain, parse_address
+from mailsuite.mail.address_list import ListedAddress, read_authors
 from mailsuite.mail.header import unfold
 from mailsuite.resolver.answers import Answer, Resolver, Status
 
@@ -22,7 +22,10 @@ LONGEST_STEP = 7
 # Identifiers whose organisational domain is looked up; who aligns is among the first, or is nobody.
 MAX_IDENTIFIERS = 5
 MAX_RECORD_OCTETS = 8192
-MAX_FROM_OCTETS = 8192
+MAX_FROM_OCTETS = 32 * 1024
+# More authors, and domains of theirs, than anybody names: who writes so hides among them (§11.5).
+MAX_AUTHORS = 50
+MAX_AUTHOR_DOMAINS = 5
 
 _VERSION = re.compile(rb"\s*[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 # §4.8: a URI as RFC 3986 has it, less what must be encoded there; RFC 7489's `!10m` may follow.
@@ -102,11 +105,15 @@ class Identifier:
 @dataclass(frozen=True, slots=True)
 class Author:
     """Whom the message says it is from. `domain` is "" where there is no telling, `problem` says why in words for
-    people; `address` is "" too where several addresses share the domain."""
+    people; `address` is "" too where several addresses share the domain. `addresses` are all, up to MAX_AUTHORS, and
+    `domains` theirs, up to MAX_AUTHOR_DOMAINS; `is_crowded` says that there are more."""
 
     address: str = ""
     domain: str = ""
     problem: str = ""
+    addresses: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    is_crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,31 +135,49 @@ class DmarcOutcome:
     reason: str = ""
 
 
-def author(from_values: Sequence[bytes]) -> Author:
+def author(from_values: Sequence[bytes], *, is_bounce: bool = False) -> Author:
     """Return the author by the raw values of the From fields: exactly one field, whose addresses share one domain
-    (§5.3.1)."""
-    if len(from_values) != 1:
-        return Author(problem="there is no From field" if not from_values else "there is more than one From field")
-    if len(from_values[0]) > MAX_FROM_OCTETS:
-        return Author(problem="From is longer than anybody writes it")
-    found: dict[str, str] = {}
-    count = 0
-    for entry in parse_address_list(unfold(from_values[0])):
-        if entry.domain is None:
-            continue
-        try:
-            local_part, domain = (
-                (entry.local_part or b"").decode(),
-                normalize_domain(entry.domain.decode().removesuffix("."), allow_underscores=True),
-            )
-        except (AddressError, UnicodeDecodeError):
-            return Author(problem="From has an address whose domain is none")
-        found[domain] = format_address(local_part, domain)
-        count += 1
-    if len(found) != 1:
-        return Author(problem="From has addresses of several domains" if found else "From has no address")
-    [(domain, address)] = found.items()
-    return Author(address if count == 1 else "", domain)
+    (§5.3.1). A bounce, which has the null reverse-path, may come from nobody: many hosts write `MAILER-DAEMON` or
+    `<>`."""
+    if sum(map(len, from_values)) > MAX_FROM_OCTETS:
+        return Author(problem="From is longer than anybody writes it", is_crowded=True)
+    found: list[tuple[str, str]] = []
+    problem = "" if len(from_values) == 1 else "there is more than one From field"
+    for value in from_values:
+        for entry in read_authors(unfold(value)).entries:
+            if entry.domain:
+                try:
+                    found += _identities(entry)
+                except (AddressError, UnicodeDecodeError):
+                    problem = problem or "From has an address whose domain is none"
+    addresses = tuple(dict.fromkeys(address for _, address in found))
+    domains = tuple(dict.fromkeys(domain for domain, _ in found))
+    if not domains and not problem and is_bounce:
+        return Author()
+    if len(domains) > 1:
+        problem = problem or "From has addresses of several domains"
+    if not domains:
+        problem = (problem or "From has no address") if from_values else "there is no From field"
+    if len(domains) > MAX_AUTHOR_DOMAINS or len(addresses) > MAX_AUTHORS:
+        problem = "From has more addresses than anybody names"
+        domains, addresses = domains[:MAX_AUTHOR_DOMAINS], addresses[:MAX_AUTHORS]
+        return Author(problem=problem, addresses=addresses, domains=domains, is_crowded=True)
+    if problem:
+        return Author(problem=problem, addresses=addresses, domains=domains)
+    return Author(addresses[0] if len(found) == 1 else "", domains[0], addresses=addresses, domains=domains)
+
+
+def _identities(entry: ListedAddress) -> list[tuple[str, str]]:
+    """The domain and the address of an entry; of `a@bank.example@else.example`, which others read otherwise, both
+    domains. Raises AddressError or UnicodeDecodeError."""
+    local_part, found = (entry.local_part or b"").decode(), []
+    for text in (*local_part.split("@")[1:], (entry.domain or b"").decode()):
+        if text.startswith("["):
+            domain = parse_address(f"x@{text}").domain
+        else:
+            domain = normalize_domain(text.removesuffix("."), allow_underscores=True)
+        found.append((domain, format_address(local_part, domain)))
+    return found
 
 
 def parse_record(text: bytes) -> Record | None:
@@ -209,8 +234,10 @@ async def walk(resolver: Resolver, domain: str) -> Walk:
 
 async def evaluate(resolver: Resolver, *, author: Author, identifiers: Sequence[Identifier]) -> DmarcOutcome:
     """Return the outcome for a message with this author, whom SPF and DKIM speak for as the identifiers say."""
-    if author.problem or author.domain.startswith("["):
-        return DmarcOutcome("permerror" if author.problem else "none", reason=author.problem or "an address literal")
+    if author.problem:
+        return DmarcOutcome("permerror", reason=author.problem)
+    if not author.domain or author.domain.startswith("["):
+        return DmarcOutcome("none", reason="an address literal" if author.domain else "From names no domain")
     found = await walk(resolver, author.domain)
     outcome = DmarcOutcome("none", author.domain, organizational_domain=found.organizational_domain)
     if found.failed and author.domain not in dict(found.found):
@@ -240,6 +267,15 @@ async def evaluate(resolver: Resolver, *, author: Author, identifiers: Sequence[
         return replace(outcome, result="temperror", reason=doubt)
     asked = _softer(policy) if record.testing else policy
     return replace(outcome, result="fail", disposition_asked=asked, reason=_why(identifiers, author.domain))
+
+
+def strictest(outcomes: Sequence[DmarcOutcome], problem: str) -> DmarcOutcome:
+    """Return the outcome for a message that names authors of these outcomes, where `problem` says why there is no
+    telling whose it is: of those that fail the one that asks for most (§11.5), else permerror."""
+    asking = [one for one in outcomes if one.result == "fail" and one.disposition_asked != "none"]
+    if not asking:
+        return DmarcOutcome("permerror", reason=problem)
+    return max(asking, key=lambda one: POLICIES.index(one.disposition_asked))
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from mailsuite.directory.cache import CACHE
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.services import parsing
 from mailsuite.directory.version import touch_directory
-from mailsuite.mail.address import Address, AddressError, parse_address, split_subaddress
+from mailsuite.mail.address import Address, AddressError, normalize_domain, parse_address, split_subaddress
 from mailsuite.screening.models import Rule
 from mailsuite.screening.values import SenderFacts, client_ip
 from mailsuite.verdict.facts import RuleHit
@@ -119,8 +119,17 @@ class RuleBook:
         self._networks = sorted(networks, key=lambda pair: -pair[0].prefixlen)
 
     def match(self, sender: SenderFacts, recipient: str, now: datetime) -> RuleHit | None:
+        """Of several authors whoever fares worst counts: none is let in, or hides, behind another."""
+        found = [self._by_identity(author, sender, now) for author in sender.authors or ("",)]
+        for action in ("block", "junk", "allow"):
+            hits = [entry for entry in found if entry and entry.action == action]
+            if hits and (action != "allow" or len(hits) == len(found)):
+                return hits[0].hit(self._scope)
+        return self._by_network(sender.client_address, now) or self._by_recipient(recipient, now)
+
+    def _by_identity(self, author: str, sender: SenderFacts, now: datetime) -> Entry | None:
         identities = [
-            (_parsed(sender.author), sender.is_author_authentic),
+            (_parsed(author), sender.is_author_authentic),
             (_parsed(sender.reverse_path), sender.is_reverse_path_authentic),
         ]
         proven = [(address, is_proven) for address, is_proven in identities if address]
@@ -131,8 +140,8 @@ class RuleBook:
         for key, is_proven in candidates:
             entry = self._by_value.get(key)
             if entry and entry.holds(now) and (is_proven or entry.believes_unproven or entry.action != "allow"):
-                return entry.hit(self._scope)
-        return self._by_network(sender.client_address, now) or self._by_recipient(recipient, now)
+                return entry
+        return None
 
     def _by_network(self, client_address: str, now: datetime) -> RuleHit | None:
         address = client_ip(client_address) if self._networks else None
@@ -188,8 +197,14 @@ def _within(domain_id: int | None, mailbox_id: int | None) -> Q:
 
 
 def _parsed(text: str) -> Address | None:
+    """The address, also one that is longer than it may be, or whose domain no host may have: its domain counts."""
+    local_part, _, domain = text.rpartition("@")
     try:
         return parse_address(text) if text else None
+    except AddressError:
+        pass
+    try:
+        return Address(local_part, normalize_domain(domain, allow_underscores=True))
     except AddressError:
         return None
 

@@ -32,14 +32,22 @@ class ClientSigns:
 
 @dataclass(frozen=True, slots=True)
 class SenderFacts:
-    """Who sends. `reverse_path` is MAIL FROM's address, "" for the null one; `author` the From address, "" when there
-    is not exactly one; the two flags say whether their domains stand behind them: rules that allow ask for that."""
+    """Who sends. `reverse_path` is MAIL FROM's address, "" for the null one; `authors` are the From addresses; the two
+    flags say whether their domains stand behind them: rules that allow ask for that. `client_name` is the confirmed
+    reverse name of the client, or ""; `message_id` the message's, or ""."""
 
     client_address: str
     reverse_path: str = ""
-    author: str = ""
+    authors: tuple[str, ...] = ()
     is_reverse_path_authentic: bool = False
     is_author_authentic: bool = False
+    client_name: str = ""
+    message_id: str = ""
+
+    @property
+    def author(self) -> str:
+        """The author when there is exactly one, or ""."""
+        return self.authors[0] if len(self.authors) == 1 else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@
  4. a stranger writes in the name of a domain that is ours, and nothing proves it: Junk, whatever policy the domain
     publishes, since here we know who may send for it; see below
  5. a sender whom this mailbox wants, or does not want: what its owner did before comes before what the text looks like
- 6. From does not say for certain whom the message is from (RFC 9989 §5.3.1): Junk
+ 6. From does not say for certain whom the message is from (RFC 9989 §5.3.1): Junk; refused where it names more than
+    anybody does, since a forged one among them would not be found (§11.5)
  7. DNS lists and other signs by weight: Junk from the site's junk_weight on, refused from its refused_weight on, or
     when nothing authenticates the sender either (RFC 7372 5.7.26)
  8. a scanner outside: reject, defer, junk
@@ -30,7 +31,7 @@ from dataclasses import replace
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.mail.reply import Reply, printable
 from mailsuite.mail.srs import is_srs
-from mailsuite.verdict.facts import MailboxFacts, MessageFacts
+from mailsuite.verdict.facts import MailboxFacts, MessageFacts, StandingFact
 from mailsuite.verdict.verdict import Action, Verdict
 
 JUNK_PROBABILITY = 0.9
@@ -90,7 +91,7 @@ def by_dmarc(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
         text = f"{sealer}, which this site trusts, saw {domain} stand behind it before passing it on"
         return Verdict(Action.INBOX, "trusted-forwarder", text, dmarc_override="trusted_forwarder")
     standing = mailbox.standing
-    if standing and standing.label == "wanted":
+    if standing and _is_wanted(standing, report):
         return Verdict(Action.INBOX, "wanted-sender", standing.text, dmarc_override="local_policy")
     text = f"{domain} does not stand behind it and asks to {dmarc.disposition_asked} such mail"
     if dmarc.disposition_asked == "quarantine":
@@ -119,17 +120,18 @@ def by_standing(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
     if standing is None or standing.label == "unknown":
         return None
     if standing.label == "wanted":
-        # That it answers somebody proves nothing of a From that names several authors, one of whom is shown.
-        if message.report and message.report.from_problem and standing.rung not in AUTHENTIC_RUNGS:
-            return None
-        return Verdict(Action.INBOX, "wanted-sender", standing.text)
+        is_wanted = _is_wanted(standing, message.report)
+        return Verdict(Action.INBOX, "wanted-sender", standing.text) if is_wanted else None
     return Verdict(Action.JUNK, "unwanted-sender", standing.text)
 
 
 def by_unclear_author(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
     if message.report is None or not message.report.from_problem:
         return None
-    return Verdict(Action.JUNK, "from-unclear", f"it hides whom it is from: {message.report.from_problem}")
+    text = f"it hides whom it is from: {message.report.from_problem}"
+    if message.report.from_is_crowded:
+        return reject("from-unclear", text, "7.1", "Your message names more authors than are taken here")
+    return Verdict(Action.JUNK, "from-unclear", text)
 
 
 def by_signs(message: MessageFacts, mailbox: MailboxFacts) -> Verdict | None:
@@ -213,23 +215,39 @@ def vouching_sealer(report: AuthReport) -> str:
 
 
 def unproved_own_domain(report: AuthReport, own_domains: Collection[str]) -> str:
-    """Which of our domains the message names as its author's or in its reverse-path without any proof, or "".
+    """Which of our domains the message names as an author's or in its reverse-path without any proof, or "".
 
     The author's is proved by DMARC, a domain that has no record by SPF or DKIM of its own; the reverse-path's by SPF,
     or by a signature of that domain, which survives forwarding. One that we rewrote (SRS) has been to other hosts, and
     no reader sees it. Where DNS was in trouble about one of them nobody knows."""
-    author = report.dmarc.from_domain
-    local_part, _, sender = report.mail_from.rpartition("@")
     doubtful = {check.domain for check in report.dkim if check.result == "temperror"}
-    if author in own_domains and not report.is_author_authentic:
-        unknown = report.dmarc.result == "temperror" or author in doubtful
-        unknown = unknown or (report.spf.result == "temperror" and report.spf.domain == author)
-        return "" if unknown or "signatures" in report.unfinished else author
+    if report.spf.result == "temperror":
+        doubtful.add(report.spf.domain)
+    if report.dmarc.result == "temperror":
+        doubtful.add(report.dmarc.from_domain)
+    if authors := _unproved_authors(report, own_domains):
+        certain = (domain for domain in authors if domain not in doubtful)
+        return "" if "signatures" in report.unfinished else next(certain, "")
+    local_part, _, sender = report.mail_from.rpartition("@")
     sender = "" if is_srs(local_part) else sender.lower()
     if sender in own_domains and report.spf.result not in ("pass", "temperror"):
         unknown = sender in doubtful or "signatures" in report.unfinished
         return "" if unknown or sender in report.dkim_domains else sender
     return ""
+
+
+def _unproved_authors(report: AuthReport, own_domains: Collection[str]) -> list[str]:
+    """Of several authors each must be proved by SPF or a signature of its own domain: DMARC's result is about one."""
+    if report.is_author_authentic:
+        return []
+    proved = {report.spf_domain, *report.dkim_domains} if report.from_problem else set()
+    return [domain for domain in report.author_domains if domain in own_domains and domain not in proved]
+
+
+def _is_wanted(standing: StandingFact, report: AuthReport | None) -> bool:
+    """That it answers somebody proves nothing of a From that names several authors, one of whom is shown."""
+    is_clear = report is None or not report.from_problem
+    return standing.label == "wanted" and (is_clear or standing.rung in AUTHENTIC_RUNGS)
 
 
 def _authenticated(report: AuthReport) -> bool:

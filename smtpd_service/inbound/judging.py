@@ -170,7 +170,7 @@ class Trial:
     async def _own_domains(self, report: AuthReport) -> frozenset[str]:
         """Which of the domains that the message says it is from are ours."""
         screening = self._judging.screening
-        names = {report.dmarc.from_domain, report.mail_from.rpartition("@")[2].lower()} - {""}
+        names = {*report.author_domains, report.mail_from.rpartition("@")[2].lower()} - {""}
         if screening is None or not names:
             return frozenset()
         return await self._ask("hosted domains", screening.own_domains(self._client.address, names), frozenset())
@@ -280,7 +280,7 @@ def _sender(report: AuthReport) -> SenderFacts:
     return SenderFacts(
         report.client_address,
         report.mail_from,
-        report.from_address,
+        report.from_addresses,
         is_reverse_path_authentic=report.spf.result == "pass",
         is_author_authentic=report.is_author_authentic,
     )

@@ -59,6 +59,31 @@ def test_everything_at_once(far, zone):
     assert set(report.milliseconds) == {"iprev", "spf-helo", "spf", "sender-mx", "signatures", "dmarc"}
 
 
+@pytest.mark.parametrize(
+    ("fields", "mail_from", "result", "domain", "asked"),
+    [
+        (b"From: Doe, Ann <x@far.test>\r\n", "x@far.test", "pass", "far.test", "none"),
+        (b"From: x@near.test, Boss <boss@far.test>\r\n", "x@near.test", "fail", "far.test", "reject"),
+        (b"From: boss@far.test\r\nFrom: x@near.test\r\n", "x@near.test", "fail", "far.test", "reject"),
+        (b"From: boss@far.test, x@-\r\n", "x@near.test", "fail", "far.test", "reject"),
+        (b"From: x@near.test, boss@mild.test, boss@far.test\r\n", "x@near.test", "fail", "far.test", "reject"),
+        (b"From: x@near.test, boss@mild.test\r\n", "x@near.test", "fail", "mild.test", "quarantine"),
+        (b"From: x@near.test, x@far.test\r\n", "x@far.test", "permerror", "", "none"),
+        (b"From: Mail System <MAILER-DAEMON>\r\n", "", "none", "", "none"),
+        (b"From: Mail System <MAILER-DAEMON>\r\n", "x@far.test", "permerror", "", "none"),
+    ],
+)
+def test_none_of_several_authors_gets_round_a_policy(fields, mail_from, result, domain, asked):
+    near = {
+        ("near.test", "TXT"): [b"v=spf1 ip4:192.0.2.1 -all"],
+        ("_dmarc.mild.test", "TXT"): [b"v=DMARC1; p=quarantine"],
+    }
+    report = check(fields + MESSAGE.partition(b"\r\n")[2], ZoneResolver(ZONE | near), mail_from=mail_from)
+    assert (report.dmarc.result, report.dmarc.from_domain, report.dmarc.disposition_asked) == (result, domain, asked)
+    assert bool(report.from_problem) is (mail_from == "x@near.test" or result == "permerror")
+    assert decode(json.loads(msgspec.json.encode(report))) == report
+
+
 OWN_SPF = {("far.test", "TXT"): [b"v=spf1 ip4:192.0.2.1 -all"]}
 POLICY = ("_dmarc.far.test", "TXT")
 BELOW = {("news.far.test", "TXT"): [b"v=spf1 ip4:192.0.2.1 -all"]}
@@ -167,6 +192,19 @@ def test_dns_that_never_answers_makes_nothing_fail():
     report = check(MESSAGE, Silent(), deadline_seconds=0.01)
     assert {report.iprev.result, report.spf.result, report.dmarc.result} == {"temperror"}
     assert set(report.unfinished) == {"iprev", "spf-helo", "spf", "sender-mx", "dmarc"}
+
+
+def test_an_author_whose_dns_is_silent_hides_no_forged_one(zone):
+    class PartlySilent(ZoneResolver):
+        async def query(self, name, rdtype):
+            if name.endswith("slow.test"):
+                await asyncio.Event().wait()
+            return await super().query(name, rdtype)
+
+    message = MESSAGE.replace(b"x@far.test", b"x@slow.test, boss@far.test")
+    report = check(message, PartlySilent(zone), mail_from="x@else.test", deadline_seconds=0.5)
+    assert (report.dmarc.result, report.dmarc.from_domain) == ("fail", "far.test")
+    assert "dmarc of slow.test" in report.unfinished
 
 
 def test_what_a_bug_breaks_is_temperror(monkeypatch, zone):

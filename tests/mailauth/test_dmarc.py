@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 from dns_server import DnsServer
 
-from mailsuite.mailauth.dmarc import Author, Identifier, author, evaluate, parse_record, walk_names
+from mailsuite.mailauth.dmarc import (
+    Author,
+    DmarcOutcome,
+    Identifier,
+    author,
+    evaluate,
+    parse_record,
+    strictest,
+    walk_names,
+)
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 from mailsuite.resolver.dns_resolver import DnsResolver
 
@@ -618,7 +627,18 @@ def test_a_crowd_of_identifiers_costs_five_walks():
         ([b" a@example.com", b" a@example.com"], "", ""),
         ([], "", ""),
         ([b" undisclosed:;"], "", ""),
-        ([b" ann@example.com" + b" " * 9000], "", ""),
+        ([b" ann@example.com" + b" " * 33_000], "", ""),
+        ([b" Doe, Ann <ann@example.com>"], "example.com", "ann@example.com"),
+        (["Ann (Sales） <ann@example.com>".encode()], "example.com", "ann@example.com"),
+        ([b' "Ann Doe" ann@example.com'], "example.com", "ann@example.com"),
+        ([b' "Ann <ann@example.com>'], "example.com", "ann@example.com"),
+        ([b" ann@example.com Tan"], "example.com", "ann@example.com"),
+        ([b" ann@example.com. Tan"], "example.com", "ann@example.com"),
+        ([b" root@[192.0.2.1]"], "[192.0.2.1]", "root@[192.0.2.1]"),
+        ([b" ann@example.com@example.org"], "", ""),
+        ([b' "ann@example.com"@example.org'], "", ""),
+        ([b" ann@example.com, x@-"], "", ""),
+        ([b" MAILER-DAEMON"], "", ""),
         ([b" nobody"], "", ""),
         ([b" ann@\xff\xfe"], "", ""),
         ([b" <ann@example.com> <bob@evil.test>"], None, None),
@@ -632,6 +652,50 @@ def test_the_author_is_one_domain(values, domain, address):
         return
     assert (found.domain, found.address) == (domain, address)
     assert bool(found.problem) is (domain == "")
+
+
+@pytest.mark.parametrize(
+    ("values", "domains", "is_crowded"),
+    [
+        ([b" a@one.test, b@Two.test, c@one.test"], ("one.test", "two.test"), False),
+        ([b" a@one.test", b" b@two.test"], ("one.test", "two.test"), False),
+        ([b" a@one.test, x@-"], ("one.test",), False),
+        ([b" a@one.test@two.test"], ("one.test", "two.test"), False),
+        ([b' "a@one.test"@two.test'], ("one.test", "two.test"), False),
+        ([b",".join(b"a@%d.test" % n for n in range(9))], tuple(f"{n}.test" for n in range(5)), True),
+        ([b",".join(b"%d@one.test" % n for n in range(99))], ("one.test",), True),
+        ([b" ann@one.test" + b" " * 33_000], (), True),
+    ],
+)
+def test_none_of_several_authors_hides(values, domains, is_crowded):
+    found = author(values)
+    assert (found.domain, found.domains, found.is_crowded) == ("", domains, is_crowded)
+    assert found.problem
+
+
+@pytest.mark.parametrize(
+    "value", [b" Mail System <MAILER-DAEMON>", b" <>", b' "Mail System" <>', b"MAILER-DAEMON", b""]
+)
+def test_a_bounce_may_be_from_nobody(value):
+    bounce = author([value], is_bounce=True)
+    assert bounce == Author()
+    assert author([value]).problem == "From has no address"
+    outcome = asyncio.run(evaluate(ZoneResolver({}), author=bounce, identifiers=[]))
+    assert outcome.result == "none"
+    for values in ([], [value, value], [b" a@one.test, b@two.test"]):
+        assert author(values, is_bounce=True).problem
+
+
+def test_of_several_outcomes_the_strictest_counts():
+    strict, mild, none = (
+        DmarcOutcome("fail", f"{policy}.test", policy=policy, disposition_asked=policy)
+        for policy in ("reject", "quarantine", "none")
+    )
+    passed, unknown = DmarcOutcome("pass", "far.test"), DmarcOutcome("temperror", "away.test")
+    assert strictest([passed, mild, strict, unknown], "several") == strict
+    assert strictest([none, mild, passed], "several") == mild
+    for outcomes in ([], [passed], [passed, none, unknown]):
+        assert strictest(outcomes, "several") == DmarcOutcome("permerror", reason="several")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ ZONE = {
     ("helo.test", "AAAA"): ["2001:db8::1"],
     ("broken.test", "A"): "servfail",
 }
-SENDER = SenderFacts("192.0.2.99", "a@b.example", "a@b.example")
+SENDER = SenderFacts("192.0.2.99", "a@b.example", ("a@b.example",))
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_first_time_senders_wait_where_somebody_wants_that(home, inline):
             ),
         )
 
-    proven = SenderFacts("192.0.2.99", "a@b.example", "a@b.example", True, True)
+    proven = SenderFacts("192.0.2.99", "a@b.example", ("a@b.example",), True, True)
     assert pause(home["ann"]) is None
     services.save_pause(SenderPause(mailbox=home["ann"], minutes=10))
     assert pause(home["ann"]).reason == "first-time-sender"

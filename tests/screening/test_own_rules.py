@@ -21,7 +21,7 @@ def ann(home):
 
 def held(mailbox_id, *, is_proven=False):
     """What becomes of eve's mail to the mailbox."""
-    eve = SenderFacts("192.0.2.1", "eve@shop.example", "eve@shop.example", is_proven, is_proven)
+    eve = SenderFacts("192.0.2.1", "eve@shop.example", ("eve@shop.example",), is_proven, is_proven)
     hit = find_rule(eve, "x@example.org", mailbox_id=mailbox_id, domain_id=None, now=NOW)
     return hit and (hit.scope, hit.action)
 

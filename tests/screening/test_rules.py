@@ -12,8 +12,8 @@ from mailsuite.screening.rules import checked_value, find_rule, forget_expired, 
 from mailsuite.screening.values import SenderFacts
 
 NOW = datetime.now(UTC)
-PROVEN = SenderFacts("192.0.2.10", "bounce@list.example", "Eve@Mail.Example", True, True)
-UNPROVEN = SenderFacts("192.0.2.10", "bounce@list.example", "eve@mail.example")
+PROVEN = SenderFacts("192.0.2.10", "bounce@list.example", ("Eve@Mail.Example",), True, True)
+UNPROVEN = SenderFacts("192.0.2.10", "bounce@list.example", ("eve@mail.example",))
 
 
 def add(action, subject, value, **fields):
@@ -112,7 +112,7 @@ def test_subdomains_are_meant_too_and_the_longer_name_holds(home):
     add("block", "sender-domain", "mail.example")
     add("junk", "sender-domain", "news.mail.example")
     for domain, action in (("mail.example", "block"), ("a.mail.example", "block"), ("x.news.mail.example", "junk")):
-        sender = SenderFacts("192.0.2.1", f"a@{domain}", f"a@{domain}")
+        sender = SenderFacts("192.0.2.1", f"a@{domain}", (f"a@{domain}",))
         hit = find_rule(sender, "ann@example.org", mailbox_id=None, domain_id=None, now=NOW)
         assert hit.action == action
 
@@ -159,5 +159,29 @@ def test_rules_expire_change_and_go(home):
 
 def test_a_null_sender_and_nonsense_fit_no_rule_about_senders(home):
     add("block", "sender", "eve@mail.example")
-    for sender in (SenderFacts("192.0.2.1"), SenderFacts("nonsense", "not an address", "@@")):
+    for sender in (SenderFacts("192.0.2.1"), SenderFacts("nonsense", "not an address", ("@@",))):
         assert find_rule(sender, "not an address", mailbox_id=None, domain_id=None, now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("authors", "is_proven", "action"),
+    [
+        (("eve@far.example", "good@near.example"), False, "block"),
+        (("good@near.example", "eve@far.example"), True, "block"),
+        (("odd@near.example", "good@near.example"), True, "junk"),
+        (("good@near.example",), True, "allow"),
+        (("good@near.example",), False, None),
+        (("good@near.example", "x@else.example"), True, None),
+        (("good@near.example", "good2@near.example"), True, "allow"),
+        (("x@under_score.far.example",), False, "block"),
+        ((f"{'x' * 300}@far.example",), False, "block"),
+    ],
+)
+def test_none_of_several_authors_hides_behind_another(home, authors, is_proven, action):
+    add("block", "sender-domain", "far.example")
+    add("junk", "sender", "odd@near.example")
+    add("allow", "sender", "good@near.example")
+    add("allow", "sender", "good2@near.example")
+    sender = SenderFacts("192.0.2.10", "", authors, is_author_authentic=is_proven)
+    hit = find_rule(sender, "ann@example.org", mailbox_id=None, domain_id=None, now=NOW)
+    assert (hit and hit.action) == action

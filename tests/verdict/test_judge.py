@@ -48,6 +48,11 @@ NO_PASS = replace(
 )
 NO_MAIL = replace(PASSED, sender_takes_no_mail=True)
 TWO_AUTHORS = replace(PASSED, from_problem="From has addresses of several domains", dmarc=DmarcOutcome("none", ""))
+CROWDED = replace(TWO_AUTHORS, from_is_crowded=True)
+ONE_FORGED = replace(FAILED, from_problem=TWO_AUTHORS.from_problem)
+AND_OURS = replace(
+    TWO_AUTHORS, from_addresses=("x@else.test", "ann@far.test"), spf=SpfCheck("mailfrom", "else.test", "pass"), dkim=()
+)
 OURS = frozenset({"far.test"})
 FORGED_OWN = replace(MONITORED, mail_from="x@evil.test")
 NO_RECORD, TEMPERROR = DmarcOutcome("none", "far.test"), DmarcOutcome("temperror", "far.test")
@@ -163,6 +168,13 @@ INBOX, TO_JUNK, REFUSED, PUT_OFF = Action.INBOX, Action.JUNK, Action.REJECT, Act
         # That it answers a message says nothing of which of its authors wrote it; what authenticates does.
         ({"report": TWO_AUTHORS}, {"standing": ANSWER}, TO_JUNK, "from-unclear", ""),
         ({"report": TWO_AUTHORS}, {"standing": WANTED_LIST}, INBOX, "wanted-sender", ""),
+        ({"report": CROWDED}, {}, REFUSED, "from-unclear", "5.7.1"),
+        ({"report": ONE_FORGED}, {}, REFUSED, "dmarc-reject", "5.7.1"),
+        ({"report": ONE_FORGED}, {"standing": ANSWER}, REFUSED, "dmarc-reject", "5.7.1"),
+        ({"report": ONE_FORGED}, {"standing": WANTED_LIST}, INBOX, "wanted-sender", ""),
+        # One of several authors is ours, and not proved.
+        ({"report": AND_OURS, "own_domains": OURS}, {"standing": ANSWER}, TO_JUNK, "own-domain-forged", ""),
+        ({"report": replace(AND_OURS, dkim=OWN_DKIM), "own_domains": OURS}, {}, TO_JUNK, "from-unclear", ""),
         # 6. lists by weight
         ({"lists": LISTED}, {}, TO_JUNK, "listed", ""),
         ({"lists": VERY_LISTED}, {}, REFUSED, "listed", "5.7.1"),

@@ -89,6 +89,48 @@ def test_forged_mail_is_refused_where_its_domain_asks_for_it(server):
     assert reports.decode(data["authentication"]).dmarc.result == "fail"
 
 
+@pytest.mark.parametrize(
+    "author",
+    [
+        b"x@other.example, Boss <boss@strict.example>",
+        b"Boss <boss@strict.example>\r\nFrom: x@other.example",
+        b"boss@strict.example Boss",
+        b'"Boss <boss@strict.example>',
+        b"a@b@strict.example",
+    ],
+)
+def test_no_way_of_writing_from_gets_a_forgery_past_its_refusal(server, author):
+    message = FORGED.replace(b"Boss <boss@strict.example>", author)
+    reply = server.connect().mail(message, "ann@example.org")
+    assert reply == "550 5.7.1 Rejected per DMARC policy for strict.example (dmarc-reject)"
+
+
+def test_nobody_names_so_many_authors(server):
+    message = FORGED.replace(b"Boss <boss", b",".join(b"x@%d.example" % n for n in range(9)) + b", <boss")
+    reply = server.connect().mail(message, "ann@example.org")
+    assert reply == "550 5.7.1 Your message names more authors than are taken here (from-unclear)"
+
+
+@pytest.mark.parametrize(
+    "author", ["X, Ann <x@other.example>", "Ann (Sales\uff09 <x@other.example>", '"Ann X" x@other.example']
+)
+def test_whoever_writes_from_as_programs_do_is_the_author(server, author):
+    message = GENUINE.replace(b"x@other.example", author.encode())
+    assert server.connect().mail(message, "ann@example.org").startswith("250 ")
+    [(operation, octets)] = server.store.delivered
+    found = reports.decode(story_data(operation.story)["authentication"])
+    assert (found.dmarc.result, found.from_address, found.from_problem) == ("pass", "x@other.example", "")
+    assert (operation.local[0].role, octets) == ("inbox", message)
+
+
+def test_a_bounce_may_be_from_nobody(server):
+    message = GENUINE.replace(b"x@other.example", b"Mail Delivery Subsystem <MAILER-DAEMON>")
+    talk = server.connect()
+    assert talk.mail(message, "ann@example.org", sender="").startswith("250 ")
+    assert talk.mail(message, "ann@example.org").startswith("250 ")
+    assert [operation.local[0].reason for operation, _ in server.store.delivered] == ["", "from-unclear"]
+
+
 def test_forged_mail_goes_to_junk_where_its_domain_asks_for_that(server):
     assert server.connect().mail(DOUBTFUL, "ann+inbox@example.org").startswith("250 ")
     [local] = server.store.delivered[0][0].local
