@@ -5,19 +5,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailsuite.mail.address import Address, AddressError, format_address, parse_address
-from mailsuite.mail.address_list import parse_address_list
+from mailsuite.mail.address_list import ListedAddress, read_authors
 from mailsuite.mail.dates import format_date
+from mailsuite.mail.encoded_word import decode_text, encode_text
 from mailsuite.mail.header import collect_fields, header_end, normalize_line_ends, split_fields, unfold
 
 # Bcc would tell what its writer hides (RFC 5322 §3.6.3); Return-Path is for final delivery alone (RFC 5321 §4.4)
 _DROPPED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
 _FIELD_NAME = re.compile(rb"[!-9;-~]+[ \t]*:")
+# What needs no quotes (RFC 5322 §3.2.3, RFC 6532 §3.2)
+_DOT_ATOM = re.compile(rb"[^\s\"\\()<>@,;:\[\].\x00-\x20]++(?:\.[^\s\"\\()<>@,;:\[\].\x00-\x20]++)*+")
 _MBOX_LINE = re.compile(rb">?From [ \t]*[^ \t:]")
 _NOT_ID_LEFT = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 # Legal in a quoted local-part, but a way to show one address to some readers and another to the rest
 _MISREAD = re.compile(r'[\s"\\()<>@,;:\[\]]')
 MAX_AUTHORS = 100
 MAX_AUTHORS_OCTETS = 32 * 1024
+MAX_NAME_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,25 @@ def prepare_header(header_block: bytes, *, hostname: str, now: datetime, message
     return b"".join(kept) + b"\r\n" + stray
 
 
+def complete_authors(header_block: bytes, own: Address) -> bytes:
+    """Return a prepared header block with a From that everybody reads alike (RFC 6409 §8). Without one, or where it
+    has no address with a domain (scanners write `Scanner`, or none at all), it names `own`; where the grammar does not
+    know all of it, as in `Doe, Ann <ann@example.org>`, it is written anew. A Sender without an address is dropped.
+
+    Several From fields, and what is longer than MAX_AUTHORS_OCTETS, stay as they are, for `author_addresses`."""
+    end = header_end(header_block, 0, len(header_block))
+    *fields, _ = split_fields(header_block[: end - 2])
+    names = [field.partition(b":")[0].rstrip().lower() for field in fields]
+    if names.count(b"from") == 1:
+        at = names.index(b"from")
+        fields[at] = _completed(fields[at], own)
+    if names.count(b"sender") == 1 and not _has_domain(fields[names.index(b"sender")]):
+        fields.pop(names.index(b"sender"))
+    if b"from" not in names:
+        fields.append(b"From: %b\r" % str(own).encode())
+    return b"".join(field + b"\n" for field in fields) + header_block[end - 2 :]
+
+
 def author_addresses(header_block: bytes) -> Authors:
     """Return the addresses in From and Sender. Raises AddressError when they are missing, doubled or not readable for
     certain: what one reader of a header overlooks another may show. What follows the blank line is not looked at."""
@@ -86,7 +109,7 @@ def _addresses(values: list[bytes], field: str) -> tuple[Address, ...]:
     found: list[Address] = []
     if values and len(values[0]) > MAX_AUTHORS_OCTETS:
         raise AddressError(f"The {field} field is longer than {MAX_AUTHORS_OCTETS} octets: shorten it")
-    for entry in parse_address_list(unfold(values[0])) if values else ():
+    for entry in read_authors(unfold(values[0])).entries if values else ():
         if entry.domain is None:  # the name or the end of a group
             continue
         try:
@@ -101,3 +124,42 @@ def _addresses(values: list[bytes], field: str) -> tuple[Address, ...]:
         if len(found) > MAX_AUTHORS:
             raise AddressError(f"The {field} field has too many addresses: keep {MAX_AUTHORS}")
     return tuple(found)
+
+
+def _completed(field: bytes, own: Address) -> bytes:
+    name, _, value = field.partition(b":")
+    if len(value) > MAX_AUTHORS_OCTETS:
+        return field
+    entries, is_mended = read_authors(unfold(value))
+    if not any(entry.domain for entry in entries):
+        words = [entry.name or entry.local_part or b"" for entry in entries if entry.domain is not None]
+        return b"%b: %b\r" % (name, _mailbox(b", ".join(words) or None, str(own).encode()))
+    return b"%b: %b\r" % (name, b",\r\n ".join(map(_written, _members(entries)))) if is_mended else field
+
+
+def _has_domain(field: bytes) -> bool:
+    value = field.partition(b":")[2]
+    return len(value) > MAX_AUTHORS_OCTETS or any(entry.domain for entry in read_authors(unfold(value)).entries)
+
+
+def _members(entries: list[ListedAddress]) -> list[ListedAddress]:
+    return [entry for entry in entries if entry.domain is not None]
+
+
+def _written(entry: ListedAddress) -> bytes:
+    local_part, domain = entry.local_part or b"", entry.domain or b""
+    if not _DOT_ATOM.fullmatch(local_part):
+        local_part = _quoted(local_part)
+    return _mailbox(entry.name, b"%b@%b" % (local_part, domain))
+
+
+def _mailbox(name: bytes | None, address: bytes) -> bytes:
+    if not name:
+        return address
+    text = decode_text(name, MAX_NAME_CHARACTERS)
+    words = encode_text(text).encode("ascii")
+    return b"%b <%b>" % (_quoted(words) if words == text.encode() else words, address)
+
+
+def _quoted(text: bytes) -> bytes:
+    return b'"%b"' % text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')

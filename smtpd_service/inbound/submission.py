@@ -11,10 +11,10 @@ from functools import partial
 
 from mailsuite.ids import reference
 from mailsuite.mail import reply as replies
-from mailsuite.mail.address import Address, AddressError
+from mailsuite.mail.address import Address, AddressError, parse_address
 from mailsuite.mail.header import collect_fields, header_end
 from mailsuite.mail.reply import Reply
-from mailsuite.mail.submission import Authors, author_addresses, prepare_header
+from mailsuite.mail.submission import Authors, author_addresses, complete_authors, prepare_header
 from mailsuite.mailauth.authentication_results import strip
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields
@@ -62,6 +62,8 @@ class Submission(Reception):
         block = prepare_header(file.head[:length], hostname=self._here.hostname, now=at, message_id_seed=seed)
         # What a user writes in our name would be signed by us, and believed here (RFC 8601 §5).
         block, _ = strip(block, self._here.authserv_ids)
+        if own := self._own_address():
+            block = complete_authors(block, own)
         try:
             authors = author_addresses(block)
         except AddressError as error:
@@ -83,6 +85,15 @@ class Submission(Reception):
             logger.error("%s: can't sign: %s", seed, error)
             return decisions.SIGNING_FAILED
         return Prepared(signed_by=tuple(f"{key.selector}._domainkey.{key.domain}" for key in keys))
+
+    def _own_address(self) -> Address | None:
+        """The address that a message without an author is from: the one in MAIL FROM, which was checked, or for the
+        null path the name that was logged in with. None when that is no address."""
+        assert self._mail is not None and self.client.submitter is not None
+        try:
+            return self._mail.reverse_path.address or parse_address(self.client.submitter.name)
+        except AddressError:
+            return None
 
     async def _may_write_as(self, authors: Authors) -> bool:
         submitter = self.client.submitter

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mailsuite.mail.address import Address, AddressError
-from mailsuite.mail.submission import author_addresses, prepare_header
+from mailsuite.mail.submission import author_addresses, complete_authors, prepare_header
 
 NOW = datetime(2025, 11, 24, 10, tzinfo=UTC)
 DATE = b"Date: Mon, 24 Nov 2025 10:00:00 +0000\r\n"
@@ -67,6 +67,12 @@ ANN, BOB = Address("ann", "example.org"), Address("bob", "example.net")
         (b"From: ann@example.org; bob@example.net\n\n", (ANN, BOB), None),
         (b"From: ann@example.org\n\nFrom: in@the.body\nSender: x\n", (ANN,), None),
         (b"From : ann@example.org\r\n\r\n", (ANN,), None),
+        (b"From: Doe, Ann <ann@example.org>\n\n", (ANN,), None),
+        (b'From: "Ann <ann@example.org>\n\n', (ANN,), None),
+        (b"From: ann@example.org Tan\n\n", (ANN,), None),
+        (b'From: "bob@example.net" ann@example.org\r\n\r\n', (ANN,), None),
+        (b"From: ann@example.org bob@example.net\n\n", (ANN, BOB), None),
+        (b"From: ann@exa mple@example.net\r\n\r\n", (Address("ann", "exa"), Address("mple", "example.net")), None),
         ("From: jörg@bücher.example\n\n".encode(), (Address("jörg", "xn--bcher-kva.example"),), None),
     ],
 )
@@ -91,8 +97,7 @@ def test_authors(header, expected, sender):
         b"From: ann@example.org\nFROM : bob@example.net\n\n",
         b"From: ann@example.org\r\nSender: ann@example.org, bob@example.net\r\n\r\n",
         b"From: ann@example.org\r\nSender: a@b.c\r\nSender: d@e.f\r\n\r\n",
-        b"From: ann@exa mple@example.org\r\n\r\n",
-        b'From: "ann@example.org" x@example.net\r\n\r\n',
+        b"From: ann@example.org@example.net\r\n\r\n",
         b'From: "ann@example.org x"@example.net\r\n\r\n',
         b"From: ann\x01@example.org\r\n\r\n",
         b"From: \xe4@example.org\r\n\r\n",
@@ -103,3 +108,35 @@ def test_authors(header, expected, sender):
 def test_unclear_authors_are_refused(header):
     with pytest.raises(AddressError):
         author_addresses(header)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (b"From: Ann <ann@example.org>\r\n", b"From: Ann <ann@example.org>\r\n"),
+        (b"From: ann@example.org (Ann)\r\n", b"From: ann@example.org (Ann)\r\n"),
+        (b"From: a@b.c\r\nFrom: x\r\n", b"From: a@b.c\r\nFrom: x\r\n"),
+        # Nobody can be told: it is from whom the account is.
+        (b"", b"From: bob@example.net\r\n"),
+        (b"From:\r\n", b"From: bob@example.net\r\n"),
+        (b"From: <>\r\n", b"From: bob@example.net\r\n"),
+        (b"From: Scanner\r\n", b'From: "Scanner" <bob@example.net>\r\n'),
+        (b"From: Scan, Room 2\r\nTo: x\r\n", b'From: "Scan, Room 2" <bob@example.net>\r\nTo: x\r\n'),
+        (b"From: undisclosed:;\r\n", b"From: bob@example.net\r\n"),
+        (b"Sender: Scanner\r\n", b"From: bob@example.net\r\n"),
+        # One can, but not by all readers.
+        (b"From: Doe,\r\n Ann <ann@example.org>\r\n", b'From: "Doe, Ann" <ann@example.org>\r\n'),
+        (b"From: ann@example.org Tan\r\n", b'From: "Tan" <ann@example.org>\r\n'),
+        (b'From: A "B <ann@example.org>\r\n', b'From: "A \\"B" <ann@example.org>\r\n'),
+        (b"From: a@b.c <x y@d.e>\r\n", b'From: "a@b.c" <y@d.e>\r\n'),
+        (b"From: a@b.c d@e.f\r\n", b"From: a@b.c,\r\n d@e.f\r\n"),
+        ("From: Dö, Ann <ann@example.org>\r\n".encode(), b"From: =?utf-8?B?RMO2LCBBbm4=?= <ann@example.org>\r\n"),
+        (b"From: =?utf-8?Q?D=C3=B6?=, Ann <a@b.c>\r\n", b"From: =?utf-8?B?RMO2LCBBbm4=?= <a@b.c>\r\n"),
+        (b"From: a@b.c\r\nSender: root\r\n", b"From: a@b.c\r\n"),
+    ],
+)
+def test_a_from_that_others_can_not_read_is_written_anew(fields, expected):
+    stray = b"From: in the body\r\n"
+    block = complete_authors(DATE + fields + b"\r\n" + stray, BOB)
+    assert block == DATE + expected + b"\r\n" + stray
+    assert complete_authors(block, ANN) == block

@@ -119,8 +119,11 @@ AUTHORS = [
     (b"From: ann@example.org\r\nSender: bob@example.org\r\n", "550 5.7.1 "),
     (b"From: bob@example.org\r\nSender: ann@example.org\r\n", "550 5.7.1 "),
     (b"From: ann@example.org\r\nFrom: bob@example.org\r\n", "554 5.6.0 "),
-    (b"To: bob@example.org\r\n", "554 5.6.0 "),
-    (b"From: nonsense\r\n", "554 5.6.0 "),
+    (b"To: bob@example.org\r\n", "250 "),
+    (b"From: Scanner\r\n", "250 "),
+    (b"From: Doe, Ann <ann@example.org>\r\n", "250 "),
+    (b"From: ann@example.org, Bob <bob@example.org>\r\n", "550 5.7.1 "),
+    (b"From: ann@example.org@example.org\r\n", "554 5.6.0 "),
     (b"from : bob@example.org\r\n", "550 5.7.1 "),
     (b"From: ann@example.org\r\n\tbob@example.org\r\n", "55"),
 ]
@@ -131,6 +134,18 @@ def test_authors(server, fields, reply):
     talk = server.log_in()
     for sender in ("ann@example.org", ""):
         assert talk.mail(fields + b"\r\n", "bob@example.org", sender=sender).startswith(reply)
+
+
+def test_a_from_without_an_author_is_completed_and_signed(server, keys):
+    server.directory.keys, zone = keys
+    talk = server.log_in()
+    assert talk.mail(b"From: Scanner\r\n\r\nhi\r\n", "bob@example.org", sender="team@example.org").startswith("250 ")
+    assert talk.mail(b"To: x\r\n\r\nhi\r\n", "bob@example.org", sender="").startswith("250 ")
+    for (_, octets), field in zip(
+        server.store.delivered, (b'From: "Scanner" <team@example.org>', b"From: ann@example.org"), strict=True
+    ):
+        assert field in octets.split(b"\r\n")
+        assert dkim.DKIM(octets).verify(0, dnsfunc=lambda name, timeout=5: zone.get(name))
 
 
 def test_message_is_completed(server):
