@@ -20,6 +20,8 @@ _SIMPLE = re.compile(
     rb'[ \t]*+(?:(?:"([^"\\]*+)"[ \t]*+|([^"()<>@,;:\[\]\\]*+))<(%b)@(%b)>|(%b)@(%b))[ \t]*+(?:,|\Z)'
     % (_ATOM, _ATOM, _ATOM, _ATOM)
 )
+# Of one entry so many are looked at together: with all of a large field's there would be a hundred times its octets.
+MAX_TOKENS = 1_000
 _BLANK = (Kind.SPACE, Kind.COMMENT)
 
 
@@ -115,7 +117,7 @@ class _Parser:
         for token in address_tokens(self._value):
             self.is_mended |= token.kind is Kind.MARK
             if token.kind is not Kind.SPECIAL:
-                (self._outer if self._inner is None else self._inner).append(token)
+                self._take_word(token)
             elif self._inner is not None:
                 self._take_in_angle(token, self._inner)
             else:
@@ -123,6 +125,19 @@ class _Parser:
         self._end_entry()
         self._end_group()
         return self._entries
+
+    def _take_word(self, token: Token) -> None:
+        words = self._outer if self._inner is None else self._inner
+        words.append(token)
+        if len(words) < MAX_TOKENS:
+            return
+        self.is_mended = True
+        if self._inner is not None:
+            self._end_angle()
+        elif self._has_at:
+            self._end_entry()
+        else:  # of a name the first words can be spared, what stands before an @ can't
+            del words[: MAX_TOKENS // 2]
 
     def _take_special(self, token: Token) -> None:
         match token.text:

@@ -1,6 +1,6 @@
 import pytest
 
-from mailsuite.mail.address_list import _Parser, first_author, parse_address_list, read_authors
+from mailsuite.mail.address_list import MAX_TOKENS, _Parser, first_author, parse_address_list, read_authors
 
 ANN = (None, None, b"ann", b"example.org")
 
@@ -119,3 +119,10 @@ def test_a_limit_cuts_no_address(most_octets, expected):
 def test_the_short_way_and_the_whole_grammar_agree(value):
     whole = _Parser(value)
     assert (whole.run(), whole.is_mended) == (parse_address_list(value), False)
+
+
+@pytest.mark.parametrize("front", [b"", b"<", b"x@y "])
+def test_an_address_behind_endless_words_is_found(front):
+    found = parse_address_list(front + b"word " * 5_000 + b"ann@example.org")
+    assert found[-1][2:] == (b"ann", b"example.org")
+    assert len(found[-1].name or b"") <= MAX_TOKENS * 5

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from mailsuite.mail.address import AddressError, parse_path_and_parameters
+from mailsuite.mail.address_list import parse_address_list
 from mailsuite.mail.header import missing_blank_line
 from mailsuite.mail.message import ParseLimits, parse_message
 
@@ -49,11 +50,6 @@ SHAPES = {
     "groups": lambda n: b"To: " + b"a:" * n + b"\r\n\r\n",
     "routes": lambda n: b"To: <" + b"@a," * n + b"\r\n\r\n",
     "addresses": lambda n: b"To: " + b"a@b, " * n + b"\r\n\r\n",
-    "words and blanks": lambda n: b"To: " + b"a (b) " * n + b"@c " * n + b"\r\n\r\n",
-    "parentheses": lambda n: b"To: " + b"(" * n + b"\\(a)" * n + b"\r\n\r\n",
-    "stray quotes": lambda n: b"To: " + b'\\"a' * n + b" <" * n + b"\r\n\r\n",
-    "dots": lambda n: b"To: a@b" + b" ." * n + b" c:" * n + b"\r\n\r\n",
-    "brackets": lambda n: b"To: " + b"[a" * n + b"@[" * n + b"\r\n\r\n",
     "simple, then not": lambda n: b"To: " + b"a@b, " * n + b"(\r\n\r\n",
     "encoded words": lambda n: b"Subject: " + b"=?utf-8?q?a?= " * n + b"\r\n\r\n",
     "question marks in a word": lambda n: b"Subject: =?utf-8?q?" + b"?" * n + b"\r\n\r\n",
@@ -101,6 +97,21 @@ def _calls(work):
 def test_work_is_in_proportion(shape, limits):
     small, large = SHAPES[shape](2_500), SHAPES[shape](20_000)
     assert _calls(lambda: parse_message(large, limits)) <= 10 * _calls(lambda: parse_message(small, limits)) + 1_000
+
+
+ADDRESSES = {
+    "words and blanks": lambda n: b"a (b) " * n + b"@c " * n,
+    "parentheses": lambda n: b"(" * n + b"\\(a)" * n,
+    "stray quotes": lambda n: b'\\"a' * n + b" <" * n,
+    "dots": lambda n: b"To: a@b" + b" ." * n + b" c:" * n,
+    "brackets": lambda n: b"[a" * n + b"@[" * n,
+}
+
+
+@pytest.mark.parametrize("shape", ADDRESSES)
+def test_addresses_are_read_in_proportion(shape):
+    small, large = ADDRESSES[shape](100), ADDRESSES[shape](800)
+    assert _calls(lambda: parse_address_list(large)) <= 10 * _calls(lambda: parse_address_list(small)) + 1_000
 
 
 @pytest.mark.timeout(60)
