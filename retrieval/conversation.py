@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mailsuite.mail.foreign import foreign_protocol
+from mailsuite.protocol.words import unavailable
 from mailsuite.server.admission import Admission
 from retrieval.mail_store import MailStore
 from retrieval.stream import Stream
@@ -99,7 +100,7 @@ class Connection:
 
     def give_way(self) -> None:
         """Closes for a newcomer."""
-        self.end("Closed to make room for others, connect again", GIVING_WAY_SECONDS)
+        self.end(unavailable("closed to make room for others"), GIVING_WAY_SECONDS)
 
 
 async def converse(connection: Connection, session: Session, context: ssl.SSLContext) -> None:
@@ -139,7 +140,7 @@ async def _more(connection: Connection, session: Session) -> bool:
     """Waits for something to do; False when the session was ended instead, because of the time or the server."""
     connection.stream.keeps(session.held_octets)
     if connection.stream.holds_too_much:
-        connection.ending = connection.ending or "Too much is under way here, try again later"
+        connection.ending = connection.ending or unavailable("too much is under way here")
     try:
         if not connection.ending:
             connection.is_waiting = True

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import uvloop
 
 from mailsuite.abuse.gate import GATE
+from mailsuite.protocol.words import SERVICE_UNAVAILABLE, unavailable
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
@@ -80,8 +81,10 @@ def _kinds(hostname: str, message_octets: int, directory: OrmDirectory) -> dict[
     def pop3(tls_active: bool, client_address: str, connection_id: str) -> Session:
         return Pop3Session(pop3_limits, hostname, tls_active, not tls_active, directory, client_address)
 
-    busy_imap, busy_pop3 = b"* BYE Too many connections\r\n", b"-ERR [SYS/TEMP] too many connections\r\n"
-    banned_imap, banned_pop3 = b"* BYE Your network is not served\r\n", b"-ERR your network is not served\r\n"
+    busy = unavailable("too many connections").encode()
+    busy_imap, busy_pop3 = b"* BYE [UNAVAILABLE] %b\r\n" % busy, b"-ERR [SYS/TEMP] %b\r\n" % busy
+    banned = f"{SERVICE_UNAVAILABLE}: your network is not served".encode()
+    banned_imap, banned_pop3 = b"* BYE %b\r\n" % banned, b"-ERR [SYS/PERM] %b\r\n" % banned
     return {
         "IMAP": Kind("imap", imap, busy_imap, implicit_tls=False, banned=banned_imap),
         "IMAPS": Kind("imaps", imap, busy_imap, implicit_tls=True),

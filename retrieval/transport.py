@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from mailsuite.ids import new_id, reference
+from mailsuite.protocol.words import unavailable
 from mailsuite.server.accepting import Door, say_and_close
 from mailsuite.server.admission import Admission, Reason
 from mailsuite.server.octets import OctetBudget
@@ -86,7 +87,7 @@ class Server:
             door.close()
         connections = list(self._admission)
         for connection in connections:
-            self._end(connection, "The server is shutting down")
+            self._end(connection, unavailable("the server is shutting down"))
         tasks = [connection.task for connection in connections if connection.task]
         if tasks:
             await asyncio.wait(tasks, timeout=self._limits.end_seconds + 1)

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from itertools import islice
 
 from mailsuite.protocol.credential_text import credential_text
+from mailsuite.protocol.words import SERVICE_UNAVAILABLE
 from retrieval.buffer import LineBuffer, LineTooLong
 from retrieval.pop3.maildrop import Maildrop, unique_id_text
 from retrieval.sasl import MAX_RESPONSE_OCTETS, Credentials, PlainExchange, SaslError, decode_response
@@ -83,13 +84,15 @@ class UpdateRequested:
 
 Event = LoginRequested | MessageRequested | UpdateRequested
 
+# fetchmail knows no [SYS/TEMP] and no [SYS/PERM]: it looks for English words, and tells its user that the password is
+# probably invalid where it finds neither "service … unavailable" nor "wait".
 LOGIN_FAILURES = {
     "wrong": "[AUTH] wrong mailbox or password",
-    "throttled": "[LOGIN-DELAY] too many failed logins; try again in some minutes",
-    "suspended": "[SYS/PERM] this mailbox is suspended",
-    "locked": "[IN-USE] another session has this maildrop open",
-    "limit": "[SYS/PERM] the inbox has too many messages for POP3; move some to other folders by IMAP",
-    "unavailable": "[SYS/TEMP] logins can't be checked now; try again later",
+    "throttled": "[LOGIN-DELAY] too many failed logins; wait some minutes and try again",
+    "suspended": "[SYS/PERM] service unavailable: this mailbox is suspended; ask its administrator",
+    "locked": "[IN-USE] another session has this maildrop open; wait and try again",
+    "limit": "[SYS/PERM] service unavailable: too many messages in the inbox for POP3; move some elsewhere by IMAP",
+    "unavailable": "[SYS/TEMP] service unavailable: logins can't be checked now; wait and try again",
 }
 
 
@@ -162,9 +165,9 @@ class Dialog:
         self._tls_active, self.wants_starttls, self._name = True, False, None
 
     def end(self, text: str) -> None:
-        """The server ends the session: nothing is removed."""
+        """The server ends the session: nothing is removed. A client may take it for the answer to its login."""
         if not self.closed:
-            self._say(f"-ERR {text}")
+            self._say(f"-ERR {'[SYS/TEMP] ' if text.startswith(SERVICE_UNAVAILABLE) else ''}{text}")
             self.closed = True
 
     def login_done(self, maildrop: Maildrop) -> None:

@@ -95,8 +95,8 @@ def test_three_hundred_guesses(start_suite):
 def refused_everywhere(suite):
     assert first_words(suite, "SMTP").startswith(b"421 4.7.0 ")
     assert first_words(suite, "SUBMISSION").startswith(b"421 4.7.0 ")
-    until(lambda: first_words(suite, "IMAP") == b"* BYE Your network is not served\r\n")
-    assert first_words(suite, "POP3") == b"-ERR your network is not served\r\n"
+    until(lambda: first_words(suite, "IMAP") == b"* BYE Service unavailable: your network is not served\r\n")
+    assert first_words(suite, "POP3") == b"-ERR [SYS/PERM] Service unavailable: your network is not served\r\n"
     with pytest.raises(OSError):
         assert imap_guess(suite, 0)
 

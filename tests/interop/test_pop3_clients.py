@@ -3,13 +3,20 @@
 import imaplib
 import os
 import poplib
+import re
 import signal
 import socket
 import ssl
 import subprocess
+import threading
 import uuid
+from contextlib import ExitStack
 
 import pytest
+
+from mailsuite.protocol.words import unavailable
+from retrieval.pop3.dialog import LOGIN_FAILURES, Dialog, Pop3Limits
+from retrieval.service import _kinds
 
 pytestmark = pytest.mark.interop
 
@@ -269,3 +276,67 @@ def test_fetchmail(suite, account, fill, connect, require_program, tmp_path, imp
     fetched = (tmp_path / "mbox").read_bytes()
     assert b"Subject: plain\n\ntext\n" in fetched and b"Subject: dots\n\n.\n..\n.x\n...\n" in fetched
     assert connect().stat() == (0, 0)
+
+
+class Pop3Words:
+    """A POP3 server of few words on a free port: `greeting`, and `answer` to PASS."""
+
+    def __init__(self, greeting: bytes, answer: bytes) -> None:
+        self._answers = {b"CAPA": b"+OK\r\nUSER\r\n.\r\n", b"USER": b"+OK\r\n", b"PASS": answer, b"QUIT": b"+OK\r\n"}
+        self._greeting, self._listening = greeting, socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self._thread = threading.Thread(target=self._talk)
+
+    def __enter__(self) -> "Pop3Words":
+        self._listening.settimeout(30)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._thread.join(30)
+        self._listening.close()
+
+    def _talk(self) -> None:
+        client, _ = self._listening.accept()
+        with client, client.makefile("rb") as lines:
+            client.sendall(self._greeting)
+            for line in lines if self._greeting.startswith(b"+") else ():
+                client.sendall(self._answers.get(line[:4].strip().upper(), b"-ERR unknown\r\n"))
+
+
+def _end(text: str) -> bytes:
+    dialog = Dialog("mx", Pop3Limits(), tls_active=True, starttls_available=False)
+    dialog.end(text)
+    return dialog.data_to_send()
+
+
+FAILURES = {reason: f"-ERR {text}\r\n".encode() for reason, text in LOGIN_FAILURES.items()}
+KINDS = _kinds("mx.example.org", 1000, None)
+AUTHENTICATION_FAILED, LOCK_BUSY, SERVER_BUSY = "3", "9", "14"
+
+
+def test_fetchmail_blames_the_password_for_nothing_else(require_program, tmp_path):
+    """It reads the English behind -ERR, and writes to its user that the password is probably invalid."""
+    cases = [
+        (FAILURES["wrong"], False, AUTHENTICATION_FAILED),
+        *((FAILURES[reason], False, LOCK_BUSY) for reason in ("throttled", "locked", "unavailable")),
+        *((FAILURES[reason], False, SERVER_BUSY) for reason in ("suspended", "limit")),
+        (KINDS["POP3"].refusal, True, LOCK_BUSY),
+        (KINDS["POP3"].banned, True, SERVER_BUSY),
+        (_end(unavailable("the server is shutting down")), False, LOCK_BUSY),
+    ]
+    assert {words for words, _, _ in cases} >= set(FAILURES.values())
+    settings, polls = tmp_path / "fetchmailrc", []
+    with ExitStack() as servers:
+        for number, (words, at_greeting, _) in enumerate(cases):
+            server = servers.enter_context(Pop3Words(words if at_greeting else b"+OK ready\r\n", words))
+            polls.append(
+                f"poll case{number} via 127.0.0.1 proto POP3 port {server.port} auth password no dns timeout 20\n"
+                "  user 'ann' password 'secret' sslproto '' mda 'cat'\n"
+            )
+        settings.write_text("".join(polls))
+        settings.chmod(0o600)
+        files = ["--pidfile", str(tmp_path / "pid"), "--idfile", str(tmp_path / "ids")]
+        command = [require_program("fetchmail"), "--fetchmailrc", str(settings), "--nosyslog", *files]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "LC_ALL": "C"})
+    assert re.findall(r"Query status=(\d+)", done.stdout + done.stderr) == [status for _, _, status in cases]

@@ -396,7 +396,9 @@ def test_closing_says_goodbye_and_accepts_nobody(serve):
         async with serve() as running:
             reader, _ = await running.connect()
             await running.server.close()
-            assert await reader.read() == b"end: The server is shutting down\r\n"
+            assert (
+                await reader.read() == b"end: Service unavailable: the server is shutting down; wait and try again\r\n"
+            )
             with pytest.raises(OSError):
                 await asyncio.open_connection("127.0.0.1", running.port)
 
@@ -412,7 +414,10 @@ def test_a_stranger_without_a_login_makes_room_for_a_newcomer(serve):
             known.write(b"ECHO here\r\n")
             await known_reader.readline()
             await running.connect()
-            assert await stranger.read() == b"end: Closed to make room for others, connect again\r\n"
+            assert (
+                await stranger.read()
+                == b"end: Service unavailable: closed to make room for others; wait and try again\r\n"
+            )
             await running.sessions[1].abandoned.wait()
             assert not running.sessions[0].abandoned.is_set()
 
@@ -496,7 +501,9 @@ def test_once_too_much_is_held_who_holds_most_is_ended(serve):
             await comes(lambda: budget.held)
             budget.take(99_400)
             greedy.write(b"x" * 2000)
-            assert await reader.read() == b"end: Too much is under way here, try again later\r\n"
+            assert (
+                await reader.read() == b"end: Service unavailable: too much is under way here; wait and try again\r\n"
+            )
             modest.write(b"\r\nECHO a\r\n")
             assert await modest_reader.readline() == b"ECHO a\r\n"
 

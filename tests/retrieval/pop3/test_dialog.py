@@ -211,7 +211,10 @@ def test_store_away_at_login_is_temporary_and_leaves_no_lock(dialog, store):
 def test_inbox_with_too_many_messages_is_refused_with_advice(dialog, store, monkeypatch):
     monkeypatch.setattr(session, "MAX_MESSAGES", 1)
     dialog(
-        "C: USER ann@example.org", "S: +OK…", "C: PASS secret", "S: -ERR [SYS/PERM] the inbox has too many messages…"
+        "C: USER ann@example.org",
+        "S: +OK…",
+        "C: PASS secret",
+        "S: -ERR [SYS/PERM] service unavailable: too many messages in the inbox…",
     )
     assert store.lease is None
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import subprocess
 
 import dkim
 import pytest
@@ -28,12 +29,54 @@ def test_message_of_a_user(server):
     assert (outgoing.reverse_path, outgoing.sender_mailbox_id, outgoing.domain_id) == ("ann@example.org", 1, 1)
     assert b"127.0.0.1" not in outgoing.prefix
     assert b"client.example" not in outgoing.prefix
+    assert outgoing.prefix.startswith(b"Received: from unspecified ([IPv6:::])\r\n\t(using TLSv1.3 with cipher ")
     assert b"with ESMTPSA id" in outgoing.prefix
     assert operation.story.kind == "submission"
     assert operation.story.sender_mailbox_id == 1
     data = json.loads(operation.story.data)
     assert data["user"] == "ann@example.org"
     assert data["tls"].startswith("TLSv1.3 ")
+
+
+SPAMASSASSIN = """
+my $none = {map {$_ => "/dev/null"} qw(rules_filename site_rules_filename userprefs_filename)};
+my $filter = Mail::SpamAssassin->new({local_tests_only => 1, dont_copy_prefs => 1, %$none});
+$filter->init(0);
+my $mail = $filter->parse(\\*STDIN);
+my $status = Mail::SpamAssassin::PerMsgStatus->new($filter, $mail);
+$status->extract_message_metadata();
+my $read = $mail->{metadata};
+print $read->{relays_trusted_str}, $read->{relays_untrusted_str}, " odd: ", $read->{num_relays_unparseable};
+"""
+RSPAMD = """
+local ok, task = require("rspamd_task").load_from_string(io.read("*a"), rspamd_config)
+task:process_message()
+local field = task:get_received_headers()[1]
+print(tostring(field.real_ip), field.by_hostname, field.flags.authenticated)
+"""
+
+
+@pytest.mark.parametrize(("extension", "protocol"), [("", "ESMTPSA"), (" SMTPUTF8", "UTF8SMTPSA")])
+def test_filters_read_our_received_field_as_one_of_an_authenticated_user(
+    server, require_program, tmp_path, extension, protocol
+):
+    """Without an address it was one that SpamAssassin can't read; 0.0.0.0 would be an illegal one, for 1.3 points."""
+    talk = server.log_in()
+    content = HEADER + b"Subject: hi\r\n\r\nhi\r\n"
+    talk.ask(f"MAIL FROM:<ann@example.org>{extension}"), talk.ask("RCPT TO:<x@other.example>"), talk.ask("DATA")
+    assert talk.ask(content, b".\r\n").startswith("250 ")
+    [(operation, octets)] = server.store.delivered
+    message = operation.outgoing[0].prefix + octets
+    require_program("spamassassin")
+    command = ["perl", "-MMail::SpamAssassin", "-e", SPAMASSASSIN]
+    read = subprocess.run(command, input=message, capture_output=True, check=True).stdout.decode()
+    assert read.startswith("[ ip=:: rdns= helo=unspecified by=mx.example.org ") and read.endswith("odd: 0")
+    assert f" auth={protocol} " in read
+    (tmp_path / "read.lua").write_text(RSPAMD)
+    command = [require_program("rspamadm", "rspamd"), "lua", str(tmp_path / "read.lua")]
+    read = subprocess.run(command, input=message, capture_output=True, check=True).stdout.decode()
+    # rspamd knows no UTF8SMTPSA (RFC 6531 §4.3), which says what is so all the same.
+    assert read.split() == ["::", "mx.example.org", "false" if extension else "true"]
 
 
 @pytest.mark.parametrize(
