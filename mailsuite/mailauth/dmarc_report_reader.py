@@ -1,32 +1,30 @@
 """Reading DMARC aggregate reports that anybody may have written (RFC 9990, and RFC 7489's format for years to come).
 
-Streamed through expat: no document type or entity, bounded depth, token, names, text and record counts. What real
-reporters leave out has a default; what is no report at all raises ReportError with words for people. Elements of other
-namespaces are passed over (RFC 9990 §3.1.3).
+Streamed through expat: no document type or entity, bounded depth, token, names, text and record counts. What is not
+well-formed is read once more through mailsuite.mailauth.report_mending. What real reporters leave out has a default
+(dmarc_report_values); what is no report at all raises ReportError with words for people. Elements of other namespaces
+are passed over (RFC 9990 §3.1.3).
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from xml.parsers import expat
 
-from mailsuite.mailauth.dmarc_report import (
-    DISPOSITIONS,
-    DKIM_RESULTS,
-    MAX_SIGNATURES,
-    NAMESPACE,
-    SPF_RESULTS,
-    DkimResult,
-    PolicyPublished,
-    Reason,
-    Record,
-    ReportHead,
-    SpfResult,
-)
-from mailsuite.mailauth.report_file import ReportError
+from mailsuite.mailauth.dmarc_report import MAX_SIGNATURES, NAMESPACE, Record, ReportHead
+from mailsuite.mailauth.dmarc_report_values import Raw, Values, head_of, record_of
+from mailsuite.mailauth.report_file import Malformed, ReportError
+from mailsuite.mailauth.report_mending import Kind, NoReport, decode, tokens, whole
 
+ROOT = "feedback"
 _NAMESPACES = {"", NAMESPACE, "http://dmarc.org/dmarc-xml/0.1", "https://dmarc.org/dmarc-xml/0.1"}
+
+# These hold no elements: where another one begins in them, their end was lost.
+TEXT_ELEMENTS = frozenset(
+    "version org_name email extra_contact_info report_id begin end error generator domain discovery_method p sp np fo "
+    "adkim aspf testing pct source_ip count disposition type comment header_from envelope_from envelope_to selector "
+    "result human_result scope".split()
+)
 
 # Each costs a step of ours. A record has some thirty: this is room for more of them than are kept.
 MAX_ELEMENTS = 200_000
@@ -37,7 +35,6 @@ MAX_TOKEN_OCTETS = 256 * 1024
 MAX_NAMES = 1000
 MAX_TEXT = 1000
 MAX_REASONS = 10
-MAX_COUNT = 10**9
 MAX_PERIOD = timedelta(days=32)
 MAX_AGE = timedelta(days=400)
 MAX_AHEAD = timedelta(days=2)
@@ -45,46 +42,66 @@ MAX_AHEAD = timedelta(days=2)
 
 @dataclass(slots=True)
 class Summary:
-    """A whole report but for its records. `skipped` are records without a usable address or count."""
+    """A whole report but for its records. `skipped` are records without a usable address or count; `mended` says, in
+    words for people, what had to be put right or made up; `is_malformed` that its XML had to be."""
 
     head: ReportHead
     records: int
     messages: int
     aligned: int
     skipped: int
+    mended: tuple[str, ...] = ()
+    is_malformed: bool = False
 
 
-def summarize(chunks: Iterable[bytes], now: datetime) -> Summary:
-    """Reads the report to its end, checks it against every limit, and says what it holds. Raises ReportError."""
+OpenFile = Callable[[], Iterable[bytes]]
+
+
+def summarize(open_file: OpenFile, now: datetime) -> Summary:
+    """Reads the report to its end, strictly and, where it is not well-formed, once more leniently; checks it against
+    every limit, and says what it holds. Raises ReportError."""
+    try:
+        return _summarize(open_file, now, mends=False)
+    except Malformed as problem:
+        try:
+            return _summarize(open_file, now, mends=True)
+        except NoReport:
+            raise problem from None
+
+
+def read_records(chunks: Iterable[bytes], *, mends: bool = False) -> Iterator[Record]:
+    """The records, in their order, a chunk's at a time; `mends` is whether the report was found to be malformed. Raises
+    ReportError."""
+    parser = _Parser()
+    return parser.run_mended(chunks) if mends else parser.run(chunks)
+
+
+def _summarize(open_file: OpenFile, now: datetime, *, mends: bool) -> Summary:
     parser = _Parser()
     records = messages = aligned = 0
-    for record in parser.run(chunks):
+    for record in parser.run_mended(open_file()) if mends else parser.run(open_file()):
         records += 1
         messages += record.count
         aligned += record.count if record.dkim_aligned or record.spf_aligned else 0
-    head = _head(parser.values)
+    head = head_of(parser.values, parser.note)
     _check_dates(head, now)
-    return Summary(head, records, messages, aligned, parser.skipped)
+    return Summary(head, records, messages, aligned, parser.skipped, tuple(parser.mended), mends)
 
 
-def read_records(chunks: Iterable[bytes]) -> Iterator[Record]:
-    """The records, in their order, a chunk's at a time. Raises ReportError."""
-    return _Parser().run(chunks)
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """An element below a record that may come several times, each with texts of its own: so many are kept. `text` is
+    what it means when it holds a text itself."""
+
+    limit: int
+    text: str
 
 
-Values = dict[str, list[str]]
-
-
-@dataclass(slots=True)
-class _Raw:
-    """A record being read: texts by path below it; DKIM, SPF and reason elements each in their own."""
-
-    values: Values = field(default_factory=dict)
-    groups: dict[str, list[Values]] = field(default_factory=dict)
-
-
-# Elements below a record that may come several times, each with texts of its own.
-_GROUPS = {"auth_results/dkim": MAX_SIGNATURES, "auth_results/spf": 10, "row/policy_evaluated/reason": MAX_REASONS}
+_GROUPS = {
+    "auth_results/dkim": _Group(MAX_SIGNATURES, "result"),
+    "auth_results/spf": _Group(10, "result"),
+    "row/policy_evaluated/reason": _Group(MAX_REASONS, "type"),
+}
 
 
 class _Parser:
@@ -92,12 +109,13 @@ class _Parser:
 
     def __init__(self) -> None:
         self.values: Values = {}
+        self.mended: dict[str, None] = {}
         self.skipped = self.elements = 0
         self._path: list[str] = []
         self._foreign = 0
         self._text: list[str] = []
         self._text_length = 0
-        self._raw: _Raw | None = None
+        self._raw: Raw | None = None
         self._group: Values | None = None
         self._ready: list[Record] = []
         self._fed = self._event_at = 0
@@ -122,10 +140,26 @@ class _Parser:
                 yield from self._take()
             parser.Parse(b"", True)
         except expat.ExpatError as error:
-            raise ReportError(f"it is no well-formed XML ({error})") from None
+            raise Malformed(f"it is no well-formed XML ({error})") from None
         except (LookupError, ValueError):  # an encoding that nobody knows
-            raise ReportError("its text can't be decoded") from None
+            raise Malformed("its text can't be decoded") from None
         yield from self._take()
+
+    def run_mended(self, chunks: Iterable[bytes]) -> Iterator[Record]:
+        """The same of XML that is not well-formed, as far as it can be put in order."""
+        text = decode(whole(chunks), self.note)
+        for kind, value in tokens(text, ROOT, TEXT_ELEMENTS, self.note):
+            if kind is Kind.START:
+                self._start(value, {})
+            elif kind is Kind.END:
+                self._end(value)
+                yield from self._take()
+            else:
+                self._characters(value)
+
+    def note(self, what: str) -> None:
+        """Keeps what was put right, once."""
+        self.mended[what] = None
 
     def _take(self) -> list[Record]:
         ready, self._ready = self._ready, []
@@ -140,19 +174,19 @@ class _Parser:
         if len(self._path) + self._foreign >= MAX_DEPTH:
             raise ReportError("its XML is nested too deeply")
         namespace, _, local = name.rpartition(" ")
-        if not self._path and not self._foreign and (local != "feedback" or namespace not in _NAMESPACES):
-            raise ReportError("its XML is no DMARC report")
+        if not self._path and not self._foreign and (local != ROOT or namespace not in _NAMESPACES):
+            raise Malformed("its XML is no DMARC report")
         if self._foreign or namespace not in _NAMESPACES:
             self._foreign += 1
             return
         self._path.append(local)
         self._text, self._text_length = [], 0
         if self._path[1:] == ["record"]:
-            self._raw = _Raw()
+            self._raw = Raw()
         elif self._raw is not None and (path := "/".join(self._path[2:])) in _GROUPS:
             found = self._raw.groups.setdefault(path, [])
             self._group = {}
-            if len(found) < _GROUPS[path]:
+            if len(found) < _GROUPS[path].limit:
                 found.append(self._group)
 
     def _learn(self, *names: str) -> None:
@@ -173,7 +207,9 @@ class _Parser:
         if path[1:] == ["record"] and self._raw is not None:
             self._finish_record(self._raw)
             self._raw = None
-        elif self._group is not None and "/".join(path[2:]) in _GROUPS:
+        elif self._group is not None and (group := "/".join(path[2:])) in _GROUPS:
+            if text and not self._group:  # <reason>forwarded</reason>, as some write it
+                self._group[_GROUPS[group].text] = [_printable(text)]
             self._group = None
         elif text:
             self._keep(path, _printable(text))
@@ -191,8 +227,8 @@ class _Parser:
         if len(found) < 10 and len(values) <= 100:
             found.append(text)
 
-    def _finish_record(self, raw: _Raw) -> None:
-        record = _record(raw, _one(self.values, "policy_published/domain"))
+    def _finish_record(self, raw: Raw) -> None:
+        record = record_of(raw, self.values, self.note)
         if record is None:
             self.skipped += 1
         else:
@@ -212,32 +248,6 @@ def _refuse_doctype(*_: object) -> None:
     raise ReportError("its XML has a document type, which reports have not")
 
 
-def _head(values: Values) -> ReportHead:
-    begin = _moment(_one(values, "report_metadata/date_range/begin"))
-    end = _moment(_one(values, "report_metadata/date_range/end"))
-    policy = {name: _one(values, f"policy_published/{name}") for name in PolicyPublished.__slots__}
-    policy["domain"] = _domain(policy["domain"])
-    head = ReportHead(
-        org_name=_one(values, "report_metadata/org_name")[:255],
-        email=_one(values, "report_metadata/email")[:320],
-        report_id=_one(values, "report_metadata/report_id")[:255],
-        begins_at=begin,
-        ends_at=end,
-        policy=PolicyPublished(**policy | {"p": policy["p"].lower() or "none"}),
-        extra_contact_info=_one(values, "report_metadata/extra_contact_info")[:500],
-        errors=tuple(values.get("report_metadata/error", ())),
-        generator=_one(values, "report_metadata/generator")[:255],
-    )
-    for name, value in (
-        ("organisation", head.org_name),
-        ("report id", head.report_id),
-        ("domain", head.policy.domain),
-    ):
-        if not value:
-            raise ReportError(f"it names no {name}")
-    return head
-
-
 def _check_dates(head: ReportHead, now: datetime) -> None:
     if not head.begins_at <= head.ends_at <= head.begins_at + MAX_PERIOD:
         raise ReportError("its period makes no sense")
@@ -245,72 +255,6 @@ def _check_dates(head: ReportHead, now: datetime) -> None:
         raise ReportError("its period lies in the future")
     if head.begins_at < now - MAX_AGE:
         raise ReportError("it is too old")
-
-
-def _moment(text: str) -> datetime:
-    """Seconds since 1970, which some write with a fraction."""
-    try:
-        return datetime.fromtimestamp(int(text.partition(".")[0][:12]), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise ReportError("it has no period") from None
-
-
-def _record(raw: _Raw, policy_domain: str) -> Record | None:
-    """The record, or None when nobody could tell what it counts."""
-    values, evaluated = raw.values, "row/policy_evaluated"
-    try:
-        source_ip = str(ip_address(_one(values, "row/source_ip")))
-        count = int(_one(values, "row/count")[:12])
-    except ValueError:
-        return None
-    if not 0 < count <= MAX_COUNT:
-        return None
-    disposition = _one(values, f"{evaluated}/disposition").lower()
-    return Record(
-        source_ip=source_ip,
-        count=count,
-        disposition=disposition if disposition in DISPOSITIONS else "none",
-        dkim_aligned=_one(values, f"{evaluated}/dkim").lower() == "pass",
-        spf_aligned=_one(values, f"{evaluated}/spf").lower() == "pass",
-        header_from=_domain(_one(values, "identifiers/header_from") or policy_domain),
-        envelope_from=_domain(_one(values, "identifiers/envelope_from")),
-        envelope_to=_domain(_one(values, "identifiers/envelope_to")),
-        reasons=tuple(
-            Reason(_one(group, "type").lower()[:40], _one(group, "comment")[:200])
-            for group in raw.groups.get("row/policy_evaluated/reason", ())
-        ),
-        dkim=tuple(
-            DkimResult(
-                _domain(_one(group, "domain")),
-                _one(group, "selector")[:253],
-                _result(group, DKIM_RESULTS),
-                _one(group, "human_result")[:200],
-            )
-            for group in raw.groups.get("auth_results/dkim", ())
-        ),
-        spf=tuple(
-            SpfResult(
-                _domain(_one(group, "domain")),
-                _result(group, SPF_RESULTS),
-                "helo" if _one(group, "scope").lower() == "helo" else "mfrom",
-                _one(group, "human_result")[:200],
-            )
-            for group in raw.groups.get("auth_results/spf", ())
-        ),
-    )
-
-
-def _result(group: Values, known: tuple[str, ...]) -> str:
-    result = _one(group, "result").lower()
-    return result if result in known else "none"
-
-
-def _one(values: Values, key: str) -> str:
-    return values.get(key, [""])[0]
-
-
-def _domain(text: str) -> str:
-    return text.lower().rstrip(".")[:253]
 
 
 def _printable(text: str) -> str:

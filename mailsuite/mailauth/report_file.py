@@ -1,9 +1,12 @@
-"""Files that come with reports, opened without trusting them: gzip (RFC 1952), zip with one member, or plain.
+"""Files that come with reports, opened without trusting them: gzip (RFC 1952), zip, or plain.
 
 What a file is shows from its first octets, since many senders name it otherwise. Everything is streamed: no step makes
 more than CHUNK_OCTETS, whatever the file says of itself.
 """
 
+import io
+import struct
+import zipfile
 import zlib
 from collections.abc import Iterator
 
@@ -16,24 +19,40 @@ MAX_RATIO = 200
 FREE_OCTETS = 1024 * 1024
 CHUNK_OCTETS = 64 * 1024
 _PIECE_OCTETS = 16 * 1024
+# Files in a zip file that are looked into, and entries of any kind that its directory may have.
+MAX_MEMBERS = 20
+MAX_ENTRIES = 1000
 
 GZIP_MAGIC = b"\x1f\x8b\x08"
 ZIP_MAGIC = b"PK\x03\x04"
-_ZIP_ENTRY, _ZIP_END, _ZIP_DESCRIPTOR = b"PK\x01\x02", b"PK\x05\x06", b"PK\x07\x08"
-_STORED, _DEFLATED = 0, 8
+_ZIP_ENTRY = b"PK\x01\x02"
+_ENCRYPTED = 1
+# What zipfile raises for files that are none, or not what they say.
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 class ReportError(Exception):
     """The report can't be read; the text says why, for people."""
 
 
-def chunks(octets: bytes, *, max_octets: int = MAX_OCTETS) -> Iterator[bytes]:
-    """The octets of the report inside the file, in pieces of up to CHUNK_OCTETS. Raises ReportError."""
+class Malformed(ReportError):
+    """It is written in a way that another reading may make sense of."""
+
+
+def chunks(octets: bytes, member: int = 0, *, max_octets: int = MAX_OCTETS) -> Iterator[bytes]:
+    """The octets of the file, or of that file in it (see `member_count`), in pieces of up to CHUNK_OCTETS. Raises
+    ReportError."""
     if octets.startswith(GZIP_MAGIC):
-        return _limited(_inflated(octets, 0, zlib.MAX_WBITS | 16), len(octets), max_octets)
+        return _limited(_inflated(octets), len(octets), max_octets)
     if octets.startswith(ZIP_MAGIC):
-        return _limited(_unzipped(octets), len(octets), max_octets)
+        return _limited(_unzipped(octets, member), len(octets), max_octets)
     return _limited(_pieces(octets), len(octets), max_octets)
+
+
+def member_count(octets: bytes) -> int:
+    """How many files there are in the file, folders and what an archiver adds for itself left out: 1 unless it is a zip
+    file. Raises ReportError."""
+    return len(_members(octets)) if octets.startswith(ZIP_MAGIC) else 1
 
 
 def is_packed(octets: bytes) -> bool:
@@ -57,10 +76,9 @@ def _pieces(octets: bytes) -> Iterator[bytes]:
         yield octets[start : start + CHUNK_OCTETS]
 
 
-def _inflated(octets: bytes, start: int, window: int, crc: list[int] | None = None) -> Iterator[bytes]:
-    """The deflated stream from `start` on; `crc` gets its checksum and where it ended."""
+def _inflated(octets: bytes) -> Iterator[bytes]:
     # Fed in small pieces: the tail that zlib hands back is copied each time.
-    inflater, at, checksum = zlib.decompressobj(window), start, 0
+    inflater, at = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
     while not inflater.eof:
         piece = inflater.unconsumed_tail or octets[at : at + _PIECE_OCTETS]
         if not piece:
@@ -70,52 +88,34 @@ def _inflated(octets: bytes, start: int, window: int, crc: list[int] | None = No
             chunk = inflater.decompress(piece, CHUNK_OCTETS)
         except zlib.error:
             raise ReportError("the file is damaged") from None
-        checksum = zlib.crc32(chunk, checksum)
         if chunk:
             yield chunk
-    if crc is not None:
-        crc[:] = [checksum, at - len(inflater.unused_data)]
 
 
-def _unzipped(octets: bytes) -> Iterator[bytes]:
-    """The one member of a zip file (APPNOTE 4.3): local header, data, at most a descriptor, then a directory of one."""
-    flags, method = _number(octets, 6, 2), _number(octets, 8, 2)
-    start = 30 + _number(octets, 26, 2) + _number(octets, 28, 2)
-    if flags & 1:
+def _members(octets: bytes) -> list[zipfile.ZipInfo]:
+    if octets.count(_ZIP_ENTRY) > MAX_ENTRIES:
+        raise ReportError(f"the zip file has more than {MAX_ENTRIES} entries")
+    try:
+        with zipfile.ZipFile(io.BytesIO(octets)) as file:
+            entries = file.infolist()
+    except _ZIP_ERRORS:
+        raise ReportError("the zip file is cut off or damaged") from None
+    found = [one for one in entries if not one.filename.endswith("/") and not one.filename.startswith("__MACOSX/")]
+    if not found:
+        raise ReportError("the zip file is empty")
+    return found[:MAX_MEMBERS]
+
+
+def _unzipped(octets: bytes, member: int) -> Iterator[bytes]:
+    """One file of a zip file. Its checksum is compared at the end."""
+    info = _members(octets)[member]
+    if info.flag_bits & _ENCRYPTED:
         raise ReportError("the zip file is encrypted")
-    end = [0, 0]
-    if method == _DEFLATED:
-        yield from _inflated(octets, start, -zlib.MAX_WBITS, end)
-    elif method == _STORED and not flags & 8:
-        size = _number(octets, 18, 4)
-        if start + size > len(octets):
-            raise ReportError("the file is cut off")
-        for chunk in _pieces(octets[start : start + size]):
-            end[0] = zlib.crc32(chunk, end[0])
-            yield chunk
-        end[1] = start + size
-    else:
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ReportError("the zip file is packed in a way that reports are not")
-    _check_directory(octets, end[1], end[0])
-
-
-def _check_directory(octets: bytes, at: int, checksum: int) -> None:
-    """Raises ReportError unless the directory at the offset names one member, with this checksum."""
-    if octets[at : at + 4] == _ZIP_DESCRIPTOR:
-        at += 16
-    elif octets[at + 12 : at + 16] == _ZIP_ENTRY:  # a descriptor may come without its signature
-        at += 12
-    if octets[at : at + 4] != _ZIP_ENTRY:
-        raise ReportError("the zip file holds more than one file, or is damaged")
-    if _number(octets, at + 16, 4) != checksum:
-        raise ReportError("the file is damaged")
-    at += 46 + sum(_number(octets, at + offset, 2) for offset in (28, 30, 32))
-    if octets[at : at + 4] != _ZIP_END:
-        raise ReportError("the zip file holds more than one file, or is damaged")
-
-
-def _number(octets: bytes, at: int, size: int) -> int:
-    piece = octets[at : at + size]
-    if len(piece) < size:
-        raise ReportError("the file is cut off")
-    return int.from_bytes(piece, "little")
+    try:
+        with zipfile.ZipFile(io.BytesIO(octets)) as file, file.open(info) as unpacked:
+            while chunk := unpacked.read(CHUNK_OCTETS):
+                yield chunk
+    except _ZIP_ERRORS:
+        raise ReportError("the file is damaged") from None

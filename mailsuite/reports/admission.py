@@ -2,7 +2,8 @@
 
 Anybody can write to a report address. What is told there moves a domain's DMARC policy, so it counts only when
 
-- it came from elsewhere, and the domain of its author is authenticated;
+- it came from elsewhere, and the domain of its author is authenticated; or it was forwarded as an attachment, and its
+  author's domain has signed it, or somebody who administers the domain here vouches for it by forwarding it;
 - that very organisation is the one that reports, by the report's own words;
 - it speaks of the domain whose address it came to, or of one whose published record names that address;
 - the reporter and the domain have room left for the day.
@@ -20,7 +21,7 @@ from typing import Any
 from django.db.models import Q, QuerySet, Sum
 
 from mailsuite.authcheck.report import decode
-from mailsuite.directory.models import Domain
+from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.mailauth.report_file import ReportError
 from mailsuite.reports.models import IncomingReport, OutgoingReport
 from mailsuite.reports.sources import organization
@@ -65,12 +66,16 @@ class Admission:
 
     @property
     def reporter(self) -> str:
-        """The domain that is proved to have sent the report."""
+        """The domain that is proved to have sent the report, or vouched for as its sender."""
         return self.incoming.sender_domain
 
     def check_reporter(self, *claims: str) -> None:
-        """Raises Uncounted unless one of the texts (addresses, names, URLs) names the sender's organisation."""
-        named = claimed_domains((*self.claims, *claims))
+        """Raises Uncounted unless one of the texts (addresses, names, URLs) names the sender's organisation, or all of
+        them are empty: a report that names nobody is its sender's."""
+        texts = (*self.claims, *claims)
+        if not any(texts):
+            return
+        named = claimed_domains(texts)
         ours = organization(self.reporter)
         if all(organization(name) != ours for name in named):
             who = ", ".join(sorted(named)[:3]) or "nobody"
@@ -112,6 +117,18 @@ def verify(incoming: IncomingReport) -> None:
     incoming.is_verified = found is not None and found.is_author_authentic
     if not incoming.is_verified:
         raise Uncounted(Cause.UNPROVED, "its own mail was not authenticated, so anybody may have sent it: not counted")
+
+
+def vouches(incoming: IncomingReport) -> bool:
+    """Whether the mail was sent, signed in, by somebody who administers the domain."""
+    story = Story.objects.filter(pk=incoming.story_id or 0, kind=Story.Kind.SUBMISSION).first()
+    if story is None or story.sender_mailbox_id is None:
+        return False
+    mailbox = Mailbox.objects.filter(pk=story.sender_mailbox_id).select_related("user").first()
+    user = mailbox.user if mailbox else None
+    if user is None or not user.is_active:
+        return False
+    return user.is_superuser or user.administered_domains.filter(pk=incoming.domain_id).exists()
 
 
 def rows_left(incoming: IncomingReport, now: datetime) -> int:

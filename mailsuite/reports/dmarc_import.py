@@ -1,6 +1,7 @@
 """Aggregate reports into rows and daily counts, in slices: each is one short transaction that also notes how far the
 report is read, so that a crash counts nothing twice and nothing is left out."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
@@ -19,30 +20,42 @@ SLICE = 500
 _KEY = ("domain_id", "day", "source_ip", "source")
 _COUNTS = ("messages", "aligned", "dkim_aligned", "spf_aligned", "quarantined", "rejected", "overridden")
 _OVERRIDES = {"forwarded", "trusted_forwarder", "mailing_list"}
+_ARC_PASS = re.compile(r"\barc\s*=\s*pass\b", re.IGNORECASE)
 
 
 class Duplicate(Exception):
     """The same report was read before."""
 
 
-def import_report(admission: Admission, open_file: Callable[[], Iterable[bytes]], now: datetime) -> DmarcReport:
+def import_report(admission: Admission, open_file: Callable[[], Iterable[bytes]], now: datetime) -> tuple[str, ...]:
     """Reads the report whole to check it, then once more to count it; goes on where it was broken off. What is more
-    than the admission has room for is counted as left out.
+    than the admission has room for is counted as left out. Returns what had to be mended or passed over, in words.
 
     Raises ReportError for what is no report about one of our domains, Uncounted for one that does not count, Duplicate
     for one read before.
     """
-    summary = summarize(open_file(), now)
+    summary = summarize(open_file, now)
     if not summary.records:
         raise ReportError("it has no record")
     report = _begin(admission, summary)
-    records = islice(read_records(open_file()), report.record_count - report.records_left_out)
+    read = read_records(open_file(), mends=summary.is_malformed)
+    records = islice(read, report.record_count - report.records_left_out)
     for _ in islice(records, report.records_read):
         continue
     while some := list(islice(records, SLICE)):
         if not _count(report, some):
             break
-    return report
+    return _mended(summary)
+
+
+def _mended(summary: Summary) -> tuple[str, ...]:
+    notes = list(summary.mended)
+    if summary.is_malformed and not notes:
+        notes.append("XML that is not well-formed")
+    if summary.skipped:
+        count = "1 record" if summary.skipped == 1 else f"{summary.skipped} records"
+        notes.append(f"{count} without a usable address or number, which are left out")
+    return tuple(notes)
 
 
 def _begin(admission: Admission, summary: Summary) -> DmarcReport:
@@ -54,7 +67,7 @@ def _begin(admission: Admission, summary: Summary) -> DmarcReport:
         report, is_new = DmarcReport.objects.get_or_create(
             policy_domain=head.policy.domain,
             reporter=admission.reporter,
-            org_name=head.org_name,
+            org_name=head.org_name or admission.reporter,
             report_id=head.report_id,
             is_verified=incoming.is_verified,
             defaults={
@@ -76,7 +89,7 @@ def _begin(admission: Admission, summary: Summary) -> DmarcReport:
         if not is_new and report.incoming_id != incoming.pk:
             raise Duplicate
         # The day's share is taken before the rows are there: broken off, it is not taken again.
-        incoming.rows = 1 + report.record_count - report.records_left_out
+        incoming.rows += 1 + report.record_count - report.records_left_out
         incoming.save(update_fields=["rows"])
     return report
 
@@ -93,13 +106,14 @@ def _policy_text(policy: PolicyPublished) -> str:
 def _count(report: DmarcReport, records: list[Record]) -> bool:
     """Writes the next slice; False when another host is at it."""
     rows = [_row(report, record) for record in records]
+    overridden = [_is_overridden(record) for record in records]
     with transaction.atomic():
         locked = DmarcReport.objects.select_for_update().get(pk=report.pk)
         if locked.records_read != report.records_read:
             return False
         DmarcRecord.objects.bulk_create(rows)
         if report.is_verified:
-            _add_to_days(report, rows)
+            _add_to_days(report, rows, overridden)
         locked.records_read = report.records_read = report.records_read + len(rows)
         locked.save(update_fields=["records_read"])
     return True
@@ -128,16 +142,18 @@ def day_of(report: DmarcReport) -> date:
     return (report.begins_at + (report.ends_at - report.begins_at) / 2).date()
 
 
-def _add_to_days(report: DmarcReport, rows: list[DmarcRecord]) -> None:
+def _is_overridden(record: Record) -> bool:
+    """Whether the receiver knew the forwarder or list on the way, or believed its seal (RFC 8617 §7.2.1)."""
+    return any(reason.type in _OVERRIDES or _ARC_PASS.search(reason.comment) for reason in record.reasons)
+
+
+def _add_to_days(report: DmarcReport, rows: list[DmarcRecord], overridden: list[bool]) -> None:
     sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * len(_COUNTS))
-    for row in rows:
+    for row, is_overridden in zip(rows, overridden, strict=True):
         is_aligned = row.is_dkim_aligned or row.is_spf_aligned
-        is_overridden = not is_aligned and any(
-            reason.split()[:1] and reason.split()[0] in _OVERRIDES for reason in row.reasons.split("; ")
-        )
         flags = (
             *(True, is_aligned, row.is_dkim_aligned, row.is_spf_aligned),
-            *(row.disposition == "quarantine", row.disposition == "reject", is_overridden),
+            *(row.disposition == "quarantine", row.disposition == "reject", is_overridden and not is_aligned),
         )
         found = sums[row.source_ip, row.source]
         found[:] = [total + row.count * flag for total, flag in zip(found, flags, strict=True)]

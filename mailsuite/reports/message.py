@@ -1,17 +1,22 @@
-"""What a mail to a report address holds: its report's file, or the parts of a failure report. Pure."""
+"""What a mail to a report address holds: the files of reports, or the parts of a failure report; its own, or those of
+mails that it forwards as attachments. Pure."""
 
 import binascii
 import quopri
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
 from mailsuite.mail.header import collect_fields, unfold
 from mailsuite.mail.mime_fields import content_type_of, encoding_of, file_name_of
 from mailsuite.mail.structure import Part, PartKind
-from mailsuite.mailauth.report_file import ReportError, chunks, is_packed
+from mailsuite.mailauth.report_file import MAX_OCTETS, ReportError, chunks, member_count
 
-MAX_PARTS = 20
+# Parts that are looked at, those of forwarded mails included, and reports that are taken of one mail.
+MAX_PARTS = 200
+MAX_REPORTS = 50
 _SLICE_OCTETS = 192 * 1024
 _FILE_TYPES = {
     b"application/gzip", b"application/x-gzip", b"application/zip", b"application/x-zip-compressed",
@@ -20,6 +25,7 @@ _FILE_TYPES = {
 }  # fmt: skip
 _EXTENSIONS = (b".gz", b".gzip", b".zip", b".xml", b".json")
 _MESSAGE_TYPES = {b"message/rfc822", b"message/global", b"text/rfc822-headers", b"message/global-headers"}
+_BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]++")
 
 
 class Format(Enum):
@@ -31,10 +37,17 @@ class Format(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ReportFile:
-    """The file, still packed, and what it holds: the first that is a report, whatever it is called."""
+    """The file, still packed, and which of the files in it is the report, whatever it is called. `enclosing` is the
+    forwarded mail that it came in, b"" where it came in the mail itself."""
 
     format: Format
     octets: bytes
+    member: int = 0
+    enclosing: bytes = b""
+
+    def chunks(self, max_octets: int = MAX_OCTETS) -> Iterator[bytes]:
+        """The report's octets in pieces. Raises ReportError."""
+        return chunks(self.octets, self.member, max_octets=max_octets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,10 @@ class FailureParts:
 
     feedback: bytes
     message: bytes
+    enclosing: bytes = b""
+
+
+Found = ReportFile | FailureParts
 
 
 class NotAReport(Exception):
@@ -57,35 +74,70 @@ class _Leaf:
     body: bytes
 
 
-def find_report(octets: bytes, root: Part) -> ReportFile | FailureParts:
-    """The report in the message. Raises ReportError when there is none, NotAReport for mail that only answers ours."""
-    fields = collect_fields(octets[root.header_start : root.body_start])
-    kind = content_type_of(fields)
-    report_type = (kind.parameter(b"report-type") or b"").lower()
-    if (kind.main, kind.sub) == (b"multipart", b"report") and report_type in (
-        b"delivery-status",
-        b"global-delivery-status",
-    ):
+def find_reports(octets: bytes, root: Part) -> list[Found]:
+    """The reports in the message, one at least; where it has none itself, those of mails that it forwards. Raises
+    ReportError when there is none, NotAReport for mail that only answers ours."""
+    if _is_delivery_status(octets, root):
         raise NotAReport("a delivery notification")
-    leaves = list(_leaves(octets, root))
-    feedback = next((leaf for leaf in leaves if leaf.type == b"message/feedback-report"), None)
-    if feedback is not None:
-        message = next((leaf for leaf in leaves if leaf.type in _MESSAGE_TYPES), None)
-        return FailureParts(_decoded(feedback), _decoded(message) if message else b"")
-    problem = ReportError("there is no report in it")
-    for leaf in sorted(leaves, key=_is_unlikely):
-        file = _decoded(leaf)
-        try:
-            if found := _format(file):
-                return ReportFile(found, file)
-        except ReportError as error:
-            problem = error
+    parts = list(_parts(root))
+    found, problem = _own(octets, parts)
+    if not found:
+        for part in parts:
+            if part.kind is PartKind.MESSAGE and not _is_delivery_status(octets, part.children[0]):
+                inner = part.children[0]
+                more, _ = _own(octets, list(_parts(inner)), octets[inner.header_start : inner.end])
+                found += more
+    if found:
+        return found[:MAX_REPORTS]
+    fields = collect_fields(octets[root.header_start : root.body_start])
     if any(unfold(value).lower().startswith(b"auto-replied") for value in fields.get(b"auto-submitted", ())):
         raise NotAReport("an automatic reply")
     raise problem
 
 
-def _leaves(octets: bytes, root: Part) -> Iterator[_Leaf]:
+def _own(octets: bytes, parts: list[Part], enclosing: bytes = b"") -> tuple[list[Found], ReportError]:
+    """The reports in the parts, and why there is none."""
+    leaves = [_leaf(octets, part) for part in parts]
+    feedback = next((leaf for leaf in leaves if leaf.type == b"message/feedback-report"), None)
+    if feedback is not None:
+        message = next((leaf for leaf in leaves if leaf.type in _MESSAGE_TYPES), None)
+        return [FailureParts(_decoded(feedback), _decoded(message) if message else b"", enclosing)], ReportError()
+    problem = ReportError("there is no report in it")
+    found: list[Found] = []
+    for leaf in sorted(leaves, key=_is_unlikely):
+        try:
+            found += _files(leaf, enclosing)
+        except ReportError as error:
+            problem = error
+    return found, problem
+
+
+def _files(leaf: _Leaf, enclosing: bytes) -> list[Found]:
+    """The reports in the part: as it says that it is encoded, else in base64 that it does not speak of."""
+    for file in _readings(leaf):
+        found: list[Found] = []
+        for member in range(member_count(file)):
+            if kind := _format(next(chunks(file, member), b"")):
+                found.append(ReportFile(kind, file, member, enclosing))
+        if found:
+            return found
+    return []
+
+
+def _readings(leaf: _Leaf) -> Iterator[bytes]:
+    yield _decoded(leaf)
+    if leaf.encoding != b"base64" and not _is_unlikely(leaf) and _BASE64.fullmatch(leaf.body[:1000]):
+        yield _from_base64(leaf.body)
+
+
+def _is_delivery_status(octets: bytes, part: Part) -> bool:
+    kind = content_type_of(collect_fields(octets[part.header_start : part.body_start]))
+    report_type = (kind.parameter(b"report-type") or b"").lower()
+    statuses = (b"delivery-status", b"global-delivery-status")
+    return (kind.main, kind.sub) == (b"multipart", b"report") and report_type in statuses
+
+
+def _parts(root: Part) -> Iterator[Part]:
     """The parts that hold something, in their order; of a nested message the whole."""
     waiting, count = [root], 0
     while waiting and count < MAX_PARTS:
@@ -94,22 +146,25 @@ def _leaves(octets: bytes, root: Part) -> Iterator[_Leaf]:
             waiting[:0] = part.children
             continue
         count += 1
-        fields = collect_fields(octets[part.header_start : part.body_start])
-        kind, name = content_type_of(fields), file_name_of(fields).lower()
-        yield _Leaf(kind.main + b"/" + kind.sub, encoding_of(fields), name, octets[part.body_start : part.end])
+        yield part
+
+
+def _leaf(octets: bytes, part: Part) -> _Leaf:
+    fields = collect_fields(octets[part.header_start : part.body_start])
+    kind, name = content_type_of(fields), file_name_of(fields).lower()
+    return _Leaf(kind.main + b"/" + kind.sub, encoding_of(fields), name, octets[part.body_start : part.end])
 
 
 def _is_unlikely(leaf: _Leaf) -> bool:
     return not (leaf.type in _FILE_TYPES or leaf.name.endswith(_EXTENSIONS))
 
 
-def _format(file: bytes) -> Format | None:
-    """What the file holds, told from its first octets. Raises ReportError when it can't be unpacked so far."""
-    first = next(chunks(file), b"") if is_packed(file) else file[:1000]
+def _format(first: bytes) -> Format | None:
+    """What a file holds, told from its first octets."""
     text = first[:1000].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
-    if text.startswith(b"<") and (b"<?xml" in text or b"feedback" in text):
+    if text.startswith(b"<") and (b"<?xml" in text or b"feedback" in text) and b"<html" not in text.lower():
         return Format.DMARC
-    return Format.TLS if text.startswith(b"{") else None
+    return Format.TLS if text.startswith((b"{", b"[{")) else None
 
 
 def _decoded(leaf: _Leaf) -> bytes:
@@ -128,5 +183,8 @@ def _from_base64(octets: bytes) -> bytes:
         try:
             found += binascii.a2b_base64(piece[:whole])
         except binascii.Error:
-            break
+            return bytes(found)
+    # Its padding may be missing.
+    with suppress(binascii.Error):
+        found += binascii.a2b_base64(rest + b"=" * (-len(rest) % 4))
     return bytes(found)

@@ -5,24 +5,37 @@ Whether a mail counts is asked first (mailsuite.reports.admission): what does no
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
+from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from mailsuite.directory.models import Domain
 from mailsuite.mail.encoded_word import decode_text
-from mailsuite.mail.header import collect_fields, unfold
+from mailsuite.mail.header import collect_fields, header_end, unfold
 from mailsuite.mail.structure import Part, PartKind, decode_parts
 from mailsuite.mailauth.failure_report import read_failure_report
-from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS, MAX_OCTETS, ReportError, chunks
-from mailsuite.reports.admission import MAX_CLAIM, Admission, NamesAddress, Uncounted, rows_left, submitter_of, verify
+from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS, MAX_OCTETS, ReportError
+from mailsuite.reports.admission import (
+    MAX_CLAIM,
+    Admission,
+    Cause,
+    NamesAddress,
+    Uncounted,
+    rows_left,
+    submitter_of,
+    verify,
+    vouches,
+)
 from mailsuite.reports.dmarc_import import Duplicate, import_report
-from mailsuite.reports.message import FailureParts, Format, NotAReport, ReportFile, find_report
+from mailsuite.reports.forwarded import author_of, signed_by
+from mailsuite.reports.message import FailureParts, Format, Found, NotAReport, ReportFile, find_reports
 from mailsuite.reports.models import FailureReport, IncomingReport
 from mailsuite.reports.tls_import import MAX_JSON_OCTETS, import_tls_report
+from mailsuite.resolver.answers import Resolver
+from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.models import Content
 
@@ -40,11 +53,28 @@ def _nobody_asks(domain: Domain, kind: str, address: str) -> bool:
     return False
 
 
+def _resolver() -> Resolver:
+    return DnsResolver(settings.MAILSUITE.resolver)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a run of the reader needs: the time, what the domains' records ask for, and DNS."""
+
+    now: datetime
+    names_address: NamesAddress = _nobody_asks
+    make_resolver: Callable[[], Resolver] = _resolver
+
+
 def read_waiting(
-    now: datetime, names_address: NamesAddress = _nobody_asks, clock: Callable[[], float] = time.monotonic
+    now: datetime,
+    names_address: NamesAddress = _nobody_asks,
+    clock: Callable[[], float] = time.monotonic,
+    make_resolver: Callable[[], Resolver] = _resolver,
 ) -> int:
     """Reads reports that wait, oldest first, for RUN_SECONDS at most; returns how many. For the periodic work.
     `names_address` knows what the domains' records ask for."""
+    reading = Reading(now, names_address, make_resolver)
     count, last, ends = 0, 0, clock() + RUN_SECONDS
     while some := list(
         IncomingReport.objects.filter(state=State.WAITING, pk__gt=last)
@@ -55,20 +85,19 @@ def read_waiting(
             if clock() > ends:
                 return count
             last = incoming.pk
-            count += read_one(incoming, now, names_address)
+            count += read_one(incoming, reading)
     return count
 
 
-def read_one(incoming: IncomingReport, now: datetime, names_address: NamesAddress) -> bool:
-    """Reads one report and notes what came of it; False when it has to wait for the disk or the database."""
+def read_one(incoming: IncomingReport, reading: Reading) -> bool:
+    """Reads the reports of one mail and notes what came of it; False when it has to wait for the disk, the database or
+    DNS."""
     incoming.attempt_count += 1
     incoming.save(update_fields=["attempt_count"])
     try:
         if incoming.attempt_count > MAX_ATTEMPTS:
             raise ReportError(f"reading it was broken off {MAX_ATTEMPTS} times")
-        verify(incoming)
-        _read(Admission(incoming, rows_left(incoming, now), names_address), now)
-        _settle(incoming, State.READ)
+        _settle(incoming, State.READ, _read(incoming, reading))
     except Uncounted as error:
         logger.info("report %s from %s: %s", incoming, incoming.sender_domain or "nobody", error.cause)
         _settle(incoming, State.UNCOUNTED, str(error), error.cause)
@@ -97,8 +126,64 @@ def _settle(incoming: IncomingReport, state: str, reason: str = "", cause: str =
     )
 
 
-def _read(admission: Admission, now: datetime) -> None:
-    incoming = admission.incoming
+def _read(incoming: IncomingReport, reading: Reading) -> str:
+    """Reads the mail's reports; returns what had to be mended or was left out, "" for nothing. When none of them was
+    read, raises what the first one met."""
+    try:
+        verify(incoming)
+        own: Uncounted | None = None
+    except Uncounted as error:
+        if error.cause != Cause.OWN_USER:
+            raise
+        # What others reported may be forwarded by our users too.
+        own = error
+    content, octets = _content(incoming)
+    root = _parts(content)
+    notes: list[str] = []
+    problems: list[ReportError | Uncounted | Duplicate] = []
+    found = find_reports(octets, root)
+    incoming.rows = 0
+    for one in found:
+        try:
+            if one.enclosing:
+                _admit_forwarded(incoming, one.enclosing, reading)
+            elif own:
+                raise own
+            claims = _claims(one.enclosing or octets, 0 if one.enclosing else root.header_start)
+            admission = Admission(incoming, rows_left(incoming, reading.now), reading.names_address, claims)
+            notes += _import(admission, one, reading.now)
+        except (ReportError, Uncounted, Duplicate) as problem:
+            problems.append(problem)
+    if len(problems) == len(found):
+        raise problems[0]
+    return _told(notes, problems, len(found))
+
+
+def _told(notes: list[str], problems: Sequence[Exception], count: int) -> str:
+    """What people are told of a mail that was read."""
+    mended = ", ".join(dict.fromkeys(notes))
+    told = [f"read in spite of {mended}"] if mended else []
+    others = [problem for problem in problems if not isinstance(problem, Duplicate)]
+    if others:
+        told.append(f"{len(others)} of its {count} reports are not counted: {others[0]}")
+    return "; ".join(told)
+
+
+def _admit_forwarded(incoming: IncomingReport, message: bytes, reading: Reading) -> None:
+    """Notes whose report it is that was forwarded. Raises Uncounted unless that is proved or vouched for."""
+    domain = signed_by(message, reading.make_resolver, reading.now.timestamp())
+    if not domain and vouches(incoming):
+        domain = author_of(message)
+    if not domain:
+        raise Uncounted(
+            Cause.UNPROVED,
+            "it was forwarded, and no signature of its sender's domain proves any more whose it is: not counted",
+        )
+    incoming.sender_domain, incoming.is_verified = domain, True
+
+
+def _content(incoming: IncomingReport) -> tuple[Content, bytes]:
+    """The mail's row and octets. Raises ReportError when there are none, or too many."""
     content = incoming.content
     if content is None:
         raise ReportError("its mail is gone")
@@ -109,27 +194,33 @@ def _read(admission: Admission, now: datetime) -> None:
             octets: bytes = blob.read(MAX_MAIL_OCTETS)
     except FileNotFoundError:
         raise ReportError("its mail is gone") from None
-    root = _parts(content)
-    admission = replace(admission, claims=_claims(octets[root.header_start : root.body_start]))
-    match find_report(octets, root):
-        case ReportFile(Format.DMARC, file):
-            import_report(admission, partial(_metered, incoming, file, MAX_OCTETS), now)
-        case ReportFile(Format.TLS, file):
-            import_tls_report(admission, _metered(incoming, file, MAX_JSON_OCTETS), now)
-        case FailureParts() as parts:
-            _import_failure(admission, parts, now)
+    return content, octets
 
 
-def _metered(incoming: IncomingReport, file: bytes, max_octets: int) -> Iterator[bytes]:
+def _import(admission: Admission, found: Found, now: datetime) -> tuple[str, ...]:
+    """Takes a report in; returns what had to be mended, in words for people."""
+    incoming = admission.incoming
+    match found:
+        case ReportFile(Format.DMARC):
+            return import_report(admission, lambda: _metered(incoming, found, MAX_OCTETS), now)
+        case ReportFile():
+            return import_tls_report(admission, _metered(incoming, found, MAX_JSON_OCTETS), now)
+        case FailureParts():
+            _import_failure(admission, found)
+            return ()
+
+
+def _metered(incoming: IncomingReport, file: ReportFile, max_octets: int) -> Iterator[bytes]:
     """The octets inside the file; what is read is counted in the row."""
-    for chunk in chunks(file, max_octets=max_octets):
+    for chunk in file.chunks(max_octets):
         incoming.octets_read += len(chunk)
         yield chunk
 
 
-def _claims(header: bytes) -> tuple[str, ...]:
-    """What the mail's own header says of who reports: a DMARC report's Subject, a TLS report's field of its own."""
-    fields = collect_fields(header)
+def _claims(message: bytes, start: int) -> tuple[str, ...]:
+    """What the header of the mail that begins there says of who reports: a DMARC report's Subject, a TLS report's field
+    of its own."""
+    fields = collect_fields(message[start : header_end(message, start, len(message))])
     subject, submitter = (
         decode_text(unfold(fields.get(name, [b""])[0]), MAX_CLAIM) for name in (b"subject", b"tls-report-submitter")
     )
@@ -144,14 +235,15 @@ def _parts(content: Content) -> Part:
         return Part(PartKind.SINGLE, 0, content.header_octets, content.size_octets)
 
 
-def _import_failure(admission: Admission, parts: FailureParts, now: datetime) -> None:
+def _import_failure(admission: Admission, parts: FailureParts) -> None:
     """A failure report names no organisation: its sender is the reporter."""
     facts, incoming = read_failure_report(parts.feedback, parts.message), admission.incoming
     domain = admission.domain_of(facts.reported_domain)
-    incoming.rows = 1
     with transaction.atomic():
-        # Broken off after this, it is read again.
-        FailureReport.objects.filter(incoming=incoming).delete()
+        if not incoming.rows:
+            # Broken off after this, all of the mail is read again.
+            FailureReport.objects.filter(incoming=incoming).delete()
+        incoming.rows += 1
         FailureReport.objects.create(
             domain=domain,
             incoming=incoming,

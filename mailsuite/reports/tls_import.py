@@ -19,8 +19,9 @@ MAX_POLICIES = 100
 MAX_DETAILS = 1000
 
 
-def import_tls_report(admission: Admission, chunks: Iterable[bytes], now: datetime) -> list[TlsReport]:
-    """Reads the report, which may tell of several domains; returns a row for each that may be told of.
+def import_tls_report(admission: Admission, chunks: Iterable[bytes], now: datetime) -> tuple[str, ...]:
+    """Reads the report, which may tell of several domains, and makes a row for each that may be told of; returns what
+    had to be mended, in words for people.
 
     Raises ReportError for what is no report about one of our domains, Uncounted for one that does not count, Duplicate
     for one read before.
@@ -36,14 +37,12 @@ def import_tls_report(admission: Admission, chunks: Iterable[bytes], now: dateti
         ]
         if not any(reports):
             raise Duplicate
-        incoming.rows = 1 + sum(1 + len(policy.failures) for policy in found.policies)
+        incoming.rows += 1 + sum(1 + len(policy.failures) for policy in found.policies)
         incoming.save(update_fields=["rows"])
-    return [report for report in reports if report]
+    return found.mended
 
 
 def _check(found: tlsrpt.Report, now: datetime) -> None:
-    if not found.organization:
-        raise ReportError("it names no organisation")
     if len(found.policies) > MAX_POLICIES:
         raise ReportError(f"it has more than {MAX_POLICIES} policies")
     if sum(len(policy.failures) for policy in found.policies) > MAX_DETAILS:
@@ -60,7 +59,7 @@ def _by_domain(admission: Admission, policies: Sequence[tlsrpt.PolicyResult]) ->
     """By the hosted domain's id, what is about it. Raises ReportError or Uncounted when none may be told of."""
     by_name: dict[str, list[tlsrpt.PolicyResult]] = {}
     for policy in policies:
-        by_name.setdefault(policy.domain[:253], []).append(policy)
+        by_name.setdefault(policy.domain[:253] or admission.incoming.domain.name, []).append(policy)
     found: dict[int, list[tlsrpt.PolicyResult]] = {}
     strange: ReportError | Uncounted = ReportError("it has no policy")
     for name, some in by_name.items():
@@ -80,7 +79,7 @@ def _create(
     report, is_new = TlsReport.objects.get_or_create(
         domain_id=domain_id,
         reporter=admission.reporter,
-        org_name=found.organization[:255],
+        org_name=(found.organization or admission.reporter)[:255],
         report_id=found.report_id[:255],
         is_verified=admission.incoming.is_verified,
         defaults={
@@ -96,7 +95,7 @@ def _create(
         row = TlsPolicy.objects.create(
             report=report,
             policy_type=policy.type[:20],
-            policy_domain=policy.domain[:253],
+            policy_domain=policy.domain[:253] or admission.incoming.domain.name,
             successes=policy.successful,
             failures=policy.failed,
         )

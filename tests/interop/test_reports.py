@@ -142,7 +142,7 @@ def test_reports_go_out_about_what_came_in_and_our_own_come_home(two_domains):
     assert mail["Subject"].startswith("Report Domain: far.example")
     file = next(part for part in mail.iter_parts() if part.get_content_type() == "application/gzip")
     xml = gzip.decompress(file.get_content())
-    summary = summarize([xml], datetime.now(UTC) + timedelta(days=1))
+    summary = summarize(lambda: [xml], datetime.now(UTC) + timedelta(days=1))
     assert (summary.messages, summary.aligned, summary.head.policy.domain) == (2, 2, "far.example")
     [record] = read_records([xml])
     assert (record.source_ip, record.spf_aligned, record.disposition) == ("127.0.0.1", True, "none")

@@ -3,11 +3,13 @@
 import gzip
 import io
 import itertools
+import re
 import struct
 import zipfile
 import zlib
 from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from xml.etree import ElementTree
 
 import pytest
@@ -31,7 +33,7 @@ from mailsuite.mailauth.dmarc_report import (
     build_report,
 )
 from mailsuite.mailauth.dmarc_report_reader import read_records, summarize
-from mailsuite.mailauth.report_file import ReportError, chunks
+from mailsuite.mailauth.report_file import ReportError, chunks, member_count
 
 NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
 HEAD = ReportHead(
@@ -120,7 +122,7 @@ def test_the_tables_find_flaws():
 
 def test_what_is_built_reads_back():
     octets = build_report(HEAD, [RECORD, BARE])
-    summary = summarize([octets], NOW)
+    summary = summarize(lambda: [octets], NOW)
     assert (summary.head, summary.records, summary.messages, summary.aligned, summary.skipped) == (HEAD, 2, 8, 7, 0)
     assert list(read_records([octets])) == [RECORD, BARE]
 
@@ -184,7 +186,7 @@ OLD = b"""<?xml version="1.0" encoding="windows-1252"?>
 @pytest.mark.parametrize("namespace", [b"", b' xmlns="http://dmarc.org/dmarc-xml/0.1"', NAMESPACE.encode()])
 def test_the_old_format_and_its_liberties(namespace):
     octets = OLD % (b' xmlns="%s"' % namespace if namespace.startswith(b"urn") else namespace)
-    summary = summarize([octets], NOW)
+    summary = summarize(lambda: [octets], NOW)
     assert summary.head.org_name == "Café"
     assert summary.head.policy == PolicyPublished("example.org", "none", adkim="r", pct="100")
     assert (summary.head.report_id, summary.records, summary.messages, summary.skipped) == ("17", 1, 2, 2)
@@ -194,7 +196,7 @@ def test_the_old_format_and_its_liberties(namespace):
     )
     assert record.reasons == (Reason("forwarded"),)
     assert record.dkim == (DkimResult("example.org", "", "pass"),)
-    assert record.spf == (SpfResult("x.example", "none", "helo"),)
+    assert record.spf == (SpfResult("x.example", "fail", "helo"),)
 
 
 def test_extensions_and_prefixes_are_passed_over():
@@ -220,6 +222,101 @@ def zipped(*members, method=zipfile.ZIP_DEFLATED, data=b""):
     return out.getvalue()
 
 
+def test_each_file_in_a_zip_can_be_opened_but_folders():
+    data = zipped("folder/", "folder/a.xml", "__MACOSX/._a.xml", "b.xml", data=b"x")
+    assert member_count(data) == 2 and member_count(b"plain") == 1
+    assert [b"".join(chunks(data, number)) for number in range(2)] == [b"x", b"x"]
+
+
+HEAD_TEXT = build_report(HEAD, [RECORD])
+BEGIN = int(HEAD.begins_at.timestamp())
+# What was changed in a good report, what it says of itself afterwards, and what is told of it.
+MENDED = {
+    "an ampersand": (("Example Host", "Foo & Bar"), "Foo & Bar", ["an & that stands alone"]),
+    "an HTML entity": (("Example Host", "M&uuml;ller"), "Müller", []),
+    "a control character": (("Example Host", "Foo\x0bBar"), "Foo Bar", ["control characters"]),
+    "an address in brackets": (("Example Host", "Foo <a@b.example>"), "Foo <a@b.example>", ["a < that is no tag"]),
+    "an octet that is no UTF-8": (("Example Host", "M\udcfcller"), "Müller", ["octets that are no UTF-8"]),
+    "another encoding than it claims": (('"UTF-8"', '"utf-16"'), "Example Host",
+                                        ["an encoding (utf-16) that it is not in"]),
+    "an encoding nobody knows": (('"UTF-8"', '"none"'), "Example Host", ["an encoding (none) that it is not in"]),
+    "a schema around it": (("<feedback", "<xs:schema xmlns:xs='u'>\n<feedback"), "Example Host",
+                           ["a tag around the report"]),
+    "another namespace": ((NAMESPACE, "http://example.org/feedback.xsd"), "Example Host", []),
+    "an end tag that is none": (("</org_name>", "/org_name>"), "Example Host/org_name>", ["tags that do not match"]),
+    "an end tag too many": (("</identifiers>", "</identifiers></spf>"), "Example Host", ["tags that do not match"]),
+    "an end tag too few": (("</auth_results>", ""), "Example Host", ["tags that do not match"]),
+    "words after it": (("</feedback>", "</feedback>\n-- \nsent by a script & more"), "Example Host", []),
+    "no name": (("<org_name>Example Host</org_name>", ""), "host.example", ["no organisation's name"]),
+    "an empty name": (("<org_name>Example Host<", "<org_name><"), "host.example", ["no organisation's name"]),
+    "no id": (("<report_id>abc@host.example</report_id>", ""), "Example Host", ["no report id"]),
+    "an empty id": (("<report_id>abc@host.example<", "<report_id><"), "Example Host", ["no report id"]),
+    "no policy domain": (("<domain>example.org</domain>\n", ""), "Example Host",
+                         ["no domain but that of its first record"]),
+    "an end alone": ((f"<begin>{BEGIN}</begin>", ""), "Example Host", ["a period of which one end is missing"]),
+    "milliseconds": ((f"<begin>{BEGIN}<", f"<begin>{BEGIN}000<"), "Example Host",
+                     ["a period that is not written in seconds"]),
+    "a date": ((f"<begin>{BEGIN}<", "<begin>2026-11-23T00:00:00Z<"), "Example Host",
+               ["a period that is not written in seconds"]),
+    "a port": ((RECORD.source_ip, f"[{RECORD.source_ip}]:25"), "Example Host", ["addresses with a port or mask"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "org_name", "mended"), MENDED.values(), ids=MENDED)
+def test_a_report_with_a_mistake_is_read_and_says_what_was_mended(change, org_name, mended):
+    text = HEAD_TEXT.decode()
+    assert change[0] in text
+    octets = text.replace(*change, 1).encode("utf-8", "surrogateescape")
+    for cut in (1, 50, len(octets)):
+        pieces = [octets[at : at + cut] for at in range(0, len(octets), cut)]
+        summary = summarize(lambda pieces=pieces: pieces, NOW)
+        assert (summary.head.org_name, summary.head.policy.domain) == (org_name, "example.org")
+        assert (summary.head.begins_at, summary.head.ends_at - summary.head.begins_at > timedelta(hours=23)) == (
+            *(HEAD.begins_at, True),
+        )
+        assert (summary.messages, list(summary.mended)) == (RECORD.count, mended)
+        assert list(read_records(pieces, mends=summary.is_malformed)) == [RECORD]
+
+
+def test_what_cannot_be_counted_in_a_report_is_passed_over_and_the_rest_is_not():
+    octets = build_report(HEAD, [RECORD, replace(RECORD, source_ip="nowhere"), replace(RECORD, count=0)])
+    summary = summarize(lambda: [octets], NOW)
+    assert (summary.records, summary.skipped) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("192.0.2.1:25", "192.0.2.1"), ("[192.0.2.1]", "192.0.2.1"), ("192.0.2.1/32", "192.0.2.1"),
+        ("[2001:db8::1]:25", "2001:db8::1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("2001:DB8::1%eth0", "2001:db8::1"),
+        ("192.0.2.0/24", None), ("192.0.2.1:", None), ("300.0.2.1:25", None), ("", None), ("host.example", None),
+    ],
+)  # fmt: skip
+def test_addresses_are_read_with_what_stands_around_them(written, address):
+    octets = HEAD_TEXT.replace(RECORD.source_ip.encode(), written.encode())
+    assert [record.source_ip for record in read_records([octets])] == ([address] if address else [])
+
+
+@pytest.mark.parametrize(
+    ("written", "reasons"),
+    [
+        ("<reason>forwarded</reason>", (Reason("forwarded"),)),
+        ("<reason></reason>", ()),
+        ("<reason><type/></reason>", ()),
+        (
+            "<reason><type>Local_Policy</type><comment>arc=pass</comment></reason>",
+            (Reason("local_policy", "arc=pass"),),
+        ),
+    ],
+)
+def test_reasons_are_read_as_some_write_them(written, reasons):
+    text = re.sub("<reason>.*</reason>", "", HEAD_TEXT.decode()).replace(
+        "</policy_evaluated>", f"{written}</policy_evaluated>"
+    )
+    [record] = read_records([text.encode()])
+    assert record.reasons == reasons
+
+
 LATE = NOW + timedelta(days=3)
 BOMB = b"<feedback>" + b" " * (report_file.MAX_OCTETS + 1)
 
@@ -230,18 +327,17 @@ BOMB = b"<feedback>" + b" " * (report_file.MAX_OCTETS + 1)
         (b"", "no well-formed XML"),
         (b"hello", "no well-formed XML"),
         (b"<html></html>", "no DMARC report"),
-        (b'<feedback xmlns="urn:else"></feedback>', "no DMARC report"),
+        (b"<html xmlns='urn:else'><body>&nbsp;</html>", "no DMARC report"),
+        (b'<feedback xmlns="urn:else"></feedback>', "no period"),
         (b"<feedback></feedback>", "no period"),
         (built()[:-20], "no well-formed XML"),
-        (built(org_name=""), "no organisation"),
-        (built(report_id=" "), "no report id"),
-        (built(policy=PolicyPublished("")), "no domain"),
+        (built(policy=PolicyPublished("")).replace(b"example.org", b""), "no domain"),
         (built(begins_at=NOW, ends_at=NOW - timedelta(1)), "no sense"),
         (built(begins_at=NOW - timedelta(40), ends_at=NOW), "no sense"),
         (built(begins_at=LATE, ends_at=LATE), "future"),
         (built(begins_at=NOW - timedelta(500), ends_at=NOW - timedelta(499)), "too old"),
         (built().replace(b"<begin>", b"<begin>99999999999999999999"), "no period"),
-        (b'<?xml version="1.0" encoding="no-such-charset"?><feedback/>', "can't be decoded"),
+        (b'<?xml version="1.0" encoding="no-such-charset"?><feedback>', "can't be decoded"),
         # Entities that grow, one that reads a file, one declared elsewhere.
         (b'<!DOCTYPE f [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><feedback>&b;</feedback>', "document type"),
         (b'<!DOCTYPE f [<!ENTITY a SYSTEM "file:///etc/passwd">]><feedback>&a;</feedback>', "document type"),
@@ -258,24 +354,34 @@ BOMB = b"<feedback>" + b" " * (report_file.MAX_OCTETS + 1)
         (gzip.compress(built())[:-30], "cut off"),
         (gzip.compress(built())[:40] + b"\xff" * 400, "damaged"),
         (zipped()[:100], "cut off"),
-        (zipped("a.xml", "b.xml"), "more than one file"),
-        (zipped("a.xml", "b.xml", method=zipfile.ZIP_STORED), "more than one file"),
+        (zipped("d/"), "empty"),
+        (zipped(*(f"{n}.xml" for n in range(1001)), data=b"x"), "more than 1000 entries"),
+        (zipped().replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"), "encrypted"),
+        (zipped(method=zipfile.ZIP_STORED).replace(b"<count>7<", b"<count>8<"), "damaged"),
         (zipped(method=zipfile.ZIP_BZIP2), "packed in a way"),
-        (b"PK\x03\x04\x14\x00\x01\x00" + bytes(50), "encrypted"),
+        (b"PK\x03\x04\x14\x00\x01\x00" + bytes(50), "cut off"),
+        # What a lenient reading would have to do too much for.
+        (b"<feedback>" + b"<" * 20_000 + b"</feedback>", "too much disorder"),
+        (b"<feedback>" + b"</x>" * 20_000 + b"</feedback>", "too much disorder"),
+        (b"<feedback>" + b"<begin><end>" * 20_000 + b"</feedback>", "nested too deeply"),
+        (b"<feedback>&" + b"<!--" * 20_000 + b"</feedback>", "too much disorder"),
+        (b"<feedback>&<a><a><a><a><a><a><a><a><a><a><a><a></feedback>", "nested too deeply"),
+        (b"<feedback>&" + b" " * (5 * 1024 * 1024) + b"</feedback>", "too large to be mended"),
+        (b"&<!DOCTYPE f><feedback></feedback>", "document type"),
         (b"PK\x03\x04", "cut off"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_hostile_and_broken_files_are_refused_with_a_reason(octets, words):
     with pytest.raises(ReportError, match=words):
-        summarize(chunks(octets), NOW)
+        summarize(lambda: chunks(octets), NOW)
 
 
 def test_steps_are_bounded_whatever_the_elements_are(monkeypatch):
     monkeypatch.setattr(dmarc_report_reader, "MAX_ELEMENTS", 1000)
     for octets in (b"<record/>" * 1000, b'<a xmlns="urn:else"/>' * 1000, b"<record><row>" + b"<a/>" * 1000):
         with pytest.raises(ReportError, match="more than 1,000 elements"):
-            summarize([b"<feedback>" + octets], NOW)
+            summarize(partial(iter, [b"<feedback>" + octets]), NOW)
 
 
 def test_a_slow_bomb_stops_at_the_size_limit():
@@ -329,7 +435,9 @@ def test_a_zip_whose_sizes_come_after_the_data(signature):
         "<4sHHHHHHIIIHHHHHII", b"PK\x01\x02", 20, 20, 8, 8, 0, 0, zlib.crc32(data), len(packed), len(data), len(name),
         0, 0, 0, 0, 0, 0,
     )  # fmt: skip
-    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 1, 1, len(entry + name), 0, 0)
+    end = struct.pack(
+        "<4sHHHHIIH", b"PK\x05\x06", 0, 0, 1, 1, len(entry + name), len(head + packed + signature + sizes), 0
+    )
     assert b"".join(chunks(head + packed + signature + sizes + entry + name + end)) == data
     damaged = entry.replace(struct.pack("<I", zlib.crc32(data)), b"\0\0\0\0")
     with pytest.raises(ReportError, match="damaged"):

@@ -80,21 +80,9 @@ def changed(**changes):
          "ends before"),
         (changed(**{"date-range": {"start-datetime": "0001-01-01T00:00:00+14:00", "end-datetime": "x"}}), "no date"),
         (changed(**{"date-range": {"start-datetime": "1970-01-01T00:00:00Z", "end-datetime": "x"}}), "can't be"),
-        (changed(**{"report-id": ""}), "no report-id"),
         (changed(policies={}), None),
         (changed(policies="x"), "policies is no list"),
-        (changed(policies=[1]), "policies is no list"),
         (changed(policies=[{}] * 1001), "1001 entries"),
-        (changed(policies=[{}]), "no policy"),
-        (changed(policies=[{"policy": {"policy-type": "sts"}}]), "no policy-domain"),
-        (changed(policies=[{"policy": {"policy-type": "sts", "policy-domain": "x"}, "summary":
-                            {"total-successful-session-count": -1}}]), "no count"),
-        (changed(policies=[{"policy": {"policy-type": "sts", "policy-domain": "x"}, "summary":
-                            {"total-successful-session-count": 1e300}}]), "no count"),
-        (changed(policies=[{"policy": {"policy-type": "sts", "policy-domain": "x"}, "summary":
-                            {"total-successful-session-count": True}}]), "no count"),
-        (changed(policies=[{"policy": {"policy-type": "sts", "policy-domain": "x"}, "failure-details": [{}]}]),
-         "no result-type"),
     ],
 )  # fmt: skip
 def test_hostile_reports(octets, why):
@@ -117,6 +105,59 @@ def test_what_senders_write_otherwise_is_read_too():
     assert (policy.mx, policy.domain, policy.successful) == (("one.example",), "company-y.example", 12)
     assert policy.failures[0].result == "brand-new"
     assert policy.failures[0].receiving_helo.startswith("a  b") and len(policy.failures[0].receiving_helo) == 1000
+
+
+def counted(successful=5, failed=0, **more):
+    summary = {"total-successful-session-count": successful, "total-failure-session-count": failed}
+    return {"policy": {"policy-type": "sts", "policy-domain": "example.org"}, "summary": summary} | more
+
+
+RANGE = {"start-datetime": "2026-11-29T00:00:00Z", "end-datetime": "2026-11-29T24:00:00Z"}
+# A report with a mistake: the sessions that it still counts, by result, and what is told of it.
+MENDED = {
+    "the end of the day": (changed(policies=[counted()], **{"date-range": RANGE}), [(5, 0)],
+                           ["a day that ends at 24:00"]),
+    "a leap second": (changed(policies=[counted()], **{"date-range": RANGE | {"end-datetime": "2026-11-29T23:59:60Z"}}),
+                      [(5, 0)], ["a day that ends at 24:00"]),
+    "no count": (changed(policies=[counted(3, None)]), [(3, 0)], ["no total-failure-session-count"]),
+    "a count with a fraction": (changed(policies=[counted(3.0, 1)]), [(3, 1)], []),
+    "a count below zero": (changed(policies=[counted(-1), counted(4)]), [(4, 0)], ["1 policies that make no sense"]),
+    "a count beyond all": (changed(policies=[counted(1e300), counted(True), counted(4)]), [(4, 0)],
+                           ["2 policies that make no sense"]),
+    "no domain": (changed(policies=[counted() | {"policy": {"policy-type": "sts"}}]), [(5, 0)], ["no policy-domain"]),
+    "no type": (changed(policies=[counted() | {"policy": {"policy-domain": "x"}}]), [(5, 0)], ["no policy-type"]),
+    "no policy": (changed(policies=[{}, counted()]), [(5, 0)], ["1 policies that make no sense"]),
+    "a number for a policy": (changed(policies=[1, counted()]), [(5, 0)], ["policies that make no sense"]),
+    "one policy for a list": (changed(policies=counted()), [(5, 0)], ["policies that are no list"]),
+    "no id": (changed(policies=[counted()], **{"report-id": ""}), [(5, 0)], ["no report-id"]),
+    "no organisation": (changed(policies=[counted(None)], **{"organization-name": ""}), [(0, 0)],
+                        ["no total-successful-session-count", "no organization-name"]),
+    "a failure without a type": (changed(policies=[counted(**{"failure-details": [{"failed-session-count": 2}]})]),
+                                 [(5, 0)], ["no result-type"]),
+    "a failure without sense": (changed(policies=[counted(**{"failure-details": [{"failed-session-count": "two"}]})]),
+                                [(5, 0)], ["no result-type", "1 failures that make no sense"]),
+    "a list around it": (b"[" + changed(policies=[counted()]) + b"]", [(5, 0)], ["a list around the report"]),
+    "words after it": (changed(policies=[counted()]) + b"\r\n-- \r\nsent by a script", [(5, 0)],
+                       ["what stands after the report"]),
+    "a last comma": (changed(policies=[counted()])[:-1] + b", }", [(5, 0)], ["commas before an end"]),
+    "an octet that is no UTF-8": (changed(policies=[counted()]).replace(b"Company-X", b"M\xfcller"), [(5, 0)],
+                                  ["octets that are no UTF-8"]),
+    "a line end in a text": (changed(policies=[counted()]).replace(b"Company-X", b"Company\nX"), [(5, 0)], []),
+    "names otherwise": (changed(policies=[counted()]).replace(b'"report-id"', b'"Report_ID"'), [(5, 0)], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("octets", "counts", "mended"), MENDED.values(), ids=MENDED)
+def test_a_report_with_a_mistake_is_read_and_says_what_was_mended(octets, counts, mended):
+    report = tlsrpt.parse_report(octets)
+    assert [(policy.successful, policy.failed) for policy in report.policies] == counts
+    assert list(report.mended) == mended
+    assert report.report_id and report.end > report.begin
+
+
+def test_a_day_ends_with_the_next_ones_beginning():
+    octets = changed(**{"date-range": RANGE})
+    assert tlsrpt.parse_report(octets).end == datetime(2026, 11, 30, tzinfo=UTC)
 
 
 def test_every_result_type_has_a_meaning():

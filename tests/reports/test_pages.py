@@ -75,7 +75,7 @@ def test_mail_that_was_no_report_shows_why_and_can_be_read_again(client, page, f
     incoming = file_report(mail(b"<?xml version='1.0'?><html/>", "text/xml", "r.xml"))
     read_waiting(datetime.now(UTC))
     assert "not counted: 1 that could not be read." in page("reports_domain", domains["example.org"].pk)
-    assert "no DMARC report" in page("reports_incomingreport_changelist")
+    assert "there is no report in it" in page("reports_incomingreport_changelist")
     assert "Read again" in page("reports_incomingreport_change", incoming.pk)
     raw = client.get(reverse("admin:reports_incomingreport_raw", args=[incoming.pk]))
     assert b"Subject: Report Domain" in raw.content and raw["Content-Disposition"].startswith("attachment")

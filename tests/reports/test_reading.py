@@ -9,7 +9,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from django.db import OperationalError
+from oracles import TestKey
 from report_mail import (
     FORGED,
     NOW,
@@ -23,6 +25,11 @@ from report_mail import (
     report_xml,
 )
 
+from mailsuite.directory import services
+from mailsuite.directory.models import Mailbox
+from mailsuite.mail.header import header_end
+from mailsuite.mailauth.dkim import RelaxedBodyHash
+from mailsuite.mailauth.dkim.sign import signature_fields
 from mailsuite.mailauth.dmarc_report import Reason, Record, build_report
 from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
 from mailsuite.records.models import Observation
@@ -37,6 +44,7 @@ from mailsuite.reports.models import (
     OutgoingReport,
 )
 from mailsuite.reports.reading import MAX_ATTEMPTS, read_waiting
+from mailsuite.resolver.answers import ZoneResolver
 from mailsuite.trace.models import Story
 
 DAY = date(2026, 11, 23)
@@ -84,6 +92,158 @@ def test_the_report_is_found_whatever_its_file_is_called(file_report, octets):
     report = DmarcReport.objects.get()
     assert (report.record_count, report.records_read, report.message_count, report.aligned_count) == (3, 3, 17, 10)
     assert report.policy_published == "v=DMARC1; p=none"
+
+
+def several(*files):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, octets in files:
+            file.writestr(name, octets)
+    return out.getvalue()
+
+
+def without(octets, field):
+    return b"\r\n".join(line for line in octets.split(b"\r\n") if not line.startswith(field))
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        mail(gzip.compress(XML)).replace(b"Encoding: base64", b"Encoding: base64;"),
+        mail(gzip.compress(XML)).replace(b"Encoding: base64", b"Encoding: (as ever) base64 (so)"),
+        without(mail(gzip.compress(XML)), b"Content-Transfer-Encoding"),
+        mail(gzip.compress(XML)).replace(b"Encoding: base64", b"Encoding: 8bit"),
+        mail(several(("reports/", b""), ("reports/r.xml", XML)), "application/zip", "r.zip"),
+        mail(several(("read me.txt", b"Hello"), ("r.xml", XML)), "application/zip", "r.zip"),
+        mail(gzip.compress(XML)).replace(b"=\r\n", b"\r\n").replace(b"=\r\n", b"\r\n"),  # of which there may be two
+    ],
+    ids=["semicolon", "comments", "no encoding", "wrong encoding", "folder", "several members", "no padding"],
+)
+def test_a_file_is_found_however_it_is_packed(file_report, octets):
+    incoming = file_report(octets)
+    assert read_waiting(NOW) == 1
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.reason) == ("read", "")
+    assert DmarcReport.objects.get().message_count == 17
+
+
+def test_several_reports_of_one_mail_all_count(file_report):
+    files = [(f"{number}.xml", report_xml(report_id=str(number))) for number in range(3)]
+    incoming = file_report(mail(several(*files, ("bad.xml", b"<feedback><x>")), "application/zip", "r.zip"))
+    assert read_waiting(NOW) == 1
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.rows) == ("read", 6)
+    assert incoming.reason.startswith("1 of its 4 reports are not counted: it is no well-formed XML")
+    assert counts() == [("example.org", 30, 30, 0)]
+
+
+def test_what_was_mended_in_a_report_is_told(file_report):
+    odd = XML.replace(b"Reporter", b"M\xfcller & Sons").replace(b"192.0.2.1<", b"nowhere<")
+    incoming = file_report(mail(gzip.compress(odd)))
+    read_waiting(NOW)
+    incoming.refresh_from_db()
+    assert (incoming.state, DmarcReport.objects.get().org_name) == ("read", "Müller & Sons")
+    assert incoming.reason == (
+        "read in spite of octets that are no UTF-8, an & that stands alone, 1 record without a usable address or"
+        " number, which are left out"
+    )
+
+
+def test_a_reporter_without_a_name_is_called_by_its_domain(file_report):
+    file_report(mail(gzip.compress(XML.replace(b"Reporter", b"").replace(b"dmarc@reporter.example", b""))))
+    read_waiting(NOW)
+    assert DmarcReport.objects.get().org_name == "reporter.example"
+
+
+@pytest.mark.parametrize(
+    ("reason", "overridden"),
+    [
+        (Reason("local_policy", "arc=pass as[2].d=lists.example"), 4),
+        (Reason("local_policy", "ARC = pass"), 4),
+        (Reason("local_policy", "arc=fail"), 0),
+        (Reason("local_policy", "marc=passed"), 0),
+        (Reason("other", "said; forwarded"), 0),
+        (Reason("forwarded"), 4),
+    ],
+)
+def test_a_seal_that_the_receiver_believed_counts_as_forwarded(file_report, reason, overridden):
+    """RFC 8617 §7.2.1."""
+    file_report(report_mail(replace(SHOP, reasons=(reason,))))
+    read_waiting(NOW)
+    assert DmarcDay.objects.get().overridden == overridden
+
+
+REPORTER_KEY = TestKey("reporter.example", "r1", rsa.generate_private_key(65537, 1024))
+REPORTER_ZONE = {(REPORTER_KEY.name, "TXT"): [REPORTER_KEY.record]}
+
+
+def signed(octets):
+    end = header_end(octets, 0, len(octets))
+    hashed = RelaxedBodyHash()
+    hashed.update(octets[end:])
+    fields = signature_fields(octets[:end], hashed.digest(), [REPORTER_KEY.signing_key], int(NOW.timestamp()))
+    return fields + octets
+
+
+def forward(*mails):
+    """A mail that has others as its attachments, as mail programs forward several at once."""
+    parts = b"".join(b"--f\r\nContent-Type: message/rfc822\r\n\r\n%b\r\n" % one for one in mails)
+    return (
+        b"From: me@elsewhere.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=f\r\n\r\n"
+        b"--f\r\nContent-Type: text/plain\r\n\r\nThese came to the old address.\r\n" + parts + b"--f--\r\n"
+    )
+
+
+def read_forwarded(zone=REPORTER_ZONE):
+    return read_waiting(NOW, make_resolver=lambda: ZoneResolver(zone))
+
+
+@pytest.mark.parametrize(
+    ("authentication", "kind"),
+    [(authentication_of("elsewhere.example", signer="elsewhere.example"), "inbound"), (None, "submission")],
+    ids=["from elsewhere", "from a user"],
+)
+def test_reports_that_are_forwarded_count_by_the_signature_of_their_own_mail(file_report, authentication, kind):
+    octets = forward(signed(report_mail()), signed(report_mail(report_id="2")))
+    incoming = file_report(octets, authentication=authentication, story_kind=kind)
+    assert read_forwarded() == 1
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.reason, incoming.sender_domain) == ("read", "", "reporter.example")
+    assert counts() == [("example.org", 20, 20, 0)]
+
+
+@pytest.mark.parametrize(
+    ("octets", "zone"),
+    [
+        (forward(report_mail()), REPORTER_ZONE),
+        (forward(signed(report_mail()).replace(b"A report.", b"Another.")), REPORTER_ZONE),
+        (forward(signed(report_mail())), {}),
+        (forward(signed(report_mail().replace(b"dmarc@reporter", b"dmarc@other"))), REPORTER_ZONE),
+    ],
+    ids=["unsigned", "changed", "no key", "signed by somebody else"],
+)
+def test_a_forwarded_report_that_nobody_proves_does_not_count(file_report, octets, zone):
+    incoming = file_report(octets, authentication=authentication_of("elsewhere.example", signer="elsewhere.example"))
+    assert read_forwarded(zone) == 1
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.cause) == ("uncounted", "unproved")
+    assert not DmarcReport.objects.exists()
+
+
+def test_who_administers_the_domain_vouches_for_what_they_forward(file_report, domains):
+    by_address = {}
+    for name in ("boss", "ann"):
+        services.add_mailbox(f"{name}@example.org", "correct horse battery")
+        by_address[name] = Mailbox.objects.get(address=f"{name}@example.org")
+    domains["example.org"].administrators.add(by_address["boss"].user)
+    for name, state in (("ann", "uncounted"), ("boss", "read")):
+        incoming = file_report(forward(report_mail()), story_kind="submission")
+        Story.objects.filter(pk=incoming.story_id).update(sender_mailbox=by_address[name].pk)
+        read_forwarded({})
+        incoming.refresh_from_db()
+        assert incoming.state == state
+    assert incoming.sender_domain == "reporter.example"
+    assert counts() == [("example.org", 10, 10, 0)]
 
 
 def test_rows_say_what_the_report_said(file_report):
@@ -153,7 +313,7 @@ def test_what_we_report_to_ourselves_counts(file_report):
 
 def test_what_does_not_count_is_neither_opened_nor_unpacked(file_report, monkeypatch):
     incoming = file_report(report_mail(), authentication=None)
-    monkeypatch.setattr(reading, "find_report", lambda *_: pytest.fail("it was opened"))
+    monkeypatch.setattr(reading, "find_reports", lambda *_: pytest.fail("it was opened"))
     assert read_waiting(NOW) == 1
     incoming.refresh_from_db()
     assert (incoming.state, incoming.rows, incoming.octets_read) == ("uncounted", 0, 0)
@@ -265,7 +425,7 @@ def test_octets_are_bounded_by_reporter_and_counted_when_nothing_comes_of_them(f
     read_waiting(datetime.now(UTC))
     broken.refresh_from_db()
     after.refresh_from_db()
-    assert (broken.state, broken.octets_read, broken.rows) == ("failed", len(XML) + 90, 0)
+    assert (broken.state, broken.octets_read, broken.rows) == ("failed", 2 * (len(XML) + 90), 0)
     assert (after.cause, after.octets_read) == ("over-budget", 0)
 
 
@@ -361,7 +521,7 @@ def test_another_host_at_the_same_report_leaves_the_rest_to_the_first(file_repor
 
 def test_a_report_that_ends_the_process_is_given_up(file_report, monkeypatch):
     incoming = file_report(report_mail())
-    monkeypatch.setattr(reading, "find_report", lambda *_: (_ for _ in ()).throw(SystemExit))
+    monkeypatch.setattr(reading, "find_reports", lambda *_: (_ for _ in ()).throw(SystemExit))
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(SystemExit):
             read_waiting(NOW)
@@ -372,7 +532,7 @@ def test_a_report_that_ends_the_process_is_given_up(file_report, monkeypatch):
 
 def test_a_bug_of_ours_is_no_reason_to_try_for_ever(file_report, monkeypatch, caplog):
     incoming = file_report(report_mail())
-    monkeypatch.setattr(reading, "find_report", lambda *_: 1 / 0)
+    monkeypatch.setattr(reading, "find_reports", lambda *_: 1 / 0)
     assert read_waiting(NOW) == 1
     incoming.refresh_from_db()
     assert incoming.state == "failed" and str(incoming) in incoming.reason

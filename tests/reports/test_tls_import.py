@@ -122,7 +122,6 @@ def test_what_is_about_other_domains_is_left_out(file_report):
     [
         (tls_report(policy("elsewhere.example")), "not hosted here"),
         (tls_report(policies=[]), "no policy"),
-        (tls_report(**{"organization-name": ""}), "no organisation"),
         (tls_report(day="2028-01-01"), "future"),
         (tls_report(day="2024-01-01"), "too old"),
         (b"{" * 100_000, "no JSON"),
