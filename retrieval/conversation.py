@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
+from zlib import crc32
 
 from mailsuite.mail.foreign import foreign_protocol
 from mailsuite.protocol.words import unavailable
@@ -13,6 +14,9 @@ from retrieval.mail_store import MailStore
 from retrieval.stream import Stream
 
 GIVING_WAY_SECONDS = 1.0
+# A client that waits for us (IMAP's IDLE) hears something as often: NATs and firewalls on the way forget a connection
+# that is silent, the quickest after some minutes, and what was sent finds out whether the client is still there.
+SIGN_SECONDS = 120
 
 
 class Session(Protocol):
@@ -32,6 +36,11 @@ class Session(Protocol):
 
     @property
     def timeout_seconds(self) -> float: ...
+
+    @property
+    def sign_of_life(self) -> bytes:
+        """What to say now and then to a client that waits for us in silence; nothing where none is to be said."""
+        ...
 
     @property
     def broke_rules(self) -> bool:
@@ -69,8 +78,9 @@ class Session(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One client's. `login_by` is by the event loop's clock; `ending` says why the server wants it to end; `offence` is
-    what the client did that counts against it (mailsuite.abuse.offences), "" for nothing."""
+    """One client's. `login_by` and `quiet_since`, when it had last said or been answered something, are by the event
+    loop's clock; `ending` says why the server wants it to end; `offence` is what the client did that counts against it
+    (mailsuite.abuse.offences), "" for nothing."""
 
     id: str
     client_address: str
@@ -83,6 +93,7 @@ class Connection:
     has_spoken: bool = False
     is_waiting: bool = False
     offence: str = ""
+    quiet_since: float = 0.0
 
     def end(self, text: str, seconds: float) -> None:
         """Has the session end once it is done with its command, within so many seconds."""
@@ -105,8 +116,9 @@ class Connection:
 
 async def converse(connection: Connection, session: Session, context: ssl.SSLContext) -> None:
     """Runs the session until it is closed. Raises ConnectionEnded."""
-    stream = connection.stream
+    stream, time = connection.stream, asyncio.get_running_loop().time
     stream.on_lost = session.interrupt
+    connection.quiet_since = time()
     changed: asyncio.Task[None] | None = None
     try:
         while not session.closed:
@@ -115,6 +127,7 @@ async def converse(connection: Connection, session: Session, context: ssl.SSLCon
                     # What the client sends once it has read this belongs to TLS.
                     stream.stop_reading()
                 await stream.send(octets)
+                connection.quiet_since = time()
                 # A thousand commands may have come at once: others have their turn between any two.
                 await asyncio.sleep(0)
             if session.wants_starttls:
@@ -146,7 +159,7 @@ async def _more(connection: Connection, session: Session) -> bool:
             connection.is_waiting = True
             if session.is_mid_command:
                 connection.stream.acknowledge_at_once()
-            await connection.stream.wait(_patience(connection, session))
+            await _wait(connection, session)
         text = connection.ending
     except TimeoutError:
         text = "Closed after long silence" if session.mail_store else "Closed without a login"
@@ -157,6 +170,27 @@ async def _more(connection: Connection, session: Session) -> bool:
     return not text
 
 
+async def _wait(connection: Connection, session: Session) -> None:
+    """Returns when there is something to do, with signs of life meanwhile. Raises TimeoutError when the client has been
+    silent for too long."""
+    while True:
+        left, sign = _patience(connection, session), session.sign_of_life
+        if sign:
+            left = min(left, seconds_to_sign(connection.client_address, asyncio.get_running_loop().time()))
+        try:
+            return await connection.stream.wait(left)
+        except TimeoutError:
+            if not sign:
+                raise
+            await connection.stream.send(sign)
+
+
+def seconds_to_sign(client_address: str, now: float) -> float:
+    """How many seconds there are until the next one: for all connections of a client at once, so that a phone wakes up
+    once, and at another time for each client."""
+    return SIGN_SECONDS - (now + crc32(client_address.encode())) % SIGN_SECONDS
+
+
 async def _heard(connection: Connection, session: Session, octets: bytes) -> bool:
     """Hands on what the client said; False when the session was ended instead, because it speaks something else."""
     foreign = "" if connection.has_spoken else foreign_protocol(octets)
@@ -165,6 +199,7 @@ async def _heard(connection: Connection, session: Session, octets: bytes) -> boo
         connection.offence = "foreign-protocol"
         await connection.stream.send(session.end(f"{foreign} is not spoken here"))
     else:
+        connection.quiet_since = asyncio.get_running_loop().time()
         session.receive_data(octets)
         if session.mail_store is not None:
             # Whoever has yet to log in makes no progress by words.
@@ -174,12 +209,13 @@ async def _heard(connection: Connection, session: Session, octets: bytes) -> boo
 
 def _patience(connection: Connection, session: Session) -> float:
     """How many seconds there are to wait for the client. Raises TimeoutError when there are none."""
-    if session.mail_store is not None:
-        return session.timeout_seconds
-    left = connection.login_by - asyncio.get_running_loop().time()
+    until = connection.quiet_since + session.timeout_seconds
+    if session.mail_store is None:
+        until = min(until, connection.login_by)
+    left = until - asyncio.get_running_loop().time()
     if left <= 0:
         raise TimeoutError
-    return min(session.timeout_seconds, left)
+    return left
 
 
 def _awaiting_changes(

@@ -44,6 +44,7 @@ class ImapLimits:
     failed_logins: int = 5
     login_seconds: float = 60
     idle_seconds: float = 30 * 60  # RFC 3501 §5.4
+    waiting_seconds: float = 24 * 60 * 60  # in IDLE
 
     def __post_init__(self) -> None:
         if self.idle_seconds < 30 * 60:

@@ -11,6 +11,7 @@ The transport's part:
         if session.closed: close
         if session.wants_starttls: upgrade, then session.tls_started(); nothing read before it counts
         wait for octets or session.timeout_seconds; on time-out send(session.end("...")), which closes
+        meanwhile send(session.sign_of_life) every two minutes
         meanwhile, if session.idle_or_selected, race `session.mail_store.changed()`, and when it returns:
             async for octets in session.notify():     # nothing outside IDLE: the next command tells
                 send(octets)
@@ -98,9 +99,17 @@ class ImapSession:
 
     @property
     def timeout_seconds(self) -> float:
-        """How long the client may be silent (RFC 3501 §5.4)."""
+        """How long the client may be silent (RFC 3501 §5.4). Who waits in IDLE may for long: there are clients that
+        never begin it anew, as RFC 2177 §3 has them do."""
         limits = self._context.limits
+        if self._idle_tag:
+            return limits.waiting_seconds
         return limits.login_seconds if self._context.state is State.NOT_AUTHENTICATED else limits.idle_seconds
+
+    @property
+    def sign_of_life(self) -> bytes:
+        """What to say now and then to a client that waits in IDLE."""
+        return b"* OK Still here\r\n" if self._idle_tag else b""
 
     @property
     def held_octets(self) -> int:

@@ -59,6 +59,10 @@ class Pop3Session:
         return LOGIN_SECONDS if self._dialog.state is State.AUTHORIZATION else IDLE_SECONDS
 
     @property
+    def sign_of_life(self) -> bytes:
+        return b""  # POP3 has no word that nobody asked for
+
+    @property
     def held_octets(self) -> int:
         return self._dialog.held_octets
 

@@ -14,7 +14,7 @@ import uvloop
 from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
 from mailsuite.supervisor.certificate import ensure_certificate
-from retrieval import stream, transport
+from retrieval import conversation, stream, transport
 from retrieval.mail_store import Principal
 from retrieval.stream import StreamLimits
 from retrieval.transport import Kind, Server, ServerLimits
@@ -37,13 +37,14 @@ class Store:
 
 
 class WordSession:
-    """One line, one answer: ECHO x, TLS, FLOOD (without end), BUG, WATCH, QUIT."""
+    """One line, one answer: ECHO x, TLS, FLOOD (without end), BUG, WATCH, IDLE, QUIT."""
 
     def __init__(self, tls_active: bool, timeout_seconds: float) -> None:
         self.closed = self.wants_starttls = self.idle_or_selected = self.broke_rules = False
         self.mail_store = Store()
         self.timeout_seconds = timeout_seconds
         self.tls_active = tls_active
+        self.sign_of_life = b""
         self.abandoned = asyncio.Event()
         self._input = b""
 
@@ -88,6 +89,10 @@ class WordSession:
                 case b"WATCH":
                     self.idle_or_selected = True
                     yield b"watching\r\n"
+                case b"IDLE":
+                    self.sign_of_life = b"still here\r\n"
+                    self.idle_or_selected = True
+                    yield b"idling\r\n"
                 case b"QUIT" | b"EOF":
                     self.closed = True
                     yield b"bye\r\n"
@@ -314,6 +319,54 @@ def test_silence_ends_the_session(serve):
             assert running.sessions[0].abandoned.is_set()
 
     run(scene())
+
+
+def test_changes_of_the_folder_do_not_make_up_for_words(serve):
+    """Who has gone without a word would else be waited for as long as mail comes."""
+
+    async def scene():
+        async with serve(timeout_seconds=0.5) as running:
+            reader, writer = await running.connect()
+            writer.write(b"WATCH\r\n")
+            assert await reader.readline() == b"watching\r\n"
+            said = []
+            while not said or said[-1] == b"changed\r\n":
+                running.sessions[0].mail_store.event.set()
+                said.append(await reader.readline())
+            assert said[-1] == b"end: Closed after long silence\r\n" and len(said) > 1
+
+    run(scene())
+
+
+def test_who_waits_in_silence_is_given_signs_of_life(serve, monkeypatch):
+    monkeypatch.setattr(conversation, "SIGN_SECONDS", 0.02)
+
+    async def scene():
+        async with serve(timeout_seconds=20) as running:
+            reader, writer = await running.connect()
+            writer.write(b"ECHO a\r\nIDLE\r\n")
+            assert await reader.readline() + await reader.readline() == b"ECHO a\r\nidling\r\n"
+            assert [await reader.readline() for _ in range(3)] == [b"still here\r\n"] * 3
+            running.sessions[0].mail_store.event.set()
+            while (line := await reader.readline()) == b"still here\r\n":
+                pass
+            assert line == b"changed\r\n" and await reader.readline() == b"still here\r\n"
+            running.sessions[0].timeout_seconds = 0
+            while (line := await reader.readline()) == b"still here\r\n":
+                pass
+            assert line == b"end: Closed after long silence\r\n"
+
+    run(scene())
+
+
+def test_signs_of_life_come_to_all_connections_of_a_client_at_once():
+    """And to different clients at different times."""
+    times = [100.0, 130.5, 219.9, 1_000_000.25]
+    for address in ("192.0.2.1", "2001:db8::1"):
+        moments = {round(now + conversation.seconds_to_sign(address, now), 6) % 120 for now in times}
+        assert len(moments) == 1
+        assert all(0 < conversation.seconds_to_sign(address, now) <= 120 for now in times)
+    assert len({round(conversation.seconds_to_sign(f"192.0.2.{at}", 0)) for at in range(100)}) > 30
 
 
 def test_client_that_does_not_read_is_cut_off(serve):

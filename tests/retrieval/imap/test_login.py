@@ -209,6 +209,12 @@ def test_timeouts_follow_the_state(connect):
     assert client.session.timeout_seconds == 60
     client.log_in()
     assert client.session.timeout_seconds == 1800
+    assert client.session.sign_of_life == b""
+    client.dialog("C: a IDLE", "S: + Idling")
+    assert client.session.timeout_seconds == 24 * 60 * 60
+    assert client.session.sign_of_life == b"* OK Still here\r\n"
+    client.dialog("C: DONE", "S: a OK IDLE completed")
+    assert client.session.timeout_seconds == 1800 and not client.session.sign_of_life
 
 
 def test_spaces_are_taken_where_there_is_one_and_inside_parentheses(connect):
