@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from mailsuite.web import admin_search, autoconfig, delivery_test
+from mailsuite.web import admin_search, autoconfig, delivery_test, manual
 from mailsuite.web.acme import challenge
 from mailsuite.web.health import health
 from mailsuite.web.metrics.view import metrics
@@ -33,6 +33,8 @@ urlpatterns = [
     path("admin/delivery-test/", admin.site.admin_view(delivery_test.start), name="delivery-test"),
     path("admin/delivery-test/<str:run_id>/", admin.site.admin_view(delivery_test.show), name="delivery-test-run"),
     path("admin/delivery-test/<str:run_id>/more", admin.site.admin_view(delivery_test.more), name="delivery-test-more"),
+    path("admin/guide/", admin.site.admin_view(manual.contents), name="guide"),
+    path("admin/guide/<slug:name>/", admin.site.admin_view(manual.chapter), name="guide-chapter"),
     # Django's own form would let whoever finds a browser open guess the old password without end.
     path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
     # The theme's own fails on pages that are not there.

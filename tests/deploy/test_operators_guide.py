@@ -61,7 +61,15 @@ def test_the_container_has_all_that_runs():
     text = (DEPLOY / "Containerfile").read_text()
     copied = re.findall(r"^COPY (\S+(?: \S+)*) \S+$", text, re.MULTILINE)
     paths = {path for group in copied for path in group.split()}
-    assert {"requirements.lock", "manage.py", "pyproject.toml", "mailsuite", "smtpd_service", "retrieval"} == paths
+    assert {
+        "requirements.lock",
+        "manage.py",
+        "pyproject.toml",
+        "mailsuite",
+        "deploy/guide",
+        "smtpd_service",
+        "retrieval",
+    } == paths
     assert all((BASE / path).exists() for path in paths)
 
 
