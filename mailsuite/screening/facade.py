@@ -157,6 +157,8 @@ class Screening:
                         wait=wait,
                         now=now,
                         doubts=doubts,
+                        client_name=sender.client_name,
+                        message_id=sender.message_id,
                     )
                 )
         except (TimeoutError, DatabaseError) as error:

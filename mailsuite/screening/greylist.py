@@ -1,13 +1,17 @@
 """Who was asked to come again, and who came (RFC 6647).
 
-Programs that only throw mail out don't. A network that came again once is let pass for good while it goes on writing;
-whatever is not the same network, sender and one recipient at least is somebody else. What a flood can leave here is
-bounded by network.
+Programs that only throw mail out don't. A network that came again once is let pass for good while it goes on writing.
+Large senders try again from another host of a pool, in another network: the sender and one recipient at least must be
+the same, and the network, the domain of the host's confirmed name, or the Message-ID; else it is somebody else. What a
+flood can leave here is bounded by network.
 """
 
 import hashlib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from django.db.models import Q
 
 from mailsuite.database.patience import brief_transaction
 from mailsuite.database.stored_time import within
@@ -21,6 +25,19 @@ MAX_WAITING_PER_NETWORK = 500
 SEEN_EVERY = timedelta(days=1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """By what one recipient's mail may come again."""
+
+    recipient: str
+    own: str
+    pool: str
+    message: str
+
+    def know(self, row: GreylistEntry) -> bool:
+        return self.own == row.key or row.pool_key == self.pool != "" or row.message_key == self.message != ""
+
+
 def may_pass(
     kind: str,
     *,
@@ -30,37 +47,43 @@ def may_pass(
     wait: timedelta,
     now: datetime,
     doubts: Collection[str] = (),
+    client_name: str = "",
+    message_id: str = "",
 ) -> bool:
-    """Whether the sender waited long enough; notes who doesn't, so that the next time it may.
+    """Whether the sender waited long enough; notes who doesn't, so that the next time it may. `client_name` is the
+    confirmed reverse name of the client, or "".
 
     Of GREYLISTED the network as a whole passes, of FIRST_TIME each sender for itself, from wherever it comes.
     """
-    where = network if kind == GREYLISTED else ""
     if kind == GREYLISTED and _network_passed(kind, network, now):
         return True
-    keys = {_key(kind, where, reverse_path, recipient): recipient for recipient in recipients[:MAX_RECIPIENTS]}
+    if kind == GREYLISTED:
+        where, pool = network, _domain_above(client_name)
+    else:
+        where = pool = message_id = ""
+    asked = [
+        _Keys(
+            recipient,
+            _key(kind, where, reverse_path, recipient),
+            _key(kind, "pool", pool, reverse_path, recipient) if pool else "",
+            _key(kind, "message", message_id, reverse_path, recipient) if message_id else "",
+        )
+        for recipient in recipients[:MAX_RECIPIENTS]
+    ]
     with brief_transaction():
-        known = {row.key: row for row in GreylistEntry.objects.select_for_update().filter(key__in=keys)}
-        passes = any(row.passed_at or not within(row.first_seen_at, now, wait) for row in known.values())
+        known = _known(asked)
+        passes = any(row.passed_at or not within(row.first_seen_at, now, wait) for row in known)
+        ids = [row.pk for row in known]
         if passes:
-            GreylistEntry.objects.filter(key__in=keys, passed_at=None).update(passed_at=now)
-        GreylistEntry.objects.filter(key__in=known).update(last_seen_at=now)
-        if not passes and len(known) < len(keys) and not _is_flood(kind, network):
+            GreylistEntry.objects.filter(pk__in=ids, passed_at=None).update(passed_at=now)
+        GreylistEntry.objects.filter(pk__in=ids).update(last_seen_at=now)
+        new = [keys for keys in asked if not any(map(keys.know, known))]
+        if passes:  # once is enough for the network that it came from now
+            new = asked[:1] if where and all(row.network != network for row in known) else []
+        if new and (passes or not _is_flood(kind, network)):
+            passed_at = now if passes else None
             GreylistEntry.objects.bulk_create(
-                [
-                    GreylistEntry(
-                        kind=kind,
-                        key=key,
-                        network=network,
-                        reverse_path=_shown(reverse_path),
-                        recipient=_shown(recipient),
-                        doubts=", ".join(doubts)[:200],
-                        first_seen_at=now,
-                        last_seen_at=now,
-                    )
-                    for key, recipient in keys.items()
-                    if key not in known
-                ],
+                [_row(kind, network, reverse_path, keys, doubts, now, passed_at) for keys in new],
                 ignore_conflicts=True,
             )
     return passes
@@ -76,6 +99,45 @@ def forget_old(now: datetime) -> int:
     old = GreylistEntry.objects.filter(passed_at=None, last_seen_at__lt=now - FORGET_WAITING)
     silent = GreylistEntry.objects.filter(last_seen_at__lt=now - FORGET_PASSED)
     return old.delete()[0] + silent.delete()[0]
+
+
+def _known(asked: Sequence[_Keys]) -> list[GreylistEntry]:
+    same = Q(key__in=[keys.own for keys in asked])
+    if pools := [keys.pool for keys in asked if keys.pool]:
+        same |= Q(pool_key__in=pools)
+    if messages := [keys.message for keys in asked if keys.message]:
+        same |= Q(message_key__in=messages)
+    return list(GreylistEntry.objects.select_for_update().filter(same))
+
+
+def _row(
+    kind: str,
+    network: str,
+    reverse_path: str,
+    keys: _Keys,
+    doubts: Collection[str],
+    now: datetime,
+    passed_at: datetime | None,
+) -> GreylistEntry:
+    return GreylistEntry(
+        kind=kind,
+        key=keys.own,
+        pool_key=keys.pool,
+        message_key=keys.message,
+        network=network,
+        reverse_path=_shown(reverse_path),
+        recipient=_shown(keys.recipient),
+        doubts=", ".join(doubts)[:200],
+        first_seen_at=now,
+        last_seen_at=now,
+        passed_at=passed_at,
+    )
+
+
+def _domain_above(name: str) -> str:
+    """The domain that the hosts of a pool have in common: the name less its first label, but no top-level domain."""
+    above = name.partition(".")[2]
+    return above if "." in above else name
 
 
 def _network_passed(kind: str, network: str, now: datetime) -> bool:

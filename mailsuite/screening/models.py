@@ -129,10 +129,13 @@ class SenderPause(models.Model):
 
 
 class GreylistEntry(models.Model):
-    """Somebody who was asked to come again. `key` is a digest of what must be the same when it does."""
+    """Somebody who was asked to come again. `key` is a digest of what must be the same when it does; it may come from
+    elsewhere by what `pool_key` or `message_key` is a digest of, "" where there is nothing of the kind."""
 
     kind = models.CharField(max_length=20)
     key = models.CharField(max_length=64, unique=True)
+    pool_key = models.CharField(max_length=64, blank=True, default="", editable=False)
+    message_key = models.CharField(max_length=64, blank=True, default="", editable=False)
     network = models.CharField(max_length=43)
     reverse_path = models.CharField(max_length=320, blank=True)
     recipient = models.CharField(max_length=320)
@@ -144,7 +147,11 @@ class GreylistEntry(models.Model):
     class Meta:
         ordering = ["-last_seen_at"]
         verbose_name = "greylisted sender"
-        indexes = [models.Index(fields=["kind", "network", "passed_at"], name="greylist_network")]
+        indexes = [
+            models.Index(fields=["kind", "network", "passed_at"], name="greylist_network"),
+            models.Index(fields=["pool_key"], name="greylist_pool"),
+            models.Index(fields=["message_key"], name="greylist_message"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.reverse_path or '<>'} from {self.network}"

@@ -21,8 +21,9 @@ from mailsuite.authcheck.report import AuthReport
 from mailsuite.authcheck.results import results
 from mailsuite.directory.resolution import KeptTarget, ReportTarget
 from mailsuite.mail.client_network import around
-from mailsuite.mail.header import collect_fields
-from mailsuite.mail.message import parse_message
+from mailsuite.mail.encoded_word import decode_text
+from mailsuite.mail.header import collect_fields, unfold
+from mailsuite.mail.message import MESSAGE_ID_CHARACTERS, parse_message
 from mailsuite.mailauth.iprev import IprevOutcome
 from mailsuite.scanning.scanner import Scanner, ScanRequest
 from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
@@ -114,7 +115,7 @@ class Trial:
         self, report: AuthReport, content: Content, recipients: Sequence[Recipient], destinations: Destinations
     ) -> _Gathered:
         signs = await self._signs(report)
-        found = _Gathered(await self._message_facts(report, content, signs, recipients), _sender(report))
+        found = _Gathered(await self._message_facts(report, content, signs, recipients), _sender(report, content))
         found.doubts = signs.doubts
         if report.spf.result in DOUBTFUL_SPF and not report.is_author_authentic:
             found.doubts += (f"SPF {report.spf.result}",)
@@ -276,13 +277,16 @@ class Trial:
             return default
 
 
-def _sender(report: AuthReport) -> SenderFacts:
+def _sender(report: AuthReport, content: Content) -> SenderFacts:
+    message_ids = content.fields().get(b"message-id")
     return SenderFacts(
         report.client_address,
         report.mail_from,
         report.from_addresses,
         is_reverse_path_authentic=report.spf.result == "pass",
         is_author_authentic=report.is_author_authentic,
+        client_name=report.iprev.confirmed,
+        message_id=decode_text(unfold(message_ids[0]), MESSAGE_ID_CHARACTERS) if message_ids else "",
     )
 
 

@@ -17,7 +17,15 @@ def with_home(home):
     """The tables' own rows are all that there is."""
 
 
-def ask(after=timedelta(0), *, kind=GREYLISTED, network="192.0.2.0/24", sender="a@b.example", to=("ann@example.org",)):
+def ask(
+    after=timedelta(0),
+    *,
+    kind=GREYLISTED,
+    network="192.0.2.0/24",
+    sender="a@b.example",
+    to=("ann@example.org",),
+    **known,
+):
     return may_pass(
         kind,
         network=network,
@@ -26,6 +34,7 @@ def ask(after=timedelta(0), *, kind=GREYLISTED, network="192.0.2.0/24", sender="
         wait=WAIT,
         now=NOW + after,
         doubts=("no-reverse-dns",),
+        **known,
     )
 
 
@@ -88,3 +97,57 @@ def test_old_entries_are_forgotten():
 
 def test_odd_senders_are_kept_too():
     assert not ask(sender="\udc80" + "x" * 5000, to=("\u0000ann@example.org",))
+
+
+POOL = [("127.1.0.0/24", "out1.pool.example"), ("127.2.0.0/24", "out2.pool.example"), ("127.3.0.0/24", "")]
+
+
+def from_pool(after, host, *, message_id="<1@pool.example>", **fields):
+    network, client_name = POOL[host]
+    return ask(timedelta(minutes=after), network=network, client_name=client_name, message_id=message_id, **fields)
+
+
+@pytest.mark.parametrize(
+    ("host", "message_id"),
+    [(1, "<1@pool.example>"), (1, ""), (1, "<other@pool.example>"), (2, "<1@pool.example>")],
+    ids=["both", "by the name", "by the name, another message", "by the message"],
+)
+def test_a_pool_passes_at_its_second_try(host, message_id):
+    assert not from_pool(0, 0)
+    assert not from_pool(0.5, host, message_id=message_id)
+    assert from_pool(1, host, message_id=message_id)
+    assert GreylistEntry.objects.exclude(passed_at=None).count() == GreylistEntry.objects.count() == 2
+    # Both networks have passed with all that they bring.
+    for number in (0, host):
+        assert from_pool(2, number, sender="other@b.example", message_id="")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sender": "x@b.example"},
+        {"to": ("bob@example.org",)},
+        {"host": 2, "message_id": ""},
+        {"host": 2, "message_id": "<2@pool.example>"},
+    ],
+)
+def test_in_a_pool_somebody_else_waits_anew(change):
+    assert not from_pool(0, 0)
+    assert not from_pool(5, **{"host": 1, **change})
+
+
+@pytest.mark.parametrize(
+    ("names", "passes"),
+    [
+        (("mx1.far.example", "mx2.far.example"), True),
+        (("a.out.far.example", "b.out.far.example"), True),
+        (("a.far.example", "b.near.example"), False),
+        (("far.example", "near.example"), False),
+        (("far.example", "far.example"), True),
+        (("", ""), False),
+    ],
+)
+def test_what_names_make_a_pool(names, passes):
+    first, second = names
+    assert not ask(network="127.1.0.0/24", client_name=first)
+    assert ask(timedelta(minutes=1), network="127.2.0.0/24", client_name=second) is passes

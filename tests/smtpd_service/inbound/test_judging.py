@@ -279,6 +279,7 @@ def test_header_of_no_end_is_refused(server, header):
 class FakeScreening(Screening):
     def __init__(self, **answers):
         self.answers, self._reader = answers, None
+        self.asked = []
 
     async def at_connection(self, client_address):
         return self.answers.get("lists", ())
@@ -293,6 +294,7 @@ class FakeScreening(Screening):
         return self.answers.get("rules", {}).get(recipient)
 
     async def greylist(self, sender, recipients, *, doubts, is_known=False):
+        self.asked.append(sender)
         return self.answers.get("greylist")
 
     async def first_time_pause(self, sender, recipient, *, mailbox_id, is_known):
@@ -442,8 +444,15 @@ def test_lists_and_signs_add_up(judging_server):
 
 def test_greylisting_puts_off_the_doubtful(judging_server):
     deferral = Deferral("greylisted", "it has not been seen before", replies.Reply(451, "7.1", "Come again"))
-    server = judging_server(screening=FakeScreening(greylist=deferral, signs=ClientSigns((), ("no reverse DNS",))))
-    assert server.connect().mail(GENUINE, "ann@example.org") == "451 4.7.1 Come again"
+    screening = FakeScreening(greylist=deferral, signs=ClientSigns((), ("no reverse DNS",)))
+    server = judging_server(screening=screening)
+    message = b"Message-ID:\r\n <1@other.example>\r\n" + GENUINE
+    assert server.connect().mail(message, "ann@example.org") == "451 4.7.1 Come again"
+    # By these it is known again when it comes from another host.
+    [sender] = screening.asked
+    assert (sender.client_name, sender.message_id, sender.authors) == (
+        *("localhost.test", "<1@other.example>", ("x@other.example",)),
+    )
     [told] = server.store.told
     assert (told.story.reason, told.story.outcome) == ("greylisted", "deferred")
 
