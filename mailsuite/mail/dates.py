@@ -14,6 +14,10 @@ _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+\)")
 _MAX_COMMENT_DEPTH = 5
 _MONTH = rb"([A-Za-z]{3})[a-z]{0,6}\.?,?"
 _TIME = rb"(\d{1,2}) ?[:.] ?(\d{1,2})(?: ?[:.] ?(\d{1,2})(?:[.,]\d{1,9})?)?(?: ?([AaPp])\.?[Mm]\.?(?![A-Za-z]))?"
+# What nearly all mail has
+_USUAL = re.compile(
+    rb"(?:[A-Z][a-z]{2}, )?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d)( [+-]\d{4})(?: \([A-Z]{1,5}\))?"
+)
 # Each gives day, month or both ways round, year, and the time, and names them; white space is single spaces by then.
 #   [day-of-week ","] day month year hour ":" minute [":" second] [zone]     RFC 5322 §3.3
 _DAY_FIRST = re.compile(rb"(\d{1,2})(?:st|nd|rd|th)?[ -]" + _MONTH + rb"[ -](\d{2,4}),?[ ]" + _TIME)
@@ -42,6 +46,9 @@ _READERS: tuple[tuple[re.Pattern[bytes], Callable[[re.Match[bytes]], _Found]], .
 def parse_date(value: bytes) -> datetime | None:
     """Return the date-time in a Date field's value in the zone it names (an unknown one counts as UTC), or None when
     there is none that both the calendar and UTC know."""
+    if usual := _USUAL.fullmatch(value):
+        day, month, year, hour, minute, second, zone = usual.groups()
+        return _moment(year, month, day, (hour, minute, second, None), zone)
     plain = b" ".join(_without_comments(value[:_VALUE_OCTETS]).split())
     for pattern, read in _READERS:
         if match := pattern.search(plain):

@@ -8,9 +8,9 @@ import re
 import unicodedata
 
 # Python sorts the marks behind a letter in a time that grows with the square of their number, so no more than this is
-# brought to a normal form at once. A run begins at an ASCII character, before which nothing joins; where there is none
-# for long, it is cut where no mark of Latin, kana or Hangul follows.
-_RUN = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]{1,200}[\u0300-\u036f\u1160-\u11ff\u3099\u309a\uff9e\uff9f]{0,30}")
+# brought to a normal form at once. A run ends before an ASCII character, with which nothing before it joins; where
+# there is none for long, it is cut where no mark of Latin, kana or Hangul follows.
+_RUN = re.compile(r".{1,120}[^\x00-\x7f]{0,50}[\u0300-\u036f\u1160-\u11ff\u3099\u309a\uff9e\uff9f]{0,30}", re.DOTALL)
 # How far from its end a piece of text is looked through for a character before which it can be cut.
 _CUT_CHARACTERS = 1_000
 _LAST_ASCII = re.compile(r"[\x00-\x7f][^\x00-\x7f]*+\Z")
@@ -25,6 +25,8 @@ def folded(text: str) -> str:
 
 def compatible(text: str) -> str:
     """Return the text in NFKC, in linear time whatever marks are heaped up in it."""
+    # Without these two, which whole texts are full of, most have the form already.
+    text = text.replace("\u00a0", " ").replace("\u2026", "...")
     return text if unicodedata.is_normalized("NFKC", text) else _RUN.sub(_normalized, text)
 
 
@@ -37,8 +39,11 @@ class PieceFolder:
     def feed(self, piece: str) -> str:
         """Return what is folded of the text by now and was not returned before."""
         text = self._rest + piece
-        found = _LAST_ASCII.search(text, max(0, len(text) - _CUT_CHARACTERS))
-        cut = found.start() if found else len(text)
+        if text[-1:].isascii():
+            cut = max(0, len(text) - 1)
+        else:
+            found = _LAST_ASCII.search(text, max(0, len(text) - _CUT_CHARACTERS))
+            cut = found.start() if found else len(text)
         self._rest = text[cut:]
         return folded(text[:cut])
 

@@ -114,8 +114,10 @@ def _text(header: Fields, name: bytes, limit: int) -> str:
 
 def _texts(header: Fields, name: bytes, parted_by: str, limit: int) -> str:
     """What all fields of the name say, since a search for any of them has to find the message."""
-    values = islice(header.get(name, ()), limit)
-    return parted_by.join([decode_text(unfold(value), limit) for value in values])[:limit]
+    values = header.get(name, ())
+    if len(values) < 2:
+        return _text(header, name, limit)
+    return parted_by.join([decode_text(unfold(value), limit) for value in islice(values, limit)])[:limit]
 
 
 def _first_address(header: Fields) -> str:
