@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from foreign_mail import Signer, deliver, strings
 from selenium.webdriver.common.by import By
-from web_page import wait_until_left
+from web_page import picture_for_readme, wait_until_left
 
 pytestmark = [pytest.mark.browser, pytest.mark.interop]
 
@@ -84,6 +84,8 @@ def test_the_story_says_why(page, told, look, subject, sentence, reason):
     wait_until_left(page, link)
     text = page.find_element(By.TAG_NAME, "body").text
     assert sentence in text and reason in text
+    if subject == "Doubtful":
+        picture_for_readme(page, "story")
     for check in ("Reverse DNS", "SPF of the sender", "DKIM", "DMARC"):
         assert check in text
     summary = page.find_element(By.XPATH, "//summary[text()='What DNS said']")
