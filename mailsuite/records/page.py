@@ -158,6 +158,7 @@ def context_of(domain: Domain, tab: str) -> dict[str, object]:
         "modes": DomainPolicy.Mode.choices,
         "stages": _stages(policy),
         "advice": _advice(domain, policy),
+        "host_problem": setup.host_problem if setup.receives else "",
         "keys": list(domain.dkim_keys.order_by("state", "-algorithm", "selector")),
         "rotating": domain.dkim_keys.filter(takes_over=True).first(),
         "waiting_ed25519": _waiting_ed25519(domain),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
+from mailsuite.mail.host_name import is_public
 from mailsuite.mailauth.mtasts import Policy
 from mailsuite.mailauth.report_destinations import consent_name
 from mailsuite.records.publishing import Purpose, Record
@@ -46,7 +47,8 @@ class Key:
 class Setup:
     """All that the records follow from. `addresses` are those that this host sends from, as text; `offered` names the
     listeners that are on; `ca` is who issues our certificates as CAA names it, "" when that is not known; `transport`
-    are the records of MTA-STS and TLSRPT, `tlsa` those of the host; `policy` is the MTA-STS policy that we serve.
+    are the records of MTA-STS and TLSRPT, `tlsa` those of the host, where any are to be there, and `has_lasting_key`
+    says that its key is not the first start's own; `policy` is the MTA-STS policy that we serve.
     `reporting` are the hosted domains whose DMARC record has reports sent to this one, `hosted` all of them."""
 
     domain: str
@@ -60,8 +62,20 @@ class Setup:
     transport: tuple[Record, ...] = ()
     tlsa: tuple[Record, ...] = ()
     policy: Policy | None = None
+    has_lasting_key: bool = True
     reporting: tuple[str, ...] = ()
     hosted: frozenset[str] = frozenset()
+
+    @property
+    def host_problem(self) -> str:
+        """Why no record can lead to this host, and what to do, as a sentence; "" when they can."""
+        if is_public(self.host):
+            return ""
+        return (
+            f"This machine has no name that others can look up ({self.host}), so that no mail finds it: set "
+            "MAILSUITE_HOSTNAME to one in a domain of yours, such as mx.example.org, and restart. The records that "
+            "lead to it follow then."
+        )
 
     @property
     def sends(self) -> bool:
@@ -73,7 +87,10 @@ class Setup:
 
 
 def records_of(setup: Setup) -> list[Record]:
-    """What to publish, most needed first."""
+    """What to publish, most needed first. Of a host that has no public name, that comes first, and nothing leads
+    there."""
+    if setup.host_problem and setup.receives:
+        return [*_host(setup), *_spf(setup), *_dkim(setup), *_dmarc(setup)]
     return [
         *_mx(setup),
         *_spf(setup),
@@ -145,6 +162,9 @@ def _dmarc(setup: Setup) -> Iterator[Record]:
 
 def _host(setup: Setup) -> Iterator[Record]:
     why = "Where this host is; it greets others by that name."
+    if setup.host_problem:
+        yield Record("A", setup.host, "", why, purpose=Purpose.HOST)
+        return
     for address in setup.addresses:
         kind = "A" if ip_address(address).version == 4 else "AAAA"
         yield Record(kind, setup.host, address, why, purpose=Purpose.HOST)

@@ -17,7 +17,13 @@ from mailsuite.records.planning import Key, Setup, records_of
 from mailsuite.records.publishing import Record, zone_text
 from mailsuite.records.seen import Verdict, values_of
 from mailsuite.transport_security.keys import KeyProblem, read_certificate
-from mailsuite.transport_security.publishing import mta_sts_records, own_policy, tlsa_records, tlsrpt_records
+from mailsuite.transport_security.publishing import (
+    has_lasting_key,
+    mta_sts_records,
+    own_policy,
+    tlsa_records,
+    tlsrpt_records,
+)
 
 # Addresses of these networks stand for "the way out"; nothing is sent to them.
 ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
@@ -40,6 +46,7 @@ def read_setup(domain: Domain, using: str = "default") -> Setup:
         ca=certificate_issuer(),
         transport=(*mta_sts_records(domain), *tlsrpt_records(domain)),
         tlsa=tuple(tlsa_records()),
+        has_lasting_key=has_lasting_key(),
         policy=own_policy(domain),
         reporting=reporting_domains(domain, using),
         hosted=frozenset(lookup.hosted_names()),

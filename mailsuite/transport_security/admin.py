@@ -18,7 +18,7 @@ from mailsuite.mailauth.mtasts import MAX_MAX_AGE, render_policy
 from mailsuite.transport_security import schedule
 from mailsuite.transport_security.keys import KeyProblem, read_keys
 from mailsuite.transport_security.models import DAY_SECONDS, WEEK_SECONDS, DaneLook, KnownPolicy, MtaSts
-from mailsuite.transport_security.publishing import own_policy, tlsa_records
+from mailsuite.transport_security.publishing import own_policy, tlsa_records, why_no_tlsa
 from mailsuite.transport_security.services import set_mta_sts, uncovered_names
 
 # The web's few threads wait no longer for DNS; the periodic work has more time.
@@ -169,9 +169,9 @@ class DaneLookAdmin(ScopedAdmin):
         """What belongs into the zone of the host's name; records of keys that are gone have to go."""
         lines = [(record.zone_line,) for record in tlsa_records()]
         if not lines:
-            return "The certificate can't be read."
+            return why_no_tlsa() or "The certificate can't be read."
         return format_html(
-            "{}Publish these at the name and no other, if its zone is signed with DNSSEC; if not, publish none. "
+            "{}Publish these at the name and no other. Have renewals keep the key (certbot renew --reuse-key). "
             "Senders see a change once old answers have run out, in an hour or so.",
             format_html_join("", '<code class="ms-value">{}</code><br>', lines),
         )

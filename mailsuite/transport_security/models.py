@@ -93,6 +93,8 @@ class DaneLook(models.Model):
     at = models.DateTimeField()
     state = models.CharField(max_length=10, choices=State)
     text = models.CharField(max_length=500)
+    # Whether DNSSEC vouches for what the name has, or has not.
+    is_signed = models.BooleanField("the host's zone is signed with DNSSEC", default=False)
     resolver_validates = models.BooleanField("the resolver validates DNSSEC", default=False)
     resolver_text = models.CharField("why DANE is off for outgoing mail", max_length=300, blank=True)
 

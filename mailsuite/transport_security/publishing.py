@@ -3,11 +3,12 @@
 from django.conf import settings
 
 from mailsuite.directory.models import Domain
+from mailsuite.mail.host_name import is_public
 from mailsuite.mailauth import mtasts, tlsrpt
 from mailsuite.mailauth.mtasts import Mode, Policy
 from mailsuite.records import publishing
 from mailsuite.transport_security.keys import KeyProblem, read_keys
-from mailsuite.transport_security.models import WEEK_SECONDS, MtaSts
+from mailsuite.transport_security.models import WEEK_SECONDS, DaneLook, MtaSts
 
 
 def own_policy(domain: Domain) -> Policy:
@@ -58,9 +59,38 @@ def tlsrpt_records(domain: Domain) -> "list[publishing.Record]":
     ]
 
 
+def has_lasting_key() -> bool:
+    """Whether the certificate is one that somebody chose: the first start's own goes when that is there, and its key
+    with it."""
+    return settings.MAILSUITE.tls_cert is not None
+
+
+def why_no_tlsa() -> str:
+    """Why there are to be no TLSA records, as a sentence; "" when there may be, or are already. They are worth nothing
+    unless the zone of the host's name is signed with DNSSEC, and keep mail away when they match no key."""
+    host = settings.MAILSUITE.hostname
+    look = DaneLook.objects.using("reader").filter(hostname=host).first()
+    if look is not None and look.state in (DaneLook.State.GOOD, DaneLook.State.MISMATCH, DaneLook.State.INSECURE):
+        return ""
+    if not is_public(host):
+        return f"Others can't look up the name {host}: set MAILSUITE_HOSTNAME first."
+    if not has_lasting_key():
+        return "The certificate is the first start's own, and its key goes with it: get a real one first."
+    if look is None:
+        return "DNS was not looked at yet: mailsuite certificate check"
+    if not look.is_signed:
+        return (
+            f"No DNSSEC signature was seen in the zone of {host}, without which nobody heeds TLSA: sign the zone, and "
+            "have a resolver that validates (MAILSUITE_RESOLVER)."
+        )
+    return ""
+
+
 def tlsa_records() -> "list[publishing.Record]":
-    """TLSA of the key in use and of the next one; empty when the certificate can't be read. They are worth nothing
-    unless the host name's zone is signed with DNSSEC, and do harm when they match no key."""
+    """TLSA of the key in use and of the next one; empty where there are to be none (`why_no_tlsa`), and when the
+    certificate can't be read."""
+    if why_no_tlsa():
+        return []
     try:
         keys = read_keys(settings.MAILSUITE)
     except KeyProblem:
@@ -71,7 +101,7 @@ def tlsa_records() -> "list[publishing.Record]":
             "TLSA",
             f"_25._tcp.{settings.MAILSUITE.hostname}",
             f"3 1 1 {digest}",
-            f"DANE: senders know this host by its key, {text}. Only for a zone that is signed with DNSSEC.",
+            f"DANE: senders know this host by its key, {text}. Keep it as long as the key is in use.",
             needed=False,
         )
         for digest, text in whose.items()

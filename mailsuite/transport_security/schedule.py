@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.conf import settings
 
+from mailsuite.mail.host_name import is_public
 from mailsuite.mailauth import mtasts
 from mailsuite.mailauth.mtasts import Policy, PolicyError
 from mailsuite.resolver.answers import Resolver
@@ -38,7 +39,7 @@ def look_at_ourselves(now: datetime, seconds: float | None = None) -> int:
     Raises TimeoutError, and keeps what was seen before, when it took longer than `seconds`, for those who wait.
     """
     configuration = settings.MAILSUITE
-    if "." not in configuration.hostname:
+    if not is_public(configuration.hostname):
         return 0
     before = DaneLook.objects.filter(hostname=configuration.hostname).values_list("state", flat=True).first()
     try:

@@ -52,6 +52,7 @@ def note(configuration: Configuration, seen: Seen, now: datetime) -> DaneLook:
                 "at": now,
                 "state": state,
                 "text": text[:500],
+                "is_signed": seen.answer.secure and seen.validation.is_good,
                 "resolver_validates": seen.validation.is_good,
                 "resolver_text": seen.validation.text[:300],
             },

@@ -26,6 +26,7 @@ from django.db import DatabaseError, connections
 from mailsuite.abuse import telling
 from mailsuite.configuration import Configuration
 from mailsuite.directory.models import Mailbox
+from mailsuite.mail.host_name import is_public
 from mailsuite.queue.models import Route
 from mailsuite.records.models import DkimKey
 from mailsuite.secrets import field_cipher
@@ -173,7 +174,7 @@ def _production(configuration: Configuration) -> Iterable[CheckMessage]:
             "MAILSUITE_TLS_KEY.",
             id="mailsuite.W003",
         )
-    if "." not in configuration.hostname or hosts.is_loopback(configuration.hostname):
+    if not is_public(configuration.hostname):
         yield Warning(
             f"MAILSUITE_HOSTNAME is {configuration.hostname}, which other hosts can't look up: they refuse its mail.",
             hint="Set it to the name that the MX records and the address's PTR record have.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,8 +15,10 @@ from mailsuite.mailauth.mtasts import Mode, Policy
 from mailsuite.records.authority import Server, Zone
 from mailsuite.records.judging import dkim as dkim_page
 from mailsuite.records.judging import judge_all
+from mailsuite.records.page import title_of
 from mailsuite.records.planning import Key, Setup, records_of
 from mailsuite.records.publishing import Purpose, Record
+from mailsuite.records.reporting import next_step
 from mailsuite.records.seen import View
 from mailsuite.resolver.answers import Answer, Mx, Status
 
@@ -62,7 +65,7 @@ GOOD_DMARC = f"rua=mailto:dmarc-reports@{D}"
 
 def good_zone(setup=SETUP):
     zone = {(D, "NS"): ["ns1.host.test."], ("ns1.host.test", "A"): ["198.41.0.5"]}
-    for record in records_of(setup):
+    for record in (one for one in records_of(setup) if one.value):
         zone.setdefault((record.name, record.type), []).append(record.zone_value)
     return zone
 
@@ -248,6 +251,29 @@ def test_mistakes_are_named(changes, where, verdict, words):
     found = judge(changes)[where]
     assert (found.verdict, words in found.sentence) == (verdict, True), found.sentence
     assert found.sentence.count("\n") == 0 and len(found.sentence) < 500
+
+
+def test_tlsa_of_the_first_start_s_key_has_to_go_before_that_does():
+    found = judge({}, setup=dataclasses.replace(SETUP, has_lasting_key=False))[("TLSA", f"_25._tcp.{H}")]
+    assert (found.verdict, "before you have a real certificate" in found.sentence) == ("warn", True), found.sentence
+
+
+@pytest.mark.parametrize("host", ["localhost", "box", "box.local", "ip-10-0-0-4.compute.internal", "a.home.arpa"])
+def test_a_machine_without_a_public_name_is_told_that_first(host):
+    setup = dataclasses.replace(SETUP, host=host)
+    findings = judge({}, setup=setup)
+    first = next(iter(findings.values()))
+    assert (first.record.type, first.record.name, first.verdict) == ("A", host, "missing")
+    assert next_step(list(findings.values())) == setup.host_problem == first.sentence
+    assert "set MAILSUITE_HOSTNAME" in first.sentence
+    # Nothing is offered that leads nowhere.
+    assert not [record for record in records_of(setup) if f" {host}." in f" {record.value}"]
+    assert {title_of(record) for record in records_of(setup)} >= {"SPF", "DMARC", "DKIM key r1"}
+
+
+def test_a_domain_that_takes_no_mail_needs_no_host():
+    setup = dataclasses.replace(SETUP, host="localhost", mode="parked")
+    assert [record.value for record in records_of(setup)][:2] == ["0 .", "v=spf1 -all"]
 
 
 HARMLESS = [

@@ -1,5 +1,7 @@
 """The page of a domain's records: it shows the last look, never looks by itself, and keeps to one's own domains."""
 
+import dataclasses
+
 import pytest
 from django.urls import reverse
 
@@ -36,6 +38,13 @@ def test_it_asks_dns_only_when_told_to(server, page):
     page("?tab=history")
     page("?zone=1")
     assert len(server.questions) == asked
+
+
+def test_a_machine_without_a_public_name_is_told_that_before_all_else(site, domain, page):
+    site.MAILSUITE = dataclasses.replace(site.MAILSUITE, hostname="localhost")
+    text = page()
+    assert "no name that others can look up (localhost)" in text and "set MAILSUITE_HOSTNAME" in text
+    assert "10 localhost." not in text and "Publish the records below" not in text
 
 
 def test_it_turns_green(publish, domain, page):

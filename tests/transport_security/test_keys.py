@@ -101,6 +101,16 @@ def test_what_a_look_says(host, digests, secure, state, words):
     assert [one.id for one in found] == (["mailsuite.W007"] if state == "mismatch" else [])
 
 
+@pytest.mark.parametrize("digests", [(), ("ab" * 32,)])
+@pytest.mark.parametrize(
+    ("secure", "validates", "signed"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_whether_the_zone_is_signed_is_known_without_records_too(host, digests, secure, validates, signed):
+    """An answer that there are none is signed as well (RFC 4035 §3.1.3)."""
+    validation = GOOD if validates else Validation(False, "x")
+    assert tlsa_look.note(host, tlsa_look.Seen(answer(*digests, secure=secure), validation), NOW).is_signed is signed
+
+
 def test_a_renewal_with_another_key_is_an_alarm(host, tmp_path):
     first = read_keys(host).current
     assert look(host, first).state == "good"

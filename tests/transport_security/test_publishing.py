@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from datetime import UTC, datetime
 
 import pytest
 from certificates import make
@@ -15,7 +16,7 @@ from mailsuite.directory.models import Domain
 from mailsuite.mailauth.mtasts import Mode, policy_id
 from mailsuite.transport_security import publishing
 from mailsuite.transport_security.keys import make_next_key, read_keys
-from mailsuite.transport_security.models import MtaSts
+from mailsuite.transport_security.models import DaneLook, MtaSts
 from mailsuite.transport_security.services import set_mta_sts
 
 
@@ -70,7 +71,41 @@ def test_tlsrpt(domain, host):
     assert tags["rua"]["value"] == ["mailto:tls-reports@example.org"]
 
 
-def test_tlsa_of_the_key_in_use_and_the_next(host):
+@pytest.fixture
+def looked(database, host):
+    """`looked(state, is_signed)` is what DNS said last."""
+
+    def look(state, is_signed):
+        found = {"at": datetime.now(UTC), "state": state, "is_signed": is_signed}
+        DaneLook.objects.update_or_create(hostname=host.hostname, defaults=found)
+
+    return look
+
+
+def test_tlsa_is_offered_for_a_signed_zone_and_a_lasting_certificate(host, looked, settings):
+    assert publishing.tlsa_records() == [] and "not looked at yet" in publishing.why_no_tlsa()
+    looked("missing", False)
+    assert publishing.tlsa_records() == [] and "No DNSSEC signature" in publishing.why_no_tlsa()
+    looked("missing", True)
+    assert len(publishing.tlsa_records()) == 1 and publishing.why_no_tlsa() == ""
+    # The first start's own certificate goes, and its key with it: whoever goes by TLSA would deliver nothing then.
+    (host.data / "tls").mkdir()
+    make("mx.example.org").write(host.data / "tls")
+    settings.MAILSUITE = dataclasses.replace(host, tls_cert=None, tls_key=None)
+    assert publishing.tlsa_records() == [] and "get a real one first" in publishing.why_no_tlsa()
+    # What is published already has to be right, whatever the zone.
+    for state in ("mismatch", "insecure", "good"):
+        looked(state, False)
+        assert publishing.why_no_tlsa() == ""
+
+
+def test_a_host_without_a_public_name_is_told_that(host, database, settings):
+    settings.MAILSUITE = dataclasses.replace(host, hostname="localhost")
+    assert publishing.tlsa_records() == [] and "MAILSUITE_HOSTNAME" in publishing.why_no_tlsa()
+
+
+def test_tlsa_of_the_key_in_use_and_the_next(host, looked):
+    looked("good", True)
     [record] = publishing.tlsa_records()
     assert (record.type, record.name) == ("TLSA", "_25._tcp.mx.example.org")
     assert record.value == f"3 1 1 {read_keys(host).current}"
@@ -79,7 +114,8 @@ def test_tlsa_of_the_key_in_use_and_the_next(host):
     assert values == [f"3 1 1 {read_keys(host).current}", f"3 1 1 {read_keys(host).next}"]
 
 
-def test_without_a_certificate_there_is_no_tlsa(host, settings, tmp_path):
+def test_without_a_certificate_there_is_no_tlsa(host, looked, settings, tmp_path):
+    looked("good", True)
     settings.MAILSUITE = dataclasses.replace(host, tls_cert=tmp_path / "missing.pem")
     assert publishing.tlsa_records() == []
 

@@ -42,7 +42,7 @@ def _judge(record: Record, setup: Setup, secure: bool | None) -> Judge:
         case "TXT", "v=tlsrpt":
             return others.judge_tls_reports(record)
         case (("A" | "AAAA"), _):
-            return hosts.judge_address(record, ours)
+            return hosts.judge_address(record, ours, setup.host_problem)
         case "PTR", _:
             return hosts.judge_ptr(record, next(one for one in ours if record.name == _reverse(one)))
         case "CNAME", _:
@@ -50,7 +50,7 @@ def _judge(record: Record, setup: Setup, secure: bool | None) -> Judge:
         case "SRV", _:
             return others.judge_service(record)
         case "TLSA", _:
-            return others.judge_tlsa(record, lambda: secure)
+            return others.judge_tlsa(record, lambda: secure, is_lasting=setup.has_lasting_key)
         case "CAA", _:
             return others.judge_ca(record, setup.ca, (setup.host, *_web_names(setup)))
     return _judge_plainly(record)

@@ -79,8 +79,9 @@ def judge_tls_reports(record: Record) -> Judge:
     return judged
 
 
-def judge_tlsa(record: Record, is_secure: Callable[[], bool | None]) -> Judge:
-    """`is_secure` says whether the zone is signed and validated, None where our resolver can't tell."""
+def judge_tlsa(record: Record, is_secure: Callable[[], bool | None], *, is_lasting: bool = True) -> Judge:
+    """`is_secure` says whether the zone is signed and validated, None where our resolver can't tell; `is_lasting` that
+    the key is not the first start's own."""
 
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
         wanted = bytes.fromhex(record.value.split()[-1])
@@ -94,6 +95,12 @@ def judge_tlsa(record: Record, is_secure: Callable[[], bool | None]) -> Judge:
             return change(record, "The TLSA records there match another key, so that hosts with DANE send nothing.")
         if is_secure() is False:
             return Judgement(Verdict.WARN, "The zone is not signed with DNSSEC, so that nobody heeds TLSA: sign it.")
+        if not is_lasting:
+            return Judgement(
+                Verdict.WARN,
+                "The TLSA record names the key of the first start's certificate: take it away, and wait an hour, "
+                "before you have a real certificate made, or hosts with DANE send nothing from then on.",
+            )
         return OK
 
     return judged

@@ -8,9 +8,10 @@ from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.directory.services import effects, parsing, restoring
 from mailsuite.records.checking import check_domain
 from mailsuite.records.page import title_of
+from mailsuite.records.planning import records_of
 from mailsuite.records.reporting import exit_status, next_step, score
 from mailsuite.records.seen import Verdict
-from mailsuite.records.setup import records_for, zone_file
+from mailsuite.records.setup import read_setup, zone_file
 from mailsuite.sizes import write_limit
 
 
@@ -87,7 +88,10 @@ class Command(DirectoryCommand):
         if zone:
             self.stdout.write(zone_file(domain), ending="")
             return
-        for record in records_for(domain):
+        setup = read_setup(domain)
+        if setup.receives and setup.host_problem:
+            self.stdout.write(f"{setup.host_problem}\n\n")
+        for record in records_of(setup):
             value = record.value or "(the public address of this host)"
             self.stdout.write(f"{record.type:5} {record.name}\n      {value}\n      {record.why}\n")
 

@@ -6,6 +6,7 @@ from django.core.management.base import CommandError
 
 from mailsuite.directory.command import SubcommandCommand
 from mailsuite.directory.models import Domain
+from mailsuite.mail.host_name import is_public
 from mailsuite.transport_security import schedule
 from mailsuite.transport_security.keys import (
     KeyProblem,
@@ -16,7 +17,7 @@ from mailsuite.transport_security.keys import (
     read_keys,
 )
 from mailsuite.transport_security.models import DaneLook
-from mailsuite.transport_security.publishing import tlsa_records
+from mailsuite.transport_security.publishing import tlsa_records, why_no_tlsa
 from mailsuite.transport_security.services import uncovered_names
 from mailsuite.transport_security.tlsa_look import advise
 
@@ -44,13 +45,15 @@ class Command(SubcommandCommand):
         self.stdout.write(f"valid until  {certificate.not_valid_after_utc:%Y-%m-%d} ({days} days)")
         for record in tlsa_records():
             self.stdout.write(f"TLSA         {record.zone_line}")
+        if why := why_no_tlsa():
+            self.stdout.write(f"TLSA         none: {why}")
         domains = Domain.objects.filter(state=Domain.State.ACTIVE).values_list("name", flat=True)
         for name in uncovered_names(list(domains)):
             self.stdout.write(f"MTA-STS      the certificate does not name {name}: its policy can't be fetched")
         hostname = settings.MAILSUITE.hostname
         look = DaneLook.objects.filter(hostname=hostname).first()
         unseen = "not looked yet: manage.py certificate check"
-        if "." not in hostname:
+        if not is_public(hostname):
             unseen = f"others can't look up the name {hostname}: set MAILSUITE_HOSTNAME first"
         self.stdout.write(f"in DNS       {look.text if look else unseen}")
         if look and not look.resolver_validates:
