@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,14 @@ class WatchedPool(ThreadPoolExecutor):
         wait([self.submit(last)], timeout=seconds)
         self.shutdown(wait=False)
 
+    def dismiss(self, last: Callable[[], object]) -> None:
+        """Ends the pool, which has nothing to do; each of its threads runs `last` first. Waits for nothing."""
+        if count := len(self._threads):
+            together = threading.Barrier(count)
+            for _ in range(count):
+                self.submit(_leave, together, last)
+        self.shutdown(wait=False)
+
     def _timed(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         thread = threading.get_ident()
         self._began[thread] = time.monotonic()
@@ -74,6 +83,13 @@ class WatchedPool(ThreadPoolExecutor):
             return fn(*args, **kwargs)
         finally:
             del self._began[thread]
+
+
+def _leave(together: threading.Barrier, last: Callable[[], object]) -> None:
+    """In each thread once: none takes a second turn while another has had none."""
+    with suppress(threading.BrokenBarrierError):
+        together.wait(END_SECONDS)
+    last()
 
 
 class Pulse:

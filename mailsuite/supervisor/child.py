@@ -15,7 +15,7 @@ from mailsuite.supervisor.services import Run, ServiceContext
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
-M_MMAP_THRESHOLD = -3
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 # argon2 takes 19 MiB for a moment, a large message its size.
 LARGE_OCTETS = 4 * 1024 * 1024
 # Has the process write what each of its threads is doing to the log.
@@ -75,3 +75,4 @@ def give_large_memory_back() -> None:
     of the largest piece freed so far (mallopt(3)), and each service kept the memory of its first sign-in."""
     if hasattr(_libc, "mallopt"):
         _libc.mallopt(M_MMAP_THRESHOLD, LARGE_OCTETS)
+        _libc.mallopt(M_ARENA_MAX, 1)

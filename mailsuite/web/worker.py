@@ -6,6 +6,7 @@ that is whole to a free thread, and sends the answer when that is done. What a r
 one, stays gunicorn's to say.
 """
 
+import gc
 import logging
 import selectors
 import signal
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from django.db import connections
 from gunicorn.config import Config
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import ThreadWorker
@@ -25,6 +27,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from mailsuite.mail.client_network import Network, client_ip, client_network
 from mailsuite.server.accepting import PAUSE_SECONDS, accept_waiting, say_and_close, watch_peers
 from mailsuite.server.admission import Admission, Denial, Reason
+from mailsuite.server.octets import trim
 from mailsuite.server.pulse import Pulse, WatchedPool
 from mailsuite.web import answers
 from mailsuite.web.connection import Budgets, HttpConnection, Phase
@@ -42,6 +45,9 @@ WRITES_PER_CLIENT = 2
 TICK_SECONDS = 1.0
 # How long a server that stops waits for a request that a kept connection may be sending already.
 STOPPING_SECONDS = 1.0
+# Threads keep connections to the database, with its caches, and what they have freed. Now and then, when no request is
+# being worked on, they are exchanged for new ones, so that a day's busiest moment is not paid for until the next start.
+REST_SECONDS = 60.0
 FOR_EVER = float("inf")
 
 
@@ -57,6 +63,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     admission: Admission[HttpConnection]
     budgets: Budgets
     client_of: Callable[[str, str], str]
+    tpool: WatchedPool
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -71,6 +78,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._eager: set[HttpConnection] = set()
         self._accept_again_at = self._tick_at = 0.0
         self._accepting = False
+        self._rest_at, self._has_rested = FOR_EVER, False
 
     # gunicorn's hooks
 
@@ -159,6 +167,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 with self._guarded(connection):
                     connection.time_out(now)
                     self._moved(connection, False)
+        self._rest(now)
+
+    def _rest(self, now: float) -> None:
+        """Exchange the threads for new ones; by the next turn of the clock they are gone: give back their memory."""
+        if self._has_rested:
+            self._has_rested = False
+            gc.collect()
+            trim()
+        if now >= self._rest_at and not self._working and not self._queued:
+            self._rest_at, self._has_rested = FOR_EVER, True
+            worn, self.tpool = self.tpool, self.get_thread_pool()
+            worn.dismiss(connections.close_all)
 
     def _run_callbacks(self, mask: int) -> None:
         self.method_queue.run_callbacks(None)
@@ -259,6 +279,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         while len(self._working) < THREADS and (connection := self._next()):
             self._working[connection] = self._queued.pop(connection)
             connection.phase = Phase.WORKING
+            self._rest_at = min(self._rest_at, time.monotonic() + REST_SECONDS)
             self.enqueue_req(connection)
 
     def _next(self) -> HttpConnection | None:

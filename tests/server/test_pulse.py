@@ -46,6 +46,21 @@ def test_a_pool_with_a_free_thread_works(pool):
     held.set()
 
 
+def test_a_pool_that_is_dismissed_has_each_of_its_threads_do_one_last_thing():
+    pool, last, begun = WatchedPool(3, "web"), [], threading.Barrier(3)
+    for task in [pool.submit(begun.wait) for _ in range(3)]:
+        task.result(10)
+    threads = list(pool._threads)
+    pool.dismiss(lambda: last.append(threading.current_thread()))
+    for thread in threads:
+        thread.join(10)
+    assert len(threads) == 3 and set(last) == set(threads) and len(last) == 3
+
+
+def test_a_pool_that_was_never_used_is_dismissed_too():
+    WatchedPool(3, "web").dismiss(lambda: None)
+
+
 def test_a_task_that_fails_is_over(pool):
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
