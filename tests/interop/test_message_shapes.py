@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from mailsuite.mail.header import collect_fields, header_end
+from mailsuite.mail.header import collect_fields, header_end, missing_blank_line
 from mailsuite.mailauth.dmarc import author
 
 pytestmark = pytest.mark.interop
@@ -149,7 +149,7 @@ def test_received(suite, account, imap, monkeypatch):
     with smtplib.SMTP("127.0.0.1", suite.port("SMTP"), "client.remote.test", 60) as client:
         for octets in wire.values():
             client.sendmail("x@remote.test", [account], octets, ["BODY=8BITMIME"])
-    served = {name: without_return_path(octets) for name, octets in wire.items()}
+    served = {name: parted(without_return_path(octets)) for name, octets in wire.items()}
     authored = {name: octets for name, octets in served.items() if has_author(octets)}
     assert by_pop3(suite, account, monkeypatch) == whole_and_in_parts(imap, "INBOX", authored)
     # Who hides from whom a message is has it filed as junk.
@@ -159,6 +159,12 @@ def test_received(suite, account, imap, monkeypatch):
 def without_return_path(octets: bytes) -> bytes:
     header, blank, body = octets.partition(b"\r\n\r\n")
     return RETURN_PATH.sub(b"", header + b"\r\n").removesuffix(b"\r\n") + blank + body if blank else octets
+
+
+def parted(octets: bytes) -> bytes:
+    """With the blank line that text wants which comes right behind its fields."""
+    at = missing_blank_line(octets[: header_end(octets, 0, len(octets))])
+    return octets if at is None else octets[:at] + b"\r\n" + octets[at:]
 
 
 def has_author(octets: bytes) -> bool:
