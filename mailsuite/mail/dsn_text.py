@@ -23,7 +23,7 @@ _OPENINGS = {
     Action.EXPANDED: "Your message was accepted for the following address, which passes mail on to several others. You "
     "asked to be told; there may be no further word.",
 }
-# Advice by the enhanced code less its class (RFC 3463 §3)
+# Advice by the enhanced code less its class (RFC 3463 §3), or by its subject alone
 _ADVICE = {
     "1.0": "Check the address for typing errors.",
     "1.1": "There is no such mailbox. Check the part before the @ for typing errors.",
@@ -41,6 +41,10 @@ _ADVICE = {
     "4.6": "The message went in a circle between mail hosts. Tell the recipient's or your own postmaster.",
     "4.7": "The other side could not be reached for days. Reach the recipient another way, or try again later.",
     "6.7": "The other side can't handle addresses outside ASCII. Use an address in plain letters if there is one.",
+    "1.": "The other side does not take the address. Check it for typing errors.",
+    "2.": "Something is wrong with the mailbox. Reach the recipient another way, or try again later.",
+    "3.": "Something is wrong with the other side's mail host. Try again later, or tell the recipient's postmaster.",
+    "4.": "The way to the other side's mail host is disturbed. Check the domain after the @, or try again later.",
     "7.": "The message was refused by a rule. If the reason doesn't help you, show this message to your postmaster.",
 }
 _DEFAULT_ADVICE = "If you can't tell why, show this message to your postmaster."
@@ -83,9 +87,8 @@ def _describe(recipient: DsnRecipient) -> str:
 
 def _advice(recipient: DsnRecipient) -> str:
     detail = recipient.status.partition(".")[2]
-    if detail in _ADVICE:
-        return _ADVICE[detail]
-    return _ADVICE["7."] if detail.startswith("7.") else _DEFAULT_ADVICE
+    subject_alone = detail.partition(".")[0] + "."
+    return _ADVICE.get(detail) or _ADVICE.get(subject_alone, _DEFAULT_ADVICE)
 
 
 def diagnostic(recipient: DsnRecipient) -> str:

@@ -23,7 +23,9 @@ MAX_TEXT = 1000
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _NEARLY = re.compile(rb"[ \t]*([2-5][0-9][0-9])(?:([ -])(.*)|([^0-9].*))?", re.DOTALL)
 _CODE_AND_BLANK = re.compile(rb"[2-5][0-9][0-9] .*", re.DOTALL)
-_ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?:\s|$)", re.ASCII)
+# At the beginning of a line (RFC 2034 §4), or marked as what it is: `#5.1.0`, `(5.1.1)`, `[5.1.1]`, `said: 550 5.1.1`.
+# Numbers elsewhere are versions, and four of them an address.
+_ENHANCED = re.compile(r"(?:^[ \t]*|#|[(\[<][ \t]?|\b[245]\d\d[ -])([245])\.(\d{1,3})\.(\d{1,3})(?!\w|\.\d)", re.ASCII)
 
 
 class ProtocolViolation(Exception):
@@ -40,8 +42,9 @@ class RemoteReply:
     @property
     def enhanced_code(self) -> str:
         """Return the enhanced code the host gave (RFC 2034 §4): the first that does not contradict the code, or ""."""
-        matches = (_ENHANCED.match(line) for line in self.lines)
-        return next((match[0].strip() for match in matches if match and int(match[1]) == self.code // 100), "")
+        codes = (match.groups() for line in self.lines for match in _ENHANCED.finditer(line))
+        family = str(self.code // 100)
+        return next((f"{family}.{int(one)}.{int(two)}" for first, one, two in codes if first == family), "")
 
     def __str__(self) -> str:
         """Return the reply in one line, cut where it goes on for long."""

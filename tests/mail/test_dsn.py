@@ -239,3 +239,21 @@ def test_bad_message_id_is_not_threaded():
     message, *_ = _read(replace(REPORT, original_message_id="nonsense"))
     assert message["In-Reply-To"] is None
     assert message["References"] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("5.1.1", "There is no such mailbox."),
+        ("5.1.0", "Check the address for typing errors."),
+        ("5.1.8", "does not take the address"),
+        ("5.2.0", "Something is wrong with the mailbox."),
+        ("5.4.310", "Check the domain after the @"),
+        ("5.7.26", "refused by a rule"),
+        ("5.0.0", "show this message to your postmaster"),
+        ("5.5.0", "show this message to your postmaster"),
+    ],
+)
+def test_the_status_says_what_to_do(status, words):
+    _, human, _, _ = _read(replace(REPORT, recipients=(replace(BOB, status=status, diagnostic=None),)))
+    assert words in " ".join(human.split())

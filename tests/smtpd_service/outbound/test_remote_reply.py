@@ -115,10 +115,38 @@ def test_what_is_kept_of_a_reply_is_bounded():
         (550, "5.1.1no space", ""),
         (550, "no code 5.1.1", ""),
         (550, "5.1.1234 too long", ""),
+        # As real hosts write them
+        (550, "#5.1.0 Address rejected.", "5.1.0"),
+        (550, "5.1.1: no such user", "5.1.1"),
+        (550, " 5.7.1, spam", "5.7.1"),
+        (550, "5.7.1... spam", "5.7.1"),
+        (550, "5.01.001 x", "5.1.1"),
+        (550, "(5.7.1) spam", "5.7.1"),
+        (550, "<ann@far.example> [5.1.1] unknown", "5.1.1"),
+        (550, "sorry, no mailbox here by that name. (#5.1.1)", "5.1.1"),
+        (451, "host mx.far.example said: 450 4.2.2 full", "4.2.2"),
+        (550, "4.7.1 (5.7.26) not authenticated", "5.7.26"),
+        (550, "your host [5.1.1.7] is listed", ""),
+        (550, "5.1.1.7 is listed", ""),
+        (550, "Mailer 5.1.1 says no", ""),
+        (550, "id 1550 5.1.1", ""),
     ],
 )
 def test_enhanced_codes(code, line, enhanced):
     assert RemoteReply(code, (line,)).enhanced_code == enhanced
+
+
+@pytest.mark.parametrize(
+    ("octets", "enhanced"),
+    [
+        (b"550-Your message was refused.\r\n550 5.7.1 see our page\r\n", "5.7.1"),
+        (b"550-refused\r\n550-#5.7.1 see\r\n550 our page\r\n", "5.7.1"),
+        (b"550-5.1.1 unknown\r\n554 5.7.1 see our page\r\n", "5.1.1"),
+    ],
+)
+def test_the_enhanced_code_may_stand_in_any_line(octets, enhanced):
+    [reply] = read(ReplyReader(), octets, lenient=True)
+    assert reply.enhanced_code == enhanced
 
 
 def test_a_reply_as_one_line():
