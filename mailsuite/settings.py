@@ -15,6 +15,9 @@ from mailsuite.web import admin_theme
 # The folder of manage.py: this project's, or that of the site that this is installed in.
 BASE_DIR = base_folder(Path(__file__).resolve().parent.parent, sys.argv)
 
+# Not below the other: the packages may be installed elsewhere.
+WEB = Path(__file__).resolve().parent / "web"
+
 _variables = env.with_file(os.environ, BASE_DIR / "mailsuite.env")
 if "--production" in sys.argv[2:]:
     _variables["MAILSUITE_PRODUCTION"] = "yes"
@@ -90,7 +93,7 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         # In front of the theme's own templates, some of which ours replace.
-        "DIRS": [Path(__file__).resolve().parent / "web" / "templates"],
+        "DIRS": [WEB / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -125,7 +128,7 @@ USE_TZ = True
 STATIC_URL = "/static/"
 # By mailsuite.web.static_files. What lies in the root folder is served as /favicon.ico and /robots.txt.
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_ROOT = BASE_DIR / "mailsuite" / "web" / "static" / "mailsuite" / "root"
+WHITENOISE_ROOT = WEB / "static" / "mailsuite" / "root"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "mail": {"BACKEND": "mailsuite.store.blobs.LocalBlobs", "OPTIONS": {"location": str(MAILSUITE.blobs)}},

@@ -3,9 +3,11 @@
 All of it happens in a child of the supervisor that ends: the parent itself must never hold a database connection.
 """
 
+import io
 import os
 import secrets
 import shutil
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,11 +101,34 @@ def _migrate(configuration: Configuration, *, copy_first: bool) -> tuple[str, in
         _make_private()
     if executor.loader.applied_migrations and copy_first:
         backup = _copy(configuration.data / "backups")
-    print("Changing the database" if executor.loader.applied_migrations else "Making the database", flush=True)
-    call_command("migrate", verbosity=0, interactive=False)
+    said = _Progress(
+        "Changing the database" if executor.loader.applied_migrations else "Making the database", len(plan)
+    )
+    call_command("migrate", verbosity=1, interactive=False, stdout=said)
+    said.end()
     # Not before: who goes back wants the copy of this upgrade.
     prune_copies(configuration.data / "backups", configuration.database_copies)
     return str(backup or ""), len(plan)
+
+
+class _Progress(io.StringIO):
+    """What the migrate command writes to: of all that, one line is told, at a terminal with how far it is."""
+
+    def __init__(self, text: str, steps: int) -> None:
+        super().__init__()
+        self._text, self._steps, self._done = text, steps, 0
+        self._counts = sys.stdout.isatty()
+        print(text, end="" if self._counts else "\n", flush=True)
+
+    def write(self, said: str) -> int:
+        self._done += said.count(" OK")
+        if self._counts and " OK" in said:
+            print(f"\r{self._text}: step {self._done} of {self._steps}", end="", flush=True)
+        return len(said)
+
+    def end(self) -> None:
+        if self._counts:
+            print()
 
 
 def _make_private() -> None:

@@ -36,6 +36,11 @@ class ServiceCommand(BaseCommand):
         names = [name for name, service in SERVICES_BY_LISTENER.items() if service == self.service]
         # A service knows one way of being told to end.
         signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        if configuration.tls_cert is None and not configuration.certificate.exists():
+            raise CommandError(
+                f"Nothing is prepared yet in {configuration.data}: run `manage.py up --prepare-only` before the first "
+                "service, with the same settings."
+            )
         try:
             make_folders(configuration)
             sockets = open_listeners(configuration, os.environ, names)

@@ -4,17 +4,18 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, SystemCheckError
+from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 from django.db import OperationalError, ProgrammingError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from mailsuite.directory.models import User
-from mailsuite.supervisor import command_line
+from mailsuite.supervisor import command_line, prepare
 from mailsuite.supervisor.command_line import CommandLine, check_briefly, explain
 
 
@@ -131,3 +132,26 @@ def test_a_secret_that_root_makes_belongs_to_the_folders_owner(tmp_path, monkeyp
     monkeypatch.setattr(secrets, "_owner", lambda folder: (77, 78) if folder == tmp_path else SimpleNamespace())
     secrets.read_or_make_root(tmp_path / "secret.key")
     assert given == [(77, 78)]
+
+
+def test_a_service_alone_before_the_first_start_names_what_comes_before_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(settings, "MAILSUITE", replace(settings.MAILSUITE, data=tmp_path, tls_cert=None))
+    monkeypatch.setattr("mailsuite.supervisor.log.configure", lambda service: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(CommandError, match="up --prepare-only"):
+        call_command("deliver")
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "said"),
+    [(False, "Making it\n"), (True, "Making it\rMaking it: step 1 of 2\rMaking it: step 2 of 2\n")],
+)
+def test_migrations_are_one_line(monkeypatch, is_terminal, said):
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(out, "isatty", lambda: is_terminal, raising=False)
+    progress = prepare._Progress("Making it", 2)
+    for part in ("Operations to perform:\n", "  Applying a.0001...", " OK\n", "  Applying a.0002... OK\n"):
+        progress.write(part)
+    progress.end()
+    assert out.getvalue() == said
