@@ -98,7 +98,7 @@ def test_a_site_with_the_lines_of_the_readme_starts(site):
         "User.objects.update(must_change_password=False)\n"
         "page = client.get('/admin/').content.decode()\n"
         "import re\n"
-        "sheets = re.findall(r'(/static/[^\"]*mailsuite/[^\"]+[.]css[^\"]*)', page)\n"
+        'sheets = re.findall(r\'(/static/[^"]*mailsuite/[^"]+[.]css[^"]*)\', page)\n'
         "print(len(page) > 5000, [client.get(sheet).status_code for sheet in ['/favicon.ico', *sheets]][:2])\n"
         "call_command('domain', 'add', 'example.org')\n",
     ).stdout
