@@ -36,7 +36,12 @@ _LARGER = {
     "big5": "big5hkscs",
     "euc_kr": "cp949",
     "shift_jis": "cp932",
+    "iso2022_jp": "iso2022_jp_ext",
+    "iso2022_jp_1": "iso2022_jp_ext",
 }
+# Codecs of JIS X 0208 alone: what Microsoft's programs write beside it (①, ㈱, 髙) is looked up in their own table.
+_JAPANESE = frozenset({"iso2022_jp_ext", "iso2022_jp_2", "euc_jp"})
+_LENIENT, _STRICT = "mailsuite-japanese", "mailsuite-japanese-strict"
 # Names that mail uses and Python does not know: what is left of the WHATWG's labels, and some seen in mail.
 _MORE_NAMES = {
     name: codec
@@ -71,6 +76,7 @@ _MORE_NAMES = {
         "euc_jp": "cseucpkdfmtjapanese",
         "cp932": "windows_31j windows_932 cswindows31j",
         "cp949": "windows_949 cseuckr csksc56011987 ks_c_5601_1989 ksc_5601 iso_ir_149",
+        "iso2022_jp": "cp50220 cp50221 cp50222",
         "iso2022_kr": "csiso2022kr",
     }.items()
     for name in names.split()
@@ -104,7 +110,12 @@ def decode_charset(octets: bytes, charset: bytes) -> str:
     """Return the text of octets in the charset, what is no character as U+FFFD; where there is no codec for it, or it
     is ASCII, as UTF-8 or else windows-1252. Never raises."""
     codec = codec_of(charset)
-    return decode_octets(octets) if codec is None or codec == "ascii" else octets.decode(codec, "replace")
+    return decode_octets(octets) if codec is None or codec == "ascii" else octets.decode(codec, _lenient(codec))
+
+
+def decode_strictly(octets: bytes, codec: str) -> str:
+    """Return the text of octets by a codec that `codec_of` has named. Raises UnicodeError for what is no character."""
+    return octets.decode(codec, _STRICT if codec in _JAPANESE else "strict")
 
 
 def decode_octets(octets: bytes) -> str:
@@ -128,7 +139,7 @@ def piecewise_decoder(charset: bytes) -> PieceDecoder:
         return _Guessing()
     if codec in ("utf_16", "utf_32"):
         return _EitherByteOrder(codec)
-    return _PiecesAlone() if codec == "utf_7" else codecs.getincrementaldecoder(codec)("replace")
+    return _PiecesAlone() if codec == "utf_7" else codecs.getincrementaldecoder(codec)(_lenient(codec))
 
 
 class _Guessing:
@@ -166,3 +177,35 @@ class _EitherByteOrder:
             is_big = octets[:4].lstrip(b"\0").startswith(b"\xfe\xff")
             self._decoder = codecs.getincrementaldecoder(f"{self._codec}_{'be' if is_big else 'le'}")("replace")
         return self._decoder.decode(octets).removeprefix("\ufeff")
+
+
+def _lenient(codec: str) -> str:
+    """Return the name of the error handler that goes on behind what is no character."""
+    return _LENIENT if codec in _JAPANESE else "replace"
+
+
+def _microsofts(error: UnicodeError) -> tuple[str, int]:
+    """Two octets that JIS X 0208 has no character for, as Shift_JIS and so by Microsoft's table. Raises the error where
+    that has none either. (An error handler of Python's codecs: text, and where to go on.)"""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    row, cell = (octet & 0x7F for octet in error.object[error.start : error.start + 2].ljust(2, b"\0"))
+    if not (0x21 <= row <= 0x7E and 0x21 <= cell <= 0x7E):
+        raise error
+    lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)
+    trail = cell + 0x7E if row % 2 == 0 else cell + (0x1F if cell < 0x60 else 0x20)
+    try:
+        return bytes((lead, trail)).decode("cp932"), error.start + 2
+    except UnicodeDecodeError:
+        raise error from None
+
+
+def _microsofts_or_none(error: UnicodeError) -> tuple[str, int]:
+    try:
+        return _microsofts(error)
+    except UnicodeDecodeError as found:
+        return "\ufffd", found.end
+
+
+codecs.register_error(_STRICT, _microsofts)
+codecs.register_error(_LENIENT, _microsofts_or_none)

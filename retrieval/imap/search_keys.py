@@ -12,7 +12,7 @@ from datetime import date
 from enum import IntEnum
 from typing import Literal
 
-from mailsuite.mail.charset import codec_of
+from mailsuite.mail.charset import codec_of, decode_strictly
 from mailsuite.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from retrieval.imap.errors import BadCommand, CommandRefused
 from retrieval.imap.grammar import Scanner
@@ -218,7 +218,7 @@ class _Reading:
 
     def _needle(self) -> str:
         try:
-            return self.scanner.astring().decode(self.codec)
+            return decode_strictly(self.scanner.astring(), self.codec)
         except UnicodeError as error:
             raise BadCommand(f"A search string is not in the charset {self.codec}") from error
 

@@ -5,7 +5,7 @@ import encodings
 
 import pytest
 
-from mailsuite.mail.charset import CODECS_BY_NAME, codec_of, decode_charset, piecewise_decoder
+from mailsuite.mail.charset import CODECS_BY_NAME, codec_of, decode_charset, decode_strictly, piecewise_decoder
 from mailsuite.mail.encoded_word import decode_text
 
 
@@ -82,7 +82,7 @@ LABELS = {
     "gb18030": "chinese csgb2312 csiso58gb231280 gb2312 gb_2312 gb_2312-80 gbk iso-ir-58 x-gbk gb18030",
     "big5hkscs": "big5 big5-hkscs cn-big5 csbig5 x-x-big5",
     "euc_jp": "cseucpkdfmtjapanese euc-jp x-euc-jp",
-    "iso2022_jp": "csiso2022jp iso-2022-jp",
+    "iso2022_jp_ext": "csiso2022jp iso-2022-jp",
     "cp932": "csshiftjis ms932 ms_kanji shift-jis shift_jis sjis windows-31j x-sjis",
     "cp949": "cseuckr csksc56011987 euc-kr iso-ir-149 korean ks_c_5601-1987 ks_c_5601-1989 ksc5601 ksc_5601"
     " windows-949",
@@ -97,6 +97,29 @@ def test_every_label_of_the_encoding_standard_is_known(codec):
     assert {label: codec_of(label.encode()) for label in LABELS[codec].split()} == dict.fromkeys(
         LABELS[codec].split(), codec
     )
+
+
+@pytest.mark.parametrize(
+    ("charset", "octets"),
+    [
+        (b"iso-2022-jp", b"a\x1b$B-!GrR`|{\x1b(I1\x1b(B z"),
+        (b"cp50220", b"a\x1b$B-!GrR`|{\x1b(I1\x1b(B z"),
+        (b"euc-jp", b"a\xad\xa1\xc7\xf2\xd2\xe0\xfc\xfb\x8e\xb1 z"),
+        (b"shift_jis", b"a\x87\x40\x94\x92\x99\xde\xee\xf9\xb1 z"),
+    ],
+)
+def test_japanese_as_microsofts_programs_write_it(charset, octets):
+    decoder = piecewise_decoder(charset)
+    text = "".join(decoder.decode(octets[at : at + 1]) for at in range(len(octets)))
+    assert text == decode_charset(octets, charset) == "a①白呀￢ｱ z"
+    assert decode_strictly(octets, codec_of(charset)) == text
+
+
+@pytest.mark.parametrize("octets", [b"\x1b$B))\x1b(B", b"\xff", b"\x1b$B)", b"\x1b$B\x7f\x7f"])
+def test_what_is_no_japanese(octets):
+    assert decode_charset(octets, b"iso-2022-jp").strip("\ufffd(B") == ""
+    with pytest.raises(UnicodeError):
+        decode_strictly(octets, "iso2022_jp_ext")
 
 
 @pytest.mark.parametrize("charset", [b"us-ascii", b"", b"unknown-8bit"])
