@@ -74,6 +74,7 @@ class Prepared:
 
     delivered_before: frozenset[str] = frozenset()
     signed_by: tuple[str, ...] = ()
+    from_given: str = ""
     judged: Judged | None = None
     seals: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -266,6 +267,7 @@ class Reception:
             rewrites_sender=bool(forwards) and await self._is_foreign(self._mail.reverse_path),
             delivered_before=prepared.delivered_before,
             signed_by=prepared.signed_by,
+            from_given=prepared.from_given,
             judged=prepared.judged,
             seals=prepared.seals,
         )

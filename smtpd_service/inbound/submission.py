@@ -12,7 +12,9 @@ from functools import partial
 from mailsuite.ids import reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail.address import Address, AddressError, parse_address
-from mailsuite.mail.header import collect_fields, header_end
+from mailsuite.mail.encoded_word import decode_text
+from mailsuite.mail.header import collect_fields, header_end, unfold
+from mailsuite.mail.message import FROM_CHARACTERS
 from mailsuite.mail.reply import Reply
 from mailsuite.mail.submission import Authors, author_addresses, complete_authors, prepare_header
 from mailsuite.mailauth.authentication_results import strip
@@ -62,8 +64,9 @@ class Submission(Reception):
         block = prepare_header(file.head[:length], hostname=self._here.hostname, now=at, message_id_seed=seed)
         # What a user writes in our name would be signed by us, and believed here (RFC 8601 §5).
         block, _ = strip(block, self._here.authserv_ids)
-        if own := self._own_address():
-            block = complete_authors(block, own)
+        given = ""
+        if (own := self._own_address()) and (completed := complete_authors(block, own)) != block:
+            given, block = _from_text(block), completed
         try:
             authors = author_addresses(block)
         except AddressError as error:
@@ -84,7 +87,8 @@ class Submission(Reception):
         except SigningError as error:
             logger.error("%s: can't sign: %s", seed, error)
             return decisions.SIGNING_FAILED
-        return Prepared(signed_by=tuple(f"{key.selector}._domainkey.{key.domain}" for key in keys))
+        signed_by = tuple(f"{key.selector}._domainkey.{key.domain}" for key in keys)
+        return Prepared(signed_by=signed_by, from_given=given)
 
     def _own_address(self) -> Address | None:
         """The address that a message without an author is from: the one in MAIL FROM, which was checked, or for the
@@ -111,6 +115,11 @@ class Submission(Reception):
             # Whatever is wrong, the mail must wait: without a signature it would be taken for forged.
             logger.exception("the keys of %s can't be read", author.domain)
             return None
+
+
+def _from_text(block: bytes) -> str:
+    values = collect_fields(block[: header_end(block, 0, len(block))]).get(b"from")
+    return (decode_text(unfold(values[0]), FROM_CHARACTERS) if values else "") or "none"
 
 
 def _complete(file: SpoolFile, length: int, block: bytes, keys: tuple[SigningKey, ...], at: datetime) -> None:

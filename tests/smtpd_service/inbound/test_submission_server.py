@@ -184,10 +184,15 @@ def test_a_from_without_an_author_is_completed_and_signed(server, keys):
     talk = server.log_in()
     assert talk.mail(b"From: Scanner\r\n\r\nhi\r\n", "bob@example.org", sender="team@example.org").startswith("250 ")
     assert talk.mail(b"To: x\r\n\r\nhi\r\n", "bob@example.org", sender="").startswith("250 ")
-    for (_, octets), field in zip(
-        server.store.delivered, (b'From: "Scanner" <team@example.org>', b"From: ann@example.org"), strict=True
-    ):
+    assert talk.mail(HEADER + b"\r\n", "bob@example.org", sender="ann@example.org").startswith("250 ")
+    expected = [
+        (b'From: "Scanner" <team@example.org>', "Scanner"),
+        (b"From: ann@example.org", "none"),
+        (b"From: Ann <ann@example.org>", None),
+    ]
+    for (operation, octets), (field, given) in zip(server.store.delivered, expected, strict=True):
         assert field in octets.split(b"\r\n")
+        assert json.loads(operation.story.data).get("from_given") == given
         assert dkim.DKIM(octets).verify(0, dnsfunc=lambda name, timeout=5: zone.get(name))
 
 
