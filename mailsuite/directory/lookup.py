@@ -33,12 +33,12 @@ from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.records.models import DkimKey
 from mailsuite.secrets import field_cipher, site_keys
 from mailsuite.store.models import Usage
+from mailsuite.store.sql import Select, placeholders, slices
 
 T = TypeVar("T")
 # Keys of more addresses than a recipient and its detail need are read at once and not remembered one by one.
 FEW_KEYS = 4
-# Mailboxes whose usage is asked for in one query.
-MANY = 500
+_USED = Select(Usage, "mailbox", "used_octets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,10 @@ def may_send_as(user_id: int, address: str | Address) -> bool:
 
 def used_octets(mailbox_ids: Sequence[int]) -> dict[int, int]:
     """What these mailboxes hold now, in octets; never remembered."""
-    rows = Usage.objects.using("reader")
     found: dict[int, int] = {}
-    for start in range(0, len(mailbox_ids), MANY):
-        some = mailbox_ids[start : start + MANY]
-        found.update(rows.filter(pk__in=some).values_list("mailbox_id", "used_octets"))
+    for some in slices(mailbox_ids):
+        rows = _USED.rows(f"mailbox_id IN ({placeholders(some)})", some)
+        found.update((mailbox_id, octets) for mailbox_id, octets in rows)
     return {mailbox_id: found.get(mailbox_id, 0) for mailbox_id in mailbox_ids}
 
 

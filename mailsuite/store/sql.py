@@ -80,9 +80,20 @@ class Select:
 
     def _converted(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """What the drivers gave as what the fields say it is: SQLite has no datetimes."""
-        compiler = self._model._default_manager.using("reader").query.get_compiler("reader")
-        converters = compiler.get_converters([field.get_col(self._model._meta.db_table) for field in self._fields])
+        if self._is_plain:
+            return rows
+        compiler, converters = self._conversion()
         return [tuple(row) for row in compiler.apply_converters(rows, converters)]
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        return not self._conversion()[1]
+
+    def _conversion(self) -> tuple[Any, Any]:
+        # Anew each time: it holds the thread's own connection.
+        compiler = self._model._default_manager.using("reader").query.get_compiler("reader")
+        columns = [field.get_col(self._model._meta.db_table) for field in self._fields]
+        return compiler, compiler.get_converters(columns)
 
 
 def timestamp(using: str = "default") -> Callable[[datetime | None], Any]:

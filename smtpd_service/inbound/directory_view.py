@@ -28,6 +28,9 @@ from smtpd_service.inbound.view import LoginAnswer, Submitter
 
 T = TypeVar("T")
 HAS_ROOM_SECONDS = 5.0
+# How long it is believed what a mailbox holds: a quota is over by no more than what comes within that time.
+USED_SECONDS = 5.0
+MOST_USED = 20_000
 # Beyond these the client hears 451, and comes again.
 READ_SECONDS = 10.0
 LOGIN_SECONDS = 20.0
@@ -42,6 +45,8 @@ class OrmDirectory:
         self._login_turns = FairTurns(os.cpu_count() or 1)
         # Mailboxes that had not sent too much, until when that is believed.
         self._has_room: dict[int, float] = {}
+        # What mailboxes held, and until when that is believed.
+        self._used: dict[int, tuple[int, float]] = {}
         self._reader = None if connections["reader"].vendor == "sqlite" else WatchedPool(1, "directory")
 
     async def resolve(self, path: Path) -> Resolution:
@@ -51,7 +56,18 @@ class OrmDirectory:
         return await self._read(lambda: lookup.hosted_domain(domain) is not None)
 
     async def used_octets(self, mailbox_ids: Sequence[int]) -> dict[int, int]:
-        return await self._read(lambda: lookup.used_octets(mailbox_ids))
+        """What these mailboxes hold, or held within USED_SECONDS."""
+        now = time.monotonic()
+        entries = {one: self._used.get(one, (0, 0.0)) for one in mailbox_ids}
+        known = {one: octets for one, (octets, until) in entries.items() if until > now}
+        unknown = [one for one in mailbox_ids if one not in known]
+        if unknown:
+            found = await self._read(lambda: lookup.used_octets(unknown))
+            if len(self._used) > MOST_USED:
+                self._used.clear()
+            self._used.update((one, (octets, now + USED_SECONDS)) for one, octets in found.items())
+            known |= found
+        return known
 
     async def keeps_no_more(self, domain_id: int | None) -> bool:
         return await self._read(lambda: kept.is_full(domain_id))

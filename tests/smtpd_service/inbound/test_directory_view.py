@@ -1,0 +1,31 @@
+"""What the SMTP service asks the directory, and for how long it believes the answer."""
+
+import asyncio
+
+from mailsuite.directory import lookup
+from smtpd_service.inbound import directory_view
+from smtpd_service.inbound.directory_view import OrmDirectory
+
+
+def test_what_a_mailbox_holds_is_asked_for_once_in_some_seconds(monkeypatch):
+    now, held, asked = [100.0], {1: 0, 2: 0}, []
+
+    def used_octets(mailbox_ids):
+        asked.append(list(mailbox_ids))
+        return {one: held[one] for one in mailbox_ids}
+
+    monkeypatch.setattr(directory_view.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(lookup, "used_octets", used_octets)
+    directory = OrmDirectory()
+    # Inline: the question itself, not its way through a thread of its own.
+    directory._reader = None
+
+    def ask(*mailbox_ids):
+        return asyncio.run(directory.used_octets(mailbox_ids))
+
+    assert ask(1) == {1: 0}
+    held |= {1: 7, 2: 7}
+    assert ask(1, 2) == {1: 0, 2: 7} == ask(2, 1)
+    now[0] += directory_view.USED_SECONDS
+    assert ask(1, 2) == {1: 7, 2: 7}
+    assert asked == [[1], [2], [1, 2]]
