@@ -55,7 +55,7 @@ def chapter_of(path: str) -> str:
 
 def link(request: HttpRequest) -> dict[str, Any]:
     """For the templates of the admin: where the guide tells of this page."""
-    if not request.path.startswith(reverse("admin:index")):
+    if not request.path.startswith(reverse("admin:index")) or request.path.startswith(reverse("guide")):
         return {}
     chapter, _, section = chapter_of(request.path).partition("#")
     url = reverse("guide-chapter", args=[chapter]) if chapter else reverse("guide")

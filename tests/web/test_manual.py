@@ -51,7 +51,8 @@ def sections_of(text):
 def test_pages_lead_to_their_chapter_and_strangers_nowhere(client):
     page = client.get(reverse("admin:queue_route_changelist")).content.decode()
     assert 'href="/admin/guide/queue/#a-smarthost"' in page
-    assert 'href="/admin/guide/start/"' in client.get(reverse("guide")).content.decode()
+    contents = client.get(reverse("guide")).content.decode()
+    assert 'href="/admin/guide/start/"' in contents and "Guide to this page" in page and "Guide to" not in contents
     assert client.get("/admin/guide/no-such-chapter/").status_code == 404
     assert Client(SERVER_NAME="localhost").get(reverse("guide")).status_code == 302
 
