@@ -1,9 +1,11 @@
 """A message as 7-bit text, for who can't take 8-bit (RFC 6152 §3): parts are encoded (RFC 2045 §6), header fields that
 hold 8-bit text are written in ASCII (mailsuite.mail.ascii_fields).
 
-Bodies that are ASCII stay octet for octet. What a signature within the message covers (RFC 1847 §2.1), and what is
-encoded already and broken, is left alone: such a message has no 7-bit copy. A signature over the whole message is
-worthless on the copy; to sign that anew is the caller's.
+Bodies that are ASCII stay octet for octet, and so does what a signature within the message covers (RFC 1847 §2.1), its
+fields included; what stands beside it, such as a note in front or the signature itself, is encoded like all else. Where
+8-bit text is signed, or encoded already and broken, there is no 7-bit copy: those who sign are told to encode first
+(RFC 3156 §3, RFC 8551 §3.1.2). A signature over the whole message is worthless on the copy; to sign that anew is the
+caller's.
 """
 
 import binascii
@@ -71,9 +73,7 @@ class _Copying:
             case PartKind.SINGLE:
                 additions = self._add_leaf(part, fields, is_text=content_type.main in (b"text", b"message"))
             case PartKind.MULTIPART:
-                if content_type.sub == b"signed" and not self._is_ascii(part.body_start, part.end):
-                    raise NotConvertible("its writer has signed a part that is 8-bit")
-                self._add_children(part)
+                self._add_children(part, is_signed=content_type.sub == b"signed")
             case PartKind.MESSAGE:
                 self.add(part.children[0], is_message=True)
         if additions and is_message and b"mime-version" not in fields:
@@ -99,13 +99,22 @@ class _Copying:
             additions.append(b"Content-Type: text/plain; charset=%b\r" % charset)
         return additions
 
-    def _add_children(self, part: Part) -> None:
+    def _add_children(self, part: Part, *, is_signed: bool) -> None:
+        """Add the parts; of signed ones the first, which is what is signed, stays as it is."""
         at = part.body_start
         for child in part.children:
             self._add_between(at, child.header_start)
-            self.add(child, is_message=False)
+            if is_signed and child is part.children[0]:
+                self._add_signed(child)
+            else:
+                self.add(child, is_message=False)
             at = child.end
         self._add_between(at, part.end)
+
+    def _add_signed(self, part: Part) -> None:
+        if not self._is_ascii(part.header_start, part.end):
+            raise NotConvertible("its writer has signed a part that is 8-bit, and the copy's signature would be broken")
+        self.pieces.append(self._slices(part.header_start, part.end))
 
     def _add_between(self, start: int, end: int) -> None:
         """Add delimiters, and what nobody reads before and behind them (RFC 2046 §5.1.1)."""

@@ -1,6 +1,9 @@
 """What is sent to a host that lacks 8BITMIME or SMTPUTF8: the message's 7-bit copy (RFC 6152 §3), signed anew where its
 author is one of ours, since the signature that it was queued with covers other octets.
 
+A message without such a copy, since 8-bit text in it is signed, goes back to its sender with the reason (RFC 6152 §3).
+Postfix encodes it and breaks that signature; sendmail and Exim send 8-bit text to hosts that never said they take it.
+
 The copy is made twice, to learn its size and hash and again while it is sent, so that none of it is kept. What others
 have signed goes with signatures that fail: better than a bounce, which is what the author would get.
 """

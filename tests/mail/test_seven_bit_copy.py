@@ -1,9 +1,17 @@
 """7-bit copies say what the originals said, to Python's own reader of mail."""
 
+import base64
+import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs7
+from cryptography.x509.oid import NameOID
 
 from mailsuite.mail.ascii_fields import ascii_field
 from mailsuite.mail.seven_bit_copy import PIECE_OCTETS, NotConvertible, seven_bit_copy
@@ -109,6 +117,75 @@ def test_quoted_printable_with_8_bit_in_it_keeps_what_was_encoded():
         b"MIME-Version", b"Content-Transfer-Encoding: Quoted-Printable\r\nMIME-Version"
     )
     assert read(copy_of(octets)).get_content() == "a=bü\r\n"
+
+
+SIGNED_TEXT = (
+    b"Content-Type: text/plain; charset=utf-8; format=flowed\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    b"Dear Bob, \r\nall of this is ASCII.\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def smime():
+    """`smime(octets)` is a detached S/MIME signature over them (RFC 8551 §3.5.3), in DER."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ann@example.org")])
+    now = datetime.now(UTC)
+    certificate = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    certificate = certificate.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    certificate = certificate.sign(key, hashes.SHA256())
+
+    def sign(octets):
+        builder = pkcs7.PKCS7SignatureBuilder().set_data(octets).add_signer(certificate, key, hashes.SHA256())
+        options = [pkcs7.PKCS7Options.DetachedSignature, pkcs7.PKCS7Options.Binary]
+        return builder.sign(serialization.Encoding.DER, options)
+
+    return sign
+
+
+def signed_mail(signed, signature, *, preamble="Eine geprüfte Nachricht", encoding=b"binary"):
+    return text(
+        preamble.encode() + b"\r\n--b\r\n" + signed + b"\r\n--b\r\n"
+        b'Content-Type: application/pkcs7-signature; name="sm\xc3\xaeme.p7s"\r\nContent-Transfer-Encoding: '
+        + encoding + b"\r\n\r\n" + signature + b"\r\n--b--\r\n",
+        "Subject: Grüße".encode(),
+        b'Content-Type: multipart/signed; protocol="application/pkcs7-signature"; micalg=sha-256; boundary=b',
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("wrap", [False, True], ids=["message", "forwarded"])
+@pytest.mark.parametrize("encoding", [b"binary", b"base64"])
+def test_what_stands_beside_a_signed_part_is_encoded_and_its_signature_stays_good(
+    smime, tmp_path, require_program, encoding, wrap
+):
+    """A note in front, the subject, a binary signature: none of it is signed (RFC 1847 §2.1)."""
+    signature = smime(SIGNED_TEXT)
+    shown = signature if encoding == b"binary" else base64.encodebytes(signature).replace(b"\n", b"\r\n")
+    octets = signed_mail(SIGNED_TEXT, shown, encoding=encoding)
+    if wrap:
+        octets = text(b"--f\r\nContent-Type: message/rfc822\r\n\r\n" + octets + b"\r\n--f--\r\n",
+                      b"Content-Type: multipart/mixed; boundary=f")  # fmt: skip
+    copy = copy_of(octets)
+    assert copy.count(b"\r\n--b\r\n" + SIGNED_TEXT + b"\r\n--b\r\n") == 1
+    inner = copy.partition(b"message/rfc822\r\n\r\n")[2].partition(b"\r\n--f--")[0] if wrap else copy
+    (tmp_path / "mail").write_bytes(inner)
+    command = [require_program("openssl"), "cms", "-verify", "-noverify", "-in", tmp_path / "mail", "-inform", "SMIME"]
+    done = subprocess.run(command, capture_output=True, timeout=20)
+    assert (done.returncode, done.stdout) == (0, SIGNED_TEXT), done.stderr
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        SIGNED_TEXT + "ü\r\n".encode(),
+        b"X-Note: \xc3\xbc\r\n" + SIGNED_TEXT,
+        b"Content-Type: multipart/mixed; boundary=i\r\n\r\n--i\r\n\r\n\xff\r\n--i--\r\n",
+    ],
+    ids=["body", "field", "deeper"],
+)
+def test_signed_text_that_is_8_bit_has_no_copy(signed):
+    with pytest.raises(NotConvertible, match="signed a part"):
+        copy_of(signed_mail(signed, b"x"))
 
 
 @pytest.mark.parametrize(
