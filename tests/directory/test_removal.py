@@ -69,6 +69,7 @@ DECISIONS = {
     "trace.Story.sender_mailbox": STAYS,
     "trace.Event.domain": STAYS,
     "trace.Event.mailbox": STAYS,
+    "trace.StoryRecipient.domain": STAYS,
     "junk.Judgement.mailbox": STAYS,
     "junk.Lesson.mailbox": STAYS,
     "junk.Sender.mailbox": STAYS,
