@@ -1,7 +1,6 @@
 """The admin's first page: today's traffic, the queue, and what needs attention, for the domains one may see."""
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from textwrap import shorten
 from typing import Any
@@ -29,6 +28,7 @@ from mailsuite.screening.services import lists_out_of_order
 from mailsuite.trace.models import RefusalCount, Story
 from mailsuite.trace.services import Scope, visible
 from mailsuite.transport_security.models import DaneLook
+from mailsuite.web.notices import Notice, Several, joined
 
 HOURS = 24
 BRIEF = 140
@@ -41,22 +41,12 @@ NOTICES = 8
 MOST = 100
 # A domain with less has something to do that matters.
 WELL_SCORE = 90
+# What the list of domains is sorted by.
+MAILBOX_COLUMN, DNS_COLUMN = "3", "5"
 CHART_HEIGHT = 120
 BAR_WIDTH = 22
 GAP = 6
 OUTCOMES = ("accepted", "deferred", "refused")
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that needs attention; `tone` is bad or waiting. `button` mends it at once: what it says, what it posts
-    to and what is asked first."""
-
-    tone: str
-    text: str
-    url: str
-    action: str
-    button: tuple[str, str, str] | None = None
 
 
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +146,7 @@ def _notices(scope: Scope, now: datetime) -> list[Notice]:
         if blocked:
             url = reverse("admin:directory_loginthrottle_changelist")
             found.append(Notice("waiting", f"Accounts under attack by wrong passwords: {blocked}.", url, "Look"))
-    return sorted(found, key=lambda notice: notice.tone)
+    return sorted(joined(found, MOST), key=lambda notice: notice.tone)
 
 
 def _teller_notices() -> list[Notice]:
@@ -226,12 +216,16 @@ def _held_notices(scope: Scope, now: datetime) -> list[Notice]:
     held = held.exclude(held_at=None).exclude(sender_mailbox=None).exclude(sender_mailbox__in=_alarmed(scope, now))
     held = held.exclude(sender_mailbox__state=Mailbox.State.REMOVED).order_by()
     counts = held.values_list("sender_mailbox", "sender_mailbox__address").annotate(n=Count("pk")).order_by("-n")
+    held_url = reverse("admin:queue_queuedmessage_changelist", query={"state": "held"})
     return [
         Notice(
             "waiting",
             f"Mail of {address} is held until somebody sends or drops it: {count}.",
             reverse("admin:directory_mailbox_change", args=[pk]),
             "Send or drop it",
+            several=Several(
+                address, "Mail of {count} mailboxes is held until somebody sends or drops it: {names}.", held_url
+            ),
         )
         for pk, address, count in counts[:MOST]
     ]
@@ -240,6 +234,7 @@ def _held_notices(scope: Scope, now: datetime) -> list[Notice]:
 def _kept_notices(scope: Scope) -> list[Notice]:
     """Mail to postmaster@ and abuse@ that waits for somebody to read it."""
     kept = _of(held(QueuedMessage.objects.using("reader")).exclude(domain__state=Domain.State.REMOVED), "domain", scope)
+    held_url = reverse("admin:queue_queuedmessage_changelist", query={"state": "held"})
     counts = kept.order_by().values_list("recipients__forward_path", "domain").annotate(n=Count("pk")).order_by("-n")
     return [
         Notice(
@@ -248,6 +243,9 @@ def _kept_notices(scope: Scope) -> list[Notice]:
             f"mailbox{' or an alias has that name' if domain else ''}.",
             reverse("admin:queue_queuedmessage_changelist", query={"state": "held", "q": address}),
             "See what is kept",
+            several=Several(
+                address, "Nobody reads {names}: mail to {count} such addresses is kept until somebody does.", held_url
+            ),
         )
         for address, domain, count in counts[:MOST]
     ]
@@ -285,12 +283,14 @@ def _dane_notices() -> list[Notice]:
 def _mailbox_notices(scope: Scope) -> list[Notice]:
     mailboxes = _of(Mailbox.objects.using("reader").exclude(state=Mailbox.State.REMOVED), "domain", scope)
     full = mailboxes.filter(quota_octets__gt=0, usage__used_octets__gte=F("quota_octets") * 9 / 10)
+    full_url = reverse("admin:directory_mailbox_changelist", query={"o": "-3"})
     return [
         Notice(
             "bad",
             f"{mailbox.address} is nearly full.",
             reverse("admin:directory_mailbox_change", args=[mailbox.pk]),
             "Change its quota",
+            several=Several(mailbox.address, "{count} mailboxes are nearly full: {names}.", full_url),
         )
         for mailbox in full.order_by("-usage__used_octets")[:MOST]
     ]
@@ -299,12 +299,14 @@ def _mailbox_notices(scope: Scope) -> list[Notice]:
 def _alias_notices(scope: Scope) -> list[Notice]:
     """Aliases whose mail is refused, since what they led to was removed. Roles are read by somebody all the same."""
     aliases = _of(effects.without_target(), "domain", scope)
+    aliases_url = reverse("admin:directory_alias_changelist")
     return [
         Notice(
             "bad",
             f"The alias {alias} leads to nobody any more: its mail is refused.",
             reverse("admin:directory_alias_change", args=[alias.pk]),
             "Say where it goes",
+            several=Several(alias.address, "{count} aliases lead to nobody any more: {names}.", aliases_url),
         )
         for alias in aliases.order_by("pk")[:MOST]
     ]
@@ -314,25 +316,59 @@ def _domain_notices(scope: Scope) -> list[Notice]:
     domains = _of(Domain.objects.using("reader").filter(state=Domain.State.ACTIVE), "pk", scope)
     if scope is None and not domains.exists():
         return [Notice("bad", "No domain is hosted yet.", reverse("admin:directory_domain_add"), "Add a domain")]
-    found = []
-    empty = domains.filter(alias_of=None).annotate(n=Count("mailboxes", filter=~Q(mailboxes__state="removed")))
-    for domain in empty.filter(n=0)[:MOST]:
-        found.append(
-            Notice("bad", f"{domain} has no mailbox.", reverse("admin:directory_mailbox_add"), "Add a mailbox")
-        )
+    found = [_empty_notice(domain) for domain in _empty(domains)[:MOST]]
     looks = _of(DnsCheck.objects.using("reader").filter(domain__state=Domain.State.ACTIVE), "domain", scope)
     looks = looks.select_related("domain").order_by("score", "pk")
-    for look in looks.exclude(worse_since=None)[:MOST]:
-        url = reverse("admin:directory_domain_records", args=[look.domain_id])
-        found.append(Notice("bad", f"The DNS of {look.domain} got worse: {_brief(look.worse_text)}", url, "Look"))
-    for look in looks.filter(worse_since=None, score__lt=WELL_SCORE)[:MOST]:
-        url = reverse("admin:directory_domain_records", args=[look.domain_id])
-        found.append(Notice("waiting", f"The DNS of {look.domain}: {_brief(look.next_step)}", url, "See its records"))
-    unlooked = domains.filter(dns_check__isnull=True)[:MOST]
-    for domain in unlooked:
-        url = reverse("admin:directory_domain_records", args=[domain.pk])
-        found.append(Notice("waiting", f"The DNS records of {domain} were not seen yet.", url, "Publish and check"))
+    found += [_worse_notice(look) for look in looks.exclude(worse_since=None)[:MOST]]
+    found += [_step_notice(look) for look in looks.filter(worse_since=None, score__lt=WELL_SCORE)[:MOST]]
+    found += [_unseen_notice(domain) for domain in domains.filter(dns_check__isnull=True)[:MOST]]
     return found
+
+
+def _empty(domains: QuerySet[Domain]) -> QuerySet[Domain]:
+    counted = domains.filter(alias_of=None).annotate(n=Count("mailboxes", filter=~Q(mailboxes__state="removed")))
+    return counted.filter(n=0)
+
+
+def _empty_notice(domain: Domain) -> Notice:
+    """Of a domain without a mailbox; the form knows which domain it is for."""
+    add = reverse("admin:directory_mailbox_add", query={"address": f"@{domain}"})
+    several = _several(domain, "{count} domains have no mailbox: {names}.", MAILBOX_COLUMN)
+    return Notice("bad", f"{domain} has no mailbox.", add, "Add a mailbox", several=several)
+
+
+def _worse_notice(look: DnsCheck) -> Notice:
+    several = _several(
+        look.domain, f"The DNS of {{count}} domains ({{names}}) got worse: {_of_any(look, look.worse_text)}"
+    )
+    text = f"The DNS of {look.domain} got worse: {_brief(look.worse_text)}"
+    return Notice("bad", text, _records(look.domain_id), "Look", several=several)
+
+
+def _step_notice(look: DnsCheck) -> Notice:
+    several = _several(look.domain, f"The DNS of {{count}} domains ({{names}}): {_of_any(look, look.next_step)}")
+    text = f"The DNS of {look.domain}: {_brief(look.next_step)}"
+    return Notice("waiting", text, _records(look.domain_id), "See its records", several=several)
+
+
+def _unseen_notice(domain: Domain) -> Notice:
+    several = _several(domain, "The DNS records of {count} domains were not seen yet: {names}.")
+    text = f"The DNS records of {domain} were not seen yet."
+    return Notice("waiting", text, _records(domain.pk), "Publish and check", several=several)
+
+
+def _several(domain: Domain, text: str, column: str = DNS_COLUMN) -> Several:
+    """With the list of domains, those concerned first."""
+    return Several(domain.name, text, reverse("admin:directory_domain_changelist", query={"o": column}))
+
+
+def _records(domain_id: int) -> str:
+    return reverse("admin:directory_domain_records", args=[domain_id])
+
+
+def _of_any(look: DnsCheck, text: str) -> str:
+    """The text as it is for each domain with the same trouble."""
+    return _brief(text.replace(look.domain.name, "DOMAIN"))
 
 
 def _brief(text: str) -> str:
