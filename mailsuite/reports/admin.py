@@ -113,7 +113,7 @@ class DmarcReportAdmin(ScopedAdmin):
 
     @admin.display(description="Period", ordering="begins_at")
     def period(self, report: DmarcReport) -> str:
-        return f"{report.begins_at:%Y-%m-%d %H:%M} – {report.ends_at:%Y-%m-%d %H:%M}"
+        return f"{report.begins_at:%Y-%m-%d %H:%M} – {report.ends_at:%Y-%m-%d %H:%M} UTC"
 
 
 @admin.register(IncomingReport)

@@ -93,7 +93,7 @@ class RuleAdmin(ScopedAdmin):
             return "for good"
         if rule.expires_at <= timezone.now():
             return badge("expired", "waiting")
-        return f"{rule.expires_at:%Y-%m-%d %H:%M}"
+        return f"{rule.expires_at:%Y-%m-%d %H:%M} UTC"
 
 
 @admin.register(DnsList)

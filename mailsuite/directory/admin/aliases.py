@@ -9,7 +9,14 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mailsuite.directory import services
-from mailsuite.directory.admin.fields import badge, refuse_foreign_account, refuse_foreign_domain
+from mailsuite.directory.admin.fields import (
+    DomainPicker,
+    badge,
+    offered_domains,
+    refuse_foreign_account,
+    refuse_foreign_domain,
+    whole_address,
+)
 from mailsuite.directory.models import Alias, AliasTarget, Domain, SendAs, User
 from mailsuite.directory.scoping import ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm, scope_of
 from mailsuite.directory.services import effects
@@ -24,7 +31,7 @@ class AliasForm(ServiceForm):
     class Meta:
         model = Alias
         fields = ["address", "is_active", "members_may_send"]
-        help_texts = {"address": "sales@example.org, @example.org for a catch-all, sales-*@example.org for a pattern."}
+        help_texts = {"address": "Such as sales, or sales-* for a pattern; for a catch-all @example.org, whole."}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -64,7 +71,10 @@ class AliasAdmin(ScopedAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         fields = ["is_active", "members_may_send"] if obj else ["address", "is_active", "members_may_send"]
         shown = {"help_texts": {"address": ""}} if obj else {}
-        return super().get_form(request, obj, change=change, **kwargs | {"fields": fields} | shown)
+        form = super().get_form(request, obj, change=change, **kwargs | {"fields": fields} | shown)
+        if obj is None:
+            form.base_fields["address"].widget = DomainPicker(offered_domains(self.visible(request, Domain)))
+        return form
 
     def is_dangerous(self, request: HttpRequest, what: str, object_id: str | None = None) -> bool:
         """Where mail goes is nobody's to change at a browser that was left open."""
@@ -76,7 +86,7 @@ class AliasAdmin(ScopedAdmin):
 
     def prepare(self, request: HttpRequest, object_id: str | None) -> None:
         if not object_id:
-            refuse_foreign_domain(request, request.POST.get("address", "").rpartition("@")[2])
+            refuse_foreign_domain(request, whole_address(request.POST).rpartition("@")[2])
 
     def save_model(self, request: HttpRequest, obj: Alias, form: Any, change: bool) -> None:
         given = form.cleaned_data

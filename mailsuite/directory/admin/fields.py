@@ -1,10 +1,12 @@
 """What the admin's forms and lists share, in all rooms."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
@@ -22,6 +24,8 @@ from mailsuite.directory.scoping import scope_of
 from mailsuite.directory.services import parsing
 from mailsuite.sizes import write_limit
 
+# More than that can't be chosen from: their names are written.
+MOST_DOMAINS = 1000
 TONES = {"active": "good", "suspended": "waiting", "disabled": "waiting", "removed": "bad"}
 
 
@@ -46,6 +50,40 @@ class QuotaField(forms.CharField):
             raise ValidationError(str(error)) from None
 
 
+class DomainPicker(UnfoldAdminTextInputWidget):  # type: ignore[misc]
+    """An address in two parts, the second chosen from `domains`; a whole address in the first is taken as it is."""
+
+    template_name = "admin/domain_picker.html"
+
+    def __init__(self, domains: Sequence[str]) -> None:
+        super().__init__(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"})
+        self.domains = domains
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        local_part, _, domain = str(value or "").rpartition("@")
+        is_known = domain in self.domains
+        context: dict[str, Any] = super().get_context(name, local_part if is_known else value, attrs)
+        context["widget"] |= {"domains": self.domains, "chosen": domain if is_known else ""}
+        return context
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
+        return whole_address(data, name)
+
+
+def whole_address(posted: Any, name: str = "address") -> str:
+    """The address that a DomainPicker has posted. Nothing before the @ is no address: for an alias it would be a
+    catch-all, which somebody has to write."""
+    typed, domain = str(posted.get(name, "")).strip(), str(posted.get(f"{name}_domain", ""))
+    return f"{typed}@{domain}" if typed and domain and "@" not in typed else typed
+
+
+def offered_domains(domains: QuerySet[Domain]) -> list[str]:
+    """The names to choose from, of those that the person may see."""
+    return list(
+        domains.filter(state=Domain.State.ACTIVE).order_by("name").values_list("name", flat=True)[:MOST_DOMAINS]
+    )
+
+
 def require_quota(form: Any, name: str = "quota_octets") -> None:
     """On the page of what is there already: that there is to be no limit has to be said."""
     field = form.base_fields[name]
@@ -60,7 +98,8 @@ def password_field(help_text: str, *, required: bool = False) -> forms.CharField
         required=required,
         strip=False,
         help_text=help_text,
-        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        # A form that was refused for something else still has it; its page is stored nowhere (Cache-Control).
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}, render_value=True),
     )
 
 

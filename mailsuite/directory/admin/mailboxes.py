@@ -13,12 +13,14 @@ from mailsuite.abuse import suspension
 from mailsuite.directory import services
 from mailsuite.directory.admin.fields import (
     TONES,
+    DomainPicker,
     QuotaField,
     badge,
     held_mail,
     is_for_first_sign_in,
     moment,
     must_change_field,
+    offered_domains,
     password_field,
     refuse_foreign_account,
     refuse_foreign_domain,
@@ -26,10 +28,11 @@ from mailsuite.directory.admin.fields import (
     require_quota,
     usage_bar,
     who_does,
+    whole_address,
 )
 from mailsuite.directory.admin.verb_pages import VerbPage, VerbPages
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.models import Mailbox, User
+from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.directory.scoping import (
     ACT,
     ADD,
@@ -195,6 +198,8 @@ class MailboxAdmin(VerbPages, ScopedAdmin):
                 "Leave empty to keep it. A new one ends all sessions; app passwords stay valid until they are revoked."
             )
             require_quota(form)
+        else:
+            form.base_fields["address"].widget = DomainPicker(offered_domains(self.visible(request, Domain)))
         return form
 
     def is_dangerous(self, request: HttpRequest, what: str, object_id: str | None = None) -> bool:
@@ -211,7 +216,7 @@ class MailboxAdmin(VerbPages, ScopedAdmin):
         if mailbox is not None:
             user, email = mailbox.user, mailbox.user.email
         else:
-            address = parsing.address(request.POST.get("address", ""))
+            address = parsing.address(whole_address(request.POST))
             refuse_foreign_domain(request, address.domain)
             user = User.objects.filter(address_key=address.key).first()
             email = str(address)

@@ -59,6 +59,42 @@
         }
         setTimeout(() => { label.textContent = before; }, 1500);
     });
+    // A new password can be made here, and seen: whoever sets it for somebody else has to tell it.
+    const LETTERS = "abcdefghijkmnpqrstuvwxyz23456789", GROUPS = 5, GROUP = 4;
+    const generate = () => Array.from({length: GROUPS}, () => {
+        const drawn = crypto.getRandomValues(new Uint8Array(GROUP));
+        return Array.from(drawn, (octet) => LETTERS[octet % LETTERS.length]).join("");
+    }).join("-");
+    const addButton = (row, label, press) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "ms-button";
+        button.textContent = label;
+        button.addEventListener("click", () => press(button));
+        row.append(button);
+        return button;
+    };
+    document.addEventListener("DOMContentLoaded", () => {
+        for (const field of document.querySelectorAll("input[type=password][autocomplete=new-password]")) {
+            const row = document.createElement("div");
+            row.className = "ms-beside";
+            const reveal = (visible) => {
+                field.type = visible ? "text" : "password";
+                show.textContent = visible ? "Hide" : "Show";
+            };
+            addButton(row, "Generate", () => {
+                field.value = generate();
+                reveal(true);
+            });
+            const show = addButton(row, "Show", () => reveal(field.type === "password"));
+            addButton(row, "Copy", async (button) => {
+                await copy(field.value);
+                button.textContent = "Copied";
+                setTimeout(() => { button.textContent = "Copy"; }, 1500);
+            });
+            field.after(row);
+        }
+    });
     // While somebody waits for a look at DNS: asks whether it is done, then takes over the new page's part.
     const waitForLook = async () => {
         const part = document.querySelector("#dns[data-running]");
