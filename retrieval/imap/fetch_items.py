@@ -127,6 +127,7 @@ def _field_names(scanner: Scanner) -> tuple[bytes, ...]:
         names.append(name)
         if len(names) > scanner.limits.field_names:
             raise CommandRefused("LIMIT", f"A section may name {scanner.limits.field_names} fields")
+    scanner.skip_spaces()
     if not names or any(not name or not name.isascii() or re.search(rb"[\x00-\x20:\x7f]", name) for name in names):
         raise BadCommand("No possible name of a header field")
     return tuple(names)

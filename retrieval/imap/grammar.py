@@ -30,13 +30,14 @@ _TAG = re.compile(rb'[^(){ \x00-\x1f\x7f-\xff%*"\\+]+')
 _QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00]|\\["\\])*+)"')
 _ESCAPED = re.compile(rb"\\(.)")
 _LITERAL = re.compile(rb"\{(\d{1,10})\+?\}\r?\n")
-_NUMBER = re.compile(rb"\d{1,10}(?!\d)")
+_NUMBER = re.compile(rb"\d{1,19}(?!\d)")
 _SEQUENCE_SET = re.compile(rb"[0-9*:,]+")
 _FLAG = re.compile(rb'\\?[^(){ \x00-\x1f\x7f-\xff%*"\\\]]+')
 _DATE = re.compile(rb"(\d{1,2})-([A-Za-z]{3})-(\d{4})")
 # date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
 _DATE_TIME = re.compile(rb'"([ \d]?\d)-([A-Za-z]{3})-(\d{4}) (\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})"')
 _LARGEST_NUMBER = 2**32 - 1
+LARGEST_SIZE = 2**63 - 1  # number64 of RFC 9051 §9
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,13 @@ class Scanner:
         if self.match(_SPACES) is None:
             raise BadCommand("Expected a space")
 
+    def skip_spaces(self) -> None:
+        self.match(_SPACES)
+
     def parenthesized(self, take: Callable[[], T]) -> Iterator[T]:
         """Take a list in parentheses, each item by `take` when the iteration comes to it; it may be empty."""
         self.expect(b"(")
-        self.match(_SPACES)
+        self.skip_spaces()
         is_at_end = self.accept(b")")
         while not is_at_end:
             yield take()
@@ -129,10 +133,10 @@ class Scanner:
         """Take an atom that is compared without case; returned in upper case."""
         return self.atom().upper()
 
-    def number(self) -> int:
+    def number(self, largest: int = _LARGEST_NUMBER) -> int:
         found = self.match(_NUMBER)
-        if found is None or int(found[0]) > _LARGEST_NUMBER:
-            raise BadCommand("Expected a number below 4294967296")
+        if found is None or int(found[0]) > largest:
+            raise BadCommand(f"Expected a number of at most {largest}")
         return int(found[0])
 
     def string(self) -> bytes:
@@ -152,10 +156,11 @@ class Scanner:
         return value
 
     def nil_or_string(self) -> bytes | None:
-        if self._octets[self._at : self._at + 3].upper() == b"NIL":
-            self._at += 3
-            return None
-        return self.string()
+        """Take an nstring; an atom is taken for a string, too."""
+        found = self.match(_ASTRING)
+        if found is None:
+            return self.string()
+        return None if found[0].upper() == b"NIL" else found[0]
 
     def astring(self) -> bytes:
         found = self.match(_ASTRING)
@@ -166,8 +171,9 @@ class Scanner:
         return found[0] if found else self.string()
 
     def folder_name(self) -> str:
-        """Take a mailbox, INBOX in whatever case as INBOX. Raises CommandRefused when it is no possible name."""
-        return folder_name(self.astring())
+        """Take a mailbox, INBOX in whatever case as INBOX. Raises CommandRefused when it is no possible name. A % or *
+        may stand in it without quotes: Python's imaplib never writes any."""
+        return folder_name(self.list_pattern())
 
     def sequence_set(self) -> SequenceSet:
         found = self.match(_SEQUENCE_SET)

@@ -15,7 +15,7 @@ from typing import Literal
 from mailsuite.mail.charset import codec_of, decode_strictly
 from mailsuite.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from retrieval.imap.errors import BadCommand, CommandRefused
-from retrieval.imap.grammar import Scanner
+from retrieval.imap.grammar import LARGEST_SIZE, Scanner
 from retrieval.imap.sequence_set import SequenceSet
 from retrieval.imap.view import RECENT
 
@@ -153,13 +153,13 @@ _ARGUMENTS: dict[str, Callable[["_Reading"], SearchKey]] = {
     "FROM": lambda reading: reading.text("from"),
     "HEADER": lambda reading: reading.header(),
     "KEYWORD": lambda reading: HasKeyword(reading.scanner.atom()),
-    "LARGER": lambda reading: Sized("larger", reading.scanner.number()),
+    "LARGER": lambda reading: Sized("larger", reading.scanner.number(LARGEST_SIZE)),
     "ON": lambda reading: Dated("internal", "on", reading.scanner.date()),
     "SENTBEFORE": lambda reading: Dated("sent", "before", reading.scanner.date()),
     "SENTON": lambda reading: Dated("sent", "on", reading.scanner.date()),
     "SENTSINCE": lambda reading: Dated("sent", "since", reading.scanner.date()),
     "SINCE": lambda reading: Dated("internal", "since", reading.scanner.date()),
-    "SMALLER": lambda reading: Sized("smaller", reading.scanner.number()),
+    "SMALLER": lambda reading: Sized("smaller", reading.scanner.number(LARGEST_SIZE)),
     "SUBJECT": lambda reading: reading.text("subject"),
     "TEXT": lambda reading: reading.text("text"),
     "TO": lambda reading: reading.text("to"),

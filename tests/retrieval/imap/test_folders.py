@@ -113,7 +113,10 @@ def test_names_with_what_is_a_wildcard_elsewhere(client, mailbox):
         'C: i DELETE "*100*"',
         "S: i OK DELETE completed",
         "C: j CREATE 100%",
-        "S: j BAD *",
+        "S: j OK CREATE completed",
+        "C: k STATUS 100% (MESSAGES)",
+        'S: * STATUS "100%" (MESSAGES 0)',
+        "S: k OK Completed",
     )
     assert client.command('SELECT "50% off/x*"')[-1] == "OK [READ-WRITE] SELECT completed"
 

@@ -224,6 +224,7 @@ def test_spaces_are_taken_where_there_is_one_and_inside_parentheses(connect):
     for command, answer in (
         ('ID ( "name" "x"  "version" "1.0" )', "OK"),
         ("ID  NIL", "OK"),
+        ('ID ("name" x "version" NIL "os" nilsson)', "OK"),
         ("ID ( )", "OK"),
         (f"AUTHENTICATE  PLAIN  {PLAIN}", "OK"),
         ("CREATE  Spam  ( USE  ( \\Junk ) )", "NO [USEATTR]"),
@@ -233,7 +234,7 @@ def test_spaces_are_taken_where_there_is_one_and_inside_parentheses(connect):
         ("APPEND  INBOX  ( \\Seen )  {15+}\r\nSubject: x\r\n\r\ny  ", "OK"),
         ("SELECT  INBOX", "OK"),
         ("STORE  1  +FLAGS  ( \\Flagged   one )", "OK"),
-        ("UID  FETCH  1  ( FLAGS   BODY.PEEK[HEADER.FIELDS ( From   To )] )", "OK"),
+        ("UID  FETCH  1  ( FLAGS   BODY.PEEK[HEADER.FIELDS ( From   To ) ] )", "OK"),
         ("UID  SEARCH  UID  1", "OK"),
         ("COPY  1  Sent", "OK"),
     ):

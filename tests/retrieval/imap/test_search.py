@@ -78,6 +78,8 @@ def found(client, mailbox):
         ("NOT SENTSINCE 1-Jan-2026", [4]),
         ("LARGER 500", [3]),
         ("SMALLER 100", [4]),
+        ("SMALLER 4294967296", [1, 3, 4]),
+        ("LARGER 9223372036854775807", []),
         (f"LARGER {len(SECOND)}", []),
         (f"SMALLER {len(SECOND)}", [1, 4]),
         ("FROM bob", [1]),
@@ -190,7 +192,7 @@ WRONG = [
 ]
 WRONG += [
     "LARGER x",
-    "LARGER 4294967296",
+    "LARGER 9223372036854775808",
     "ON 31-Feb-2026",
     "ON 1-Foo-2026",
     "ON 2026-02-01",
