@@ -27,7 +27,8 @@ _BLANK = (Kind.SPACE, Kind.COMMENT)
 
 class ListedAddress(NamedTuple):
     """One entry, shaped as an address of RFC 3501 §7.4.2: `local_part` without `domain` opens the group of that name,
-    neither ends it. An address written without a domain has an empty one."""
+    neither ends it. An address written without a domain has an empty one; a name without an address, as in `Mailer <>`,
+    has both empty."""
 
     name: bytes | None
     route: bytes | None
@@ -199,7 +200,8 @@ class _Parser:
             route, inner = _text(inner[:ends]) or None, inner[ends + 1 if ends else 0 :]
         found = _addresses(inner)
         self.is_mended |= any(bool(words) for words in found.words) or len(found.entries) != 1
-        if not found.entries and (text := _text(inner)):
+        text = _text(inner)
+        if not found.entries and (text or name):  # bounces are from `MAILER-DAEMON <>`: the name is all that they say
             found.entries.append(ListedAddress(None, None, text, b""))
         if found.entries:
             words = found.entries[0].name or b""

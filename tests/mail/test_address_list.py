@@ -36,7 +36,8 @@ ANN = (None, None, b"ann", b"example.org")
         (b"<a@b> c@d", [(None, None, b"a", b"b"), (None, None, b"c", b"d")]),
         (b"Ann <ann@example.org", [(b"Ann", None, b"ann", b"example.org")]),
         (b"<>", []),
-        (b"Mailer <>", []),
+        (b"Mailer <>", [(b"Mailer", None, b"", b"")]),
+        (b'"Mail System" < >, a@b', [(b"Mail System", None, b"", b""), (None, None, b"a", b"b")]),
         (b"ann@\xe4.org", [(None, None, b"ann", b"\xe4.org")]),
         # An opening mark that nothing closes is an ordinary character.
         (b'"Ann <ann@example.org>', [(b'"Ann', None, b"ann", b"example.org")]),

@@ -120,6 +120,7 @@ def test_unclear_authors_are_refused(header):
         (b"", b"From: bob@example.net\r\n"),
         (b"From:\r\n", b"From: bob@example.net\r\n"),
         (b"From: <>\r\n", b"From: bob@example.net\r\n"),
+        (b"From: Scanner <>\r\n", b'From: "Scanner" <bob@example.net>\r\n'),
         (b"From: Scanner\r\n", b'From: "Scanner" <bob@example.net>\r\n'),
         (b"From: Scan, Room 2\r\nTo: x\r\n", b'From: "Scan, Room 2" <bob@example.net>\r\nTo: x\r\n'),
         (b"From: undisclosed:;\r\n", b"From: bob@example.net\r\n"),
