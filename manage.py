@@ -23,6 +23,8 @@ def main() -> None:
         bootstrap.ensure_packages(*locks)
     except bootstrap.BootstrapError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("\nStopped; the next start goes on with it.")
     if command == "install":
         # As the owner of this folder, where those who run it may not write to it.
         bootstrap.compile_sources()

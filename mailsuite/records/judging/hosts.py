@@ -51,12 +51,16 @@ def judge_address(record: Record, allowed: Sequence[str], problem: str = "") -> 
     return judged
 
 
-def judge_ptr(record: Record, address: str) -> Judge:
+def judge_ptr(record: Record, address: str, ours: Sequence[str]) -> Judge:
+    """`ours` are all the addresses of the host."""
+
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
         names, host = hosts(answer), record.value.rstrip(".")
         ask = f"ask whoever gives you {address} to name it {host}"
         if not names:
-            return Judgement(Verdict.MISSING, f"No reverse DNS, which makes many hosts refuse mail: {ask}.")
+            other = _other_family(address, ours)
+            meanwhile = f" Until then mail goes out by {other} wherever it can." if other else ""
+            return Judgement(Verdict.MISSING, f"No reverse DNS, which makes many hosts refuse mail: {ask}.{meanwhile}")
         if host not in names:
             generic = is_generic(names[0], ip_address(address))
             what = "the generic name" if generic else "the name"
@@ -70,6 +74,12 @@ def judge_ptr(record: Record, address: str) -> Judge:
         return Judgement(Verdict.DIFFERS, f"{host} does not lead back to {address}: publish {kind} {address} for it.")
 
     return judged
+
+
+def _other_family(address: str, ours: Sequence[str]) -> str:
+    """The family that the host has an address of besides this one's (smtpd_service.outbound.way_out); "" for none."""
+    versions = {ip_address(one).version for one in ours} - {ip_address(address).version}
+    return f"IPv{versions.pop()}" if versions else ""
 
 
 async def _targets(record: Record, found: Sequence[Mx], setup: Setup, resolver: Resolver) -> Judgement | None:

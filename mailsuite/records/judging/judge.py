@@ -44,7 +44,7 @@ def _judge(record: Record, setup: Setup, secure: bool | None) -> Judge:
         case (("A" | "AAAA"), _):
             return hosts.judge_address(record, ours, setup.host_problem)
         case "PTR", _:
-            return hosts.judge_ptr(record, next(one for one in ours if record.name == _reverse(one)))
+            return hosts.judge_ptr(record, next(one for one in ours if record.name == _reverse(one)), ours)
         case "CNAME", _:
             return others.judge_alias(record, ours)
         case "SRV", _:
