@@ -1,5 +1,6 @@
 """Reports of single messages that failed: message/feedback-report (RFC 5965, RFC 6591, RFC 9991), as plain values."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
@@ -7,9 +8,14 @@ from ipaddress import ip_address
 from mailsuite.mail.dates import parse_date
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, unfold
+from mailsuite.mailauth.dmarc import author
 from mailsuite.mailauth.report_file import ReportError
 
 MAX_HEADER_OCTETS = 64 * 1024
+
+# "  Sender Domain: example.org", and the line between such lines and the header of the message.
+_TOLD = re.compile(rb"^[ \t]*+([A-Za-z]++(?: [A-Za-z]++){0,3}+):[ \t]*+([^\r\n]*+)", re.MULTILINE)
+_PLAIN = re.compile(rb"^-{4,} This is a copy of the headers[^\r\n]*+\r?\n(?:\r?\n)?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +33,19 @@ class FailureFacts:
 
 
 def read_failure_report(feedback: bytes, message: bytes) -> FailureFacts:
-    """The facts in the feedback part and the header of the message that came with it, "" for none.
+    """The facts in the feedback part and the header of the message that came with it, b"" for none. Where the feedback
+    names no domain, it is about that in the message's From.
 
     Raises ReportError for feedback of another type, such as abuse, and for what names no domain (RFC 9991 §4).
     """
     fields = collect_fields(feedback[:MAX_HEADER_OCTETS])
     kind = _text(fields, b"feedback-type", 40).lower()
-    if kind != "auth-failure":
+    if kind != "auth-failure" and (kind or b"auth-failure" not in fields):
         raise ReportError(f"it is feedback of type {kind or 'unknown'}, not about authentication")
-    domain = _text(fields, b"reported-domain", 253).lower().rstrip(".")
+    header = collect_fields(message[:MAX_HEADER_OCTETS])
+    domain = _text(fields, b"reported-domain", 253).lower().rstrip(".") or author(header.get(b"from", [])).domain
     if not domain:
         raise ReportError("it names no domain")
-    header = collect_fields(message[:MAX_HEADER_OCTETS])
     arrival = fields.get(b"arrival-date") or fields.get(b"received-date")
     return FailureFacts(
         reported_domain=domain,
@@ -50,6 +57,24 @@ def read_failure_report(feedback: bytes, message: bytes) -> FailureFacts:
         rfc5322_from=_text(header, b"from", 500),
         subject=_text(header, b"subject", 500),
     )
+
+
+def read_plain_report(text: bytes) -> tuple[bytes, bytes] | None:
+    """Feedback and header of a failure report that is text for people alone, as Exim sends it; None for other text."""
+    if not (match := _PLAIN.search(text[:MAX_HEADER_OCTETS])):
+        return None
+    told, header = text[: match.start()], text[match.end() : match.end() + MAX_HEADER_OCTETS]
+    found = {name.lower(): value for name, value in _TOLD.findall(told)}
+    if b"sender domain" not in found or b"sender ip address" not in found:
+        return None
+    fields = (
+        (b"Feedback-Type", b"auth-failure"),
+        (b"Auth-Failure", b"dmarc"),
+        (b"Reported-Domain", found[b"sender domain"]),
+        (b"Source-IP", found[b"sender ip address"]),
+        (b"Received-Date", found.get(b"received date", b"")),
+    )
+    return b"".join(b"%b: %b\r\n" % field for field in fields), header
 
 
 def _text(fields: dict[bytes, list[bytes]], name: bytes, limit: int) -> str:

@@ -12,6 +12,7 @@ from enum import Enum
 from mailsuite.mail.header import collect_fields, unfold
 from mailsuite.mail.mime_fields import content_type_of, encoding_of, file_name_of
 from mailsuite.mail.structure import Part, PartKind
+from mailsuite.mailauth.failure_report import read_plain_report
 from mailsuite.mailauth.report_file import MAX_OCTETS, ReportError, chunks, member_count
 
 # Parts that are looked at, those of forwarded mails included, and reports that are taken of one mail.
@@ -109,7 +110,15 @@ def _own(octets: bytes, parts: list[Part], enclosing: bytes = b"") -> tuple[list
             found += _files(leaf, enclosing)
         except ReportError as error:
             problem = error
-    return found, problem
+    return found or list(_plain(leaves, enclosing)), problem
+
+
+def _plain(leaves: list[_Leaf], enclosing: bytes) -> Iterator[FailureParts]:
+    """A failure report that is text for people alone."""
+    for leaf in leaves:
+        if leaf.type == b"text/plain" and (parts := read_plain_report(_decoded(leaf))):
+            yield FailureParts(*parts, enclosing)
+            return
 
 
 def _files(leaf: _Leaf, enclosing: bytes) -> list[Found]:

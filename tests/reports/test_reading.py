@@ -565,6 +565,34 @@ def test_failure_reports_are_taken_in(file_report):
     assert found.arrived_at.isoformat() == "2026-11-23T09:00:00+00:00"
 
 
+def test_a_failure_report_without_a_domain_is_about_that_in_from(file_report):
+    octets = (FAILURE % b"auth-failure").replace(b"Reported-Domain: Example.org\r\n", b"")
+    file_report(octets.replace(b"Feedback-Type: auth-failure\r\n", b""))
+    read_waiting(NOW)
+    assert FailureReport.objects.get().domain.name == "example.org"
+
+
+PLAIN_FAILURE = (
+    b"From: r@reporter.example\r\nAuto-Submitted: auto-replied\r\n"
+    b"Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n"
+    b"Somebody claims to be you.\r\n\r\n  Sender Domain: example.org\r\n  Sender IP Address: 203.0.113.9\r\n"
+    b"  Received date: Mon, 23 Nov 2026 10:00:00 +0100\r\n  SPF Alignment: no\r\n\r\n"
+    b"------ This is a copy of the headers that were received before the error was detected.\r\n\r\n"
+    b"From: Boss <boss@example.org>\r\nSubject: Pay\r\n\r\n--b--\r\n"
+)
+
+
+def test_a_failure_report_that_is_text_alone_is_taken_in(file_report):
+    """As Exim sends it, and calls it an automatic reply."""
+    incoming = file_report(PLAIN_FAILURE)
+    file_report(PLAIN_FAILURE.replace(b"Sender IP Address", b"Sender"))
+    read_waiting(NOW)
+    row = FailureReport.objects.get()
+    assert (row.incoming_id, row.domain.name, row.source_ip) == (incoming.pk, "example.org", "203.0.113.9")
+    assert (row.auth_failure, row.rfc5322_from, row.subject) == ("dmarc", "Boss <boss@example.org>", "Pay")
+    assert row.arrived_at == datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
 def test_other_feedback_is_no_failure_report(file_report):
     incoming = file_report(FAILURE % b"abuse")
     read_waiting(NOW)
