@@ -27,8 +27,9 @@ class CertificateError(Exception):
 def server_context(certificate: Path, key: Path, *, tickets: bool = True) -> ssl.SSLContext:
     """Returns a context for accepting connections that follows changes of the two PEM files. Raises CertificateError.
 
-    TLS 1.2 at least, with forward secrecy (the defaults of Python 3.10 and newer). `tickets=False` is for port 25:
-    old peers stumble over them, and MTAs hardly ever resume a session.
+    TLS 1.2 at least, with forward secrecy (the defaults of Python 3.10 and newer). `tickets=False` is for SMTP:
+    whoever speaks it hardly ever resumes a session, and some stumble over them (libesmtp, so esmtp, waits for ever when
+    a ticket comes before its EHLO).
     """
     context = _load(certificate, key, tickets=tickets)
     watcher = CertificateWatcher(certificate, key, context, tickets=tickets)

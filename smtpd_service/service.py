@@ -55,8 +55,7 @@ async def _serve(context: ServiceContext) -> None:
         mx_admission=mx_admission,
         submission_admission=submission_admission,
         size_limit=configuration.message_size,
-        mx_tls=server_context(configuration.certificate, configuration.certificate_key, tickets=False),
-        submission_tls=server_context(configuration.certificate, configuration.certificate_key),
+        tls=server_context(configuration.certificate, configuration.certificate_key, tickets=False),
     )
     GATE.start()
     servers = await listen(listeners, context.sockets)

@@ -29,20 +29,17 @@ def make_listeners(
     mx_admission: Admission[Receiver],
     submission_admission: Admission[Receiver],
     size_limit: int,
-    mx_tls: ssl.SSLContext | None,
-    submission_tls: ssl.SSLContext | None,
+    tls: ssl.SSLContext | None,
 ) -> dict[str, Listener]:
     """Return the listeners by name: SMTP for other hosts, SUBMISSION and SUBMISSIONS for our users. The two kinds are
     counted apart, so that a crowd at one door does not shut the other."""
     hostname = surroundings.hostname
-    mx = Terms(hostname, size_limit, starttls=mx_tls is not None)
-    submission = Terms(hostname, size_limit, submission=True, starttls=submission_tls is not None)
+    mx = Terms(hostname, size_limit, starttls=tls is not None)
+    submission = Terms(hostname, size_limit, submission=True, starttls=tls is not None)
     return {
-        "SMTP": Listener("SMTP", mx, surroundings, mx_admission, mx_tls),
-        "SUBMISSION": Listener("SUBMISSION", submission, surroundings, submission_admission, submission_tls),
-        "SUBMISSIONS": Listener(
-            "SUBMISSIONS", submission, surroundings, submission_admission, submission_tls, implicit_tls=True
-        ),
+        "SMTP": Listener("SMTP", mx, surroundings, mx_admission, tls),
+        "SUBMISSION": Listener("SUBMISSION", submission, surroundings, submission_admission, tls),
+        "SUBMISSIONS": Listener("SUBMISSIONS", submission, surroundings, submission_admission, tls, implicit_tls=True),
     }
 
 

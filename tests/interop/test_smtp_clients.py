@@ -208,3 +208,14 @@ def test_queue_takes_what_an_alias_leads_elsewhere(suite, ann_and_bob):
         client.sendmail("x@remote.test", [f"away@{DOMAIN}"], "Subject: forwarded\r\n\r\n")
     listed = suite.manage("queue", "list", "--all", "friend@else.invalid")
     assert re.search(rf"SRS0=[^=]+=[A-Z2-7]{{2}}=remote\.test=x@{re.escape(DOMAIN)}", listed)
+
+
+def test_no_session_tickets_come_before_the_client_speaks(suite, tls):
+    """libesmtp (esmtp) waits for ever where one comes between its handshake and its EHLO."""
+    with smtplib.SMTP("localhost", suite.port("SMTP"), timeout=30) as client:
+        client.starttls(context=tls)
+        client.ehlo()
+        assert not client.sock.session.has_ticket
+    with smtplib.SMTP_SSL("localhost", suite.port("SUBMISSIONS"), context=tls, timeout=30) as client:
+        client.ehlo()
+        assert not client.sock.session.has_ticket

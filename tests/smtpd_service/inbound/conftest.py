@@ -234,8 +234,7 @@ class Server:
             mx_admission=self.admission,
             submission_admission=self.submission_admission,
             size_limit=SIZE_LIMIT,
-            mx_tls=server_context(certificate, key, tickets=False),
-            submission_tls=server_context(certificate, key),
+            tls=server_context(certificate, key, tickets=False),
         )
         self._sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in self._listeners}
         self._loop = uvloop.new_event_loop()
