@@ -75,8 +75,8 @@ class Inquiry:
         ends = time.monotonic() + self._checker.deadline_seconds
         try:
             author = dmarc.author(content.fields().get(b"from", []), is_bounce=not self._mail_from)
-            for domain in author.domains:
-                self._questions.foresee((f"_dmarc.{name}", "TXT") for name in dmarc.walk_names(domain))
+            names = (name for domain in author.domains if domain[0] != "[" for name in dmarc.walk_names(domain))
+            self._questions.foresee((f"_dmarc.{name}", "TXT") for name in names)
             self._start("signatures", self._signatures(content, author))
             await self._until(ends)
             return await self._conclude(author, ends)

@@ -22,6 +22,7 @@ _SIMPLE = re.compile(
 )
 # Of one entry so many are looked at together: with all of a large field's there would be a hundred times its octets.
 MAX_TOKENS = 1_000
+_SPECIAL = re.compile(rb"[(),:;\[\]]")  # in an encoded word
 _BLANK = (Kind.SPACE, Kind.COMMENT)
 
 
@@ -116,7 +117,7 @@ class _Parser:
 
     def run(self) -> list[ListedAddress]:
         for token in address_tokens(self._value):
-            self.is_mended |= token.kind is Kind.MARK
+            self.is_mended |= token.kind is Kind.MARK or (token.kind is Kind.ATOM and bool(_SPECIAL.search(token.text)))
             if token.kind is not Kind.SPECIAL:
                 self._take_word(token)
             elif self._inner is not None:

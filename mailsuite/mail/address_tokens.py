@@ -32,7 +32,9 @@ class Token(NamedTuple):
     end: int
 
 
-_PLAIN = re.compile(rb'([ \t]++)|([^ \t"()<>@,;:\[\]]++)|([<>@,;:])')
+# Real senders leave commas and parentheses in encoded words (RFC 2047 §5 forbids it); nothing that makes an address.
+_ENCODED_WORD = rb'=\?[^\s?"<>@]{1,60}\?[BbQq]\?[^\s?"<>@]*+\?='
+_PLAIN = re.compile(rb'([ \t]++)|(%b|[^ \t"()<>@,;:\[\]]++)|([<>@,;:])' % _ENCODED_WORD)
 _PLAIN_KINDS = (Kind.SPACE, Kind.ATOM, Kind.SPECIAL)
 _QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _FLAT_COMMENT = re.compile(rb"\(([^()\\]*+)\)")

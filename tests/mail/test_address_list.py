@@ -55,6 +55,11 @@ ANN = (None, None, b"ann", b"example.org")
         (b"A <a@b, C <c@d>", [(b"A", None, b"a", b"b"), (b"C", None, b"c", b"d")]),
         (b"j@[192.0.2.1", [(b"[192.0.2.1", None, b"j", b"")]),
         (b"ann@example.org>", [ANN]),
+        (b"=?utf-8?Q?Doe,_Ann_(X)?= <ann@example.org>", [(b"=?utf-8?Q?Doe,_Ann_(X)?=", None, b"ann", b"example.org")]),
+        (b"=?utf-8?Q?Doe,_Ann ann@example.org", [
+            (None, None, b"=?utf-8?Q?Doe", b""), (b"_Ann", None, b"ann", b"example.org"),
+        ]),
+        (b"=?utf-8?Q?<a@b>?= <c@d>", [(b"=?utf-8?Q?", None, b"a", b"b"), (b"?=", None, b"c", b"d")]),
         # White space joins nothing but around dots and the @.
         (b"ann@example.org Tan", [(b"Tan", None, b"ann", b"example.org")]),
         (b"Ann Tan ann@example.org", [(b"Ann Tan", None, b"ann", b"example.org")]),

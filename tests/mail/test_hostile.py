@@ -104,6 +104,7 @@ ADDRESSES = {
     "parentheses": lambda n: b"(" * n + b"\\(a)" * n,
     "stray quotes": lambda n: b'\\"a' * n + b" <" * n,
     "dots": lambda n: b"To: a@b" + b" ." * n + b" c:" * n,
+    "encoded words": lambda n: b"=?a?q?" * n + b"=?a?q?b,c?= " * n,
     "brackets": lambda n: b"[a" * n + b"@[" * n,
 }
 

@@ -133,6 +133,8 @@ def test_unclear_authors_are_refused(header):
         (b"From: a@b.c d@e.f\r\n", b"From: a@b.c,\r\n d@e.f\r\n"),
         ("From: Dö, Ann <ann@example.org>\r\n".encode(), b"From: =?utf-8?B?RMO2LCBBbm4=?= <ann@example.org>\r\n"),
         (b"From: =?utf-8?Q?D=C3=B6?=, Ann <a@b.c>\r\n", b"From: =?utf-8?B?RMO2LCBBbm4=?= <a@b.c>\r\n"),
+        (b"From: =?utf-8?Q?D=C3=B6,_Ann?= <a@b.c>\r\n", b"From: =?utf-8?B?RMO2LCBBbm4=?= <a@b.c>\r\n"),
+        (b"From: =?utf-8?Q?D=C3=B6?= <a@b.c>\r\n", b"From: =?utf-8?Q?D=C3=B6?= <a@b.c>\r\n"),
         (b"From: a@b.c\r\nSender: root\r\n", b"From: a@b.c\r\n"),
     ],
 )
