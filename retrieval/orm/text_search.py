@@ -158,15 +158,14 @@ def _pieces(descriptor: int, part: Part, budget: SearchBudget) -> Iterator[bytes
 
 def _decoded(pieces: Iterator[bytes], encoding: bytes) -> Iterator[bytes]:
     """The pieces without their transfer encoding (RFC 2045 §6), each cut where it can be decoded alone."""
-    decode = _DECODERS.get(encoding)
-    if decode is None:
+    if encoding not in _DECODERS:
         yield from pieces
         return
-    rest = b""
+    (decode, end), rest = _DECODERS[encoding], b""
     for piece in pieces:
         octets, rest = decode(rest + piece)
         yield octets
-    yield decode(rest + b"\n")[0]
+    yield decode(rest + end)[0]
 
 
 def _base64(octets: bytes) -> tuple[bytes, bytes]:
@@ -185,7 +184,8 @@ def _quoted_printable(octets: bytes) -> tuple[bytes, bytes]:
     return binascii.a2b_qp(octets[:whole]), octets[whole:]
 
 
-_DECODERS: dict[bytes, Callable[[bytes], tuple[bytes, bytes]]] = {
-    b"base64": _base64,
-    b"quoted-printable": _quoted_printable,
+# With what ends a text that breaks off: padding that many senders leave out, and the line end behind an escape
+_DECODERS: dict[bytes, tuple[Callable[[bytes], tuple[bytes, bytes]], bytes]] = {
+    b"base64": (_base64, b"=="),
+    b"quoted-printable": (_quoted_printable, b"\n"),
 }

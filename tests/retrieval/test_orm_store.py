@@ -412,12 +412,17 @@ SEEN_BY_READERS = [
     ("to", "last@example.net", {7}),
     ("bcc", "hidden", {7}),
     ("text", "x-last: beyond", {7}),
+    ("body", "no padding", {8, 9}),
+]
+UNPADDED = [
+    b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.b64encode(text).rstrip(b"=") + b"\r\n"
+    for text in (b"and no padding", b"with, no padding")  # which leave two letters and three
 ]
 
 
 def test_search_finds_what_a_reader_sees(inside):
     async def scene(store, backend):
-        folder_id, uids = await append(store, TWICE, BOUNCE, NO_BOUNDARY, NFD, UNLABELLED, THAI, LARGE)
+        folder_id, uids = await append(store, TWICE, BOUNCE, NO_BOUNDARY, NFD, UNLABELLED, THAI, LARGE, *UNPADDED)
         for where, needle, found in SEEN_BY_READERS:
             assert await store.search_text(folder_id, uids, needle, where=where, budget=budget()) == found, needle
 
