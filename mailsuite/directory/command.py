@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
+from mailsuite.directory import history
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import KEPT_REMOVED, Alias, Domain, Mailbox
 from mailsuite.protocol.credential_text import credential_text
 
+# Arguments beside the row itself that its history shall name; none of them can hold a password.
+TOLD = ("new_address", "quota", "targets", "owner", "as_address", "alias_of")
 MUST_CHANGE = "have the web pages ask for another password at the first sign-in; mail programs can use this one"
 
 
@@ -32,10 +35,31 @@ class SubcommandCommand(BaseCommand):
         return parser
 
     def handle(self, *args: Any, run: Callable[..., None], **options: Any) -> None:
+        before = self._subject(options)
         try:
             run(**options)
         except DirectoryError as error:
             raise CommandError(str(error)) from None
+        # What was removed is found before, what was made or renamed after.
+        if row := self._subject(options) or before:
+            history.note(row, self._told(options), history.shell())
+
+    def subject(self, verb: str, options: dict[str, Any]) -> Model | None:
+        """The row that the verb changes, whose history tells it; None for one that only shows."""
+        return None
+
+    def _subject(self, options: dict[str, Any]) -> Model | None:
+        try:
+            return self.subject(options["verb"], options)
+        except DirectoryError:
+            return None
+
+    def _told(self, options: dict[str, Any]) -> str:
+        """The command in words, without what may be secret."""
+        program = self.__class__.__module__.rpartition(".")[2]
+        given = [options.get(name) or () for name in TOLD]
+        words = [word for value in given for word in ([value] if isinstance(value, str) else value)]
+        return " ".join([f"manage.py {program} {options['verb']}", *words])
 
     def table(self, heading: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Writes columns as wide as what they hold."""

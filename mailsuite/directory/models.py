@@ -370,6 +370,27 @@ class AccountEvent(models.Model):
         return f"{self.kind} of {self.user}"
 
 
+class Change(models.Model):
+    """What somebody did to a row, of any app: by a form or a button of the admin, the owner's pages or the shell. `by`
+    says who, as people know them; the row is named by its model's label and its id, and outlived."""
+
+    at = models.DateTimeField()
+    by = models.CharField(max_length=320)
+    model = models.CharField(max_length=100)
+    object_id = models.CharField(max_length=64)
+    object_text = models.CharField(max_length=320)
+    what = models.CharField(max_length=1000)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["model", "object_id", "-id"], name="change_of_row"),
+            models.Index(fields=["at"], name="change_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.object_text}: {self.what}"
+
+
 class DirectoryVersion(models.Model):
     """One row, changed in the transaction of every change above (version.py): caches of the directory live by it."""
 

@@ -17,7 +17,7 @@ from django.db import connections
 
 from mailsuite.abuse import account_mail, alarms, host_alarms, sending, sending_alarms
 from mailsuite.abuse.services import forget_old as forget_old_bans
-from mailsuite.directory import account_events, login_log, sessions, throttle
+from mailsuite.directory import account_events, history, login_log, sessions, throttle
 from mailsuite.junk import contacts, kept, training
 from mailsuite.queue import giving
 from mailsuite.queue.overdue import FallDue
@@ -92,6 +92,7 @@ JOBS = (
     PeriodicJob("old alarms forgotten", timedelta(hours=6), alarms.forget_old, Lane.CLEANING),
     PeriodicJob("old counts of what was sent forgotten", timedelta(hours=6), sending.forget_old, Lane.CLEANING),
     PeriodicJob("old logins forgotten", timedelta(hours=6), login_log.forget_old, Lane.CLEANING),
+    PeriodicJob("old changes forgotten", timedelta(hours=6), history.forget_old, Lane.CLEANING),
     PeriodicJob("old events of accounts forgotten", timedelta(hours=6), account_events.forget_old, Lane.CLEANING),
     PeriodicJob("ended sessions of the web forgotten", timedelta(hours=6), sessions.forget_ended, Lane.CLEANING),
     PeriodicJob("domains whose DNS records were looked at", timedelta(minutes=1), check_due, Lane.DNS),

@@ -62,7 +62,8 @@ class DnsPages:
             raise Http404
         if act := _ACTS.get(request.POST["do"]):
             proof.demand(request, f"{act} of {domain}.", request.path)
-        self.act(request, lambda: do(request, domain))
+        what = request.POST["do"]
+        self.act(request, lambda: do(request, domain), of=(domain, "DNS records") if what != "check" else None)
         return HttpResponseRedirect(reverse("admin:directory_domain_records", args=[domain.pk]))
 
     def _do_check(self, request: HttpRequest, domain: Domain) -> None:

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from mailsuite.directory import history
 from mailsuite.directory.models import User
 from mailsuite.junk import services
 from mailsuite.screening.own_rules import rules_of
@@ -27,6 +28,7 @@ def junk(request: HttpRequest) -> HttpResponse:
 def forget_words(request: HttpRequest, mailbox_id: int) -> HttpResponse:
     mailbox = own_mailbox(request, mailbox_id)
     services.forget_words(mailbox.pk)
+    history.note_by_owner(mailbox, "Its junk filter starts anew.", str(request.user))
     messages.success(request, f"The filter of {mailbox.address} starts anew.")
     return redirect("junk")
 
@@ -36,6 +38,7 @@ def forget_words(request: HttpRequest, mailbox_id: int) -> HttpResponse:
 def forget_sender(request: HttpRequest, mailbox_id: int, sender_id: int) -> HttpResponse:
     mailbox = own_mailbox(request, mailbox_id)
     if services.forget_senders([sender_id], mailbox.pk):
+        history.note_by_owner(mailbox, "It forgot a sender.", str(request.user))
         messages.success(request, "The sender is forgotten.")
     return redirect("junk")
 
@@ -45,6 +48,7 @@ def forget_sender(request: HttpRequest, mailbox_id: int, sender_id: int) -> Http
 def forget_senders(request: HttpRequest, mailbox_id: int) -> HttpResponse:
     mailbox = own_mailbox(request, mailbox_id)
     services.forget_all_senders(mailbox.pk)
+    history.note_by_owner(mailbox, "It forgot all senders.", str(request.user))
     messages.success(request, f"{mailbox.address} knows no senders any more.")
     return redirect("junk")
 

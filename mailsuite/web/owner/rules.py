@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from mailsuite.directory import history
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import User
 from mailsuite.screening import own_rules, services
@@ -38,6 +39,7 @@ def rules(request: HttpRequest) -> HttpResponse:
 def remove_rule(request: HttpRequest, mailbox_id: int, rule_id: int) -> HttpResponse:
     mailbox = own_mailbox(request, mailbox_id)
     if own_rules.remove_rule(mailbox.pk, rule_id):
+        history.note_by_owner(mailbox, "A rule of its own was removed.", str(request.user))
         messages.success(request, "The rule is removed.")
     return redirect("rules")
 
@@ -49,6 +51,9 @@ def sender_pause(request: HttpRequest, mailbox_id: int) -> HttpResponse:
     form = _pause_form(mailbox.pk, request.POST)
     if form.is_valid():
         own_rules.set_own_pause(mailbox.pk, form.cleaned_data["minutes"])
+        history.note_by_owner(
+            mailbox, f"Strangers' pause, in minutes: {form.cleaned_data['minutes']}", str(request.user)
+        )
         messages.success(request, f"How long strangers wait who write to {mailbox.address} is kept.")
     else:
         messages.error(request, "Choose one of the times that are offered.")
@@ -64,6 +69,7 @@ def _is_kept(request: HttpRequest, form: RuleForm) -> bool:
     except DirectoryError as error:
         form.add_error("sender", str(error))
         return False
+    history.note_by_owner(mailbox, f"A rule: mail of {rule.about} {OUTCOMES[rule.action]}.", str(request.user))
     messages.success(request, f"Mail of {rule.about} to {mailbox.address} {OUTCOMES[rule.action]} from now on.")
     return True
 

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from mailsuite.directory import services
+from mailsuite.directory import history, services
 from mailsuite.directory.account_events import OWNER
 from mailsuite.directory.models import Credential, Mailbox, User
 from mailsuite.web import apple_profile, client_settings, hosts, own_password
@@ -124,6 +124,7 @@ def password(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and _old_password_is_right(request, user, form):
         hashed = services.hash_password(form.cleaned_data["new_password"], email=user.email, name=user.name)
         services.set_user_password(user.pk, hashed, by=OWNER, client_address=client_address(request))
+        history.note_by_owner(user, "A new password.", str(user))
         user.refresh_from_db()
         # This browser stays signed in, with a new session; every other one is signed out.
         update_session_auth_hash(request, user)
@@ -156,6 +157,7 @@ def app_passwords(request: HttpRequest) -> HttpResponse:
                 by=OWNER,
                 client_address=client_address(request),
             )
+            history.note_by_owner(user, f"A new app password: {label}", str(user))
             made, form = new.password, AppPasswordForm()
     context = {"form": form, "made": made, "label": label, "app_passwords": account.app_passwords_of(user)}
     return render(request, "owner/app_passwords.html", context)
@@ -167,6 +169,7 @@ def revoke_app_password(request: HttpRequest, credential_id: int) -> HttpRespons
     found = Credential.objects.filter(user=_user(request), pk=credential_id, revoked_at=None).first()
     if found is not None:
         services.revoke_app_password(found.pk)
+        history.note_by_owner(found, "Revoked.", str(request.user))
         messages.success(request, f"The app password “{found.label}” is revoked.")
     return redirect("app-passwords")
 

@@ -22,6 +22,11 @@ class Command(DirectoryCommand):
         shown.add_argument("domain", nargs="?", default="")
         shown.add_argument("--removed", action="store_true", help="those that can be restored")
 
+    def subject(self, verb: str, options: dict[str, Any]) -> Alias | None:
+        if verb == "list":
+            return None
+        return Alias.objects.filter(address_key=parsing.alias(options["address"])[1]).order_by("pk").last()
+
     def add(self, address: str, targets: list[str], no_sending: bool, **options: Any) -> None:
         services.add_alias(address, targets, members_may_send=False if no_sending else None)
         self.stdout.write(f"{address} leads to {', '.join(targets)}.")

@@ -39,6 +39,11 @@ class Command(DirectoryCommand):
         records.add_argument("name")
         records.add_argument("--zone", action="store_true", help="as lines of a zone file")
 
+    def subject(self, verb: str, options: dict[str, Any]) -> Domain | None:
+        if verb in ("list", "records", "check"):
+            return None
+        return Domain.objects.filter(name=parsing.domain_name(options["name"])).order_by("pk").last()
+
     def add(self, name: str, postmaster: str, alias_of: str, quota: str, description: str, **options: Any) -> None:
         domain_id = services.add_domain(
             name,

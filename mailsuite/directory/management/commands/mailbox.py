@@ -64,6 +64,12 @@ class Command(DirectoryCommand):
         load.add_argument("--weak-password-ok", action="store_true", help="for test accounts")
         load.add_argument("--must-change", action="store_true", help=MUST_CHANGE)
 
+    def subject(self, verb: str, options: dict[str, Any]) -> Mailbox | None:
+        if verb in ("list", "import") or (verb == "forward" and not (options["targets"] or options["stop"])):
+            return None
+        address = options.get("as_address") or options.get("new_address") or options["address"]
+        return Mailbox.objects.filter(address_key=parsing.address(address).key).order_by("pk").last()
+
     def add(
         self,
         address: str,

@@ -21,6 +21,11 @@ class Command(SubcommandCommand):
         self.verb("remove", self.remove, "Remove a route.").add_argument("pattern")
         self.verb("list", self.list, "List the routes.")
 
+    def subject(self, verb: str, options: dict[str, Any]) -> Route | None:
+        if verb == "list":
+            return None
+        return Route.objects.filter(pattern=routes.route_pattern(options["pattern"])).order_by("pk").last()
+
     def add(self, pattern: str, url: str, password_stdin: bool, **options: Any) -> None:
         password = sys.stdin.readline().rstrip("\r\n") if password_stdin else ""
         route = Route.objects.get(pk=routes.add_route(pattern, url, password))

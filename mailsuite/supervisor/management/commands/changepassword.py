@@ -3,9 +3,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mailsuite.directory import services
+from mailsuite.directory import history, services
 from mailsuite.directory.command import password_arguments, read_password
 from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import User
+from mailsuite.directory.services import parsing
 
 
 class Command(BaseCommand):
@@ -27,4 +29,6 @@ class Command(BaseCommand):
             )
         except DirectoryError as error:
             raise CommandError(str(error)) from None
+        if user := User.objects.filter(address_key=parsing.address(address).key, removed_at=None).first():
+            history.note(user, "manage.py changepassword", history.shell())
         self.stdout.write(f"The password of {address} is changed.")
