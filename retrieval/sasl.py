@@ -76,6 +76,7 @@ EXCHANGES: dict[str, type[PlainExchange] | type[LoginExchange]] = {"PLAIN": Plai
 
 def decode_response(line: bytes) -> bytes:
     """Return the octets of one base64 response; `=` alone is an empty one (RFC 4959 §3). Raises SaslError."""
+    line = line.strip(b" \t")
     if line == b"=":
         return b""
     if len(line) > MAX_RESPONSE_OCTETS:

@@ -268,7 +268,7 @@ class Dialog:
         if mechanism.upper() != "PLAIN":
             raise RuleBroken("the only SASL mechanism here is PLAIN")
         self._exchange = PlainExchange()
-        if initial:
+        if initial := initial.strip(" "):
             return self._on_response(initial.encode())
         self._say("+ ")
         return None
@@ -304,7 +304,7 @@ class Dialog:
 
     def _on_top(self, argument: str) -> Event:
         first, _, lines = argument.partition(" ")
-        if not _is_number(lines):
+        if not _is_number(lines := lines.strip(" ")):
             raise RuleBroken("TOP takes a message number and a number of lines")
         return self._message(self._message_number(first), int(lines))
 

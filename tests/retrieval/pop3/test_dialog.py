@@ -99,6 +99,12 @@ def test_auth_as_oneself_in_another_case(connect):
     connect()(f"C: AUTH PLAIN {plain}", "S: +OK maildrop…")
 
 
+def test_spaces_are_taken_where_there_is_one(connect, opened):
+    opened("C: TOP  1  0 ", "S: +OK…", "S: Subject: one", "S: ", "S: .")
+    opened("C: LIST  1 ", "S: +OK 1 …", "C: DELE  1", "S: +OK message 1 deleted", "C: QUIT", "S: +OK…")
+    connect()(f"C: AUTH  PLAIN  {PLAIN} ", "S: +OK maildrop…")
+
+
 def test_auth_given_up(dialog):
     dialog("C: AUTH PLAIN", "S: + ", "C: *", "S: -ERR AUTH given up", "C: AUTH", "S: +OK…", "S: PLAIN", "S: .")
 
