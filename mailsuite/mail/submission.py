@@ -70,10 +70,12 @@ def prepare_header(header_block: bytes, *, hostname: str, now: datetime, message
     return b"".join(kept) + b"\r\n" + stray
 
 
-def complete_authors(header_block: bytes, own: Address) -> bytes:
+def complete_authors(header_block: bytes, own: Address, *, is_report: bool = False) -> bytes:
     """Return a prepared header block with a From that everybody reads alike (RFC 6409 §8). Without one, or where it
     has no address with a domain (scanners write `Scanner`, or none at all), it names `own`; where the grammar does not
     know all of it, as in `Doe, Ann <ann@example.org>`, it is written anew. A Sender without an address is dropped.
+    In a report, which comes with the null path, MAILER-DAEMON is nobody, at whatever host: so bounces small relays
+    (nullmailer), whose user would never hear of it.
 
     Several From fields, and what is longer than MAX_AUTHORS_OCTETS, stay as they are, for `author_addresses`."""
     end = header_end(header_block, 0, len(header_block))
@@ -81,7 +83,7 @@ def complete_authors(header_block: bytes, own: Address) -> bytes:
     names = [field.partition(b":")[0].rstrip().lower() for field in fields]
     if names.count(b"from") == 1:
         at = names.index(b"from")
-        fields[at] = _completed(fields[at], own)
+        fields[at] = _completed(fields[at], own, is_report=is_report)
     if names.count(b"sender") == 1 and not _has_domain(fields[names.index(b"sender")]):
         fields.pop(names.index(b"sender"))
     if b"from" not in names:
@@ -126,15 +128,19 @@ def _addresses(values: list[bytes], field: str) -> tuple[Address, ...]:
     return tuple(found)
 
 
-def _completed(field: bytes, own: Address) -> bytes:
+def _completed(field: bytes, own: Address, *, is_report: bool) -> bytes:
     name, _, value = field.partition(b":")
     if len(value) > MAX_AUTHORS_OCTETS:
         return field
     entries, is_mended = read_authors(unfold(value))
-    if not any(entry.domain for entry in entries):
+    if not any(entry.domain and not (is_report and _is_daemon(entry)) for entry in entries):
         words = [entry.name or entry.local_part or b"" for entry in entries if entry.domain is not None]
         return b"%b: %b\r" % (name, _mailbox(b", ".join(words) or None, str(own).encode()))
     return b"%b: %b\r" % (name, b",\r\n ".join(map(_written, _members(entries)))) if is_mended else field
+
+
+def _is_daemon(entry: ListedAddress) -> bool:
+    return (entry.local_part or b"").lower() == b"mailer-daemon"
 
 
 def _has_domain(field: bytes) -> bool:

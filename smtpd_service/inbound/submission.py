@@ -64,8 +64,9 @@ class Submission(Reception):
         block = prepare_header(file.head[:length], hostname=self._here.hostname, now=at, message_id_seed=seed)
         # What a user writes in our name would be signed by us, and believed here (RFC 8601 §5).
         block, _ = strip(block, self._here.authserv_ids)
-        given = ""
-        if (own := self._own_address()) and (completed := complete_authors(block, own)) != block:
+        given, own = "", self._own_address()
+        is_report = self._mail is not None and self._mail.reverse_path.address is None
+        if own and (completed := complete_authors(block, own, is_report=is_report)) != block:
             given, block = _from_text(block), completed
         try:
             authors = author_addresses(block)

@@ -196,6 +196,32 @@ def test_a_from_without_an_author_is_completed_and_signed(server, keys):
         assert dkim.DKIM(octets).verify(0, dnsfunc=lambda name, timeout=5: zone.get(name))
 
 
+@pytest.mark.parametrize(
+    ("field", "sent"),
+    [
+        # As nullmailer and dma write it.
+        (
+            b"From: Message Delivery Subsystem <MAILER-DAEMON@printer.lan>",
+            b'From: "Message Delivery Subsystem" <ann@example.org>',
+        ),
+        (b"From: MAILER-DAEMON <>", b'From: "MAILER-DAEMON" <ann@example.org>'),
+        (b"From: mailer-daemon@example.org", b'From: "mailer-daemon" <ann@example.org>'),
+        (b"From: MAILER-DAEMON@printer.lan, bob@example.org", None),
+    ],
+)
+def test_a_bounce_of_a_small_relay_is_from_the_account(server, field, sent):
+    """Refused, it would be lost: nobody bounces a bounce. With another path than the null one it is no bounce."""
+    talk = server.log_in()
+    reply = talk.mail(field + b"\r\n\r\n", "bob@example.org", sender="")
+    if sent is None:
+        assert reply.startswith("550 5.7.1 ")
+        return
+    assert reply.startswith("250 ")
+    assert server.store.delivered[0][1].startswith(sent + b"\r\n")
+    if b"<>" not in field:
+        assert talk.mail(field + b"\r\n\r\n", "bob@example.org", sender="ann@example.org").startswith("550 5.7.1 ")
+
+
 def test_message_is_completed(server):
     talk = server.log_in()
     content = b"From: ann@example.org\nBcc: secret@example.org\nReturn-Path: <x>\nSubject: hi\n\nline\n\rmore\n"
