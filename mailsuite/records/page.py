@@ -95,9 +95,14 @@ class Row:
 
     @property
     def sides(self) -> list[tuple[str, Side, str]]:
-        if not self.finding or self.record.type == "NS":
+        if not self.finding or self.record.type == "NS" or self._is_told_without_dns:
             return []
         return [(SIDES[source], side, TONES[side.verdict.value]) for source, side in self.finding.sides]
+
+    @property
+    def _is_told_without_dns(self) -> bool:
+        finding = self.finding
+        return finding is not None and finding.is_wrong and finding.own == finding.public == Side()
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -176,7 +181,8 @@ def groups_of(records: list[Record], report: Report, domain: str) -> list[Group]
         # What a look found besides; records that were to be published then, and are not now, are left out.
         if (record.asked_for or not record.value) and (record.type, record.name, record.value) not in planned:
             rows.append(Row(record, finding, title_of(record), domain))
-    order = list(Purpose)
+    # What everything else hangs on comes first.
+    order = sorted(Purpose, key=lambda purpose: purpose is not records[0].purpose)
     rows.sort(key=lambda row: (order.index(row.record.purpose), not row.record.needed))
     return [Group(str(purpose), tuple(found)) for purpose, found in groupby(rows, key=lambda row: row.record.purpose)]
 

@@ -45,6 +45,7 @@ def test_a_machine_without_a_public_name_is_told_that_before_all_else(site, doma
     text = page()
     assert "no name that others can look up (localhost)" in text and "set MAILSUITE_HOSTNAME" in text
     assert "10 localhost." not in text and "Publish the records below" not in text
+    assert text.index("<h2>This host</h2>") < text.index("<h2>Sending mail that is believed</h2>")
 
 
 def test_it_turns_green(publish, domain, page):

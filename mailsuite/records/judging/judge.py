@@ -8,7 +8,7 @@ from mailsuite.records.judging.sides import Judge, find, publish
 from mailsuite.records.judging.zone import zone_findings
 from mailsuite.records.planning import Setup, records_of
 from mailsuite.records.publishing import Purpose, Record
-from mailsuite.records.seen import OK, Finding, Judgement, View, texts
+from mailsuite.records.seen import OK, Finding, Judgement, Verdict, View, texts
 from mailsuite.resolver.answers import Answer, Resolver, Status
 
 
@@ -16,9 +16,16 @@ async def judge_all(setup: Setup, view: View) -> list[Finding]:
     """A finding for each record to publish, in their order, and one for each further thing that is amiss."""
     records = records_of(setup)
     secure = await _security(view, setup.host) if setup.tlsa else None
-    findings = await asyncio.gather(*(find(view, one, _judge(one, setup, secure)) for one in records))
+    findings = await asyncio.gather(*(_find(view, one, setup, secure) for one in records))
     extra = await asyncio.gather(zone_findings(setup, view), _logo(setup, view), _consents(setup, view))
     return [*findings, *(finding for group in extra for finding in group)]
+
+
+async def _find(view: View, record: Record, setup: Setup, secure: bool | None) -> Finding:
+    if setup.host_problem and record.name == setup.host:
+        # Whatever DNS says of a name that is nobody's: it is not this host that it leads to.
+        return Finding(record, Verdict.MISSING, setup.host_problem)
+    return await find(view, record, _judge(record, setup, secure))
 
 
 def _judge(record: Record, setup: Setup, secure: bool | None) -> Judge:
@@ -42,7 +49,7 @@ def _judge(record: Record, setup: Setup, secure: bool | None) -> Judge:
         case "TXT", "v=tlsrpt":
             return others.judge_tls_reports(record)
         case (("A" | "AAAA"), _):
-            return hosts.judge_address(record, ours, setup.host_problem)
+            return hosts.judge_address(record, ours)
         case "PTR", _:
             return hosts.judge_ptr(record, next(one for one in ours if record.name == _reverse(one)), ours)
         case "CNAME", _:

@@ -96,8 +96,9 @@ class Command(DirectoryCommand):
         setup = read_setup(domain)
         if setup.receives and setup.host_problem:
             self.stdout.write(f"{setup.host_problem}\n\n")
+        unknown = "(none yet)" if setup.host_problem else "(the public address of this host)"
         for record in records_of(setup):
-            value = record.value or "(the public address of this host)"
+            value = record.value or unknown
             self.stdout.write(f"{record.type:5} {record.name}\n      {value}\n      {record.why}\n")
 
     def check_records(self, name: str, **options: Any) -> None:
