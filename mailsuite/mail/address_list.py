@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mailsuite.mail.address_tokens import Kind, Token, address_tokens
+from mailsuite.mail.address_tokens import AddressTokens, Kind, Token
 
 _ATOM = rb"[^\s\"()<>@,;:\[\]\\]++"
 # The shapes that nearly all mail has: "Name" <local@domain>, Name <local@domain>, local@domain
@@ -22,6 +22,8 @@ _SIMPLE = re.compile(
 )
 # Of one entry so many are looked at together: with all of a large field's there would be a hundred times its octets.
 MAX_TOKENS = 1_000
+# Of a list so much is read by tokens, which takes a hundred times as long as the usual shape; the rest is left out.
+MAX_ODD_OCTETS = 256 * 1024
 _SPECIAL = re.compile(rb"[(),:;\[\]]")  # in an encoded word
 _BLANK = (Kind.SPACE, Kind.COMMENT)
 
@@ -85,29 +87,35 @@ def first_author(value: bytes, most_octets: int) -> ListedAddress | None:
 
 def _read(value: bytes) -> tuple[list[ListedAddress], bool]:
     """The entries, and whether the grammar does not know all of it."""
-    simple: list[ListedAddress] = []
+    entries: list[ListedAddress] = []
+    parser: _Parser | None = None
     at, end = 0, len(value)
     while at < end:
         match = _SIMPLE.match(value, at)
         if match is None:
-            parser = _Parser(value)
-            return parser.run(), parser.is_mended
+            parser = parser or _Parser(value, entries)
+            at = parser.read(at)
+            continue
         quoted, phrase, local_part, domain, bare_local_part, bare_domain = match.groups()
         if local_part is None:
-            simple.append(ListedAddress(None, None, bare_local_part, bare_domain))
+            entries.append(ListedAddress(None, None, bare_local_part, bare_domain))
         else:
-            simple.append(ListedAddress(quoted or (phrase or b"").rstrip() or None, None, local_part, domain))
+            entries.append(ListedAddress(quoted or (phrase or b"").rstrip() or None, None, local_part, domain))
         at = match.end()
-    return simple, False
+    if parser is None:
+        return entries, False
+    parser.end()
+    return entries, parser.is_mended
 
 
 class _Parser:
-    """The whole grammar: tokens in, entries out. `_outer` holds the tokens outside angle brackets since the last comma
-    or closing bracket, `_inner` those inside, None where there are none."""
+    """The whole grammar, for what is not in the usual shape: tokens in, entries out. `_outer` holds the tokens outside
+    angle brackets since the last comma or closing bracket, `_inner` those inside, None where there are none."""
 
-    def __init__(self, value: bytes) -> None:
-        self._value = value
-        self._entries: list[ListedAddress] = []
+    def __init__(self, value: bytes, entries: list[ListedAddress]) -> None:
+        self._value, self._tokens = value, AddressTokens(value)
+        self._entries = entries
+        self._octets_left = MAX_ODD_OCTETS
         self._in_group = False
         self._outer: list[Token] = []
         self._inner: list[Token] | None = None
@@ -115,8 +123,10 @@ class _Parser:
         self._has_address = False  # since the last comma
         self.is_mended = False
 
-    def run(self) -> list[ListedAddress]:
-        for token in address_tokens(self._value):
+    def read(self, start: int) -> int:
+        """Read from an offset on, behind a comma or the list's first; return where an entry in the usual shape begins,
+        or the end."""
+        for token in self._tokens.beginning_at(start):
             self.is_mended |= token.kind is Kind.MARK or (token.kind is Kind.ATOM and bool(_SPECIAL.search(token.text)))
             if token.kind is not Kind.SPECIAL:
                 self._take_word(token)
@@ -124,9 +134,24 @@ class _Parser:
                 self._take_in_angle(token, self._inner)
             else:
                 self._take_special(token)
+            if token.end - start > self._octets_left:
+                self._leave_out_the_rest()
+                break
+            is_between = token.kind is Kind.SPECIAL and token.text == b"," and self._inner is None
+            if is_between and _SIMPLE.match(self._value, token.end):
+                self._octets_left -= token.end - start
+                return token.end
+        return len(self._value)
+
+    def end(self) -> None:
+        """End what is open at the list's end."""
         self._end_entry()
         self._end_group()
-        return self._entries
+
+    def _leave_out_the_rest(self) -> None:
+        """With the entry that is not complete."""
+        self.is_mended = True
+        self._outer, self._inner, self._has_at, self._has_address = [], None, False, False
 
     def _take_word(self, token: Token) -> None:
         words = self._outer if self._inner is None else self._inner

@@ -45,17 +45,27 @@ _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def address_tokens(value: bytes) -> Iterator[Token]:
-    """Yield the tokens of an unfolded field value; each octet is in one of them."""
-    closing = _Closing(value)
-    at, end = 0, len(value)
-    while at < end:
-        if match := _PLAIN.match(value, at):
-            assert match.lastindex is not None
-            token = Token(_PLAIN_KINDS[match.lastindex - 1], match[0], at, match.end())
-        else:
-            token = closing.token(at)
-        yield token
-        at = token.end
+    """Yield the tokens of an unfolded field value."""
+    return AddressTokens(value).beginning_at(0)
+
+
+class AddressTokens:
+    """The tokens of an unfolded field value; each octet is in one of them."""
+
+    def __init__(self, value: bytes) -> None:
+        self._value, self._closing = value, _Closing(value)
+
+    def beginning_at(self, at: int) -> Iterator[Token]:
+        """Yield those from an offset on, at which one begins."""
+        value, end = self._value, len(self._value)
+        while at < end:
+            if match := _PLAIN.match(value, at):
+                assert match.lastindex is not None
+                token = Token(_PLAIN_KINDS[match.lastindex - 1], match[0], at, match.end())
+            else:
+                token = self._closing.token(at)
+            yield token
+            at = token.end
 
 
 class _Closing:
