@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 from mailsuite.junk.text import BODY_OCTETS, visible_text
 from mailsuite.mail.address_list import first_author
+from mailsuite.mail.bounded_header import read_fields
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.folding import compatible
-from mailsuite.mail.header import Fields, collect_fields, unfold
+from mailsuite.mail.header import Fields, unfold
 
+# Behind these only the fields that tell most are looked at.
 HEADER_OCTETS = 64 * 1024
+MAX_FIELDS = 1_000
 ADDRESS_OCTETS = 2_000  # of From and Reply-To are looked through
 MAX_WORDS = 800
 MAX_PAIRS = 200
@@ -37,10 +40,9 @@ class Features:
 def extract(header_block: bytes, body: Iterable[bytes]) -> Features:
     """Return the features of a message; of its body, given in chunks, no more than BODY_OCTETS are read. Never raises
     for what the octets are."""
-    header_block = header_block[:HEADER_OCTETS]
-    octets = header_block + _beginning(body)
-    fields = collect_fields(header_block)
-    seen = visible_text(fields, len(header_block), octets)
+    fields = read_fields(header_block, 0, len(header_block), max_octets=HEADER_OCTETS, max_fields=MAX_FIELDS).fields
+    front = header_block[:HEADER_OCTETS]
+    seen = visible_text(fields, len(front), front + _beginning(body))
     found = dict.fromkeys(_of_header(fields))
     found.update(dict.fromkeys(f"host:{name}" for host in seen.hosts for name in _domains(host)))
     found.update(dict.fromkeys(sorted(seen.marks)))

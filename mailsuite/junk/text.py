@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass, field
 from itertools import islice
 
-from mailsuite.mail.body_structure import ParseLimits, TooComplex, plain_structure, read_structure
+from mailsuite.mail.body_structure import ParseLimits, read_structure
 from mailsuite.mail.charset import decode_charset
 from mailsuite.mail.header import Fields, collect_fields
-from mailsuite.mail.mime_fields import ContentType, content_type_of, encoding_of
+from mailsuite.mail.mime_fields import ContentType, content_type_of, encoding_of, leaf_type_of
 from mailsuite.mail.structure import Part, PartKind
 
 # Of the octets after the header, this many are looked at.
@@ -63,15 +63,13 @@ def _text_parts(
     header: Fields, header_octets: int, octets: bytes, marks: set[str]
 ) -> list[tuple[ContentType, bytes, bytes]]:
     """The leaves that are text: type, transfer encoding and octets of each."""
-    try:
-        root = read_structure(octets, header, header_octets, LIMITS).part
-    except TooComplex:
+    structure = read_structure(octets, header, header_octets, LIMITS)
+    if not structure.is_whole:
         marks.add("mime:complex")
-        root = plain_structure(octets, header_octets).part
-    found, waiting = [], [(root, header)]
+    found, waiting = [], [(structure.part, header)]
     while waiting:
         part, fields = waiting.pop()
-        content_type = content_type_of(fields)
+        content_type = leaf_type_of(fields) if part.kind is PartKind.SINGLE else content_type_of(fields)
         if part.kind is PartKind.SINGLE:
             marks.add(f"mime:{_word(content_type.main)}/{_word(content_type.sub)}")
             if content_type.main == b"text":

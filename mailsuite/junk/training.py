@@ -19,13 +19,13 @@ from mailsuite.authcheck.report import decode as decode_report
 from mailsuite.directory.models import Mailbox
 from mailsuite.junk import filter as content_filter
 from mailsuite.junk import reputation
-from mailsuite.junk.features import HEADER_OCTETS, extract
+from mailsuite.junk.features import extract
 from mailsuite.junk.models import Judgement, Lesson, Sender, WordTable
 from mailsuite.junk.services import save, take_back
 from mailsuite.junk.signs import Rung, sender_rungs, signs_of
 from mailsuite.junk.text import BODY_OCTETS
 from mailsuite.junk.words import Words, buckets_of
-from mailsuite.mail.header import collect_fields
+from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Story
@@ -135,7 +135,7 @@ def _material(content_id: int, story_id: int | None) -> Material | None:
         return None
     try:
         with mail_storage().open(content.blob, "rb") as file:
-            octets = file.read(min(content.header_octets, HEADER_OCTETS))
+            octets = file.read(min(content.header_octets, MAX_HEADER_OCTETS))
             file.seek(content.header_octets)
             body = file.read(BODY_OCTETS)
     except OSError as error:

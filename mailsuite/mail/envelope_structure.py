@@ -1,51 +1,96 @@
 """The answer to FETCH ENVELOPE (RFC 3501 §7.4.2), made once from a message's header fields."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from mailsuite.mail.address_list import ListedAddress, parse_address_list, read_authors
+from mailsuite.mail.bounded_header import cut_value
 from mailsuite.mail.header import Fields, unfold
-from mailsuite.mail.imap_string import NIL, imap_nstring
+from mailsuite.mail.imap_string import NIL, imap_nstring, imap_string
+
+# Three lists of authors are told, and From stands for those that are missing.
+MAX_AUTHORS_OCTETS = 64 * 1024
+_GROUP_END = b"(NIL NIL NIL NIL)"
 
 
-def envelope_structure(fields: Fields) -> bytes:
-    """Return the parenthesised ENVELOPE of a message with these raw field values. Sender and Reply-To are From where
-    they are missing or empty; several To, Cc or Bcc fields count as one."""
-    from_list = _first_addresses(fields, b"from")
-    return b"(%b %b %b %b %b %b %b %b %b %b)" % (
-        _text(fields, b"date"),
-        _text(fields, b"subject"),
-        from_list,
-        _own_or(fields, b"sender", from_list),
-        _own_or(fields, b"reply-to", from_list),
-        _all_addresses(fields, b"to"),
-        _all_addresses(fields, b"cc"),
-        _all_addresses(fields, b"bcc"),
-        _text(fields, b"in-reply-to"),
-        _text(fields, b"message-id"),
+class Envelope(NamedTuple):
+    """The ENVELOPE with its parentheses; `is_whole` unless addresses or words past the bound are left out."""
+
+    octets: bytes
+    is_whole: bool
+
+
+def envelope_structure(fields: Fields, max_octets: int) -> Envelope:
+    """Return the ENVELOPE of a message with these raw field values, of about `max_octets` at most. Sender and Reply-To
+    are From where they are missing or empty; several To, Cc or Bcc fields count as one."""
+    writer = _Writer(fields, max_octets)
+    date, subject, in_reply_to, message_id = map(writer.text, (b"date", b"subject", b"in-reply-to", b"message-id"))
+    authors = writer.authors(b"from")
+    sender, reply_to = (writer.authors(name, authors) for name in (b"sender", b"reply-to"))
+    recipients = b" ".join(map(writer.recipients, (b"to", b"cc", b"bcc")))
+    octets = b"(%b %b %b %b %b %b %b %b)" % (
+        *(date, subject, authors, sender, reply_to),
+        *(recipients, in_reply_to, message_id),
     )
+    return Envelope(octets, writer.is_whole)
 
 
-def _text(fields: Fields, name: bytes) -> bytes:
-    values = fields.get(name)
-    return imap_nstring(unfold(values[0])) if values else NIL
+class _Writer:
+    """Writes the parts of one ENVELOPE; counts what is left of the bound."""
 
+    def __init__(self, fields: Fields, max_octets: int) -> None:
+        self._fields, self._left = fields, max_octets
+        self.is_whole = True
 
-def _first_addresses(fields: Fields, name: bytes) -> bytes:
-    values = fields.get(name)
-    return _address_list(read_authors(unfold(values[0])).entries) if values else NIL
+    def text(self, name: bytes) -> bytes:
+        values = self._fields.get(name)
+        if not values:
+            return NIL
+        # In a quoted string it may take twice its octets.
+        text = imap_string(self._cut(unfold(values[0]), self._left // 2))
+        self._left -= len(text)
+        return text
 
+    def authors(self, name: bytes, default: bytes = NIL) -> bytes:
+        values, most = self._fields.get(name), min(self._left, MAX_AUTHORS_OCTETS)
+        own = self._list(read_authors(self._cut(unfold(values[0]), most)).entries, most) if values else NIL
+        if own == NIL and len(default) <= self._left:
+            own = default
+        self._left -= len(own)
+        return own
 
-def _own_or(fields: Fields, name: bytes, default: bytes) -> bytes:
-    own = _first_addresses(fields, name)
-    return default if own == NIL else own
+    def recipients(self, name: bytes) -> bytes:
+        entries: list[ListedAddress] = []
+        left = self._left
+        for value in self._fields.get(name, ()):
+            cut = self._cut(unfold(value), left)
+            left -= len(cut)
+            entries += parse_address_list(cut)
+        found = self._list(entries, self._left)
+        self._left -= len(found)
+        return found
 
+    def _cut(self, value: bytes, most: int) -> bytes:
+        if len(value) <= most:
+            return value
+        self.is_whole = False
+        return cut_value(value, max(most, 0))
 
-def _all_addresses(fields: Fields, name: bytes) -> bytes:
-    return _address_list([entry for value in fields.get(name, ()) for entry in parse_address_list(unfold(value))])
-
-
-def _address_list(entries: Sequence[ListedAddress]) -> bytes:
-    return b"(%b)" % b"".join(map(_address, entries)) if entries else NIL
+    def _list(self, entries: Iterable[ListedAddress], most: int) -> bytes:
+        """The list, as far as it has at most so many octets: a group that goes on is ended."""
+        written: list[bytes] = []
+        left, in_group = most, False
+        for entry in entries:
+            octets = _address(entry)
+            left -= len(octets)
+            if left < len(_GROUP_END):
+                self.is_whole = False
+                written += [_GROUP_END] if in_group else []
+                break
+            written.append(octets)
+            if entry.domain is None:
+                in_group = entry.local_part is not None
+        return b"(%b)" % b"".join(written) if written else NIL
 
 
 def _address(entry: ListedAddress) -> bytes:

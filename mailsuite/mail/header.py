@@ -12,7 +12,10 @@ Octets = bytes | mmap
 # Raw values by lower-case name, in the order in which they stand
 Fields = Mapping[bytes, Sequence[bytes]]
 
-_FIELD_START = re.compile(rb"\n(?![ \t])")
+# More of a header block is not read at once; of a longer one, see mailsuite.mail.bounded_header.
+MAX_HEADER_OCTETS = 1280 * 1024
+
+FIELD_START = re.compile(rb"\n(?![ \t])")
 # What may begin a line of a header block: a field-name and its colon (RFC 5322 §2.2, blanks between as in §4.5), the
 # line that begins a message in an mbox file, nothing, or (but for the first) a folded line's blanks.
 _FIELD_LINE = rb"[!-9;-~]++[ \t]*+:|>*+From |\r?\n|\Z"
@@ -50,7 +53,7 @@ def missing_blank_line(block: bytes) -> int | None:
 def split_fields(block: bytes) -> list[bytes]:
     """Return the fields of a header block, folded lines included, each without its last LF; what follows the last
     line end comes last and is empty for a complete block."""
-    return _FIELD_START.split(block)
+    return FIELD_START.split(block)
 
 
 def collect_fields(block: bytes) -> dict[bytes, list[bytes]]:
@@ -58,10 +61,15 @@ def collect_fields(block: bytes) -> dict[bytes, list[bytes]]:
     no field (such as an mbox `From ` line) are left out."""
     fields: dict[bytes, list[bytes]] = {}
     for field in split_fields(block):
-        name, colon, value = field.partition(b":")
-        if colon:
-            fields.setdefault(name.rstrip().lower(), []).append(value)
+        add_field(fields, field)
     return fields
+
+
+def add_field(fields: dict[bytes, list[bytes]], field: bytes) -> None:
+    """Add one of `split_fields` to those of its name."""
+    name, colon, value = field.partition(b":")
+    if colon:
+        fields.setdefault(name.rstrip().lower(), []).append(value)
 
 
 def unfold(value: bytes) -> bytes:

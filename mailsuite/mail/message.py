@@ -11,11 +11,12 @@ from mmap import mmap
 
 from mailsuite.mail.address_list import first_author
 from mailsuite.mail.body_structure import ParseLimits as ParseLimits
-from mailsuite.mail.body_structure import Structure, TooComplex, plain_structure, read_structure
+from mailsuite.mail.body_structure import read_structure
+from mailsuite.mail.bounded_header import read_fields
 from mailsuite.mail.dates import parse_date
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.envelope_structure import envelope_structure
-from mailsuite.mail.header import Fields, Octets, collect_fields, header_end, unfold
+from mailsuite.mail.header import Fields, Octets, header_end, unfold
 from mailsuite.mail.structure import Part
 
 SUBJECT_CHARACTERS = 500
@@ -28,7 +29,6 @@ MAX_DELIVERED_TO = 100
 _FIRST_ADDRESS_OCTETS = 4_000  # of the From field are looked through for its first address
 
 _MESSAGE_ID = re.compile(rb"<[^<>\s]{1,996}>")
-_NO_FIELDS: dict[bytes, list[bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ParsedMessage:
     the answers to FETCH ENVELOPE, BODYSTRUCTURE and BODY, ready to send. `parts` holds offsets into the octets read.
     Texts are decoded, cut, free of control characters, and empty where the message has none; several fields of a name
     count as one. Message-IDs keep their angle brackets. `sent_at` keeps the zone of the Date field. `truncated` means
-    that the message went past a limit and is described as plain text.
+    that the message went past a limit and something is left out.
     """
 
     header_octets: int
@@ -70,20 +70,16 @@ def parse_message(octets: bytes | memoryview | mmap, limits: ParseLimits = DEFAU
     """Return what the message says about itself. A memoryview is copied; give bytes or an mmap where size matters."""
     data: Octets = bytes(octets) if isinstance(octets, memoryview) else octets
     body_start = header_end(data, 0, len(data))
-    header = collect_fields(data[: min(body_start, limits.header_octets)])
-    fits = body_start <= limits.header_octets and sum(map(len, header.values())) <= limits.fields
-    structure = _read_or_plain(data, header, body_start, limits) if fits else None
-    envelope = envelope_structure(header)
-    if len(envelope) > limits.structure_octets:
-        structure, envelope = None, envelope_structure(_NO_FIELDS)
-    part, body, body_structure = structure or plain_structure(data, body_start)
+    header, has_all_fields = read_fields(data, 0, body_start, max_octets=limits.header_octets, max_fields=limits.fields)
+    structure = read_structure(data, header, body_start, limits)
+    envelope = envelope_structure(header, limits.structure_octets)
     return ParsedMessage(
         header_octets=body_start,
-        envelope_structure=envelope,
-        body_structure=b"(%b)" % body_structure,
-        body=b"(%b)" % body,
-        parts=part,
-        truncated=structure is None,
+        envelope_structure=envelope.octets,
+        body_structure=b"(%b)" % structure.body_structure,
+        body=b"(%b)" % structure.body,
+        parts=structure.part,
+        truncated=not (has_all_fields and structure.is_whole and envelope.is_whole),
         subject=_texts(header, b"subject", " ", SUBJECT_CHARACTERS),
         from_address=_first_address(header),
         from_text=_texts(header, b"from", ", ", FROM_CHARACTERS),
@@ -98,13 +94,6 @@ def parse_message(octets: bytes | memoryview | mmap, limits: ParseLimits = DEFAU
         auto_submitted=_auto_submitted(header),
         list_id=_list_id(header),
     )
-
-
-def _read_or_plain(octets: Octets, header: Fields, body_start: int, limits: ParseLimits) -> Structure | None:
-    try:
-        return read_structure(octets, header, body_start, limits)
-    except TooComplex:
-        return None
 
 
 def _text(header: Fields, name: bytes, limit: int) -> str:

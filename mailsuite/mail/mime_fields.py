@@ -77,6 +77,13 @@ def content_type_of(fields: Fields, default: ContentType = TEXT_PLAIN) -> Conten
     return content_type
 
 
+def leaf_type_of(fields: Fields) -> ContentType:
+    """Return what the structure calls a part that holds no others: what was to hold some, and has none that can be
+    found or is not looked into, is plain text there."""
+    kind = content_type_of(fields)
+    return TEXT_PLAIN if kind.main == b"multipart" or kind[:2] == MESSAGE_RFC822[:2] else kind
+
+
 def encoding_of(fields: Fields) -> bytes:
     """Return the transfer encoding that a part's raw fields say, in lower case; `7bit` when there is none (RFC 2045
     §6.1)."""

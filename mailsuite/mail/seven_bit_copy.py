@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from mailsuite.mail.ascii_fields import NotConvertible as NotConvertible
 from mailsuite.mail.ascii_fields import ascii_field
-from mailsuite.mail.body_structure import ParseLimits, TooComplex, read_structure
+from mailsuite.mail.body_structure import ParseLimits, read_structure
 from mailsuite.mail.header import Octets, collect_fields, header_end, split_fields, unfold
 from mailsuite.mail.mime_fields import content_type_of, encoding_of, parse_encoding
 from mailsuite.mail.structure import Part, PartKind
@@ -44,12 +44,11 @@ def seven_bit_copy(octets: Octets) -> SevenBitCopy:
     body_start = header_end(octets, 0, len(octets))
     if body_start > LIMITS.header_octets:
         raise NotConvertible("its header is too large")
-    try:
-        root = read_structure(octets, collect_fields(octets[:body_start]), body_start, LIMITS).part
-    except TooComplex:
-        raise NotConvertible("its structure is too complex") from None
+    structure = read_structure(octets, collect_fields(octets[:body_start]), body_start, LIMITS)
+    if not structure.is_whole:
+        raise NotConvertible("its structure is too complex")
     copying = _Copying(octets)
-    copying.add(root, is_message=True)
+    copying.add(structure.part, is_message=True)
     header, *pieces = copying.pieces
     return SevenBitCopy(b"".join(header), (some for piece in pieces for some in piece if some))
 

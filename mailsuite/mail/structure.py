@@ -5,8 +5,9 @@ the message in a compact form: one record per part in pre-order, numbers as LEB1
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 
 class PartKind(IntEnum):
@@ -17,8 +18,12 @@ class PartKind(IntEnum):
     MESSAGE = 2  # message/rfc822, with the nested message as its only child
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+# A tree of more is kept.
+_MANY_OCTETS = 4 * 1024
+_KINDS = tuple(PartKind)
+
+
+class Part(NamedTuple):
     """One part: its header block is octets[header_start:body_start], its body octets[body_start:end]. Of a message
     the header is the message's own; of a nested message the Part stands twice, as part and as message inside it."""
 
@@ -37,14 +42,23 @@ def encode_parts(root: Part) -> bytes:
 
 
 def decode_parts(encoded: bytes) -> Part:
-    """Return the tree that `encode_parts` wrote. Raises ValueError when the octets are no such tree."""
+    """Return the tree that `encode_parts` wrote. Raises ValueError when the octets are no such tree. That of a message
+    with many parts is kept for a while: they are asked for one after the other."""
+    return _decoded(encoded) if len(encoded) < _MANY_OCTETS else _kept(encoded)
+
+
+def _decoded(encoded: bytes) -> Part:
+    numbers = _numbers(encoded)
     try:
-        part, at = _decode(encoded, 0)
+        part, at = _decode(numbers, 0)
     except (IndexError, RecursionError) as error:
         raise ValueError("not a stored tree of parts") from error
-    if at != len(encoded):
+    if at != len(numbers):
         raise ValueError("octets after a stored tree of parts")
     return part
+
+
+_kept = lru_cache(maxsize=4)(_decoded)
 
 
 def shifted(root: Part, octets: int) -> Part:
@@ -113,20 +127,27 @@ def _encode(part: Part, out: bytearray) -> None:
         _encode(child, out)
 
 
-def _decode(encoded: bytes, at: int) -> tuple[Part, int]:
-    numbers = []
-    for _ in range(4):
-        number, shift = 0, 0
-        while (octet := encoded[at]) > 0x7F:
-            number |= (octet & 0x7F) << shift
-            shift += 7
-            at += 1
-        numbers.append(number | octet << shift)
-        at += 1
-    head, header_start, header, body = numbers
+def _numbers(encoded: bytes) -> list[int]:
+    numbers: list[int] = []
+    number = shift = 0
+    for octet in encoded:
+        number |= (octet & 0x7F) << shift
+        shift += 7
+        if octet < 0x80:
+            numbers.append(number)
+            number = shift = 0
+    if shift:
+        raise ValueError("a stored tree of parts that is cut")
+    return numbers
+
+
+def _decode(numbers: Sequence[int], at: int) -> tuple[Part, int]:
+    """Return the part whose record begins at this index, and the index behind all within it."""
+    head, header_start, header, body = numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]
+    at += 4
     children = []
     for _ in range(head >> 2):
-        child, at = _decode(encoded, at)
+        child, at = _decode(numbers, at)
         children.append(child)
     body_start = header_start + header
-    return Part(PartKind(head & 3), header_start, body_start, body_start + body, tuple(children)), at
+    return Part(_KINDS[head & 3], header_start, body_start, body_start + body, tuple(children)), at

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
 
+from mailsuite.mail.bounded_header import read_fields
 from mailsuite.mail.dates import parse_date
 from mailsuite.mail.encoded_word import decode_text
-from mailsuite.mail.header import collect_fields, unfold
+from mailsuite.mail.header import collect_fields, header_end, unfold
 from mailsuite.mailauth.dmarc import author
 from mailsuite.mailauth.report_file import ReportError
 
 MAX_HEADER_OCTETS = 64 * 1024
+MAX_FIELDS = 1_000
 
 # "  Sender Domain: example.org", and the line between such lines and the header of the message.
 _TOLD = re.compile(rb"^[ \t]*+([A-Za-z]++(?: [A-Za-z]++){0,3}+):[ \t]*+([^\r\n]*+)", re.MULTILINE)
@@ -42,7 +44,8 @@ def read_failure_report(feedback: bytes, message: bytes) -> FailureFacts:
     kind = _text(fields, b"feedback-type", 40).lower()
     if kind != "auth-failure" and (kind or b"auth-failure" not in fields):
         raise ReportError(f"it is feedback of type {kind or 'unknown'}, not about authentication")
-    header = collect_fields(message[:MAX_HEADER_OCTETS])
+    header_octets = header_end(message, 0, len(message))
+    header, _ = read_fields(message, 0, header_octets, max_octets=MAX_HEADER_OCTETS, max_fields=MAX_FIELDS)
     domain = _text(fields, b"reported-domain", 253).lower().rstrip(".") or author(header.get(b"from", [])).domain
     if not domain:
         raise ReportError("it names no domain")

@@ -95,6 +95,14 @@ class LocalBlobs(FileSystemStorage):
             raise
         return descriptor
 
+    def spooled_octets(self, spooled: str) -> bytes:
+        """What a small spool file holds."""
+        descriptor = self.open_spooled(spooled)
+        try:
+            return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        finally:
+            os.close(descriptor)
+
     def _make_folder(self, folder: str) -> None:
         if folder in self._known_folders:
             return

@@ -1,10 +1,12 @@
 """The one reading of a received message: its octets made durable and what rows keep of it found out.
 
-Small messages are read where the writer runs. A large one is read in a forked child, so that neither its parsing nor
-its fsync keeps others waiting; a child that overruns its time is ended and the message stored with a plain structure.
+Small messages are read where the writer runs. A large one, and one that is much work for its size, is read in a forked
+child, so that neither its parsing nor its fsync keeps others waiting. A child that overruns its time is ended and the
+message read within HASTY_LIMITS, which leave out more.
 """
 
 import hashlib
+import logging
 import mmap
 import os
 import signal
@@ -14,15 +16,28 @@ from datetime import UTC, datetime
 import msgspec
 
 from mailsuite.mail.body_structure import ParseLimits
+from mailsuite.mail.header import header_end
 from mailsuite.mail.message import ParsedMessage, parse_message
 from mailsuite.mail.structure import encode_parts
 
+logger = logging.getLogger(__name__)
+
 INLINE_OCTETS = 256 * 1024
 HEADER_IN_ROW_OCTETS = 64 * 1024
-# Beyond this a header is an attack, and reading it would keep the writer from others; so is a structure: a session has
-# those of a hundred messages in memory at once.
-LIMITS = ParseLimits(header_octets=100 * 1024, structure_octets=256 * 1024)
-# No depth, no parts, no header fields: everything beyond the first octets is plain text.
+# More than this is not read where the writer runs: it would keep others waiting.
+INLINE_HEADER_OCTETS = 32 * 1024
+INLINE_DELIMITERS = 1_000
+LIMITS = ParseLimits()
+HASTY_LIMITS = ParseLimits(
+    depth=10,
+    parts=200,
+    header_octets=INLINE_HEADER_OCTETS,
+    fields=1_000,
+    structure_octets=64 * 1024,
+    false_delimiters=1_000,
+    searched_octets=64 * 1024 * 1024,
+)
+# No header fields: all is plain text.
 PLAIN_LIMITS = ParseLimits(header_octets=0)
 CHILD_SECONDS = 10.0
 _UNSTORABLE = {0: None} | {code: 0xFFFD for code in range(0xD800, 0xE000)}
@@ -57,11 +72,23 @@ def read_spooled(descriptor: int) -> Reading:
         return summarize(octets)
 
 
-def read_plainly(descriptor: int) -> Reading:
-    """The same without looking into the message: what is left when it could not be read in time."""
+def read_hastily(descriptor: int) -> Reading:
+    """The same with less of the message looked at: what is left when it could not be read in time."""
     os.fsync(descriptor)
     with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as octets:
-        return summarize(octets, PLAIN_LIMITS)
+        try:
+            return summarize(octets, HASTY_LIMITS)
+        except Exception:
+            # What makes reading fail must not keep the message from being stored.
+            logger.exception("a message of %d octets can't be read", len(octets))
+            return summarize(octets, PLAIN_LIMITS)
+
+
+def is_much_work(octets: bytes) -> bool:
+    """Whether reading a small message takes long for its size."""
+    if len(octets) > INLINE_HEADER_OCTETS and header_end(octets, 0, INLINE_HEADER_OCTETS) == INLINE_HEADER_OCTETS:
+        return True
+    return octets.count(b"\n--") > INLINE_DELIMITERS
 
 
 def summarize(octets: bytes | mmap.mmap, limits: ParseLimits = LIMITS) -> Reading:
@@ -151,12 +178,12 @@ class Child:
         return True
 
     def finish(self) -> Reading:
-        """The reading, or a plain one when the child failed or was too slow."""
+        """The reading, or a hasty one when the child failed or was too slow."""
         self.close()
         try:
             return _decoder.decode(self._answer)
         except msgspec.MsgspecError:
-            return read_plainly(self._descriptor)
+            return read_hastily(self._descriptor)
 
     def close(self) -> None:
         """Ends the child if it still runs."""

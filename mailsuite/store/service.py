@@ -25,7 +25,7 @@ from mailsuite.store.blobs import mail_storage
 from mailsuite.store.chores import next_chore
 from mailsuite.store.copies import expire_all
 from mailsuite.store.handlers import Job, StoreBug, StoreUnavailable, run_jobs, spooled
-from mailsuite.store.reading import CHILD_SECONDS, INLINE_OCTETS, Child
+from mailsuite.store.reading import CHILD_SECONDS, INLINE_OCTETS, Child, is_much_work
 from mailsuite.store.refusals import RefusalBuffer
 from mailsuite.store.reserve import reserve
 from mailsuite.store.sweep import sweep_spool
@@ -302,7 +302,16 @@ class StoreService:
 
 def _large(operation: Any) -> Sequence[ops.Deliver | ops.AppendItem]:
     """Of what the operation files that which a child is to read."""
-    return [item for item in spooled(operation) if item.size_octets > INLINE_OCTETS]
+    return [item for item in spooled(operation) if _is_for_child(item)]
+
+
+def _is_for_child(item: ops.Deliver | ops.AppendItem) -> bool:
+    if item.size_octets > INLINE_OCTETS:
+        return True
+    try:
+        return is_much_work(mail_storage().spooled_octets(item.spool) if item.octets is None else item.octets)
+    except (OSError, ValueError):
+        return False  # running it says what is wrong
 
 
 def _outcome(job: Job) -> tuple[wire.Status, Any]:

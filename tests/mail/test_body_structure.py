@@ -5,7 +5,10 @@ from email.message import EmailMessage
 
 import pytest
 
+from mailsuite.mail.envelope_structure import envelope_structure
+from mailsuite.mail.header import collect_fields
 from mailsuite.mail.message import ParseLimits, parse_message
+from mailsuite.mail.structure import decode_parts, encode_parts
 
 TEXT = [b"text", b"plain", [b"charset", b"us-ascii"], None, None, b"7bit"]
 SUBJECT_D = [None, b"d", *[None] * 8]  # an ENVELOPE
@@ -160,28 +163,105 @@ def _nest(depth, innermost):
     return octets
 
 
+ALL_OF_IT = [*TEXT, 3, 1]  # what is not looked into
+NESTED = b"Content-Type: message/rfc822\r\n\r\n"
+
+
 @pytest.mark.parametrize(
-    ("octets", "limits"),
+    ("octets", "limits", "expected"),
     [
-        (_nest(4, b"\r\nx"), ParseLimits(depth=3)),
-        (b"Content-Type: message/rfc822\r\n\r\n" * 4, ParseLimits(depth=3)),
-        (_mixed(b"--x\r\n\r\n" * 5), ParseLimits(parts=5)),
-        (_mixed(b"--xy\r\n" * 5), ParseLimits(false_delimiters=4)),
-        (b"A: b\r\n" * 6 + b"\r\nbody", ParseLimits(fields=5)),
-        (b"A: bbbbbb\r\n\r\nbody", ParseLimits(header_octets=10)),
-        (_mixed(b"--x\r\n" + b"A: b\r\n" * 6), ParseLimits(fields=5)),
-        (b"Subject: " + b"x" * 100 + b"\r\n\r\n", ParseLimits(structure_octets=50)),
-        (_message(b"text/plain; name=" + b"x" * 100, b""), ParseLimits(structure_octets=90)),
+        (_mixed(b"--x\r\n" + INNER % b"y" + b"\n--y"), ParseLimits(depth=1),
+         [[[*TEXT, 3, 0], b"mixed"], b"mixed"]),
+        (NESTED * 2 + b"a\r\n", ParseLimits(depth=1),
+         [b"message", b"rfc822", None, None, None, b"7bit", 35, [None] * 10,
+          [b"message", b"rfc822", None, None, None, b"7bit", 3, [None] * 10, ALL_OF_IT, 1], 3]),
+        (NESTED + b"a\r\n", ParseLimits(searched_octets=2),
+         [b"message", b"rfc822", None, None, None, b"7bit", 3, [None] * 10, ALL_OF_IT, 1]),
+        (_mixed(b"--x\r\n\r\n" * 5), ParseLimits(parts=3), [[*TEXT, 0, 0], [*TEXT, 0, 0], b"mixed"]),
+        (_mixed(b"--x\r\n\r\n" * 5), ParseLimits(parts=1), [[*TEXT, 35, 10], b"mixed"]),
+        (_mixed(b"--x\r\n\r\na\r\n" + b"--xy\r\n" * 5 + b"--x\r\n\r\n"), ParseLimits(false_delimiters=4),
+         [[*TEXT, 40, 8], b"mixed"]),
+        (_message(b"text/html; name=%b; charset=utf-8" % (b"x" * 100), b""), ParseLimits(structure_octets=170),
+         [b"text", b"html", [b"charset", b"utf-8"], None, None, b"7bit", 0, 0]),
+        (b"Content-ID: <a@b>\r\nContent-Description: %b\r\n\r\n" % (b"x" * 100), ParseLimits(structure_octets=170),
+         [b"text", b"plain", [b"charset", b"us-ascii"], b"<a@b>", None, b"7bit", 0, 0]),
     ],
-)
-def test_past_a_limit_a_message_is_plain_text(octets, limits, read_imap):
+)  # fmt: skip
+def test_past_a_limit_something_is_left_out_and_the_rest_stays_what_it_is(octets, limits, expected, read_imap):
     message = parse_message(octets, limits)
     assert message.truncated
-    size = len(octets) - message.header_octets
-    assert read_imap(message.body) == [*TEXT, size, octets[message.header_octets :].count(b"\n")]
-    assert (message.parts.header_start, message.parts.end, message.parts.children) == (0, len(octets), ())
-    assert len(read_imap(message.envelope_structure)) == 10
+    assert read_imap(message.body) == expected
+    assert read_imap(message.body_structure)[0] == expected[0] or isinstance(expected[0], list)
+    assert (message.parts.header_start, message.parts.end) == (0, len(octets))
     assert not parse_message(octets).truncated
+
+
+LONG_TO = b"To: " + b",\r\n ".join(b'"Doe, J %d" <r%d@example.org>' % (at, at) for at in range(300)) + b"\r\n"
+BEHIND = (
+    b"Subject: behind\r\nDate: Mon, 02 Feb 2026 10:00:00 +0000\r\nMessage-ID: <a@b>\r\nX: y\r\n"
+    b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: a/b\r\n\r\n--x--\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        ParseLimits(header_octets=2_000),
+        ParseLimits(header_octets=2_001),
+        ParseLimits(header_octets=2_030),
+        ParseLimits(header_octets=len(LONG_TO)),
+        ParseLimits(fields=1),
+        ParseLimits(structure_octets=4_000),
+    ],
+)
+def test_of_a_long_header_whole_addresses_are_left_out_and_what_the_mail_is_stays(limits, read_imap):
+    message = parse_message(b"From: ann@example.org\r\n" + LONG_TO + BEHIND, limits)
+    assert message.truncated
+    date, subject, authors, *_, to, cc, bcc, _, message_id = read_imap(message.envelope_structure)
+    assert (subject, message_id, cc, bcc) == (b"behind", b"<a@b>", None, None)
+    assert authors == [[None, None, b"ann", b"example.org"]] and message.sent_at is not None
+    assert to == [[b"Doe, J %d" % at, None, b"r%d" % at, b"example.org"] for at in range(len(to))] and to
+    assert read_imap(message.body) == [[b"a", b"b", None, None, None, b"7bit", 0], b"mixed"]
+    whole = parse_message(b"From: ann@example.org\r\n" + LONG_TO + BEHIND)
+    assert not whole.truncated and len(read_imap(whole.envelope_structure)[5]) == 300
+
+
+@pytest.mark.parametrize(
+    ("header", "limit", "subject"),
+    [
+        (b"Subject: one two three\r\n\r\n", 20, b"one two"),
+        (b"Subject: %b\r\n\r\n" % (b"word " * 50), 100, b" ".join([b"word"] * 10)),
+    ],
+)
+def test_a_long_text_ends_where_a_word_does(header, limit, subject, read_imap):
+    octets = envelope_structure(collect_fields(header), limit).octets
+    assert read_imap(octets)[1] == subject
+    assert len(octets) <= limit + 60
+
+
+def test_a_group_that_goes_on_is_ended(read_imap):
+    fields = {b"to": [b"Team: " + b", ".join([b"a@example.org"] * 50) + b";"]}
+    octets, is_whole = envelope_structure(fields, 1_000)
+    opened, *members, ended = read_imap(octets)[5]
+    assert (opened, ended, is_whole) == ([None, None, b"Team", None], [None] * 4, False)
+    assert len(octets) < 1_200 and members == [[None, None, b"a", b"example.org"]] * len(members)
+
+
+def test_as_many_parts_as_others_take_are_described(read_imap):
+    """Dovecot takes 10,000; what a list sends as a digest has some hundreds."""
+    octets = _mixed(b"".join(b"--x\r\n\r\npart %d\r\n" % at for at in range(10_000)) + b"--x--\r\n")
+    message = parse_message(octets)
+    assert not message.truncated
+    assert message.body.count(b'"plain"') == len(message.parts.children) == 10_000
+    assert decode_parts(encode_parts(message.parts)) == message.parts
+
+
+def test_hundred_levels_are_described(read_imap):
+    message = parse_message(_nest(100, b"Content-Type: image/png\r\n\r\nx"))
+    assert not message.truncated and b'"png"' in message.body
+    assert decode_parts(encode_parts(message.parts)) == message.parts
+    deeper = parse_message(_nest(1_000, b"Content-Type: image/png\r\n\r\nx"))
+    assert deeper.truncated and deeper.body.endswith(b'"mixed")') and deeper.body.count(b'"mixed"') == 101
 
 
 def test_at_the_limit_nothing_is_lost():

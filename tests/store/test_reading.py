@@ -1,6 +1,9 @@
 """What a Content row keeps of a message is bounded, whatever the message is like."""
 
-from mailsuite.store.reading import HEADER_IN_ROW_OCTETS, summarize
+import pytest
+
+from mailsuite.store import reading
+from mailsuite.store.reading import HEADER_IN_ROW_OCTETS, LIMITS, is_much_work, read_hastily, summarize
 
 PART = b"--b\r\nContent-Type: text/plain; name=%b\r\n\r\nx\r\n"
 
@@ -10,12 +13,54 @@ def of_parts(count, name):
     return head + PART % name * count + b"--b--\r\n"
 
 
-def test_a_structure_that_no_honest_mail_has_is_not_kept():
-    """Sessions hold those of a slice of messages at once: strangers must not make that gigabytes."""
-    honest, hostile = summarize(of_parts(900, b"holiday.jpeg")), summarize(of_parts(900, b"x" * 400))
-    assert honest.body_structure.count(b'"holiday.jpeg"') == 900
-    assert hostile.body_structure.startswith(b'("text" "plain"') and len(hostile.body_structure) < 200
-    assert hostile.subject == "parts"
+def test_a_structure_that_no_honest_mail_has_is_kept_in_part():
+    """Strangers must not make it gigabytes; what the mail is stays."""
+    honest, hostile = summarize(of_parts(9_999, b"holiday.jpeg")), summarize(of_parts(9_999, b"x" * 900))
+    assert honest.body_structure.count(b'"holiday.jpeg"') == 9_999
+    for ready in (hostile.body_structure, hostile.body):
+        assert len(ready) < LIMITS.structure_octets + 4_000 and ready.endswith(b")") and b'"mixed"' in ready[-80:]
+    assert hostile.subject == "parts" and len(hostile.parts) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        (b"Subject: x\r\n\r\n" + b"text\r\n" * 10_000, False),
+        (b"Subject: x\n\n" + b"text\n" * 10_000, False),
+        (b"X: y\r\n" * 100 + b"\r\n", False),
+        (b"To: " + b"a@b,\r\n " * 5_000 + b"\r\n\r\n", True),
+        (b"X: y\r\n" * 8_000, True),
+        (of_parts(100, b"x"), False),
+        (of_parts(1_100, b"x"), True),
+    ],
+)
+def test_what_is_much_work_for_its_size_is_told_without_reading_it(octets, expected):
+    assert is_much_work(octets) is expected
+
+
+@pytest.mark.parametrize("trouble", [None, ValueError])
+def test_what_could_not_be_read_in_time_is_still_what_it_is(tmp_path, monkeypatch, trouble):
+    path = tmp_path / "spooled"
+    path.write_bytes(b"Subject: late\r\nTo: " + b"a@example.org,\r\n " * 10_000 + b"b@c\r\n" + of_parts(5_000, b"x"))
+    if trouble:
+        real = reading.parse_message
+        monkeypatch.setattr(
+            reading, "parse_message", lambda octets, limits: failing(trouble, limits) or real(octets, limits)
+        )
+    with path.open("rb") as file:
+        found = read_hastily(file.fileno())
+    assert found.size_octets == path.stat().st_size
+    if trouble:
+        assert found.body_structure.startswith(b'("text" "plain"')
+        return
+    assert found.subject == "late" and found.body_structure.endswith(b'"mixed" ("boundary" "b") NIL NIL NIL)')
+    assert found.body_structure.count(b'"plain"') == 199
+    assert max(len(found.envelope), len(found.body_structure)) < 70_000
+
+
+def failing(trouble, limits):
+    if limits.header_octets:
+        raise trouble
 
 
 def test_a_header_too_large_for_the_row_stays_with_the_message():

@@ -1,0 +1,69 @@
+"""The fields of a header block of any size, read within bounds of memory and time.
+
+A limit leaves out what lies beyond it and never changes what the mail is: of a block beyond the bounds the fields in
+front are read, and behind them the first of each that says what the message is, wherever it stands. One that is too
+long ends where one of its addresses or words does.
+"""
+
+import re
+from typing import NamedTuple
+
+from mailsuite.mail.header import FIELD_START, Octets, add_field
+
+_TELLING = (
+    *("from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id", "in-reply-to", "references"),
+    *("content-type", "content-transfer-encoding", "content-disposition", "content-id"),
+)
+_TELLING_FIELD = re.compile(rb"\n(%b)[ \t]*+:" % "|".join(_TELLING).encode(), re.IGNORECASE)
+_MAX_LOOKED_AT = 1_000  # fields of these names, behind the bounds
+_ENDS = (b">,", b",", b" ")
+
+
+def cut_value(value: bytes, most: int) -> bytes:
+    """Return at most so many octets of a value, up to the end of an address of a list, or else of a word."""
+    if len(value) <= most:
+        return value
+    value = value[:most]
+    cut = next((at for at in map(value.rfind, _ENDS) if at > 0), most)
+    return value[: cut + 1].rstrip(b", ")
+
+
+class BoundedFields(NamedTuple):
+    """Raw values by lower-case name, and whether they are all that the block has."""
+
+    fields: dict[bytes, list[bytes]]
+    is_whole: bool
+
+
+def read_fields(octets: Octets, start: int, end: int, *, max_octets: int, max_fields: int) -> BoundedFields:
+    """Return the fields of the block octets[start:end]: all of them up to `max_octets` and `max_fields`; none where
+    `max_octets` is 0."""
+    if max_octets == 0:
+        return BoundedFields({}, start == end)
+    block = octets[start : min(end, start + max_octets)]
+    fields: dict[bytes, list[bytes]] = {}
+    pieces = FIELD_START.split(block, max_fields)
+    is_whole = len(block) == end - start and len(pieces) <= max_fields
+    rest = b"" if is_whole else pieces.pop()
+    for piece in pieces:
+        add_field(fields, piece)
+    if not is_whole:
+        _add_telling(fields, octets, start + len(block) - len(rest), end, max_octets // 2)
+    return BoundedFields(fields, is_whole)
+
+
+def _add_telling(fields: dict[bytes, list[bytes]], octets: Octets, start: int, end: int, most: int) -> None:
+    """Add the fields that tell most and are missing, each with at most so many octets."""
+    for count, match in enumerate(_TELLING_FIELD.finditer(octets, max(start - 1, 0), end)):
+        if count == _MAX_LOOKED_AT:
+            break
+        name = match[1].lower()
+        if name not in fields:
+            fields[name] = [_value(octets, match.end(), end, most)]
+
+
+def _value(octets: Octets, start: int, end: int, most: int) -> bytes:
+    stop = min(end, start + most)
+    if match := FIELD_START.search(octets, start, stop):
+        return octets[start : match.start()]
+    return octets[start:end] if stop == end else cut_value(octets[start : stop + 1], most)
