@@ -112,7 +112,7 @@ class MessageRow(NamedTuple):
 
     `header` is prefix and header block in one, None when it is too large for a row and must be read with `octets`.
     `parts` are offsets within the content (mailsuite.mail.structure), so add `prefix_octets` to place them in the
-    message as served.
+    message as served. `is_large` never leaves MailStore.
     """
 
     uid: int
@@ -130,6 +130,7 @@ class MessageRow(NamedTuple):
     body: bytes | None = None
     header: bytes | None = None
     parts: bytes | None = None
+    is_large: bool = False
 
 
 FlagMode = Literal["add", "remove", "replace"]

@@ -9,7 +9,8 @@ import os
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any, Literal
 
 from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
@@ -164,10 +165,25 @@ class OrmStore:
             start += count
             # Rows may be large, and all of a slice are held at once.
             count = min(reads.MESSAGE_ROWS, max(1, count * ROWS_OCTETS // (_octets(rows) + 1)))
-            if rows:
-                self._slice = rows
-                yield rows
+            for large, group in groupby(rows, attrgetter("is_large")):
+                if large:
+                    async for whole in self._whole_rows(folder_id, group, fields):
+                        yield whole
+                else:
+                    self._slice = list(group)
+                    yield self._slice
             # Others have their turn, however long the folder.
+            await asyncio.sleep(0)
+
+    async def _whole_rows(
+        self, folder_id: int, rows: Iterable[MessageRow], fields: Collection[RowField]
+    ) -> AsyncIterator[list[MessageRow]]:
+        """Each by itself, since one may have megabytes."""
+        for row in rows:
+            found = await self._backend.reader.run(reads.message_rows, self._mailbox_id, folder_id, [row.uid], fields)
+            if found:
+                self._slice = found
+                yield found
             await asyncio.sleep(0)
 
     async def octets(self, row: MessageRow, start: int, end: int) -> bytes:

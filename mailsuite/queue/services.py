@@ -18,7 +18,7 @@ from mailsuite.directory.version import RECENT_SECONDS
 from mailsuite.ids import from_reference
 from mailsuite.mail.address import AddressError, address_key
 from mailsuite.mail.dsn import Action
-from mailsuite.queue.claims import claim_of, locked
+from mailsuite.queue.claims import UNREAD_FIELDS, claim_of, locked
 from mailsuite.queue.kept import is_read
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.queue.notifications import Fate, compose_notifications
@@ -217,8 +217,8 @@ def _take(message_id: int, token: str, now: datetime) -> list[Claim]:
         rows = _idle(_locked([message_id], QueuedMessage.objects.all()), now)
         ids = [row.pk for row in rows]
         QueuedRecipient.objects.filter(pk__in=ids).update(claim_token=token, next_attempt_at=now + LEASE)
-    found = QueuedRecipient.objects.filter(pk__in=ids).select_related("message", "message__content").order_by("pk")
-    return [claim_of(row) for row in found]
+    found = QueuedRecipient.objects.filter(pk__in=ids).select_related("message", "message__content")
+    return [claim_of(row) for row in found.defer(*UNREAD_FIELDS).order_by("pk")]
 
 
 def _fail(claims: list[Claim], token: str, text: str, now: datetime) -> None:

@@ -79,7 +79,8 @@ def read_waiting(
     while some := list(
         IncomingReport.objects.filter(state=State.WAITING, pk__gt=last)
         .order_by("pk")
-        .select_related("content", "domain")[:SLICE]
+        .select_related("content", "domain")
+        .defer(*(f"content__{name}" for name in ("header", "envelope", "body_structure", "body")))[:SLICE]
     ):
         for incoming in some:
             if clock() > ends:

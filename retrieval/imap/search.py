@@ -15,7 +15,7 @@ from datetime import UTC, date
 from mailsuite.mail.dates import parse_date
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.folding import folded
-from mailsuite.mail.header import collect_fields, unfold
+from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields, unfold
 from retrieval.imap.commands import Search
 from retrieval.imap.context import Context, Output
 from retrieval.imap.search_keys import (
@@ -32,7 +32,7 @@ from retrieval.imap.search_keys import (
     SearchKey,
     Sized,
 )
-from retrieval.imap.sections import MAX_HEADER_OCTETS, header_block
+from retrieval.imap.sections import header_block
 from retrieval.imap.view import Look
 from retrieval.mail_store import MessageRow, RowField
 from retrieval.pace import STEP_OCTETS
@@ -40,6 +40,7 @@ from retrieval.pace import STEP_OCTETS
 VIEW_SLICE = 2_000  # messages that are looked at in the view's arrays at once
 ROW_SLICE = 125  # messages whose rows and headers are held at once
 NUMBERS_AT_ONCE = 10_000
+MAX_ENVELOPE_OCTETS = 4 * 1024
 _ENVELOPE_DATE = re.compile(rb'\((?:"((?:[^"\\]|\\.)*+)"|\{\d{1,9}\}\r\n([^\r]*+))')
 
 Positions = Sequence[int]
@@ -222,6 +223,10 @@ class _Row:
         self.fields: dict[bytes, list[bytes]] | None = None
         self.texts: dict[bytes, list[str]] = {}
         self._sent_day: tuple[date | None] | None = None
+        # The rows of a whole slice are held: of a long ENVELOPE the date is all that is wanted.
+        if row.envelope is not None and len(row.envelope) > MAX_ENVELOPE_OCTETS:
+            self.sent_day()
+            self.row = row._replace(envelope=None)
 
     def sent_day(self) -> date | None:
         """Return the day of the Date field, in the zone that it names."""

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from mailsuite.mail.header import header_fields
+from mailsuite.mail.header import MAX_HEADER_OCTETS, header_fields
 from mailsuite.mail.structure import decode_parts, section_range
 from retrieval.imap.fetch_items import Section
 from retrieval.mail_store import MailStore, MessageRow, RowField
 from retrieval.pace import STEP_OCTETS, Pace
 
 CHUNK_OCTETS = 256 * 1024
-# HEADER.FIELDS looks no further into a header block than this.
-MAX_HEADER_OCTETS = 1024 * 1024
+# What the tree of parts costs to read, by its octets.
+PARTS_COST = 8
 # A pattern of more names costs more at each line than a look into a set of them.
 MAX_PATTERN_FIELDS = 30
 
@@ -39,13 +39,13 @@ async def find_section(store: MailStore, row: MessageRow, section: Section, pace
         await pace.spend(len(row.header))
         return header_reader(section)(row.header)
     span = _span(row, section)
-    await pace.spend(STEP_OCTETS + len(row.parts or b""))
+    await pace.spend(STEP_OCTETS + PARTS_COST * len(row.parts or b""))
     if span is None:
         return None
     if not section.fields:
         start, end = _cut(span.start, span.end, section.partial)
         return Slice(start, end) if start < end else b""
-    block = await store.octets(row, span.start, min(span.end, span.start + MAX_HEADER_OCTETS))
+    block = await _beginning(store, row, span)
     await pace.spend(len(block))
     return header_reader(section)(block)
 
@@ -55,7 +55,14 @@ async def header_block(store: MailStore, row: MessageRow) -> bytes:
     if row.header is not None:
         return row.header
     span = _span(row, Section(b"", text="HEADER"))
-    return b"" if span is None else await store.octets(row, span.start, min(span.end, span.start + MAX_HEADER_OCTETS))
+    return b"" if span is None else await _beginning(store, row, span)
+
+
+async def _beginning(store: MailStore, row: MessageRow, span: Slice) -> bytes:
+    """The header block that lies there; of one that is too long the lines that are whole."""
+    end = min(span.end, span.start + MAX_HEADER_OCTETS)
+    block = await store.octets(row, span.start, end)
+    return block if end == span.end else block[: block.rfind(b"\n") + 1]
 
 
 @lru_cache(maxsize=64)

@@ -31,7 +31,10 @@ STATE_ROWS = 1_000
 NAME_ROWS = 500
 COUNTED_ROWS = 20_000
 MESSAGE_ROWS = 125
+# What of a row may be larger than this is read of one message at a time: those of a slice are held together.
+LARGE_OCTETS = 16 * 1024
 
+_LARGE_COLUMNS: tuple[RowField, ...] = ("envelope", "body_structure", "body", "parts")
 _INTERNAL_DATE, _SAVE_DATE, _HEADER = map(MessageRow._fields.index, ("internal_date", "save_date", "header"))
 
 P = ParamSpec("P")
@@ -138,8 +141,9 @@ def maildrop_entries(mailbox_id: int, folder_id: int, after_uid: int, uid_next: 
 def message_rows(
     mailbox_id: int, folder_id: int, uids: Sequence[int], fields: Collection[RowField]
 ) -> list[MessageRow]:
-    """The rows of these ascending uids that are still there; at most MESSAGE_ROWS."""
-    select = _select(frozenset(fields), is_sqlite=_is_sqlite())
+    """The rows of these ascending uids that are still there; at most MESSAGE_ROWS. Of several, those with something
+    larger than LARGE_OCTETS have `is_large` set and must be asked for alone."""
+    select = _select(frozenset(fields), is_sqlite=_is_sqlite(), whole=len(uids) == 1)
     select += " WHERE m.mailbox_id = %s AND m.folder_id = %s"
     first, last = uids[0], uids[-1]
     if last - first < 2 * len(uids):
@@ -154,7 +158,7 @@ def message_rows(
 
 def departed_rows(mailbox_id: int, uid: int, fields: Collection[RowField]) -> list[MessageRow]:
     """The message, if it has left the inbox and is kept for the POP3 session that shows it."""
-    select = _select(frozenset(fields), is_sqlite=_is_sqlite(), departed=True)
+    select = _select(frozenset(fields), is_sqlite=_is_sqlite(), whole=True, departed=True)
     return _made(_query(f"{select} WHERE m.mailbox_id = %s AND m.uid = %s", [mailbox_id, uid]))
 
 
@@ -231,18 +235,23 @@ def _query(sql: str, parameters: Sequence[int | str]) -> list[tuple[Any, ...]]:
 
 
 @lru_cache(maxsize=64)
-def _select(fields: frozenset[RowField], *, is_sqlite: bool, departed: bool = False) -> str:
-    """SELECT whose columns are MessageRow's, in their order; which rows, m, is for the caller to add."""
+def _select(fields: frozenset[RowField], *, is_sqlite: bool, whole: bool, departed: bool = False) -> str:
+    """SELECT whose columns are MessageRow's, in their order; which rows, m, is for the caller to add. Unless `whole`
+    nothing larger than LARGE_OCTETS is read: its length is known without that."""
     table, message_id = ("store_departedmessage", "message_id") if departed else ("store_message", "id")
     # SQLite keeps datetimes as text in UTC; as an expression they escape Django's converters, which are slow.
     moment = "m.{} || '+00:00'" if is_sqlite else "m.{}"
-    ready = [f"c.{name}" if name in fields else "NULL" for name in ("envelope", "body_structure", "body")]
-    parts = "c.parts" if "parts" in fields else "NULL"
+    asked = [name for name in _LARGE_COLUMNS if name in fields]
+    kept = "c.{0}" if whole else f"CASE WHEN LENGTH(c.{{0}}) <= {LARGE_OCTETS} THEN c.{{0}} END"
+    *ready, parts = [kept.format(name) if name in asked else "NULL" for name in _LARGE_COLUMNS]
+    large = " OR ".join(f"LENGTH(c.{name}) > {LARGE_OCTETS}" for name in asked)
+    is_large = "1 = 0" if whole or not asked else f"({large})"
     header = "m.prefix, c.header" if "header" in fields else "NULL, NULL"
     return (
         f"SELECT m.uid, m.{message_id}, m.content_id, m.unique_id, c.thread_id,"
         f" {moment.format('internal_date')}, {moment.format('save_date')}, m.size_octets,"
-        f" m.size_octets - c.size_octets, m.first_fetched_at IS NOT NULL, {', '.join(ready)}, NULL, {parts}, {header}"
+        f" m.size_octets - c.size_octets, m.first_fetched_at IS NOT NULL, {', '.join(ready)}, NULL, {parts},"
+        f" {is_large}, {header}"
         f" FROM {table} m JOIN store_content c ON c.id = m.content_id"
     )
 

@@ -15,20 +15,12 @@ from typing import NamedTuple
 from mailsuite.mail.charset import piecewise_decoder
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.folding import PieceFolder, folded
-from mailsuite.mail.header import collect_fields, split_fields, unfold
-from mailsuite.mail.mime_fields import (
-    MESSAGE_RFC822,
-    TEXT_PLAIN,
-    ContentType,
-    content_type_of,
-    encoding_of,
-    extended_text,
-)
+from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields, split_fields, unfold
+from mailsuite.mail.mime_fields import encoding_of, extended_text, leaf_type_of
 from mailsuite.mail.structure import Part, PartKind, decode_parts
 from retrieval.search_budget import SearchBudget
 
 PIECE_OCTETS = 128 * 1024
-HEADER_OCTETS = 2 * 1024 * 1024  # of one header block
 MAX_TEXT_OCTETS = 16 * 1024 * 1024
 # What a mailbox has looked at before the next one's turn, some tenth of a second; and what a message costs at least.
 TURN_OCTETS = 4 * 1024 * 1024
@@ -72,7 +64,7 @@ def read_header(path: str, octets: int) -> bytes:
     """Return the header block, of so many octets, that the file begins with; nothing when there is no such file."""
     try:
         with open(path, "rb") as file:
-            return file.read(min(octets, HEADER_OCTETS))
+            return file.read(min(octets, MAX_HEADER_OCTETS))
     except OSError:
         return b""
 
@@ -97,7 +89,7 @@ def _matches(message: Searched, needle: str, *, headers: bool, budget: SearchBud
 
 
 def _header(descriptor: int, part: Part, budget: SearchBudget) -> str:
-    size = min(part.body_start - part.header_start, HEADER_OCTETS)
+    size = min(part.body_start - part.header_start, MAX_HEADER_OCTETS)
     budget.spend(size)
     return _block_text(os.pread(descriptor, size, part.header_start))
 
@@ -127,10 +119,10 @@ def _leaves(part: Part) -> Iterator[Part]:
 
 def _part_matches(descriptor: int, part: Part, needle: str, budget: SearchBudget) -> bool:
     """Looks through one part, with as much of the last piece before each as a match across the cut can need."""
-    size = min(part.body_start - part.header_start, HEADER_OCTETS)
+    size = min(part.body_start - part.header_start, MAX_HEADER_OCTETS)
     budget.spend(size)
     fields = collect_fields(os.pread(descriptor, size, part.header_start))
-    kind = _as_stored(content_type_of(fields))
+    kind = leaf_type_of(fields)
     if kind.main not in (b"text", b"message"):
         return False
     decoder, folder, tail = piecewise_decoder(kind.parameter(b"charset") or b""), PieceFolder(), ""
@@ -140,12 +132,6 @@ def _part_matches(descriptor: int, part: Part, needle: str, budget: SearchBudget
             return True
         tail = window[-len(needle) :]
     return needle in tail + folder.end()
-
-
-def _as_stored(kind: ContentType) -> ContentType:
-    """What the stored structure calls a leaf of this type: what was to hold parts and has none that can be found (no
-    boundary, or too many parts) is plain text there."""
-    return TEXT_PLAIN if kind.main == b"multipart" or kind[:2] == MESSAGE_RFC822[:2] else kind
 
 
 def _pieces(descriptor: int, part: Part, budget: SearchBudget) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from mailsuite.directory import authentication, services
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.passwords import Argon2idHasher
 from mailsuite.ids import new_id
+from mailsuite.mail.structure import decode_parts
 from mailsuite.store import copies, flags, operations
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.chores import do_chores
@@ -345,6 +346,28 @@ def test_search(inside, where, needle, found):
     async def scene(store, backend):
         folder_id, uids = await append(store, MAIL, BASE64, PICTURE, WITHIN)
         assert await store.search_text(folder_id, uids, needle, where=where, budget=budget()) == found
+
+    inside(scene)
+
+
+def test_of_large_rows_one_is_held_at_a_time(inside):
+    """A slice of messages with megabytes of ENVELOPE each would be a gigabyte; small ones still come together."""
+    small = b"Subject: small\r\n\r\n"
+    long = b"Subject: long\r\nTo: " + b",\r\n ".join([b"a@example.org"] * 1_000) + b"\r\n\r\n"
+    parts = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\n" * 500
+
+    async def scene(store, backend):
+        folder_id, uids = await append(store, small, small, long, parts, small, long, small)
+        asked = {"envelope", "body_structure", "parts"}
+        slices = [rows async for rows in store.rows(folder_id, uids, asked)]
+        assert [[row.uid for row in rows] for rows in slices] == [[1, 2], [3], [4], [5], [6], [7]]
+        rows = [row for rows in slices for row in rows]
+        assert all(row.envelope and row.body_structure and row.parts for row in rows)
+        assert rows[2].envelope.count(b'"example.org"') == 1_000 and len(decode_parts(rows[3].parts).children) == 500
+        together = [rows async for rows in store.rows(folder_id, uids, {"header"})]
+        assert [len(rows) for rows in together] == [7]
+        alone = [rows async for rows in store.rows(folder_id, [3], asked)]
+        assert alone == [[rows[2]]]
 
     inside(scene)
 
