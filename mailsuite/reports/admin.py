@@ -123,7 +123,9 @@ class IncomingReportAdmin(ScopedAdmin):
     intro = (
         "Mail to the report addresses, and whether it could be read and counts. A report counts when it came from "
         "elsewhere, was sent by the organisation that it names as its reporter, and is about the domain that asked for "
-        "it. What the reports say is under Reports; there is nothing to mend here when one of a stranger fails."
+        "it; a forwarded one, by the signature of its own mail, or when you administer the domain and forward it "
+        "yourself as an attachment. What the reports say is under Reports; there is nothing to mend here when one of a "
+        "stranger fails."
     )
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})

@@ -176,6 +176,7 @@ MISTAKES = [
     (dmarc(f"v=DMARC1; p=none; {GOOD_DMARC},mailto:x@reader.test"), ("TXT", DMARC), "warn", "does not take reports"),
     (dmarc(f"v=DMARC1; p=none; rua=mailto:x@{D}"), ("TXT", DMARC), "warn", "read here"),
     (dmarc(f"v=DMARC1; p=reject; {GOOD_DMARC}") | dkim(), ("TXT", DMARC), "warn", "on SPF alone"),
+    (dmarc(f"v=DMARC1; p=reject; {GOOD_DMARC}") | dkim("v=spf1 -all"), ("TXT", DMARC), "warn", "on SPF alone"),
     (dmarc(f" v=DMARC1; p=reject; {GOOD_DMARC}"), ("TXT", DMARC), "warn", "begin with v=DMARC1"),
     (dmarc(f"v = DMARC1; p=reject; {GOOD_DMARC}"), ("TXT", DMARC), "warn", "begin with v=DMARC1"),
     (dmarc(f"v=DMARC1; p=none; {GOOD_DMARC};mailto:x@elsewhere.test"), ("TXT", DMARC), "warn", "“mailto:x@elsewhere"),

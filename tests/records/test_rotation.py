@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 from django.utils import timezone
+from zone import quoted
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.lookup import dkim_keys
@@ -41,6 +42,12 @@ def test_a_new_key_takes_over_only_when_the_name_servers_have_it(server, publish
     now = timezone.now()
     assert advance_keys(now) == 0 and (state(old), state(new)) == ("active", "pending")
     server.records[f"{new}._domainkey.example.org", "TXT"] = "servfail"
+    check_domain(domain)
+    assert advance_keys(now) == 0 and state(new) == "pending"
+
+    # The right key in a record that receivers refuse is as good as none.
+    spoiled = quoted(value(domain, new).replace("k=rsa", "k=rsa; h=sha1"))
+    server.records[f"{new}._domainkey.example.org", "TXT"] = [spoiled]
     check_domain(domain)
     assert advance_keys(now) == 0 and state(new) == "pending"
 

@@ -70,6 +70,15 @@ def _refused(text: str, wanted: dict[str, str], problem: KeyProblem, record: Rec
     return change(record, f"Receivers refuse the record, and its key is not ours: {problem}{_stray(text)}.")
 
 
+def is_usable(found: bytes, algorithm: str) -> bool:
+    """Whether receivers can verify signatures of the algorithm (rsa or ed25519) by the record."""
+    try:
+        read_key(found, algorithm)
+    except KeyProblem:
+        return False
+    return True
+
+
 def tags_of(text: str) -> dict[str, str]:
     """Tags of a list such as DKIM's, by their names; of one that comes twice the first."""
     tags: dict[str, str] = {}
