@@ -85,7 +85,9 @@ def _judging(configuration: Configuration) -> Judging:
         authserv_ids=configuration.authserv_ids,
         list_domains=frozenset(configuration.trusted_sealers),
         screening=Screening(
-            resolver, hostname=configuration.hostname, own_addresses=map(str, configuration.public_addresses)
+            resolver,
+            hostname=configuration.hostname,
+            own_addresses=map(str, (*configuration.public_addresses, *configuration.source_addresses)),
         ),
         scanner=_scanner(configuration),
         memory=Memory(),

@@ -70,10 +70,13 @@ def host_addresses(domain: Domain, using: str = "default") -> tuple[str, ...]:
 
 
 def versions_without_name(using: str = "reader") -> frozenset[int]:
-    """The IP versions that this host is reached by under addresses of which none, as the public saw it last, has a
-    reverse name."""
+    """The IP versions whose addresses of this host have, as the public saw it last, no reverse name."""
+    chosen = [address for address in settings.MAILSUITE.source_addresses if address.is_global]
+    versions = {address.version for address in chosen}
+    # Behind address translation others see another than the one that mail is sent from.
+    seen_by_others = [one for one in map(ip_address, _own_addresses()) if one.version not in versions]
     named: dict[int, bool] = {}
-    for address in map(ip_address, settings.MAILSUITE.source_addresses or _own_addresses()):
+    for address in (*chosen, *seen_by_others):
         seen = Observation.objects.using(using).filter(name=address.reverse_pointer, type="PTR")
         row = seen.filter(source=Observation.Source.PUBLIC).order_by("-at", "-pk").first()
         is_missing = row is not None and row.verdict == Verdict.MISSING

@@ -138,6 +138,11 @@ def test_a_name_is_missing_when_the_public_saw_none_last(monkeypatch):
     see("2600::200", "missing")
     see("2600::200", "ok", "own")
     assert versions_without_name("default") == {6}
+    chosen = (ip_address("9.9.9.200"), ip_address("fd00::1"))
+    monkeypatch.setattr(settings, "MAILSUITE", replace(settings.MAILSUITE, source_addresses=chosen))
+    see("9.9.9.200", "missing")
+    assert versions_without_name("default") == {4, 6}, "of a private source what others see counts"
+    see("9.9.9.200", "ok")
     see("2600::200", "ok")
     assert versions_without_name("default") == frozenset()
 
