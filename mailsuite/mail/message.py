@@ -85,7 +85,7 @@ def parse_message(octets: bytes | memoryview | mmap, limits: ParseLimits = DEFAU
         from_text=_texts(header, b"from", ", ", FROM_CHARACTERS),
         to_text=_texts(header, b"to", ", ", RECIPIENTS_CHARACTERS),
         cc_text=_texts(header, b"cc", ", ", RECIPIENTS_CHARACTERS),
-        message_id=_message_id(header, b"message-id"),
+        message_id=message_id_of(header),
         in_reply_to=_message_id(header, b"in-reply-to"),
         references=_references(header),
         sent_at=_date(header),
@@ -114,6 +114,11 @@ def _first_address(header: Fields) -> str:
     author = first_author(unfold(values[0]), _FIRST_ADDRESS_OCTETS) if values else None
     found = author and (author.local_part or b"", author.domain or b"")
     return decode_text(b"@".join(found), ADDRESS_CHARACTERS) if found else ""
+
+
+def message_id_of(header: Fields) -> str:
+    """Return the Message-ID in its angle brackets, or what stands in its place."""
+    return _message_id(header, b"message-id")
 
 
 def _message_id(header: Fields, name: bytes) -> str:

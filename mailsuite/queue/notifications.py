@@ -155,7 +155,7 @@ def _original(claim: Claim) -> bytes:
     try:
         with mail_storage().open(claim.blob) as file:
             small = claim.size_octets <= MAX_RETURNED_OCTETS
-            octets: bytes = claim.prefix + file.read(-1 if small else _MAX_HEADER_OCTETS)
+            octets: bytes = claim.prefix + file.read(-1 if small else _MAX_HEADER_OCTETS + 1)
     except OSError as error:
         logger.error("%s can't be read for a notification: %s", claim.blob, error)
         return claim.prefix + b"\r\n"

@@ -23,7 +23,7 @@ from mailsuite.directory.resolution import KeptTarget, ReportTarget
 from mailsuite.mail.client_network import around
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, unfold
-from mailsuite.mail.message import MESSAGE_ID_CHARACTERS, parse_message
+from mailsuite.mail.message import MESSAGE_ID_CHARACTERS, message_id_of
 from mailsuite.mailauth.iprev import IprevOutcome
 from mailsuite.scanning.scanner import Scanner, ScanRequest
 from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
@@ -183,7 +183,7 @@ class Trial:
         lists = {report.spf_domain, *report.dkim_domains} - {""}
         if not domain or memory is None or b"list-id" not in content.fields() or not lists:
             return False
-        message_id = parse_message(content.header).message_id
+        message_id = message_id_of(content.fields())
         return await self._ask("sent mail", memory.was_sent_here(message_id, domain, lists), False)
 
     async def _scan(

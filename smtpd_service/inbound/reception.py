@@ -33,7 +33,7 @@ from smtpd_service.inbound.judged import Judged
 from smtpd_service.inbound.judging import Judging, Trial
 from smtpd_service.inbound.parameters import Mail, Rcpt
 from smtpd_service.inbound.sealing import seals, without_forged_fields
-from smtpd_service.inbound.spool import HEAD_OCTETS, Spool, SpoolFile, undisturbed
+from smtpd_service.inbound.spool import HEAD_OCTETS, HELD_HEAD_OCTETS, Spool, SpoolFile, undisturbed
 from smtpd_service.inbound.view import DirectoryView, Store
 
 logger = logging.getLogger(__name__)
@@ -146,6 +146,7 @@ class Reception:
             await self._take_turn()
             story_id, at = new_id(), datetime.now(UTC)
             prepared: Prepared | Refusal | None = flaw or await self._refuse_size(file.size_octets)
+            prepared = prepared or self._refuse_head(file)
             if prepared is None:
                 await _end_header(file, reference(story_id))
                 prepared = await self._prepare(file, story_id, at)
@@ -184,6 +185,12 @@ class Reception:
                 file.discard()
         logger.info("%s: accepted %d octets from %s", reference(story_id), file.size_octets, self.client.address)
         return reply
+
+    def _refuse_head(self, file: SpoolFile) -> Refusal | None:
+        """Why so long a header is not read now: it is held while the message is judged, and many of them would have
+        everybody else's mail put off."""
+        is_long = len(file.head) > HELD_HEAD_OCTETS
+        return decisions.TOO_BUSY if is_long and self._here.spool.budget.is_pressed else None
 
     async def _take_turn(self) -> None:
         """Before each step that computes: networks take turns at them."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mailsuite.mail.header import header_end
+from mailsuite.mail.header import MAX_HEADER_OCTETS, header_end
 from mailsuite.server.octets import OctetBudget
 
 GATHER_OCTETS = 128 * 1024
@@ -22,7 +22,8 @@ GATHER_OCTETS = 128 * 1024
 PRESSED_GATHER_OCTETS = 16 * 1024
 # What a piece costs beside its octets: content that drips in tiny pieces must not cost many times its size.
 PIECE_OCTETS = 64
-HEAD_OCTETS = 256 * 1024
+HEAD_OCTETS = MAX_HEADER_OCTETS
+HELD_HEAD_OCTETS = 128 * 1024  # of a head are held also while all sessions together hold much
 CHUNK_OCTETS = 256 * 1024
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 

@@ -14,7 +14,7 @@ from mailsuite.directory import lookup
 from mailsuite.directory.resolution import Resolution
 from mailsuite.ids import new_id, reference
 from mailsuite.mail.address import AddressError, Path, parse_path
-from mailsuite.mail.header import collect_fields, header_end
+from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields, header_end
 from mailsuite.store.operations import Arrival, Claim
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
@@ -26,7 +26,7 @@ from smtpd_service.outbound.transaction import Fate, Outcome
 
 logger = logging.getLogger(__name__)
 
-HEAD_OCTETS = 256 * 1024
+HEAD_OCTETS = MAX_HEADER_OCTETS
 HOSTED = "the domain is hosted here by now"
 
 

@@ -8,9 +8,9 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from mailsuite.mail.header import split_fields
+from mailsuite.mail.header import MAX_HEADER_OCTETS, split_fields
 
-MAX_OCTETS = 256 * 1024
+MAX_OCTETS = MAX_HEADER_OCTETS
 MAX_FIELDS = 1000
 
 _WHITE_SPACE = b" \t\r\n"

@@ -425,6 +425,22 @@ def test_text_that_begins_without_a_blank_line_is_no_part_of_the_header(server, 
     assert operation.local[0].prefix.endswith(b"\r\n")
 
 
+LONG_TO = b"Subject: x\r\nTo: " + b",\r\n ".join([b"Recipient <r@lists.example.org>"] * 30_000) + b"\r\n\r\n"
+
+
+def test_a_header_of_a_megabyte_is_taken_unless_too_much_is_held(server):
+    assert 1_000_000 < len(LONG_TO) < spool_module.HEAD_OCTETS
+    talk, budget = server.connect(), server.spool.budget
+    assert talk.mail(LONG_TO, "ann@example.org").startswith("250 ")
+    assert server.store.delivered[0][1] == LONG_TO
+    budget.take(budget.limit * 4 // 5)
+    assert talk.mail(LONG_TO, "ann@example.org").startswith("452 4.3.1 ")
+    assert talk.mail(b"Subject: small\r\n\r\n" + b"x\r\n" * 100_000, "ann@example.org").startswith("250 ")
+    budget.give(budget.limit * 4 // 5)
+    assert talk.mail(LONG_TO, "ann@example.org").startswith("250 ")
+    assert budget.held == 0
+
+
 def test_message_cut_at_every_octet(server):
     talk = server.connect()
     content = b"S: x\r\n\r\n..a\r\n.\r\nNOOP\r\n"
