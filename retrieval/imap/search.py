@@ -14,7 +14,7 @@ from datetime import UTC, date
 
 from mailsuite.mail.dates import parse_date
 from mailsuite.mail.encoded_word import decode_text
-from mailsuite.mail.folding import folded
+from mailsuite.mail.folding import PieceFolder, folded
 from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields, unfold
 from retrieval.imap.commands import Search
 from retrieval.imap.context import Context, Output
@@ -35,11 +35,12 @@ from retrieval.imap.search_keys import (
 from retrieval.imap.sections import header_block
 from retrieval.imap.view import Look
 from retrieval.mail_store import MessageRow, RowField
-from retrieval.pace import STEP_OCTETS
+from retrieval.pace import STEP_OCTETS, TURN_OCTETS
 
 VIEW_SLICE = 2_000  # messages that are looked at in the view's arrays at once
 ROW_SLICE = 125  # messages whose rows and headers are held at once
 NUMBERS_AT_ONCE = 10_000
+FOLDED_AT_ONCE = 16 * 1024  # characters of a field
 MAX_ENVELOPE_OCTETS = 4 * 1024
 _ENVELOPE_DATE = re.compile(rb'\((?:"((?:[^"\\]|\\.)*+)"|\{\d{1,9}\}\r\n([^\r]*+))')
 
@@ -181,9 +182,20 @@ class _Searching:
         texts = row.texts.get(name)
         if texts is None:
             values = row.fields.get(name, [])
-            texts = row.texts[name] = [_text(value) for value in values]
+            texts = row.texts[name] = [await self._folded(value) for value in values]
             await self._spend(sum(map(len, values)))
         return texts
+
+    async def _folded(self, value: bytes) -> str:
+        """Large ones in pieces with turns for others between them: heaps of marks take milliseconds to fold."""
+        text = decode_text(unfold(value), MAX_HEADER_OCTETS)
+        if len(text) <= FOLDED_AT_ONCE:
+            return folded(text)
+        folder, pieces = PieceFolder(), list[str]()
+        for start in range(0, len(text), FOLDED_AT_ONCE):
+            pieces.append(folder.feed(text[start : start + FOLDED_AT_ONCE]))
+            await self._context.pace.spend(TURN_OCTETS)
+        return "".join([*pieces, folder.end()])
 
     async def _spend(self, octets: int) -> None:
         self._budget.spend(octets)
@@ -258,7 +270,3 @@ def _falls(day: date, relation: str, other: date) -> bool:
     if relation == "on":
         return day == other
     return day < other if relation == "before" else day >= other
-
-
-def _text(value: bytes) -> str:
-    return folded(decode_text(unfold(value), MAX_HEADER_OCTETS))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mailsuite.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from retrieval.imap import search
 from retrieval.pace import TURN_OCTETS
 
 FIRST = (
@@ -257,6 +258,15 @@ def test_others_have_their_turn_while_a_search_goes_on(connect, mailbox):
     pace, before = client.session._context.pace, client.session._context.pace.turns
     assert client.command("SEARCH " + " ".join(["HEADER Subject minutes"] * 400))[-1] == "OK Completed"
     assert pace.turns - before >= 150 * 400 * 64 // (2 * TURN_OCTETS) and pace.longest < 2 * TURN_OCTETS
+
+
+def test_a_field_of_heaped_marks_is_folded_in_turns(connect, mailbox):
+    mailbox.deliver(b"X-Marks: begin a" + "\u0323\u0301".encode() * 40_000 + b" end\r\n\r\n")
+    client = connect().log_in().select()
+    pace, before = client.session._context.pace, client.session._context.pace.turns
+    assert client.command("SEARCH HEADER X-Marks END")[0] == "* SEARCH 1"
+    assert client.command("SEARCH HEADER X-Marks Begin")[0] == "* SEARCH 1"
+    assert pace.turns - before >= 2 * 80_000 // search.FOLDED_AT_ONCE
 
 
 def test_a_search_ends_when_the_client_is_gone(connect, mailbox, monkeypatch):
