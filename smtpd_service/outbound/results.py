@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from mailsuite.mail.dsn_report import Action
+from mailsuite.mail.known_replies import known
 from mailsuite.queue.notifications import Fate as Told
 from mailsuite.store.operations import AttemptResult, Claim
 from smtpd_service.outbound.courier import Delivery
@@ -67,6 +68,8 @@ def _result(
     claim: Claim, delivery: Delivery, state: str, reason: str, again: datetime | None = None, *, warned: bool = False
 ) -> AttemptResult:
     outcome, endpoint = delivery.outcome, delivery.endpoint
+    # What the host's words mean says more than the command that they answered.
+    meant = known(outcome.text) if outcome.code and outcome.fate is not Fate.DELIVERED and reason != "expired" else None
     return AttemptResult(
         recipient_id=claim.recipient_id,
         state=state,
@@ -78,7 +81,7 @@ def _result(
         remote_address=endpoint.address if endpoint else "",
         tls=delivery.tls[:100],
         dialog=delivery.dialog,
-        reason=reason[:40],
+        reason=meant.reason if meant else reason[:40],
         warned=warned,
         arrival=delivery.arrival,
     )

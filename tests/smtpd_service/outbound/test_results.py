@@ -54,10 +54,25 @@ def test_a_delay_says_when_it_goes_on_and_until_when():
 
 
 def test_the_row_gets_the_peer_s_words():
-    result = verdict(Fate.NEVER, "5.1.1", code=550).result
-    assert (result.reply, result.code, result.enhanced_code) == ("550 5.1.1 said so", 550, "5.1.1")
+    result = verdict(Fate.NEVER, "5.0.0", code=550).result
+    assert (result.reply, result.code, result.enhanced_code) == ("550 5.0.0 said so", 550, "5.0.0")
     assert (result.remote_host, result.remote_address) == ("mx.far.test", "192.0.2.1")
     assert (result.tls, result.dialog, result.reason) == ("TLSv1.3 X", "C: all of it", "some-reason")
+
+
+@pytest.mark.parametrize(
+    "given, reason",
+    [
+        (dict(fate=Fate.NEVER, status="5.1.1", code=550), "no-such-address"),
+        (dict(fate=Fate.LATER, status="4.2.2", code=452), "mailbox-full-there"),
+        # After days it does not matter what the last reply was; what was taken has no reason; words of ours have theirs.
+        (dict(fate=Fate.LATER, status="4.2.2", code=452, age=timedelta(days=5)), "expired"),
+        (dict(fate=Fate.DELIVERED, status="5.1.1", code=250), "some-reason"),
+        (dict(fate=Fate.LATER, status="4.2.2", code=None), "some-reason"),
+    ],
+)
+def test_the_reason_is_what_the_words_mean(given, reason):
+    assert verdict(**given).result.reason == reason
 
 
 def test_our_own_words_are_not_put_into_the_remote_host_s_mouth():
