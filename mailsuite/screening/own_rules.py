@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.directory.models import Mailbox
+from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.screening import services
 from mailsuite.screening.models import Rule, SenderPause
 from mailsuite.screening.rules import checked_value, looks_at, remove_rules, save_rule
@@ -46,21 +47,17 @@ def set_rule(mailbox_id: int, action: str, sender: str, note: str = "") -> OwnRu
 
     `sender` is an address, alone or as mail programs copy it (`Eve <eve@shop.example>`), or a domain. Raises
     DirectoryError."""
-    if action not in Rule.Action.values:
-        raise DirectoryError("Choose what is to become of the mail.")
-    subject, value = _sender(sender)
     with transaction.atomic():
         # Of two forms sent at once the second sees what the first has written.
         Mailbox.objects.select_for_update().get(pk=mailbox_id)
-        rules = Rule.objects.filter(mailbox_id=mailbox_id)
-        rule = rules.filter(subject=subject, value=value).first()
-        if rule is None:
-            if rules.count() >= MOST_RULES:
-                raise DirectoryError(f"There are {MOST_RULES} rules here: remove some first, or name whole domains.")
-            rule = Rule(mailbox_id=mailbox_id, subject=subject, value=value)
-        rule.action, rule.note, rule.expires_at, rule.believes_unproven = action, note, None, False
-        save_rule(rule)
-    return _own(rule)
+        return _own(_set(Rule(mailbox_id=mailbox_id, action=action, note=note), sender))
+
+
+def set_domain_rule(domain_id: int, action: str, sender: str, note: str = "") -> OwnRule:
+    """The same for all of a domain, by its administrators' word."""
+    with transaction.atomic():
+        Domain.objects.select_for_update().get(pk=domain_id)
+        return _own(_set(Rule(domain_id=domain_id, action=action, note=note), sender))
 
 
 def remove_rule(mailbox_id: int, rule_id: int) -> bool:
@@ -85,6 +82,21 @@ def set_own_pause(mailbox_id: int, minutes: int | None) -> None:
             services.save_pause(row)
         elif row is not None:
             services.remove_pause(row)
+
+
+def _set(wanted: Rule, sender: str) -> Rule:
+    """Keeps the rule about the sender, in place of the one that its mailbox or domain has already."""
+    if wanted.action not in Rule.Action.values:
+        raise DirectoryError("Choose what is to become of the mail.")
+    wanted.subject, wanted.value = _sender(sender)
+    rules = Rule.objects.filter(Q(("mailbox_id", wanted.mailbox_id), ("domain_id", wanted.domain_id)))
+    rule = rules.filter(subject=wanted.subject, value=wanted.value).first()
+    if rule is None and wanted.mailbox_id and rules.count() >= MOST_RULES:
+        raise DirectoryError(f"There are {MOST_RULES} rules here: remove some first, or name whole domains.")
+    rule = rule or wanted
+    rule.action, rule.note, rule.expires_at, rule.believes_unproven = wanted.action, wanted.note, None, False
+    save_rule(rule)
+    return rule
 
 
 def _sender(text: str) -> tuple[str, str]:

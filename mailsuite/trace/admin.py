@@ -1,19 +1,32 @@
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from textwrap import shorten
 from typing import Any
 
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from mailsuite.directory.admin.fields import badge
-from mailsuite.directory.scoping import VIEW, ScopedAdmin, scope_of
+from mailsuite.directory.admin.fields import badge, moment
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.directory.models import Domain
+from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, Verb, scope_of
+from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage
-from mailsuite.trace import services
+from mailsuite.trace import deeds, fates, services
 from mailsuite.trace.findings import findings
-from mailsuite.trace.models import Story
+from mailsuite.trace.models import Story, StoryRecipient
+from mailsuite.trace.sentences import WORDLESS
+
+# So many domains are offered to filter by, and so many days.
+DOMAINS, DAYS = 50, 7
+# As much of a sentence stands in the list.
+BRIEF = 110
 
 
 class NewestPaginator(Paginator):  # type: ignore[type-arg]
@@ -27,14 +40,81 @@ class NewestPaginator(Paginator):  # type: ignore[type-arg]
         return int(rows.order_by()[: self.MOST].count())
 
 
+class StoryFilter(admin.SimpleListFilter):
+    """One that finds stories by what the person may know of them."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Story]) -> QuerySet[Story]:
+        value = self.value()
+        return self.found(queryset, value, scope_of(request)) if value else queryset
+
+    def found(self, stories: QuerySet[Story], value: str, scope: services.Scope) -> QuerySet[Story]:
+        raise NotImplementedError
+
+
+class FateFilter(StoryFilter):
+    title, parameter_name = "what it became", "fate"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(value), str(label)) for value, label in StoryRecipient.Fate.choices]
+
+    def found(self, stories: QuerySet[Story], value: str, scope: services.Scope) -> QuerySet[Story]:
+        return fates.with_fate(stories, value, scope)
+
+
+class ReasonFilter(StoryFilter):
+    """The reasons of late; an address may name any other."""
+
+    title = parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        reasons = fates.reasons(scope_of(request))
+        asked = request.GET.get("reason", "")
+        return [(one, one) for one in (reasons if asked in reasons or not asked else [*reasons, asked])]
+
+    def found(self, stories: QuerySet[Story], value: str, scope: services.Scope) -> QuerySet[Story]:
+        return fates.with_reason(stories, value, scope)
+
+
+class DomainFilter(StoryFilter):
+    """By a hosted domain that it came from or went to."""
+
+    title = parameter_name = "domain"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        names = model_admin.visible(request, Domain).order_by("name").values_list("name", flat=True)
+        return [(name, name) for name in names[:DOMAINS]]
+
+    def found(self, stories: QuerySet[Story], value: str, scope: services.Scope) -> QuerySet[Story]:
+        return services.with_domain(stories, value, scope)
+
+
+class DayFilter(StoryFilter):
+    title = parameter_name = "day"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        today = timezone.now().date()
+        days = [today - timedelta(days=back) for back in range(DAYS)]
+        names = {today: "today", today - timedelta(days=1): "yesterday"}
+        found = [(f"{day}", names.get(day, f"{day:%A, %-d %B}")) for day in days]
+        asked = request.GET.get("day", "")
+        return found if services.day_of(asked) is None or asked in dict(found) else [*found, (asked, asked)]
+
+    def found(self, stories: QuerySet[Story], value: str, scope: services.Scope) -> QuerySet[Story]:
+        day: date | None = services.day_of(value)
+        return services.on_day(stories, day) if day else stories.none()
+
+
 @admin.register(Story)
 class StoryAdmin(ScopedAdmin):
-    """Read only: what happened, happened."""
+    """Nothing is edited, since what happened, happened; the buttons are what is done about it."""
 
-    intro = "Each message that came, went or was refused, with its whole way. Senders of refused mail were told why."
-    superusers_may = domain_administrators_may = frozenset({VIEW})
-    list_display = ("queue_id", "at", "kind_name", "outcome_badge", "sender", "subject_text", "why")
-    list_filter = ("outcome", "kind")
+    intro = (
+        "Each message that came, went or was refused, and what became of it. Open one for its whole way, and for what "
+        "you can do about it. Senders of refused mail were told why."
+    )
+    superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
+    list_display = ("subject_text", "became", "sender", "to", "why", "when")
+    list_filter = (FateFilter, ReasonFilter, DomainFilter, DayFilter, "kind")
     # Words are looked up by mailsuite.trace.services; the field only makes the search box appear.
     search_fields = ("message_id",)
     search_help_text = "Queue id, address, Message-ID, day (2026-11-23), domain, refused, or a part of the subject"
@@ -42,6 +122,13 @@ class StoryAdmin(ScopedAdmin):
     show_full_result_count = False
     paginator = NewestPaginator
     change_form_outer_before_template = "admin/story.html"
+    verbs: Sequence[Verb] = (
+        Verb("not_junk", "Not junk", "inbox"),
+        Verb("release", "Release", "play_arrow", asks_password=True),
+        Verb("retry", "Try again now", "refresh"),
+        Verb("allow", "Always allow the sender", "thumb_up", "Take all mail of this sender to these recipients?"),
+        Verb("block", "Block the sender", "block", "Refuse all mail of this sender to these recipients from now on?"),
+    )
 
     def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         return services.visible(rows, scope_of(request))
@@ -49,6 +136,21 @@ class StoryAdmin(ScopedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Story | None = None) -> list[Any]:
         """None: the template above them tells it all."""
         return []
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        scope = scope_of(request)
+
+        class StoryList(super().get_changelist(request, **kwargs)):  # type: ignore[misc]
+            """A page of stories, each with what became of it."""
+
+            def get_results(self, request: HttpRequest) -> None:
+                super().get_results(request)
+                self.result_list: list[Any] = list(self.result_list)
+                shares = fates.of_stories(self.result_list, scope)
+                for story in self.result_list:
+                    story.shares = shares.get(story.pk, [])
+
+        return StoryList
 
     def search(self, request: HttpRequest, rows: QuerySet[Story], words: str) -> tuple[QuerySet[Story], bool]:
         return (services.matching(rows, words, scope_of(request)) if words else rows), False
@@ -60,36 +162,116 @@ class StoryAdmin(ScopedAdmin):
             request.story_client = (  # type: ignore[attr-defined]
                 story.client_address if services.knows_client(story, scope_of(request)) else ""
             )
+            request.story_answers = fates.answers(story, scope_of(request))  # type: ignore[attr-defined]
             request.story_origin = services.origin(story)  # type: ignore[attr-defined]
             request.story_about = services.about(story, scope_of(request))  # type: ignore[attr-defined]
             request.story_lines = services.tell(story, scope_of(request))  # type: ignore[attr-defined]
-            queued = self.visible(request, QueuedMessage).filter(story_id=story.pk, settled_at=None)
-            request.story_queued = list(queued[:2])  # type: ignore[attr-defined]
+            request.story_queued = self._queued(request, story)[:2]  # type: ignore[attr-defined]
             request.story_findings = findings(story, scope_of(request))  # type: ignore[attr-defined]
             request.story_header = services.header(story)  # type: ignore[attr-defined]
         return super().changeform_view(request, object_id, *args, **kwargs)
 
-    @admin.display(description="Queue id", ordering="id")
-    def queue_id(self, story: Story) -> SafeString:
-        return format_html('<code class="ms-id">{}</code>', story.reference)
+    def do_not_junk(self, request: HttpRequest, story: Story) -> str:
+        return deeds.not_junk(story, scope_of(request), str(request.user))
 
-    @admin.display(description="Kind", ordering="kind")
-    def kind_name(self, story: Story) -> str:
-        return story.kind
+    def do_allow(self, request: HttpRequest, story: Story) -> str:
+        return deeds.say(story, "allow", scope_of(request))
 
-    @admin.display(description="Outcome", ordering="outcome")
-    def outcome_badge(self, story: Story) -> SafeString:
-        return badge(story.outcome, services.OUTCOME_TONES.get(story.outcome, "plain"))
+    def do_block(self, request: HttpRequest, story: Story) -> str:
+        return deeds.say(story, "block", scope_of(request))
 
-    @admin.display(description="Sender")
-    def sender(self, story: Story) -> str:
-        return story.whose
+    def do_release(self, request: HttpRequest, story: Story) -> str:
+        queue.release([message.pk for message in self._waiting(request, story) if message.held_at])
+        return "It goes on."
+
+    def do_retry(self, request: HttpRequest, story: Story) -> str:
+        queue.retry([message.pk for message in self._waiting(request, story)])
+        return "It is tried again now: what comes of it stands here in a moment."
+
+    def _waiting(self, request: HttpRequest, story: Story) -> list[QueuedMessage]:
+        found = self._queued(request, story)
+        if not found:
+            raise DirectoryError("Nothing of it waits any more.")
+        return found
+
+    def _queued(self, request: HttpRequest, story: Story) -> list[QueuedMessage]:
+        return deeds.queued(story, scope_of(request), self.visible(request, QueuedMessage))
+
+    def _verbs(self, request: HttpRequest, object_id: Any) -> list[tuple[Verb, str]]:
+        """Those that fit what became of it, for the recipients that the person may know of."""
+        found = super()._verbs(request, object_id)
+        story = getattr(request, "story", None)
+        if not found or story is None:
+            return []
+        rows = list(fates.recipients(story, scope_of(request))[: fates.MOST])
+        offered = deeds.offered(story, rows, self._queued(request, story))
+        return [(verb, url) for verb, url in found if verb.name in offered]
+
+    @admin.display(description="When", ordering="id")
+    def when(self, story: Story) -> SafeString:
+        return moment(story.at)
+
+    @admin.display(description="Became")
+    def became(self, story: Any) -> SafeString:
+        return shares_as_badges(story.shares) if story.shares else badge(story.outcome)
+
+    @admin.display(description="From")
+    def sender(self, story: Story) -> SafeString:
+        return format_html('<span class="ms-wrap ms-short">{}</span>', breakable(story.whose))
+
+    @admin.display(description="To")
+    def to(self, story: Any) -> SafeString:
+        return format_html('<span class="ms-wrap ms-short">{}</span>', breakable(recipients_in_short(story.shares)))
 
     @admin.display(description="Subject")
-    def subject_text(self, story: Story) -> str:
-        return story.subject[:80]
+    def subject_text(self, story: Story) -> SafeString:
+        return format_html('<span class="ms-wrap ms-short">{}</span>', story.subject[:80] or "no subject")
 
-    @admin.display(description="Why", ordering="reason")
-    def why(self, story: Story) -> str:
-        # What a notification tells is its subject.
-        return "" if story.kind == Story.Kind.NOTIFICATION else story.reason
+    @admin.display(description="Why")
+    def why(self, story: Any) -> SafeString:
+        """The sentence, then the word that is also in reply, log and metric."""
+        if story.kind == Story.Kind.NOTIFICATION and all(one.tone == "good" for one in story.shares):
+            # What a notification tells is its subject.
+            return format_html("")
+        share = next(iter(story.shares), None)
+        sentence, word = (share.why, share.reason) if share else ("", story.reason)
+        word = "" if word in WORDLESS or share and share.tone == "good" else word
+        return format_html(
+            '<span class="ms-wrap">{} <span class="ms-subtle">{}</span></span>',
+            _brief(sentence),
+            word,
+        )
+
+
+def _brief(sentence: str) -> str:
+    return shorten(sentence, BRIEF, placeholder=" …")
+
+
+def breakable(address: str) -> SafeString:
+    """An address that may be parted before its domain, where a column is narrow."""
+    local_part, at, domain = address.partition("@")
+    return format_html("{}<wbr>{}{}", local_part, at, domain)
+
+
+def shares_as_badges(shares: Iterable[fates.Share]) -> SafeString:
+    """How a story's recipients fared, each way a badge."""
+    every = list(shares)
+    return format_html_join(
+        " ",
+        '<span class="ms-badge ms-{}">{}</span>',
+        ((one.tone, _label(one, alone=len(every) == 1)) for one in every),
+    )
+
+
+def recipients_in_short(shares: Sequence[fates.Share]) -> str:
+    """The first recipient, and how many more there are."""
+    named = [one.address for one in shares if one.address]
+    more = sum(one.count for one in shares) - 1
+    return f"{min(named)}{f' and {more} more' if more else ''}" if named else ""
+
+
+def _label(share: fates.Share, *, alone: bool) -> str:
+    label = str(share.fate.label)
+    if share.tries:
+        label += f", {share.tries}"
+    return label if alone or share.count == 1 else f"{share.count} {label[:1].lower()}{label[1:]}"

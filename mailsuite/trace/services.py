@@ -20,6 +20,7 @@ from mailsuite.mail.address import AddressError, address_key, normalize_domain
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Event, Story
+from mailsuite.trace.sentences import WORDLESS
 
 Scope = Collection[int] | None
 
@@ -78,6 +79,17 @@ def visible(stories: QuerySet[Story], scope: Scope) -> QuerySet[Story]:
     return stories if scope is None else stories.filter(_touching(scope, Event.objects.filter(domain__in=scope)))
 
 
+def with_domain(stories: QuerySet[Story], name: str, scope: Scope = None) -> QuerySet[Story]:
+    """Those of the stories that came from or went to the hosted domain, as far as the asker may know."""
+    domain = _domain(name)
+    return stories.filter(_of_domain(domain, scope)) if domain else stories.none()
+
+
+def on_day(stories: QuerySet[Story], day: date) -> QuerySet[Story]:
+    """Those of the stories that began on the day (UTC)."""
+    return stories.filter(_within_day(day))
+
+
 def tell(story: Story, scope: Scope = None) -> list[Line]:
     """The whole way of the message as lines in order of time."""
     lines = [_beginning(story, is_whole=knows_client(story, scope))]
@@ -86,7 +98,8 @@ def tell(story: Story, scope: Scope = None) -> list[Line]:
         kind = "held" if (event.kind, event.reason) == ("queued", "held") else event.kind
         tone = TONES.get(kind, PLAIN)
         title = f"{kind} {event.address}".strip()
-        detail = event.reason if event.reason not in (kind, "") and event.reason not in event.text else ""
+        says_nothing = event.reason in (kind, *WORDLESS) or event.reason in event.text
+        detail = "" if says_nothing else event.reason
         lines.append(Line(event.at, kind, title, event.text, detail, tone))
     lines += [_attempt(attempt) for attempt in _attempts(story, scope)]
     return sorted(lines, key=lambda line: line.at)
@@ -194,9 +207,8 @@ def _condition(word: str, scope: Scope) -> Q:
     if (number := from_reference(word)) is not None:
         queued = QueuedMessage.objects.using("reader").filter(pk=number).values_list("story_id", flat=True)
         return Q(pk__in=[number, *(story_id for story_id in queued if story_id)])
-    if day := _day(word):
-        first = datetime.combine(day, time(), UTC)
-        return Q(pk__gte=first_id(first), pk__lt=first_id(first + timedelta(days=1)))
+    if day := day_of(word):
+        return _within_day(day)
     if word.lower() in Story.Outcome.values:
         return Q(outcome=word.lower())
     if word.lower() in Story.Kind.values:
@@ -204,13 +216,22 @@ def _condition(word: str, scope: Scope) -> Q:
     if "@" in word.strip("<>") and not word.startswith("@"):
         return _address_condition(word, scope)
     if domain := _domain(word.removeprefix("@")):
-        return _touching([domain.pk], _own(Event.objects.filter(domain=domain), scope))
+        return _of_domain(domain, scope)
     condition = Q(subject__icontains=word) | Q(reverse_path__icontains=word) | _client_condition(word, scope)
     if name := _domain_name(word.removeprefix("@")):
         lately = Event.objects.filter(pk__gte=first_id(datetime.now(UTC) - LOOK_BACK))
         events = lately.filter(address_key__endswith=f"@{name}").values("story_id")
         condition |= Q(pk__in=_own(events, scope))
     return condition
+
+
+def _of_domain(domain: Domain, scope: Scope) -> Q:
+    return _touching([domain.pk], _own(Event.objects.filter(domain=domain), scope))
+
+
+def _within_day(day: date) -> Q:
+    first = datetime.combine(day, time(), UTC)
+    return Q(pk__gte=first_id(first), pk__lt=first_id(first + timedelta(days=1)))
 
 
 def _client_condition(word: str, scope: Scope) -> Q:
@@ -259,10 +280,11 @@ def _own(events: Any, scope: Scope) -> Any:
 
 def _is_indexed(word: str) -> bool:
     """Whether an index leads from the word to a few stories."""
-    return from_reference(word) is not None or "@" in word.strip("<>")[1:] or _day(word) is not None
+    return from_reference(word) is not None or "@" in word.strip("<>")[1:] or day_of(word) is not None
 
 
-def _day(word: str) -> date | None:
+def day_of(word: str) -> date | None:
+    """The day (UTC) that the word names, as 2026-11-23; None for what is none."""
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", word):
         return None
     try:

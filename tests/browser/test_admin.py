@@ -127,8 +127,9 @@ def test_an_administrator_hosts_a_domain_and_follows_a_message(person, administe
 
     send(administered, ANN, PASSWORD, "To be followed")
     person.open("/admin/trace/story/?q=followed")
-    person.follow("0")
-    assert person.sees("To be followed") and person.sees(f"filed {ANN}") and person.sees("TLSv1")
+    assert person.sees("Delivered") and person.sees(ANN)
+    person.follow("To be followed")
+    assert person.sees(f"Delivered to {ANN}.") and person.sees(f"filed {ANN}") and person.sees("TLSv1")
     person.picture("story")
 
     person.open(f"/admin/directory/mailbox/?q={ANN}")
@@ -143,7 +144,8 @@ def test_an_administrator_hosts_a_domain_and_follows_a_message(person, administe
     administered.manage("route", "add", "far.test", "smtp://127.0.0.1:1")
     send(administered, ANN, NEW, "Going far", to="friend@far.test")
     person.open("/admin/queue/queuedmessage/")
-    person.follow("0")
+    assert person.sees("1 waits for far.test")
+    person.follow("friend@far.test")
     page = person.browser.current_url
     WebDriverWait(person.browser, 30, ignored_exceptions=[WebDriverException]).until(
         lambda browser: browser.get(page) or browser.find_elements(By.XPATH, "//*[contains(text(), 'refused')]")

@@ -79,7 +79,7 @@ def picture(browser, look, name: str) -> None:
 )
 def test_the_story_says_why(page, told, look, subject, sentence, reason):
     page.get(told.url(f"/admin/trace/story/?q={subject}"))
-    link = page.find_element(By.PARTIAL_LINK_TEXT, "0")
+    link = page.find_element(By.PARTIAL_LINK_TEXT, subject)
     link.click()
     wait_until_left(page, link)
     text = page.find_element(By.TAG_NAME, "body").text

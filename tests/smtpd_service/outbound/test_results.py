@@ -65,7 +65,7 @@ def test_the_row_gets_the_peer_s_words():
     [
         (dict(fate=Fate.NEVER, status="5.1.1", code=550), "no-such-address"),
         (dict(fate=Fate.LATER, status="4.2.2", code=452), "mailbox-full-there"),
-        # After days it does not matter what the last reply was; what was taken has no reason; words of ours have theirs.
+        # After days the last reply no longer matters; what was taken needs no reason; words of ours have theirs.
         (dict(fate=Fate.LATER, status="4.2.2", code=452, age=timedelta(days=5)), "expired"),
         (dict(fate=Fate.DELIVERED, status="5.1.1", code=250), "some-reason"),
         (dict(fate=Fate.LATER, status="4.2.2", code=None), "some-reason"),

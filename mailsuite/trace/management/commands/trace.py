@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mailsuite.trace import services
+from mailsuite.trace import fates, services
 from mailsuite.trace.findings import Findings, findings
 
 
@@ -21,10 +21,10 @@ class Command(BaseCommand):
         stories = services.find(" ".join(f"'{word}'" if " " in word else word for word in words), limit=limit)
         if not stories:
             raise CommandError("No message fits. Try fewer words, an address, or a day such as 2026-11-23.")
+        shares = fates.of_stories(stories, None)
         for story in stories[1:]:
-            self.stdout.write(
-                f"{story.reference}  {story.at:%Y-%m-%d %H:%M}  {story.outcome:8}  {story.whose}  {story.what}"
-            )
+            became = " and ".join(f"{one.count} {one.fate}" for one in shares.get(story.pk, ())) or story.outcome
+            self.stdout.write(f"{story.reference}  {story.at:%Y-%m-%d %H:%M}  {became}  {story.whose}  {story.what}")
         if len(stories) > 1:
             self.stdout.write("")
         self._tell(stories[0])
@@ -34,6 +34,10 @@ class Command(BaseCommand):
         for label, text in (("Subject", story.subject), ("From", story.from_text), ("Message-ID", story.message_id)):
             if text:
                 self.stdout.write(f"  {label}: {text}")
+        for answer in fates.answers(story, None):
+            self.stdout.write(f"  {answer.headline}{f' [{answer.reason}]' if answer.reason else ''}")
+            for more in filter(None, (answer.advice, answer.said)):
+                self.stdout.write(f"    {more}")
         for line in services.tell(story):
             self.stdout.write(f"{line.at:%Y-%m-%d %H:%M:%S}  {line.title}  {line.text}".rstrip())
             for detail in line.detail.splitlines():
