@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from textwrap import shorten
 from typing import Any
 
 from django import forms
@@ -25,19 +26,24 @@ from mailsuite.directory.scoping import (
     ServiceForm,
     Verb,
 )
-from mailsuite.queue import routes, services
+from mailsuite.mail.known_replies import known
+from mailsuite.queue import groups, routes, services
 from mailsuite.queue.claims import ABANDONED, DELAYED
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient, Route
 
 TONES = {"queued": "plain", "delivered": "good", "relayed": "good", "failed": "bad", "dropped": "waiting"}
 OPEN = Q(recipients__settled_at=None)
+# As much of a sentence stands in the list.
+BRIEF = 110
 
 
 class RecipientInline(ScopedInline):
     model = QueuedRecipient
     hide_title = True
     superusers_may = domain_administrators_may = frozenset({VIEW})
-    fields = readonly_fields = ("forward_path", "state_badge", "attempt_count", "next_attempt_at", "last_reply", "tls")
+    fields = readonly_fields = (
+        *("forward_path", "state_badge", "attempt_count", "next_attempt_at", "meaning", "last_reply", "tls"),
+    )
     verbose_name_plural = "recipients"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[QueuedRecipient]:
@@ -51,6 +57,10 @@ class RecipientInline(ScopedInline):
         if recipient.last_tls == "":
             return "none: in clear text" if recipient.state in ("delivered", "relayed") else "none"
         return recipient.last_tls or "-"
+
+    @admin.display(description="Why")
+    def meaning(self, recipient: QueuedRecipient) -> SafeString:
+        return format_html('<span class="ms-wrap">{}</span>', groups.why(recipient) if recipient.last_reply else "-")
 
     @admin.display(description="State")
     def state_badge(self, recipient: QueuedRecipient) -> SafeString:
@@ -81,6 +91,30 @@ class SettledFilter(admin.SimpleListFilter):
         return queryset.filter(settled_at=None)
 
 
+class QueueFilter(admin.SimpleListFilter):
+    """One by a column of the recipients that wait, which offers those of the largest groups."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        waiting = model_admin.waiting(request).groups
+        found = dict.fromkeys(getattr(group, str(self.parameter_name)) for group in waiting)
+        asked = request.GET.get(str(self.parameter_name), "")
+        return [(one, one) for one in (found | {asked: None}) if one]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        rows = QueuedRecipient.objects.filter(**{str(self.parameter_name): self.value()}, settled_at=None)
+        return queryset.filter(pk__in=rows.values("message"))
+
+
+class DestinationFilter(QueueFilter):
+    title = parameter_name = "destination"
+
+
+class CauseFilter(QueueFilter):
+    title = parameter_name = "cause"
+
+
 def _open(message: QueuedMessage) -> bool:
     return message.settled_at is None
 
@@ -96,8 +130,9 @@ class QueuedMessageAdmin(ScopedAdmin):
     )
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
-    list_display = ("queue_id", "sender", "to", "state_badge", "next_try", "last_reply")
-    list_filter = (SettledFilter, ("domain", ScopedFilter))
+    list_before_template = "admin/queue.html"
+    list_display = ("to", "state_badge", "sender", "why", "next_try", "queue_id")
+    list_filter = (SettledFilter, DestinationFilter, CauseFilter, ("domain", ScopedFilter))
     search_fields = ("reverse_path", "recipients__forward_path", "recipients__destination")
     ordering = ("-id",)
     inlines = (RecipientInline,)
@@ -132,8 +167,33 @@ class QueuedMessageAdmin(ScopedAdmin):
             recipient_total=Count("recipients"),
             first_recipient=Min("recipients__forward_path"),
             due_at=Min("recipients__next_attempt_at", filter=OPEN),
-            reply=Max("recipients__last_reply", filter=OPEN),
+            last_open=Max("recipients__pk", filter=OPEN),
         )
+
+    def waiting(self, request: HttpRequest) -> groups.Waiting:
+        """What waits, by destination and cause; read once for a page."""
+        if not hasattr(request, "queue_waiting"):
+            messages = self.in_scope(request, QueuedMessage.objects.all())
+            request.queue_waiting = groups.waiting(messages)  # type: ignore[attr-defined]
+        return request.queue_waiting  # type: ignore[attr-defined,no-any-return]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if self.has_view_permission(request):
+            self.waiting(request)
+        return super().changelist_view(request, extra_context)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        class QueueList(super().get_changelist(request, **kwargs)):  # type: ignore[misc]
+            """A page of messages, each with one recipient that waits."""
+
+            def get_results(self, request: HttpRequest) -> None:
+                super().get_results(request)
+                self.result_list: list[Any] = list(self.result_list)
+                rows = QueuedRecipient.objects.in_bulk([one.last_open for one in self.result_list if one.last_open])
+                for message in self.result_list:
+                    message.waits = rows.get(message.last_open)
+
+        return QueueList
 
     def do_retry(self, request: HttpRequest, message: QueuedMessage) -> str:
         services.retry([message.pk])
@@ -222,9 +282,15 @@ class QueuedMessageAdmin(ScopedAdmin):
             return ""
         return "now" if message.due_at <= timezone.now() else message.due_at
 
-    @admin.display(description="Last reply")
-    def last_reply(self, message: Any) -> SafeString:
-        return format_html('<span class="ms-wrap">{}</span>', (message.reply or "")[:100])
+    @admin.display(description="Why")
+    def why(self, message: Any) -> SafeString:
+        """Of one recipient that waits; the message's page has all of them."""
+        if message.held_at and not message.settled_at:
+            return format_html('<span class="ms-wrap">{}</span>', message.hold_reason)
+        if message.waits is None:
+            return format_html("")
+        text, word = shorten(groups.why(message.waits), BRIEF, placeholder=" …"), message.waits.cause
+        return format_html('<span class="ms-wrap">{} <span class="ms-subtle">{}</span></span>', text, word)
 
     @admin.display(description="Story")
     def story(self, message: QueuedMessage) -> SafeString | str:
@@ -250,7 +316,7 @@ class DeliveryAttemptAdmin(ScopedAdmin):
     ordering = ("-started_at",)
     fields = (
         *("recipient", "started_at", "ended_at", "remote_host", "remote_address", "tls", "outcome_badge"),
-        *("code", "enhanced_code", "reply", "said"),
+        *("code", "enhanced_code", "reply", "meaning", "said"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeliveryAttempt]:
@@ -263,6 +329,11 @@ class DeliveryAttemptAdmin(ScopedAdmin):
     @admin.display(description="What was said")
     def said(self, attempt: DeliveryAttempt) -> SafeString | str:
         return as_lines(attempt.dialog)
+
+    @admin.display(description="What it means")
+    def meaning(self, attempt: DeliveryAttempt) -> str:
+        found = known(attempt.reply)
+        return f"{attempt.remote_host} {found.meaning}. {found.advice}" if found else "-"
 
     @admin.display(description="Reply")
     def reply_text(self, attempt: DeliveryAttempt) -> str:

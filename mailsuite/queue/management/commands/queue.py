@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from django.db.models import QuerySet
 
 from mailsuite.directory.command import SubcommandCommand
-from mailsuite.queue import services
+from mailsuite.queue import groups, services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.trace import services as trace
 from mailsuite.trace.models import Story
@@ -24,6 +24,7 @@ class Command(SubcommandCommand):
         listing.add_argument("words", nargs="*", help="queue ids, addresses or domains that must fit")
         listing.add_argument("--all", action="store_true", dest="settled", help="settled messages too")
         listing.add_argument("--limit", type=int, default=LIST_LIMIT, help=f"rows at most (default {LIST_LIMIT})")
+        self.verb("causes", self.causes, "what waits, by where it goes and why")
         show = self.verb("show", self.show, "one message: its recipients, its story, every attempt")
         show.add_argument("number", metavar="QUEUE-ID")
         self._for_many("retry", self.retry, "try again at once")
@@ -47,6 +48,19 @@ class Command(SubcommandCommand):
         self.table(("QUEUE ID", "FROM", "TO", "STATE", "TRIES", "NEXT TRY", "LAST WORD"), rows)
         if more := recipients.count() - len(rows):
             self.stdout.write(f"… and {more} more; --limit {limit + more} shows all.")
+
+    def causes(self, **_: object) -> None:
+        found = groups.waiting(QueuedMessage.objects.all())
+        self.stdout.write(found.headline)
+        for group in found.groups:
+            word = f" [{group.cause}]" if group.cause else ""
+            self.stdout.write(f"{group.count:6}  {group.destination}: {group.why}{word}")
+            for more in filter(None, (group.advice, group.said)):
+                self.stdout.write(f"{'':8}{more}")
+        if found.more:
+            self.stdout.write(f"{found.more:6}  more, for other destinations")
+        for held in found.held:
+            self.stdout.write(f"{held.count:6}  held: {held.reason}")
 
     def show(self, number: str, **_: object) -> None:
         message = services.by_reference(number)
