@@ -172,6 +172,7 @@ class AlarmSettings(models.Model):
     certificate_told_at = models.DateTimeField(null=True, editable=False)
     disk_told_at = models.DateTimeField(null=True, editable=False)
     dane_told_at = models.DateTimeField(null=True, editable=False)
+    blocklist_told_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = verbose_name_plural = "who is told"

@@ -288,7 +288,7 @@ class QueuedMessageAdmin(ScopedAdmin):
         if message.held_at and not message.settled_at:
             return format_html('<span class="ms-wrap">{}</span>', message.hold_reason)
         if message.waits is None:
-            return format_html("")
+            return SafeString("")
         text, word = shorten(groups.why(message.waits), BRIEF, placeholder=" …"), message.waits.cause
         return format_html('<span class="ms-wrap">{} <span class="ms-subtle">{}</span></span>', text, word)
 

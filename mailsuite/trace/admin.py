@@ -232,7 +232,7 @@ class StoryAdmin(ScopedAdmin):
         """The sentence, then the word that is also in reply, log and metric."""
         if story.kind == Story.Kind.NOTIFICATION and all(one.tone == "good" for one in story.shares):
             # What a notification tells is its subject.
-            return format_html("")
+            return SafeString("")
         share = next(iter(story.shares), None)
         sentence, word = (share.why, share.reason) if share else ("", story.reason)
         word = "" if word in WORDLESS or share and share.tone == "good" else word

@@ -15,16 +15,19 @@ from django.utils import timezone
 from mailsuite.abuse import telling
 from mailsuite.abuse.admin import SUSPEND
 from mailsuite.abuse.alarms import open_alarms
-from mailsuite.abuse.host_alarms import problems
+from mailsuite.abuse.host_alarms import listing, problems
 from mailsuite.abuse.models import Alarm
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.directory.scoping import scope_of
 from mailsuite.directory.services import effects
 from mailsuite.ids import first_id
+from mailsuite.mail.known_replies import BLOCKLISTED
 from mailsuite.queue.kept import held
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DnsCheck
 from mailsuite.screening.services import lists_out_of_order
+from mailsuite.trace import fates
+from mailsuite.trace.admin import recipients_in_short, shares_as_badges
 from mailsuite.trace.models import RefusalCount, Story
 from mailsuite.trace.services import Scope, visible
 from mailsuite.transport_security.models import DaneLook
@@ -37,6 +40,7 @@ OLD = timedelta(hours=4)
 FEW = 3
 REACH = timedelta(hours=6)
 NOTICES = 8
+LATEST = 8
 # Of a kind, when all are asked for.
 MOST = 100
 # A domain with less has something to do that matters.
@@ -63,7 +67,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "chart": _chart(hours),
             "queue": _queue(scope, now),
             **_notice_context(request, scope, now),
-            "latest": list(visible(Story.objects.using("reader"), scope).order_by("-pk")[:8]),
+            "latest": _latest(scope),
             "is_superuser": scope is None,
         }
     )
@@ -88,6 +92,20 @@ def _hourly(scope: Scope, now: datetime) -> dict[datetime, Counter[str]]:
         for minute, count in minutes.values_list("minute", "count"):
             hours[minute.replace(minute=0)]["refused"] += count
     return hours
+
+
+def _latest(scope: Scope) -> list[dict[str, Any]]:
+    """The newest messages, each with what became of it."""
+    stories = list(visible(Story.objects.using("reader"), scope).order_by("-pk")[:LATEST])
+    shares = fates.of_stories(stories, scope)
+    return [
+        {
+            "story": story,
+            "badges": shares_as_badges(shares.get(story.pk, [])),
+            "to": recipients_in_short(shares.get(story.pk, [])),
+        }
+        for story in stories
+    ]
 
 
 def _chart(hours: dict[datetime, Counter[str]]) -> dict[str, Any]:
@@ -139,7 +157,7 @@ def _notices(scope: Scope, now: datetime) -> list[Notice]:
     if scope is None:
         found += [Notice("bad", f"{problem.subject}.", "", "") for problem in problems(now)]
         found += [*_teller_notices(), *_reach_notices(now), *_screening_notices()]
-        found += _dane_notices()
+        found += [*_dane_notices(), *_blocklist_notices(now)]
         blocked = (
             LoginThrottle.objects.using("reader").filter(blocked_until__gt=now, key__startswith="account:").count()
         )
@@ -280,6 +298,15 @@ def _dane_notices() -> list[Notice]:
     return found
 
 
+def _blocklist_notices(now: datetime) -> list[Notice]:
+    found = listing(now)
+    if found is None:
+        return []
+    url = reverse("admin:trace_story_changelist", query={"reason": BLOCKLISTED.reason})
+    text = f"This host's address is on a block list, by the word of {found.whose}: {_brief(found.said)}"
+    return [Notice("bad", text, url, "See the mail")]
+
+
 def _mailbox_notices(scope: Scope) -> list[Notice]:
     mailboxes = _of(Mailbox.objects.using("reader").exclude(state=Mailbox.State.REMOVED), "domain", scope)
     full = mailboxes.filter(quota_octets__gt=0, usage__used_octets__gte=F("quota_octets") * 9 / 10)
@@ -381,4 +408,6 @@ def _of(rows: QuerySet[Any], path: str, scope: Scope) -> QuerySet[Any]:
 
 
 def _story_url(outcome: str) -> str:
-    return f"{reverse('admin:trace_story_changelist')}?outcome__exact={outcome}"
+    """The messages of the outcome; those that were accepted became several things, so that is all of them."""
+    fate = {"fate": outcome} if outcome in fates.Fate.values else {}
+    return reverse("admin:trace_story_changelist", query=fate)

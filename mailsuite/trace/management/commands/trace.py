@@ -24,7 +24,7 @@ class Command(BaseCommand):
         shares = fates.of_stories(stories, None)
         for story in stories[1:]:
             became = " and ".join(f"{one.count} {one.fate}" for one in shares.get(story.pk, ())) or story.outcome
-            self.stdout.write(f"{story.reference}  {story.at:%Y-%m-%d %H:%M}  {became}  {story.whose}  {story.what}")
+            self.stdout.write(f"{story.reference}  {story.at:%Y-%m-%d %H:%M}  {became:8}  {story.whose}  {story.what}")
         if len(stories) > 1:
             self.stdout.write("")
         self._tell(stories[0])

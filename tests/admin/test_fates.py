@@ -1,0 +1,370 @@
+"""What became of messages, as the admin's lists and the first lines of a story tell it, and what its buttons do."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.urls import reverse
+
+from mailsuite.abuse import host_alarms
+from mailsuite.abuse.models import AlarmSettings
+from mailsuite.directory.models import Mailbox
+from mailsuite.ids import new_id
+from mailsuite.junk.models import Judgement
+from mailsuite.queue.models import QueuedMessage, QueuedRecipient
+from mailsuite.screening.models import Rule
+from mailsuite.store.batch import Batch
+from mailsuite.store.blobs import mail_storage
+from mailsuite.store.filing import insert_story
+from mailsuite.store.handlers import execute
+from mailsuite.store.models import Message
+from mailsuite.store.operations import (
+    AttemptResult,
+    ClaimDue,
+    Deliver,
+    EventFacts,
+    LocalDelivery,
+    Outgoing,
+    RemoteRecipient,
+    Settle,
+    StoryFacts,
+)
+from mailsuite.trace import deeds, fates, services
+from mailsuite.trace.models import Event, Story, StoryRecipient
+
+NOW = datetime.now(UTC)
+FOREIGN = "theirs.example"
+MAIL = b"From: Eve <eve@shop.example>\r\nSubject: %s\r\n\r\nbody\r\n"
+
+
+@pytest.fixture(autouse=True)
+def storage():
+    mail_storage().prepare()
+
+
+def facts(kind="inbound", outcome="accepted", **more):
+    return StoryFacts(new_id(), kind, outcome, NOW, reverse_path="eve@shop.example", **more)
+
+
+def local(address, **more):
+    row = Mailbox.objects.get(address=address)
+    return LocalDelivery(row.pk, address, b"", row.domain_id, **more)
+
+
+def deliver(subject, *addresses, **more):
+    told = facts()
+    execute(Deliver.carrying(MAIL % subject.encode(), told, local=[local(one, **more) for one in addresses]))
+    return told.story_id
+
+
+def refuse(domains, address, reason, reply="550 5.1.1 No such mailbox here", outcome="refused", **more):
+    event = EventFacts("refused", address, reason, reply, domains["mine.example"])
+    told, batch = facts(outcome=outcome, reason=reason, events=[event], **more), Batch()
+    insert_story(batch, told, told.events, None)
+    batch.finish()
+    return told.story_id
+
+
+def send(domains, *addresses, domain="mine.example", **more):
+    row = Mailbox.objects.get(address=f"ann@{domain}")
+    told = facts("submission", sender_domain_id=row.domain_id, sender_mailbox_id=row.pk)
+    recipients = [RemoteRecipient(one, one.rpartition("@")[2]) for one in addresses]
+    outgoing = Outgoing(row.address, b"", recipients, NOW + timedelta(5), domain_id=row.domain_id, **more)
+    execute(Deliver.carrying(MAIL % b"sent", told, outgoing=[outgoing]))
+    return told.story_id
+
+
+def settle(reply, reason, state="queued", host="mx.far.test"):
+    ids = [one.recipient_id for one in execute(ClaimDue("worker", 100, 1200))]
+    later = NOW + timedelta(hours=1)
+    execute(Settle("worker", [AttemptResult(pk, state, reply, later, 450, "", host, reason=reason) for pk in ids]))
+
+
+def listed(client, **query):
+    return client.get(reverse("admin:trace_story_changelist"), query).content.decode()
+
+
+def told(client, story_id):
+    return client.get(reverse("admin:trace_story_change", args=[story_id])).content.decode()
+
+
+def press(client, story_id, verb, **data):
+    url = reverse("admin:trace_story_do", args=[story_id, verb])
+    page = client.post(url, data, follow=True).content.decode()
+    return page
+
+
+class TestLists:
+    def test_a_bounce_is_no_success(self, as_superuser, domains):
+        send(domains, "bob@far.test", "cy@far.test")
+        settle("550 5.1.1 User unknown", "no-such-address", "failed")
+        page = listed(as_superuser)
+        assert '<span class="ms-badge ms-bad">Bounced</span>' in page
+        assert "bob<wbr>@far.test and 1 more" in page
+        # The sentence stands before the word.
+        assert page.index("mx.far.test has no such address") < page.index('<span class="ms-subtle">no-such-address')
+        assert 'ms-good">accepted' not in page
+
+    def test_several_fates_of_one_message(self, as_superuser, domains):
+        send(domains, "bob@far.test")
+        settle("450 busy", "recipient-refused")
+        assert '<span class="ms-badge ms-waiting">Waiting, 1 try</span>' in listed(as_superuser)
+        told_, rows = facts(), [local("ann@mine.example"), local("bob@mine.example", role="junk", reason="content")]
+        execute(Deliver.carrying(MAIL % b"both", told_, local=rows))
+        page = listed(as_superuser, q="both")
+        assert (
+            '<span class="ms-badge ms-waiting">In Junk</span> <span class="ms-badge ms-good">Delivered</span>' in page
+        )
+
+    def test_filters(self, as_superuser, domains):
+        deliver("welcome", "ann@mine.example")
+        deliver("winner", f"ann@{FOREIGN}", role="junk", reason="content")
+        refuse(domains, "nobody@mine.example", "unknown-recipient", subject="nobody")
+        for query, found in (
+            ({"fate": "junk"}, {"winner"}),
+            ({"reason": "unknown-recipient"}, {"nobody"}),
+            ({"domain": "mine.example", "day": f"{NOW:%Y-%m-%d}"}, {"welcome", "nobody"}),
+            ({"day": "yesterday"}, set()),
+        ):
+            page = listed(as_superuser, **query)
+            assert {one for one in ("welcome", "winner", "nobody") if f">{one}<" in page} == found, query
+        stories = Story.objects.all()
+        for rows, subjects in (
+            (fates.with_fate(stories, "delivered", None), {"welcome"}),
+            (fates.with_fate(stories, "refused", None), {"nobody"}),
+            (fates.with_fate(stories, "bounced", None), set()),
+            (fates.with_reason(stories, "content", None), {"winner"}),
+            (services.with_domain(stories, "theirs.example", None), {"winner"}),
+            (services.with_domain(stories, "unknown.example", None), set()),
+            (services.on_day(stories, date(2020, 1, 1)), set()),
+        ):
+            assert {story.subject for story in rows} == subjects
+
+    def test_many_of_a_fate_are_asked_one_by_one(self, as_superuser, domains, monkeypatch):
+        monkeypatch.setattr("mailsuite.trace.fates.FEW", 1)
+        deliver("welcome", "ann@mine.example")
+        deliver("winner", "ann@mine.example", role="junk")
+        page = listed(as_superuser, fate="junk")
+        assert ">winner<" in page and ">welcome<" not in page
+
+    def test_a_page_costs_the_same_however_many_it_lists(self, as_superuser, domains, django_assert_max_num_queries):
+        deliver("one", "ann@mine.example")
+        with django_assert_max_num_queries(40) as few:
+            listed(as_superuser)
+        for number in range(10):
+            deliver(f"m{number}", "ann@mine.example", "bob@mine.example")
+        with django_assert_max_num_queries(len(few.captured_queries)):
+            listed(as_superuser)
+
+    def test_filters_tell_nothing_of_others(self, as_domain_administrator, domains):
+        """One of two recipients is another customer's: neither its address, its fate nor its reason is told."""
+        told_ = facts()
+        rows = [local("ann@mine.example"), local(f"bob@{FOREIGN}", role="junk", reason="secret-reason", why="secret")]
+        execute(Deliver.carrying(MAIL % b"both", told_, local=rows))
+        page = listed(as_domain_administrator)
+        assert ">both<" in page and FOREIGN not in page and "In Junk</span>" not in page and "secret" not in page
+        for query in ({"fate": "junk"}, {"reason": "secret-reason"}):
+            assert ">both<" not in listed(as_domain_administrator, **query)
+        page = told(as_domain_administrator, told_.story_id)
+        assert "Delivered to ann@mine.example." in page and FOREIGN not in page and "secret" not in page
+
+
+class TestStory:
+    def test_it_answers_first(self, as_superuser, domains):
+        number = refuse(domains, "jonh@mine.example", "unknown-recipient")
+        page = told(as_superuser, number)
+        assert "Refused for jonh@mine.example: there is no such address here." in page
+        assert page.index("there is no such address here") < page.index("Its way")
+
+    def test_what_other_hosts_said(self, as_superuser, domains):
+        for reply, reason, state, headline in (
+            (
+                *("550 5.1.1 User unknown", "no-such-address", "failed"),
+                "Not delivered to bob@far.test: mx.far.test has no such address.",
+            ),
+            (
+                *("450 4.3.0 No disk", "recipient-refused", "queued"),
+                "Waiting to be delivered to bob@far.test after 1 try: mx.far.test says: No disk.",
+            ),
+            ("250 2.0.0 Ok", "accepted", "delivered", "Delivered to bob@far.test: mx.far.test took it."),
+        ):
+            number = send(domains, "bob@far.test")
+            settle(reply, reason, state)
+            assert [one.headline for one in fates.answers(Story.objects.get(pk=number), None)] == [headline]
+
+    def test_what_could_not_be_reached(self, as_superuser, domains):
+        number = send(domains, "bob@far.test")
+        settle("No connection to mx.far.test [192.0.2.9]:25: Connection refused", "no-connection", host="")
+        [answer] = fates.answers(Story.objects.get(pk=number), None)
+        assert answer.headline.endswith("after 1 try: its host mx.far.test refuses connections.")
+
+    def test_why_it_is_junk(self, as_superuser, domains):
+        number = deliver("winner", "ann@mine.example", role="junk", reason="content", why="its words are those of junk")
+        [answer] = fates.answers(Story.objects.get(pk=number), None)
+        assert answer.headline == "In Junk of ann@mine.example because its words are those of junk."
+
+    def test_not_junk_moves_it_and_teaches(self, as_superuser, domains):
+        number = deliver("winner", "ann@mine.example", role="junk", reason="content")
+        assert "It is in the inbox of ann@mine.example now" in press(as_superuser, number, "not_junk")
+        assert Message.objects.get().folder.role == "inbox"
+        assert [row.word for row in Judgement.objects.all()] == ["wanted"]
+        assert StoryRecipient.objects.get().fate == "delivered"
+        assert Event.objects.get(kind="moved").text == "out of Junk, by root@localhost"
+        assert "It is not in Junk any more" in press(as_superuser, number, "not_junk")
+
+    def test_buttons_that_fit(self, as_superuser, domains):
+        def buttons(number):
+            story, queued = Story.objects.get(pk=number), list(QueuedMessage.objects.filter(story_id=number))
+            return deeds.offered(story, list(story.recipients.all()), queued)
+
+        assert buttons(deliver("a", "ann@mine.example")) == {"block"}
+        assert buttons(deliver("b", "ann@mine.example", role="junk")) == {"not_junk", "allow", "block"}
+        assert buttons(refuse(domains, "ann@mine.example", "dmarc-reject")) == {"allow"}
+        assert buttons(refuse(domains, "jonh@mine.example", "unknown-recipient")) == set()
+        assert buttons(send(domains, "bob@far.test")) == {"retry"}
+        held = send(domains, "bob@far.test", hold_reason="odd")
+        assert buttons(held) == {"release"}
+        page = told(as_superuser, held)
+        assert "/do/release/" in page and "/do/retry/" not in page and "/do/block/" not in page
+
+    def test_allow_and_block_write_rules(self, as_superuser, domains):
+        number = deliver("winner", "ann@mine.example", role="junk")
+        page = press(as_superuser, number, "allow")
+        assert "Mail of eve@shop.example to ann@mine.example always goes to the inbox" in page
+        rule = Rule.objects.get()
+        assert (rule.action, rule.value, rule.mailbox.address) == ("allow", "eve@shop.example", "ann@mine.example")
+        press(as_superuser, number, "block")
+        rule.refresh_from_db()
+        assert rule.action == "block"
+        # What is no mailbox is its domain's.
+        press(as_superuser, refuse(domains, "info@mine.example", "dmarc-reject"), "allow")
+        assert Rule.objects.get(mailbox=None).domain_id == domains["mine.example"]
+
+    def test_buttons_reach_no_further_than_the_person(self, as_domain_administrator, domains):
+        told_ = facts()
+        rows = [local("ann@mine.example", role="junk"), local(f"bob@{FOREIGN}", role="junk")]
+        execute(Deliver.carrying(MAIL % b"both", told_, local=rows))
+        press(as_domain_administrator, told_.story_id, "block")
+        press(as_domain_administrator, told_.story_id, "not_junk")
+        assert [rule.mailbox.address for rule in Rule.objects.all()] == ["ann@mine.example"]
+        assert {row.mailbox.address: row.folder.role for row in Message.objects.all()} == {
+            "ann@mine.example": "inbox",
+            f"bob@{FOREIGN}": "junk",
+        }
+        theirs = send(domains, "bob@far.test", domain=FOREIGN, hold_reason="odd")
+        url = reverse("admin:trace_story_do", args=[theirs, "release"])
+        assert as_domain_administrator.post(url).status_code == 404
+        # A message that both may know of, and of which the queue's part is the others'.
+        StoryRecipient.objects.create(
+            story_id=theirs, address="x@mine.example", domain_id=domains["mine.example"], fate="held"
+        )
+        Event.objects.create(story_id=theirs, at=NOW, kind="filed", domain_id=domains["mine.example"])
+        assert "Nothing of it waits any more" in press(as_domain_administrator, theirs, "release")
+        assert QueuedMessage.objects.get().held_at is not None
+
+    def test_retry_and_release(self, as_superuser, domains):
+        number = send(domains, "bob@far.test")
+        settle("450 busy", "recipient-refused")
+        press(as_superuser, number, "retry")
+        assert QueuedRecipient.objects.get().next_attempt_at <= datetime.now(UTC)
+        held = send(domains, "cy@far.test", hold_reason="odd")
+        url = reverse("admin:trace_story_do", args=[held, "release"])
+        # It lets mail out: the password is asked for when it was given long ago.
+        session = as_superuser.session
+        proved_at = session.pop("proved_at")
+        session.save()
+        assert "Password of root@localhost" in as_superuser.post(url).content.decode()
+        assert StoryRecipient.objects.get(story=held).fate == "held"
+        session["proved_at"] = proved_at
+        session.save()
+        press(as_superuser, held, "release")
+        assert StoryRecipient.objects.get(story=held).fate == "waiting"
+
+
+class TestQueue:
+    def page(self, client, **query):
+        return client.get(reverse("admin:queue_queuedmessage_changelist"), query).content.decode()
+
+    def test_it_is_grouped_by_destination_and_cause(self, as_superuser, domains):
+        for number in range(3):
+            send(domains, f"b{number}@friend.test", f"c{number}@friend.test")
+        settle("No connection to mx.friend.test [192.0.2.9]:25: Connection refused", "no-connection", host="")
+        send(domains, "d@large.test")
+        settle("421 4.7.28 rate limited", "rate-limited", host="mx.large.test")
+        send(domains, "e@held.test", hold_reason="looks odd")
+        page = self.page(as_superuser)
+        assert "7 wait; 6 of them for friend.test: its host mx.friend.test refuses connections." in page
+        assert "mx.large.test takes less mail from here for now" in page and "it is tried again, more slowly" in page
+        assert "mx.large.test: 421 4.7.28 rate limited" in page and "held</a>: looks odd" in page
+        page = self.page(as_superuser, destination="large.test", cause="rate-limited")
+        assert "d@large.test" in page and "b0@friend.test" not in page
+
+    def test_others_mail_is_not_counted(self, as_domain_administrator, domains):
+        send(domains, "a@friend.test")
+        send(domains, "b@friend.test", "c@secret.test", domain=FOREIGN)
+        page = self.page(as_domain_administrator)
+        assert "1 waits for friend.test: not tried yet." in page and "secret.test" not in page
+
+    def test_the_command_tells_the_same(self, domains, capsys):
+        from django.core.management import call_command
+
+        send(domains, "a@friend.test")
+        settle("421 4.7.28 rate limited", "rate-limited", host="mx.friend.test")
+        call_command("queue", "causes")
+        said = capsys.readouterr().out
+        assert said.startswith("1 waits for friend.test: mx.friend.test takes less mail from here for now.")
+        assert "[rate-limited]" in said
+
+    def test_an_attempt_says_what_its_reply_means(self, as_superuser, domains):
+        send(domains, "a@friend.test")
+        settle("421 4.7.28 rate limited", "rate-limited", host="mx.friend.test")
+        attempt = QueuedRecipient.objects.get().attempts.get()
+        page = as_superuser.get(reverse("admin:queue_deliveryattempt_change", args=[attempt.pk])).content.decode()
+        assert "mx.friend.test takes less mail from here for now. Nothing is lost" in page
+
+
+class TestBlockLists:
+    REPLY = "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org"
+
+    def test_ours_on_one_raises_a_notice(self, as_superuser, domains):
+        assert host_alarms.listing(NOW) is None
+        send(domains, "a@friend.test")
+        settle(self.REPLY, "blocklisted", "failed", host="mx.friend.test")
+        page = as_superuser.get(reverse("admin:index")).content.decode()
+        assert "address is on a block list, by the word of mx.friend.test: 554 5.7.1 Service" in page
+        assert "?reason=blocklisted" in page
+        send(domains, "b@other.test")
+        settle(self.REPLY, "blocklisted", host="mx.other.test")
+        assert host_alarms.listing(NOW).whose == "mx.friend.test and 1 other host"
+        # A day later nobody has said so lately.
+        assert host_alarms.listing(NOW + timedelta(days=2)) is None
+
+    def test_it_is_told_once_a_day(self, domains, monkeypatch):
+        send(domains, "a@friend.test")
+        settle(self.REPLY, "blocklisted", "failed", host="mx.friend.test")
+        said = []
+        monkeypatch.setattr(host_alarms, "tell", lambda matter, now: said.append(matter) or 1)
+        monkeypatch.setattr(host_alarms, "problems", lambda now: iter(()))
+        host_alarms.tell_of_problems(NOW)
+        host_alarms.tell_of_problems(NOW + timedelta(hours=1))
+        assert [matter.subject for matter in said] == ["The address of localhost is on a block list"]
+        assert "mx.friend.test refuses mail of" in said[0].text and "zen.spamhaus.org" in said[0].text
+        assert AlarmSettings.objects.get().blocklist_told_at == NOW
+
+    def test_domain_administrators_are_not_told_of_the_host(self, as_domain_administrator, domains):
+        send(domains, "a@friend.test", domain=FOREIGN)
+        settle(self.REPLY, "blocklisted", "failed", host="mx.friend.test")
+        assert "block list" not in as_domain_administrator.get(reverse("admin:index")).content.decode()
+
+
+def test_the_trace_command_answers_first(domains, capsys):
+    from django.core.management import call_command
+
+    number = refuse(domains, "jonh@mine.example", "unknown-recipient")
+    deliver("welcome", "ann@mine.example")
+    call_command("trace", "mine.example")
+    said = capsys.readouterr().out
+    assert "1 refused  eve@shop.example" in said and "Delivered to ann@mine.example." in said
+    call_command("trace", Story.objects.get(pk=number).reference)
+    assert (
+        "Refused for jonh@mine.example: there is no such address here. [unknown-recipient]" in capsys.readouterr().out
+    )
