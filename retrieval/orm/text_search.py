@@ -25,6 +25,7 @@ MAX_TEXT_OCTETS = 16 * 1024 * 1024
 # What a mailbox has looked at before the next one's turn, some tenth of a second; and what a message costs at least.
 TURN_OCTETS = 4 * 1024 * 1024
 MESSAGE_OCTETS = 4 * 1024
+PART_OCTETS = 512  # the same for a part: a message may have thousands
 _LARGE = 1 << 30
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
@@ -90,7 +91,7 @@ def _matches(message: Searched, needle: str, *, headers: bool, budget: SearchBud
 
 def _header(descriptor: int, part: Part, budget: SearchBudget) -> str:
     size = min(part.body_start - part.header_start, MAX_HEADER_OCTETS)
-    budget.spend(size)
+    budget.spend(max(size, PART_OCTETS))
     return _block_text(os.pread(descriptor, size, part.header_start))
 
 
@@ -120,7 +121,7 @@ def _leaves(part: Part) -> Iterator[Part]:
 def _part_matches(descriptor: int, part: Part, needle: str, budget: SearchBudget) -> bool:
     """Looks through one part, with as much of the last piece before each as a match across the cut can need."""
     size = min(part.body_start - part.header_start, MAX_HEADER_OCTETS)
-    budget.spend(size)
+    budget.spend(max(size, PART_OCTETS))
     fields = collect_fields(os.pread(descriptor, size, part.header_start))
     kind = leaf_type_of(fields)
     if kind.main not in (b"text", b"message"):

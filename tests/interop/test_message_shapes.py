@@ -67,6 +67,10 @@ SHAPES = {
     "wrong charset": b"Content-Type: text/plain; charset=no-such\r\nSubject: =?no-such?b?x?=\r\n\r\n\xff\xfe\x80\r\n",
     "false charset": b"Content-Type: text/plain; charset=utf-16\r\n\r\nplain after all\r\n",
     "nested": nested(20),
+    "long header": b"From: x@remote.test\r\nTo: "
+    + b",\r\n ".join([b"Recipient <r@remote.test>"] * 40_000)
+    + b"\r\nSubject: behind\r\n\r\ntext\r\n",
+    "many parts": b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + b"--x\r\n\r\npart\r\n" * 10_000 + b"--x--\r\n",
     "open multipart": b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nopen\r\n",
     "blank lines": b"Subject: x\r\n\r\n\r\n\r\n\r\n",
     "many short lines": b"Subject: x\r\n\r\n" + b".\r\n\r\n" * 50_000,
