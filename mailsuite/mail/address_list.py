@@ -173,8 +173,8 @@ class _Parser:
             case b">":
                 self.is_mended = True
             case b"@":
-                self._outer.append(token)
                 self._has_at = True
+                self._take_word(token)
             case b":":
                 self._take_colon(token)
             case _:
@@ -189,16 +189,18 @@ class _Parser:
                 self._end_angle()
             case b"<" if not _has_at(inner):  # the first one is an ordinary character
                 self.is_mended = True
-                self._outer += [token._replace(kind=Kind.MARK), *inner]
+                self._inner = None
+                for word in (token._replace(kind=Kind.MARK), *inner):
+                    self._take_word(word)
                 self._inner = []
             case b"<":
                 self.is_mended = True
                 self._end_angle()
                 self._inner = []
             case b"@" | b":":
-                inner.append(token)
+                self._take_word(token)
             case b"," if is_route:
-                inner.append(token)
+                self._take_word(token)
             case _:  # one that nothing closes
                 self.is_mended = True
                 self._end_angle()
@@ -207,7 +209,7 @@ class _Parser:
     def _take_colon(self, token: Token) -> None:
         if self._in_group or self._has_address or self._has_at:
             self.is_mended = True
-            self._outer.append(token)
+            self._take_word(token)
             return
         self._entries.append(ListedAddress(None, None, _text(self._outer), None))
         self._outer, self._in_group = [], True
@@ -268,7 +270,7 @@ class _Found(NamedTuple):
 
 def _addresses(tokens: Sequence[Token]) -> _Found:
     found = _Found([], [])
-    taken, comment_from = 0, 0
+    taken = 0
     for at, token in enumerate(tokens):
         if token.kind is not Kind.SPECIAL or token.text != b"@" or at < taken:
             continue
@@ -276,10 +278,11 @@ def _addresses(tokens: Sequence[Token]) -> _Found:
         words = _text(tokens[taken:start])
         end, domain = _domain(tokens, at)
         if found.entries and not words:
-            _add_name(found.entries, _comment(tokens[comment_from:start]))
+            _add_name(found.entries, _comment(tokens[taken:start]))
         found.words.append(words)
-        found.entries.append(ListedAddress(words or None, None, local_part, domain))
-        taken = comment_from = end
+        if local_part or domain:
+            found.entries.append(ListedAddress(words or None, None, local_part, domain))
+        taken = end
     behind = _text(tokens[taken:])
     found.words.append(behind)
     if found.entries:

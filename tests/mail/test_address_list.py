@@ -81,6 +81,11 @@ ANN = (None, None, b"ann", b"example.org")
         (b"<Ann Tan>", [(None, None, b"Ann Tan", b"")]),
         (b"<Ann ann@example.org>", [(b"Ann", None, b"ann", b"example.org")]),
         (b"<mailto:ann@example.org>", [ANN]),
+        (b"@ @@", []),
+        (b"a@b, (c (d)) e@f, x: g@h, i@j; k@l, \"m@n, \"o\" <p@q>", [
+            (None, None, b"a", b"b"), (b"c (d)", None, b"e", b"f"), (None, None, b"x", None), (None, None, b"g", b"h"),
+            (None, None, b"i", b"j"), (None,) * 4, (None, None, b"k", b"l"), (b"m@n, o\"", None, b"p", b"q"),
+        ]),
         (b"a@b@c", [(None, None, b"a", b"b"), (None, None, b"", b"c")]),
     ],
 )  # fmt: skip
