@@ -22,6 +22,10 @@ SHAPES = {
     "folded lines": lambda n: b"Subject: a\r\n" + b" b\r\n" * n + b"\r\n",
     "folded blank lines": lambda n: b"From: a\r\n" + b" \r\n" * n + b"\r\n",
     "fields": lambda n: b"A: b\r\n" * n + b"\r\n",
+    "fields of recipients": lambda n: b"To: b@c\r\n" * n + b"\r\n",
+    "messages with recipients": lambda n: (
+        (b"Content-Type: message/rfc822\r\nTo: " + b"a@b," * 40 + b"\r\n\r\n") * (n // 100)
+    ),
     "spaces in From": lambda n: b"From: a" + b" " * n + b"b\r\n\r\n",
     "spaces in Subject": lambda n: b"Subject: a" + b" " * n + b"b\r\n\r\n",
     "spaces in Content-Type": lambda n: b"Content-Type: text/plain;" + b" " * n + b"x\r\n\r\n",
@@ -141,3 +145,23 @@ def test_large_shapes_are_described(shape):
 def test_overlong_paths_are_refused(argument):
     with pytest.raises(AddressError):
         parse_path_and_parameters(argument)
+
+
+TIGHT = ParseLimits(
+    depth=3,
+    parts=10,
+    header_octets=2_000,
+    fields=20,
+    structure_octets=2_000,
+    nested_address_octets=500,
+    false_delimiters=10,
+    searched_octets=1 << 20,
+)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_past_the_limits_more_octets_are_no_more_work(shape):
+    """Behind them nothing is made of what is there but a search for the fields that tell what a mail is."""
+    small, large = SHAPES[shape](5_000), SHAPES[shape](40_000)
+    assert _calls(lambda: parse_message(large, TIGHT)) <= _calls(lambda: parse_message(small, TIGHT)) + 1_500
