@@ -189,8 +189,10 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         row = self.find(request, object_id)
-        if row is None or not self.has_view_permission(request, row):
-            raise Http404
+        if not self.has_view_permission(request, row):
+            raise PermissionDenied
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
         changes = Paginator(history.of(row), HISTORY_PAGE).get_page(request.GET.get("p"))
         context = self.admin_site.each_context(request) | {
             "title": f"History of {row}", "opts": self.opts, "original": row, "object": row, "changes": changes,
