@@ -13,7 +13,7 @@ from django.db.models import Max, Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from mailsuite.directory.models import Alias, Credential, Domain, Login, Mailbox
+from mailsuite.directory.models import Alias, Credential, Domain, Login, Mailbox, User
 from mailsuite.directory.scoping import scope_of
 from mailsuite.records.models import DkimKey, DnsCheck
 from mailsuite.screening.models import Rule
@@ -49,8 +49,7 @@ def parts_of(request: HttpRequest, row: Any) -> list[Part]:
     if isinstance(row, Mailbox):
         return [
             _messages(request, row.address),
-            _devices(request, row),
-            _sign_ins(request, row),
+            *_of_account(request, row),
             _aliases(
                 request,
                 visible(request, Alias).filter(targets__address_key=row.address_key, targets__removed_at=None),
@@ -80,6 +79,12 @@ def _messages(request: HttpRequest, words: str) -> Part:
     stories = trace.matching(Story.objects.using("reader"), words, scope_of(request))[:SHOWN]
     lines = tuple(Line(story.what, _change(story), story.outcome, story.at) for story in stories)
     return Part("Messages", lines, "No mail yet.", (("All messages", _list("trace_story", q=words)),))
+
+
+def _of_account(request: HttpRequest, mailbox: Mailbox) -> list[Part]:
+    """What is its account's; nothing where that reaches beyond what the person may know."""
+    is_seen = visible(request, User).filter(pk=mailbox.user_id).exists()
+    return [_devices(request, mailbox), _sign_ins(request, mailbox)] if is_seen else []
 
 
 def _devices(request: HttpRequest, mailbox: Mailbox) -> Part:
