@@ -132,8 +132,12 @@ def test_what_nobody_reads_is_told_and_goes_when_somebody_does(request, message,
     )
     QueuedRecipient.objects.create(message=host, forward_path="postmaster@localhost", destination="localhost")
     page = client.get(reverse("admin:index")).content.decode()
-    assert "Nobody reads postmaster@mine.example: mail is kept (1) until an administrator has a mailbox" in page
-    assert ("Nobody reads postmaster@localhost" in page) is (who == "as_superuser")
+    if who == "as_superuser":
+        # The same trouble of two addresses is one notice.
+        assert "postmaster@localhost" in page and "mail to 2 such addresses is kept until somebody does" in page
+    else:
+        assert "Nobody reads postmaster@mine.example: mail is kept (1) until an administrator has a mailbox" in page
+        assert "postmaster@localhost" not in page
     assert "Nobody reads postmaster@mine.example yet: give an administrator" in press(client, message, "release")
     assert QueuedMessage.objects.exclude(held_at=None).count() == 2
     services.add_mailbox("postmaster@mine.example", "correct horse battery")
