@@ -8,7 +8,7 @@ long ends where one of its addresses or words does.
 import re
 from typing import NamedTuple
 
-from mailsuite.mail.header import FIELD_START, Octets, add_field
+from mailsuite.mail.header import FIELD_START, Octets, collect_fields
 
 _TELLING = (
     *("from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id", "in-reply-to", "references"),
@@ -41,15 +41,16 @@ def read_fields(octets: Octets, start: int, end: int, *, max_octets: int, max_fi
     if max_octets == 0:
         return BoundedFields({}, start == end)
     block = octets[start : min(end, start + max_octets)]
-    fields: dict[bytes, list[bytes]] = {}
+    is_within = len(block) == end - start
+    if is_within and block.count(b"\n") <= max_fields:
+        return BoundedFields(collect_fields(block), True)
     pieces = FIELD_START.split(block, max_fields)
-    is_whole = len(block) == end - start and len(pieces) <= max_fields
-    rest = b"" if is_whole else pieces.pop()
-    for piece in pieces:
-        add_field(fields, piece)
-    if not is_whole:
-        _add_telling(fields, octets, start + len(block) - len(rest), end, max_octets // 2)
-    return BoundedFields(fields, is_whole)
+    if is_within and len(pieces) <= max_fields:
+        return BoundedFields(collect_fields(block), True)
+    kept = len(block) - len(pieces[-1])
+    fields = collect_fields(block[:kept])
+    _add_telling(fields, octets, start + kept, end, max_octets // 2)
+    return BoundedFields(fields, False)
 
 
 def _add_telling(fields: dict[bytes, list[bytes]], octets: Octets, start: int, end: int, most: int) -> None:

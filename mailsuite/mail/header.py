@@ -61,15 +61,10 @@ def collect_fields(block: bytes) -> dict[bytes, list[bytes]]:
     no field (such as an mbox `From ` line) are left out."""
     fields: dict[bytes, list[bytes]] = {}
     for field in split_fields(block):
-        add_field(fields, field)
+        name, colon, value = field.partition(b":")
+        if colon:
+            fields.setdefault(name.rstrip().lower(), []).append(value)
     return fields
-
-
-def add_field(fields: dict[bytes, list[bytes]], field: bytes) -> None:
-    """Add one of `split_fields` to those of its name."""
-    name, colon, value = field.partition(b":")
-    if colon:
-        fields.setdefault(name.rstrip().lower(), []).append(value)
 
 
 def unfold(value: bytes) -> bytes:
