@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from msgspec import structs
@@ -265,6 +266,8 @@ def insert_event(batch: Batch, story_id: int, event: EventFacts) -> None:
     )
 
 
+# The same mailboxes get mail again and again, and each message names one several times.
+@lru_cache(maxsize=4096)
 def _key(address: str) -> str:
     """The address as it is searched for; what is none is kept as it came."""
     try:
