@@ -210,7 +210,7 @@ def test_a_throttle_says_who_waits_until_when(as_superuser):
     for shown in (page(as_superuser, "directory_loginthrottle_changelist"),
                   page(as_superuser, "directory_loginthrottle_change", row.pk)):  # fmt: skip
         assert "ann@mine.example, from 192.0.2.1" in shown and "must wait" in shown
-        assert f"{until:%Y-%m-%d %H:%M}<" in shown
+        assert f"{until:%Y-%m-%d %H:%M} UTC<" in shown
 
 
 def test_each_list_of_the_abuse_room_says_what_it_is(as_superuser):
