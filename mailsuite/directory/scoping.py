@@ -153,7 +153,7 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
     verbs: Sequence[Verb] = ()
     # Of ADD, CHANGE, DELETE and ACT (for several rows at once): what asks for the password anew.
     asks_password: frozenset[str] = frozenset({DELETE, ACT})
-    change_form_outer_before_template = "admin/verbs.html"
+    change_form_outer_before_template = "admin/row.html"
     list_before_template = "admin/intro.html"
     # What the list is, above it, for somebody who is no mail expert.
     intro = ""
