@@ -29,7 +29,7 @@ LOOK_SECONDS = 5.0
 # A service that is silent for so long is told of as standing still, before its silence has lasted for too long.
 LATE_SECONDS = 20.0
 # What a service that stands still has to write down where it does.
-STACKS_SECONDS = 1.0
+STACKS_SECONDS = 3.0
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 logger = logging.getLogger(__name__)

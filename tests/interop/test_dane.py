@@ -213,8 +213,13 @@ def test_an_unsigned_zone_has_no_dane(signed_dns):
 
 def test_two_suites(signed_dns, new_suite, tmp_path):
     """One takes mail on port 25 and publishes its TLSA; the other one's command finds it and all stages well."""
+    certificate, key = make("mx.far.test", "localhost", "127.0.0.1").write(tmp_path)
     receiver = new_suite(
-        MAILSUITE_HOSTNAME="mx.far.test", MAILSUITE_LISTEN_SMTP="127.0.0.53:25", MAILSUITE_RESOLVER=signed_dns.resolver
+        MAILSUITE_HOSTNAME="mx.far.test",
+        MAILSUITE_LISTEN_SMTP="127.0.0.53:25",
+        MAILSUITE_RESOLVER=signed_dns.resolver,
+        MAILSUITE_TLS_CERT=str(certificate),
+        MAILSUITE_TLS_KEY=str(key),
     )
     try:
         Sink(host="127.0.0.53", port=25).__enter__().__exit__()
@@ -225,7 +230,7 @@ def test_two_suites(signed_dns, new_suite, tmp_path):
     receiver.add_mailbox("ann@far.test", "correct horse battery")
     host = ("far.test. 60 IN MX 10 mx.far.test.", "mx.far.test. 60 IN A 127.0.0.53")
     signed_dns.publish(*host)
-    shown = receiver.manage("certificate", "show")
+    shown = receiver.manage("certificate", "check")
     record = next(line for line in shown.splitlines() if " IN TLSA " in line).removeprefix("TLSA").strip()
     signed_dns.publish(*host, record)
     assert "A TLSA record matches the key in use." in receiver.manage("certificate", "check")
