@@ -1,11 +1,26 @@
 """The looks of the admin (django-unfold): names, colours, and the sidebar."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import get_script_prefix, get_urlconf, reverse
+from django.utils.functional import lazy
+
+
+@cache
+def _reversed(name: str, prefix: str, urlconf: str | None) -> str:
+    return reverse(name)
+
+
+def _path_now(name: str) -> str:
+    # The theme compares each link of the menu with each of its tabs, on every page: reversing took most of its time.
+    return _reversed(name, get_script_prefix(), get_urlconf())
+
+
+_path: Any = lazy(_path_now, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +35,7 @@ class Tab:
 
     @property
     def link(self) -> Any:
-        return reverse_lazy(f"admin:{self.url or self.model.replace('.', '_') + '_changelist'}")
+        return _path(f"admin:{self.url or self.model.replace('.', '_') + '_changelist'}")
 
     def is_open_to(self, request: HttpRequest) -> bool:
         """Whether the person may look at it, as its own admin says."""
@@ -31,8 +46,8 @@ class Tab:
 
     def is_open(self, request: HttpRequest) -> bool:
         """Whether its page, or a page below it, is what is asked for."""
-        below = [str(tab.link) for tab in PAGES if request.path.startswith(str(tab.link))]
-        return bool(below) and max(below, key=len) == str(self.link)
+        # No identity: the theme works with copies.
+        return _open_page(request) == self
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +158,16 @@ ENTRIES = tuple(entry for entries in MENU.values() for entry in entries)
 PAGES = tuple(tab for entry in ENTRIES for tab in entry.tabs)
 
 
+def _open_page(request: Any) -> Tab | None:
+    """The list that the request is about; looked for once, since each line of the menu asks."""
+    if not hasattr(request, "open_page"):
+        links = [(str(tab.link), tab) for tab in PAGES]
+        below = [(len(link), tab) for link, tab in links if request.path.startswith(link)]
+        request.open_page = max(below, key=lambda found: found[0])[1] if below else None
+    found: Tab | None = request.open_page
+    return found
+
+
 def _line(entry: Entry) -> dict[str, Any]:
     """An entry as the theme's sidebar wants it; whoever may not see the first list sees no other."""
     return {
@@ -171,8 +196,8 @@ def _superusers(request: HttpRequest) -> bool:
 def _group(title: str, entries: tuple[Entry, ...]) -> dict[str, Any]:
     lines = [_line(entry) for entry in entries]
     if title == "Traffic":
-        lines.insert(0, {"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")})
-        delivery_test = {"title": "Delivery test", "icon": "network_check", "link": reverse_lazy("delivery-test")}
+        lines.insert(0, {"title": "Overview", "icon": "dashboard", "link": _path("admin:index")})
+        delivery_test = {"title": "Delivery test", "icon": "network_check", "link": _path("delivery-test")}
         lines.append(delivery_test | {"permission": _superusers})
     return {"title": title, "separator": title != "Traffic", "items": lines}
 
