@@ -18,7 +18,7 @@ PR_SET_NAME = 15
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 # argon2 takes 19 MiB for a moment, a large message its size.
 LARGE_OCTETS = 4 * 1024 * 1024
-# Has the process write what each of its threads is doing to the log.
+# Has the process write down what each of its threads is doing, for its parent to read.
 STACKS_SIGNAL = signal.SIGUSR2
 logger = logging.getLogger(__name__)
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,8 +52,9 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def run_service(run: Run, context: ServiceContext, others: Sockets, parent_end: int) -> int | None:
-    """Runs one service in a fresh fork: default signals, its own sockets only, no write end of the parent's pipe."""
+def run_service(run: Run, context: ServiceContext, others: Sockets, parent_end: int, stacks: int) -> int | None:
+    """Runs one service in a fresh fork: default signals, its own sockets only, no write end of the parent's pipe.
+    On STACKS_SIGNAL it writes the stacks of its threads to the file descriptor `stacks`."""
     os.close(parent_end)
     close_all(others)
     # Ctrl-C reaches the whole group; the parent decides who ends when.
@@ -65,7 +66,7 @@ def run_service(run: Run, context: ServiceContext, others: Sockets, parent_end: 
     log.configure(label)
     give_large_memory_back()
     # In C, so that it works in a process whose Python does not.
-    faulthandler.register(STACKS_SIGNAL, file=sys.stderr, all_threads=True)
+    faulthandler.register(STACKS_SIGNAL, file=stacks, all_threads=True)
     gc.enable()
     return run(context)
 

@@ -9,6 +9,8 @@ import gc
 import logging
 import os
 import signal
+import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -30,6 +32,8 @@ LOOK_SECONDS = 5.0
 LATE_SECONDS = 20.0
 # What a service that stands still has to write down where it does.
 STACKS_SECONDS = 3.0
+# Far more than some dozen threads write.
+STACKS_OCTETS = 1 << 20
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 logger = logging.getLogger(__name__)
@@ -52,6 +56,8 @@ class Slot:
     heard_at: float = 0.0
     stands_still: str = ""
     kill_at: float = 0.0
+    # A file in memory, which the process writes its stacks to.
+    stacks: int = -1
 
     def trouble(self, now: float) -> str:
         """What keeps it from working, in words; "" for nothing."""
@@ -128,14 +134,15 @@ class Parent:
         name = slot.service.name
         own = {key: some for key, some in self._sockets.items() if SERVICES_BY_LISTENER[key] == name}
         others = {key: some for key, some in self._sockets.items() if key not in own}
-        _close_pulse(slot)
+        _close(slot)
         slot.pulse, said = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        slot.stacks = stacks = os.memfd_create("stacks")
         context = ServiceContext(
             *(self._configuration, own, self._child_end, name, slot.index, slot.workers), Pulse(said)
         )
         slot.started_at = slot.heard_at = time.monotonic()
         slot.stands_still, slot.kill_at = "", 0.0
-        slot.pid = child.fork(lambda: child.run_service(slot.run, context, others, self._parent_end), self._pid)
+        slot.pid = child.fork(lambda: child.run_service(slot.run, context, others, self._parent_end, stacks), self._pid)
         os.close(said)
 
     def _reap(self) -> None:
@@ -233,18 +240,37 @@ def _end_if_silent(slot: Slot, now: float) -> None:
     """First has it write down what it is doing; what is stopped can't, and is killed all the same."""
     if slot.kill_at:
         if now >= slot.kill_at:
+            _tell_stacks(slot)
             os.kill(slot.pid, signal.SIGKILL)
             slot.kill_at = now + LOOK_SECONDS
     elif slot.stands_still or now - slot.heard_at > slot.service.silence_seconds:
-        logger.critical("%s %s. What it is doing follows; then it is killed and started again", slot, slot.trouble(now))
+        logger.critical(
+            "%s %s. It has %g s to write down what it is doing; then it is killed and started again",
+            slot,
+            slot.trouble(now),
+            STACKS_SECONDS,
+        )
         os.kill(slot.pid, child.STACKS_SIGNAL)
         slot.kill_at = now + STACKS_SECONDS
 
 
-def _close_pulse(slot: Slot) -> None:
-    if slot.pulse >= 0:
-        os.close(slot.pulse)
-        slot.pulse = -1
+def _tell_stacks(slot: Slot) -> None:
+    """In one write: were the processes to write to the log themselves, two that stand still at a time, as when their
+    disk hangs, would write into each other's lines."""
+    stacks = os.pread(slot.stacks, STACKS_OCTETS, 0).decode("utf-8", "replace")
+    if not stacks:
+        logger.critical("%s is killed. It could not write what it was doing: it is stopped", slot)
+        return
+    logger.critical("%s is killed. What it was doing:", slot)
+    sys.stderr.write(textwrap.indent(stacks, "    "))
+    sys.stderr.flush()
+
+
+def _close(slot: Slot) -> None:
+    for descriptor in (slot.pulse, slot.stacks):
+        if descriptor >= 0:
+            os.close(descriptor)
+    slot.pulse = slot.stacks = -1
 
 
 def _kill(slots: list[Slot], number: signal.Signals) -> None:

@@ -90,7 +90,7 @@ def store(context):
     say("store ends")
 
 parent.FIRST_PAUSE, parent.LONGEST_PAUSE = 0.01, 0.04
-parent.LOOK_SECONDS, parent.LATE_SECONDS, parent.STACKS_SECONDS, pulse.BEAT_SECONDS = 0.05, 0.2, 0.3, 0.02
+parent.LOOK_SECONDS, parent.LATE_SECONDS, parent.STACKS_SECONDS, pulse.BEAT_SECONDS = 0.05, 0.2, 1.0, 0.02
 SILENCE = {"spins": 0.5, "works_in_c": 0.5, "is_stopped": 0.5, "quiet": 0.5}
 GRACE = {"stubborn": 0.5, "is_stopped": 0.1, "patient": 20.0}
 data = Path(sys.argv[1])
@@ -228,12 +228,15 @@ def test_services_have_their_names(run, tmp_path):
 
 def test_what_stands_still_says_where_and_is_started_again(run):
     """One that spins, one in a call that never ends, one that is stopped, one whose threads wait for each other."""
-    doing = {"spins": "in spins", "works_in_c": "in works_in_c", "deadlocked": "in _timed", "is_stopped": ""}
+    stack = r"What it was doing:\n(    .*\n|\n)*?      File .* in "
+    doing = {"spins": f"{stack}spins", "works_in_c": f"{stack}works_in_c", "deadlocked": f"{stack}_timed"}
+    doing["is_stopped"] = "It could not write what it was doing"
     suite = run("looping", *doing)
     for name, place in doing.items():
         said = suite.wait_for(f"{name} runs", times=2)
-        assert f"{name} stands still" in said and place in said
-        assert re.search(f"{name} ended by signal SIGKILL; it starts again", said)
+        assert f"{name} stands still" in said
+        assert re.search(f"{name} is killed. {place}", said)
+        assert f"{name} ended by signal SIGKILL; it starts again" in said
     assert "deadlocked stands still: its login threads" in said
     assert "looping/0 stands still" not in said and "looping/0 ended" not in said
     suite.end()
