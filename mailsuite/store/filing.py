@@ -251,9 +251,12 @@ def insert_story(batch: Batch, story: StoryFacts, events: list[EventFacts], read
             *(reading.size_octets if reading else story.size_octets, story.data),
         ),
     )
+    # A mailbox that has the message has it, whatever does not go on from there.
+    filed = {event.address for event in events if event.kind == FILED}
     for event in events:
         insert_event(batch, story.story_id, event)
-        fates.insert_refused(batch, story.story_id, story.outcome, event)
+        if event.address not in filed:
+            fates.insert_refused(batch, story.story_id, story.outcome, event)
 
 
 def insert_event(batch: Batch, story_id: int, event: EventFacts) -> None:

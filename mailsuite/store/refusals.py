@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 1.0
 STORIES_A_MINUTE = 10  # of one network and reason
 STORIES_A_FLUSH = 200
+# A message that is refused as a whole has as many events as recipients.
+EVENTS_A_FLUSH = 2000
 
 Key = tuple[str, str, datetime]
 
@@ -33,6 +35,7 @@ class RefusalBuffer:
     def __init__(self) -> None:
         self.due: float | None = None
         self._stories: list[StoryFacts] = []
+        self._events = 0
         self._seen: Counter[Key] = Counter()
         self._collapsed: Counter[Key] = Counter()
         self._examples: dict[Key, str] = {}
@@ -41,16 +44,20 @@ class RefusalBuffer:
         self.due = self.due or now + FLUSH_SECONDS
         key = (network[:50], story.reason, story.at.replace(second=0, microsecond=0))
         self._seen[key] += count
-        if count == 1 and self._seen[key] <= STORIES_A_MINUTE and len(self._stories) < STORIES_A_FLUSH:
+        if count == 1 and self._seen[key] <= STORIES_A_MINUTE and self._has_room():
             self._stories.append(story)
+            self._events += len(story.events)
             return
         self._collapsed[key] += count
         self._examples.setdefault(key, f"{reference(story.story_id)} {story.client_name} {story.data}"[:2000])
 
+    def _has_room(self) -> bool:
+        return len(self._stories) < STORIES_A_FLUSH and self._events < EVENTS_A_FLUSH
+
     def flush(self, now: float) -> None:
         if self.due is None or self.due > now:
             return
-        stories, self._stories = self._stories, []
+        stories, self._stories, self._events = self._stories, [], 0
         collapsed, self._collapsed = self._collapsed, Counter()
         examples, self._examples = self._examples, {}
         self.due = None

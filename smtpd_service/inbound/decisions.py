@@ -162,6 +162,11 @@ def judged(verdict: Verdict) -> Refusal | None:
     return Refusal(verdict.reply, verdict.reason) if verdict.reply else None
 
 
+def unread_report(verdict: Verdict) -> Refusal:
+    """Return the refusal of a message that was for the report reader alone, where the verdict is that it is junk."""
+    return _refusal(Reply(550, "7.1", "This report is not taken"), verdict.reason)
+
+
 def delivered_before(address_key: str, delivered_to: Collection[str]) -> bool:
     """Return whether the message was at this very address before: its Delivered-To keys name it (RFC 9228 §3)."""
     return address_key in delivered_to

@@ -1,6 +1,6 @@
 """From an envelope to the one operation that files it: who gets which trace fields, what goes on to other hosts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -25,7 +25,7 @@ from mailsuite.store.operations import (
     ReportDelivery,
     StoryFacts,
 )
-from mailsuite.verdict.verdict import Action
+from mailsuite.verdict.verdict import Action, Verdict
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.destinations import Copy, Destinations, address_of
@@ -99,14 +99,21 @@ class Composer:
         return Deliver(accepted.spool, accepted.size_octets, story, found.local, found.outgoing, found.reports)
 
     def places(self, accepted: Accepted, trace: bytes) -> Arrival | Refusal:
-        """Return where the message goes, and what the recipients' chains say of the way; LOOP as above. `trace` is the
-        Received field, or all that stands in front of the message."""
+        """Return where the message goes, and what the recipients' chains say of the way, those who don't get it
+        included; LOOP as above. `trace` is the Received field, or all that stands in front of the message."""
         local = self._local(accepted, trace)
         outgoing = self._outgoing(accepted, trace)
-        reports = _reports(accepted)
+        junk = _junk_reports(accepted)
+        reports = [one for one in accepted.destinations.reports.values() if one.address not in junk]
         if not local and not outgoing and not reports:
-            return decisions.LOOP
-        return Arrival(list(local.values()), outgoing, reports, accepted.destinations.events())
+            return next(map(decisions.unread_report, junk.values()), decisions.LOOP)
+        events = [*accepted.destinations.events(), *_passed_over(accepted), *_unread(accepted, junk)]
+        return Arrival(
+            list(local.values()),
+            outgoing,
+            [ReportDelivery(one.kind, one.domain_id, one.address) for one in reports],
+            events,
+        )
 
     def _trace(self, accepted: Accepted) -> bytes:
         client, recipients = accepted.client, accepted.recipients
@@ -282,15 +289,33 @@ def _not_forwarded(accepted: Accepted) -> list[EventFacts]:
     ]
 
 
-def _reports(accepted: Accepted) -> list[ReportDelivery]:
-    """What the report reader is to read, once for each of its addresses; nothing that is junk."""
-    junk = (
-        {one.address for one in accepted.judged.judgement.mailboxes if one.verdict.action is Action.JUNK}
-        if (accepted.judged)
-        else set()
-    )
-    targets = (target for target in accepted.destinations.reports.values() if target.address not in junk)
-    return [ReportDelivery(target.kind, target.domain_id, target.address) for target in targets]
+def _passed_over(accepted: Accepted) -> Iterator[EventFacts]:
+    """The addresses that had the message before."""
+    if not accepted.delivered_before:
+        return
+    places: dict[str, int | None] = {
+        copy.target.address: copy.target.domain_id for copy in accepted.destinations.copies.values()
+    }
+    places |= {part.address: part.domain_id for part in accepted.destinations.forwards.values()}
+    for address, domain_id in places.items():
+        if decisions.delivered_before(_address(address).key, accepted.delivered_before):
+            yield EventFacts("dropped", address, decisions.LOOP.reason, "it was there before", domain_id)
+
+
+def _unread(accepted: Accepted, junk: Mapping[str, Verdict]) -> Iterator[EventFacts]:
+    """The addresses of the report reader, which reads no junk."""
+    for one in accepted.destinations.reports.values():
+        if one.address in junk:
+            yield EventFacts("dropped", one.address, junk[one.address].reason, "not read, being junk", one.domain_id)
+
+
+def _junk_reports(accepted: Accepted) -> dict[str, Verdict]:
+    """The verdicts on what is not for the report reader, by its address."""
+    addresses = {one.address for one in accepted.destinations.reports.values()}
+    if not addresses or accepted.judged is None:
+        return {}
+    verdicts = {one.address: one.verdict for one in accepted.judged.judgement.mailboxes if one.address in addresses}
+    return {address: verdict for address, verdict in verdicts.items() if verdict.action is Action.JUNK}
 
 
 @lru_cache(maxsize=4096)

@@ -151,7 +151,7 @@ class Reception:
                 await _end_header(file, reference(story_id))
                 prepared = await self._prepare(file, story_id, at)
             if isinstance(prepared, Refusal):
-                return self.refuse(prepared)
+                return self._refuse_message(prepared, file)
             if prepared.judged and prepared.judged.refusal:
                 return self._refuse_judged(prepared.judged, prepared.judged.refusal, file, story_id)
             await self._take_turn()
@@ -159,27 +159,27 @@ class Reception:
             accepted = await self._accepted(file, story_id, at, prepared)
             operation = self._here.composer.compose(accepted, str(reply))
             if isinstance(operation, Refusal):
-                return self.refuse(operation)
+                return self._refuse_message(operation, file)
             octets = await file.finish()
             handed_over = True
             await self._here.store.run(replace(operation, octets=octets))
         except Refused as refusal:
             logger.warning("%s: the store did not take the message: %s", reference(story_id), refusal)
             file.discard()
-            return self.refuse(_OF_THE_STORE.get(refusal.code) or await self._removed_since())
+            return self._refuse_message(_OF_THE_STORE.get(refusal.code) or await self._removed_since())
         except StoreBug as error:
             logger.error("%s: the store did not take the message: %s", reference(story_id), error)
             file.discard()
-            return self.refuse(decisions.STORE_UNAVAILABLE)
+            return self._refuse_message(decisions.STORE_UNAVAILABLE)
         except OSError as error:
             if handed_over:
                 raise
             logger.error("%s: can't be spooled: %s", reference(story_id), error)
-            return self.refuse(decisions.STORAGE_FULL)
+            return self._refuse_message(decisions.STORAGE_FULL)
         except StoreUnavailable as error:
             # It may have taken the file before it went away, so the file stays; what nobody wants is swept.
             logger.error("%s: %s", reference(story_id), error)
-            return self.refuse(decisions.STORE_UNAVAILABLE)
+            return self._refuse_message(decisions.STORE_UNAVAILABLE)
         finally:
             if not handed_over:
                 file.discard()
@@ -215,15 +215,26 @@ class Reception:
         if self.client.submitter is None:
             GATE.note(self.client.address, reason)
 
+    def _refuse_message(self, refusal: Refusal, file: SpoolFile | None = None) -> Reply:
+        """The same of a message that was there: told of each of its recipients, with what its header says while the
+        file has it, and where that is soon read. The story has an id of its own: where the store was away, it may have
+        taken the message after all."""
+        logger.info("refused %s: %s", self.client.address, refusal.reason)
+        self.note_offence(refusal.reason)
+        quoted = file if file and len(file.head) <= HELD_HEAD_OCTETS else None
+        self._tell(refusal, new_id(), self._refused(refusal), quoted)
+        return refusal.reply
+
     def _refuse_judged(self, judged: Judged, refusal: Refusal, file: SpoolFile, story_id: int) -> Reply:
         """The same for what a verdict refuses: its story tells why, to each recipient's domain."""
         logger.info("%s: refused %s: %s", reference(story_id), self.client.address, refusal.reason)
-        reply = str(refusal.reply)
-        events = [
-            EventFacts("refused", str(one.path), refusal.reason, reply, one.domain_id) for one in self._recipients
-        ]
-        self._tell(refusal, story_id, events, file, judged.facts())
+        self._tell(refusal, story_id, self._refused(refusal), file, judged.facts())
         return refusal.reply
+
+    def _refused(self, refusal: Refusal) -> list[EventFacts]:
+        """An event for each recipient, however often it was named."""
+        reply, recipients = str(refusal.reply), dict.fromkeys(self._recipients)
+        return [EventFacts("refused", str(one.path), refusal.reason, reply, one.domain_id) for one in recipients]
 
     def _tell(
         self,

@@ -34,7 +34,8 @@ from mailsuite.store.operations import (
     StoryFacts,
     Withdraw,
 )
-from mailsuite.trace.models import Event, Story, StoryRecipient
+from mailsuite.store.refusals import RefusalBuffer
+from mailsuite.trace.models import Event, RefusalCount, Story, StoryRecipient
 
 __all__ = ["enqueue", "forget_the_directory"]
 NOW = datetime.now(UTC)
@@ -111,6 +112,13 @@ def test_what_was_refused_put_off_or_dropped():
         ("", "deferred", "greylisted", "450 come again", 0),
         ("info@example.org", "dropped", "content", "not forwarded, being junk", 0),
     ]
+
+
+def test_a_mailbox_that_has_it_has_it_whatever_does_not_go_on(mailbox):
+    told = story(events=[EventFacts("dropped", mailbox.address, "content", "not forwarded, being junk")])
+    execute(Deliver.carrying(MAIL, told, local=[local(mailbox, role="junk", reason="content")]))
+    assert [row[:2] for row in fates()] == [("a@example.org", "junk")]
+    assert set(Event.objects.values_list("kind", flat=True)) == {"filed", "dropped"}
 
 
 def test_results_move_it_on(mailbox):
@@ -239,3 +247,17 @@ class TestEarlierMessages:
         Event.objects.create(story=old, at=NOW, kind="expanded", address="info@example.org")
         self.migrate()
         assert fates() == []
+
+
+def test_refusals_of_many_recipients_fill_no_database(db):
+    """What a flush writes is bounded by its events, and the rest is counted."""
+    buffer = RefusalBuffer()
+    for number in range(30):
+        events = [EventFacts("refused", f"r{one}@example.org", "mail-loop", "554 loop") for one in range(100)]
+        buffer.add(story("refused", reason="mail-loop", events=events), f"192.0.{number}.0/24", 0.0)
+    buffer.flush(10.0)
+    assert Story.objects.count() == 20 and StoryRecipient.objects.count() == 2000
+    assert RefusalCount.objects.count() == 10
+    buffer.add(story("refused", reason="mail-loop", events=events), "192.0.2.0/24", 10.0)
+    buffer.flush(20.0)
+    assert Story.objects.count() == 21

@@ -8,6 +8,7 @@ from resolutions import resolved
 from mailsuite.authcheck import report as reports
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
+from mailsuite.directory.resolution import ReportTarget
 from mailsuite.mail import reply as replies
 from mailsuite.resolver.answers import Answer, Mx, Status, ZoneResolver
 from mailsuite.scanning.scanner import ScanAction, ScanResult
@@ -359,6 +360,18 @@ def test_one_mailbox_s_block_is_another_s_inbox(judging_server):
     assert talk.mail(GENUINE, "ann@example.org", "bob@example.org").startswith("250 ")
     assert roles(server) == {"ann@example.org": "junk", "bob@example.org": "inbox"}
     assert talk.mail(GENUINE, "ann@example.org") == "550 5.7.1 This sender is blocked here (block-rule)"
+
+
+def test_the_report_reader_reads_no_junk_and_that_is_told(judging_server):
+    reader = "dmarc-reports@example.org"
+    server = judging_server(screening=FakeScreening(rules={reader: RuleHit("junk", "domain", "other.example")}))
+    server.directory.remote[reader] = resolved(reader, reports=[ReportTarget("dmarc", 1, reader)])
+    talk = server.connect()
+    assert talk.mail(GENUINE, reader) == "550 5.7.1 This report is not taken (junk-rule)"
+    assert talk.mail(GENUINE, reader, "ann@example.org").startswith("250 ")
+    [(operation, _)] = server.store.delivered
+    [event] = operation.story.events
+    assert (event.kind, event.address, event.reason) == ("dropped", reader, "junk-rule") and not operation.reports
 
 
 @pytest.mark.parametrize(

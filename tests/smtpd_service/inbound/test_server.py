@@ -533,7 +533,25 @@ def test_loops_stop(server):
     before = b"Delivered-To: Ann@EXAMPLE.org\r\n\r\n"
     assert talk.mail(before, "ann@example.org").startswith("554 5.4.6 ")
     assert talk.mail(before, "ann@example.org", "bob@example.org").startswith("250 ")
-    assert [local.mailbox_id for local in server.store.delivered[-1][0].local] == [2]
+    operation = server.store.delivered[-1][0]
+    assert [local.mailbox_id for local in operation.local] == [2]
+    # Whoever does not get it is told of.
+    [event] = operation.story.events
+    assert (event.kind, event.address, event.reason) == ("dropped", "ann@example.org", "mail-loop")
+
+
+def test_a_refused_message_is_told_of_each_recipient(server):
+    talk = server.connect()
+    before = b"Delivered-To: ann@example.org\r\nDelivered-To: bob@example.org\r\nSubject: again\r\n\r\n"
+    named = ("ann@example.org", "bob@example.org", "ann@example.org")
+    replies = [talk.mail(before, *named), talk.mail(b"Subject: again\r\n\r\nbare\nend\r\n", *named)]
+    server.store.error = StoreUnavailable("away")
+    replies.append(talk.mail(b"Subject: again\r\n\r\n", *named))
+    for told, reply in zip(server.store.told, replies, strict=True):
+        events = [(event.address, event.domain_id, event.text) for event in told.story.events]
+        assert events == [(address, 1, reply) for address in named[:2]]
+    # Of what has a bare LF, and of what the store may have taken, the spool has nothing.
+    assert [told.story.subject for told in server.store.told] == ["again", "", ""]
 
 
 def test_forwarding_rewrites_the_sender_and_bounces_find_back(server):
@@ -572,6 +590,7 @@ def test_the_report_reader_gets_a_report_once_beside_the_mailbox_of_that_name(se
     assert talk.mail(b"Delivered-To: ann@example.org\r\n\r\n", "rua@example.org").startswith("250 ")
     operation = server.store.delivered[-1][0]
     assert (len(operation.reports), operation.local) == (1, [])
+    assert ("dropped", "ann@example.org") in [(event.kind, event.address) for event in operation.story.events]
 
 
 def test_mail_too_large_for_a_report_is_refused_when_announced_and_when_it_came(server, monkeypatch):
