@@ -14,17 +14,26 @@ from xml.parsers import expat
 from mailsuite.mailauth.dmarc_report import MAX_SIGNATURES, NAMESPACE, Record, ReportHead
 from mailsuite.mailauth.dmarc_report_values import Raw, Values, head_of, record_of
 from mailsuite.mailauth.report_file import Malformed, ReportError
-from mailsuite.mailauth.report_mending import Kind, NoReport, decode, tokens, whole
+from mailsuite.mailauth.report_mending import Grammar, Kind, NoReport, decode, tokens, whole
 
 ROOT = "feedback"
 _NAMESPACES = {"", NAMESPACE, "http://dmarc.org/dmarc-xml/0.1", "https://dmarc.org/dmarc-xml/0.1"}
 
-# These hold no elements: where another one begins in them, their end was lost.
-TEXT_ELEMENTS = frozenset(
-    "version org_name email extra_contact_info report_id begin end error generator domain discovery_method p sp np fo "
-    "adkim aspf testing pct source_ip count disposition type comment header_from envelope_from envelope_to selector "
-    "result human_result scope".split()
-)
+# Where tags were lost, it tells where the others belong: what has its place in one element alone, and what holds none.
+GRAMMAR = Grammar(
+    ROOT,
+    {
+        "report_metadata": ROOT, "policy_published": ROOT, "record": ROOT, "date_range": "report_metadata",
+        "row": "record", "identifiers": "record", "auth_results": "record", "source_ip": "row", "count": "row",
+        "policy_evaluated": "row", "disposition": "policy_evaluated", "reason": "policy_evaluated",
+        "header_from": "identifiers", "envelope_from": "identifiers", "envelope_to": "identifiers",
+    },
+    frozenset(
+        "version org_name email extra_contact_info report_id begin end error generator domain discovery_method p sp np "
+        "fo adkim aspf testing pct source_ip count disposition type comment header_from envelope_from envelope_to "
+        "selector result human_result scope".split()
+    ),
+)  # fmt: skip
 
 # Each costs a step of ours. A record has some thirty: this is room for more of them than are kept.
 MAX_ELEMENTS = 200_000
@@ -57,14 +66,14 @@ class Summary:
 OpenFile = Callable[[], Iterable[bytes]]
 
 
-def summarize(open_file: OpenFile, now: datetime) -> Summary:
+def summarize(open_file: OpenFile, now: datetime, max_age: timedelta = MAX_AGE) -> Summary:
     """Reads the report to its end, strictly and, where it is not well-formed, once more leniently; checks it against
     every limit, and says what it holds. Raises ReportError."""
     try:
-        return _summarize(open_file, now, mends=False)
+        return _summarize(open_file, now, max_age, mends=False)
     except Malformed as problem:
         try:
-            return _summarize(open_file, now, mends=True)
+            return _summarize(open_file, now, max_age, mends=True)
         except NoReport:
             raise problem from None
 
@@ -76,7 +85,7 @@ def read_records(chunks: Iterable[bytes], *, mends: bool = False) -> Iterator[Re
     return parser.run_mended(chunks) if mends else parser.run(chunks)
 
 
-def _summarize(open_file: OpenFile, now: datetime, *, mends: bool) -> Summary:
+def _summarize(open_file: OpenFile, now: datetime, max_age: timedelta, *, mends: bool) -> Summary:
     parser = _Parser()
     records = messages = aligned = 0
     for record in parser.run_mended(open_file()) if mends else parser.run(open_file()):
@@ -84,7 +93,7 @@ def _summarize(open_file: OpenFile, now: datetime, *, mends: bool) -> Summary:
         messages += record.count
         aligned += record.count if record.dkim_aligned or record.spf_aligned else 0
     head = head_of(parser.values, parser.note)
-    _check_dates(head, now)
+    _check_dates(head, now, max_age)
     return Summary(head, records, messages, aligned, parser.skipped, tuple(parser.mended), mends)
 
 
@@ -148,7 +157,7 @@ class _Parser:
     def run_mended(self, chunks: Iterable[bytes]) -> Iterator[Record]:
         """The same of XML that is not well-formed, as far as it can be put in order."""
         text = decode(whole(chunks), self.note)
-        for kind, value in tokens(text, ROOT, TEXT_ELEMENTS, self.note):
+        for kind, value in tokens(text, GRAMMAR, self.note):
             if kind is Kind.START:
                 self._start(value, {})
             elif kind is Kind.END:
@@ -182,6 +191,11 @@ class _Parser:
         self._path.append(local)
         self._text, self._text_length = [], 0
         if self._path[1:] == ["record"]:
+            self._raw = Raw()
+        elif self._path[1:] == ["record", "row"] and self._raw is not None and "row/count" in self._raw.values:
+            # Each row counts messages of its own.
+            self.note("records of several rows")
+            self._finish_record(self._raw)
             self._raw = Raw()
         elif self._raw is not None and (path := "/".join(self._path[2:])) in _GROUPS:
             found = self._raw.groups.setdefault(path, [])
@@ -248,12 +262,12 @@ def _refuse_doctype(*_: object) -> None:
     raise ReportError("its XML has a document type, which reports have not")
 
 
-def _check_dates(head: ReportHead, now: datetime) -> None:
+def _check_dates(head: ReportHead, now: datetime, max_age: timedelta) -> None:
     if not head.begins_at <= head.ends_at <= head.begins_at + MAX_PERIOD:
         raise ReportError("its period makes no sense")
     if head.ends_at > now + MAX_AHEAD:
         raise ReportError("its period lies in the future")
-    if head.begins_at < now - MAX_AGE:
+    if head.begins_at < now - max_age:
         raise ReportError("it is too old")
 
 

@@ -25,6 +25,7 @@ from mailsuite.mailauth.report_file import ReportError
 
 MAX_COUNT = 10**9
 DAY = timedelta(days=1)
+PASS_OR_FAIL = ("pass", "fail")
 # Where the domain in From of the first record is kept, among the texts outside records: no element is called so.
 FIRST_FROM = "first header_from"
 
@@ -81,7 +82,10 @@ def record_of(raw: Raw, report: Values, note: Note) -> Record | None:
         return None
     header_from = _domain(one(values, "identifiers/header_from") or one(report, "policy_published/domain"))
     report.setdefault(FIRST_FROM, [header_from])
-    disposition = one(values, f"{evaluated}/disposition").lower()
+    disposition = _known(one(values, f"{evaluated}/disposition"), DISPOSITIONS, "none", "disposition", note)
+    dkim, spf = (
+        _known(one(values, f"{evaluated}/{name}"), PASS_OR_FAIL, "fail", name, note) for name in ("dkim", "spf")
+    )
     reasons = [
         Reason(one(group, "type").lower()[:40], one(group, "comment")[:200])
         for group in raw.groups.get(f"{evaluated}/reason", ())
@@ -89,9 +93,9 @@ def record_of(raw: Raw, report: Values, note: Note) -> Record | None:
     return Record(
         source_ip=source_ip,
         count=int(count[1]),
-        disposition=disposition if disposition in DISPOSITIONS else "none",
-        dkim_aligned=one(values, f"{evaluated}/dkim").lower() == "pass",
-        spf_aligned=one(values, f"{evaluated}/spf").lower() == "pass",
+        disposition=disposition,
+        dkim_aligned=dkim == "pass",
+        spf_aligned=spf == "pass",
         header_from=header_from,
         envelope_from=_domain(one(values, "identifiers/envelope_from")),
         envelope_to=_domain(one(values, "identifiers/envelope_to")),
@@ -182,6 +186,14 @@ def _address(text: str, note: Note) -> str:
     if isinstance(address, IPv6Address):
         return str(address.ipv4_mapped or address).partition("%")[0]
     return str(address)
+
+
+def _known(text: str, words: tuple[str, ...], otherwise: str, name: str, note: Note) -> str:
+    """The word, or what counts in its place."""
+    if (word := text.lower()) in words:
+        return word
+    note(f"records without a known {name}, which count as {otherwise}")
+    return otherwise
 
 
 def _result(group: Values, known: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 # A report address takes no larger mail. The reports of large providers about busy domains have some hundred kilobytes.
 MAX_MAIL_OCTETS = 2 * 1024 * 1024
@@ -19,7 +19,7 @@ MAX_RATIO = 200
 FREE_OCTETS = 1024 * 1024
 CHUNK_OCTETS = 64 * 1024
 _PIECE_OCTETS = 16 * 1024
-# Files in a zip file that are looked into, and entries of any kind that its directory may have.
+# Members of a gzip file and files in a zip file that are looked into, and entries of any kind in the zip's directory.
 MAX_MEMBERS = 20
 MAX_ENTRIES = 1000
 
@@ -77,8 +77,18 @@ def _pieces(octets: bytes) -> Iterator[bytes]:
 
 
 def _inflated(octets: bytes) -> Iterator[bytes]:
+    """The members one after the other (RFC 1952 §2.2); what follows them and is none is passed over."""
+    at = 0
+    for _ in range(MAX_MEMBERS):
+        at = yield from _inflated_member(octets, at)
+        if not octets.startswith(GZIP_MAGIC, at):
+            return
+
+
+def _inflated_member(octets: bytes, at: int) -> Generator[bytes, None, int]:
+    """The octets of the member that begins there; returns where it ends."""
     # Fed in small pieces: the tail that zlib hands back is copied each time.
-    inflater, at = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
     while not inflater.eof:
         piece = inflater.unconsumed_tail or octets[at : at + _PIECE_OCTETS]
         if not piece:
@@ -90,6 +100,7 @@ def _inflated(octets: bytes) -> Iterator[bytes]:
             raise ReportError("the file is damaged") from None
         if chunk:
             yield chunk
+    return at - len(inflater.unused_data)
 
 
 def _members(octets: bytes) -> list[zipfile.ZipInfo]:

@@ -9,7 +9,8 @@ import codecs
 import html
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -118,25 +119,36 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _JSON = json.JSONDecoder(strict=False, object_pairs_hook=_object)
 
 
-def tokens(text: str, root: str, text_elements: Collection[str], note: Note) -> Iterator[Token]:
-    """The tokens of the first `root` element in the text, properly nested, names in lower case and without the root's
-    prefix. `text_elements` hold no elements: another one ends them. Raises ReportError when the root is not there, does
-    not end (NoReport), or there is more disorder than MAX_STRAYS."""
-    outline = _Outline(root, text_elements, note)
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What stands where: below the `root` each element of `parents` has its place in that one alone, and those of
+    `texts` hold no elements."""
+
+    root: str
+    parents: Mapping[str, str]
+    texts: frozenset[str]
+
+
+def tokens(text: str, grammar: Grammar, note: Note) -> Iterator[Token]:
+    """The tokens of the first root element in the text, properly nested, names in lower case and without the root's
+    prefix. An element that can't stand where it begins ends those that it can't stand in, and begins those that it
+    stands in. Raises ReportError when the root is not there, does not end (NoReport), or there is more disorder than
+    MAX_STRAYS."""
+    outline = _Outline(grammar, note)
     for kind, value in _pieces(text, note):
         yield from outline.take(kind, value)
         if outline.is_over:
             return
-    raise NoReport("its XML is cut off" if outline.open else f"its XML has no {root}")
+    raise NoReport("its XML is cut off" if outline.open else f"its XML has no {grammar.root}")
 
 
 class _Outline:
     """Puts tags in order: `open` are the elements that have begun, outermost first."""
 
-    def __init__(self, root: str, text_elements: Collection[str], note: Note) -> None:
+    def __init__(self, grammar: Grammar, note: Note) -> None:
         self.open: list[str] = []
         self.is_over = False
-        self._root, self._text_elements, self._note = root, text_elements, note
+        self._grammar, self._note = grammar, note
         self._prefix = ""
         self._strays = 0
 
@@ -152,16 +164,31 @@ class _Outline:
     def _start(self, name: str) -> Iterator[Token]:
         if not self.open:
             prefix, colon, local = name.rpartition(":")
-            if local != self._root:
+            if local != self._grammar.root:
                 self._stray("a tag around the report")
                 return
             self._prefix = prefix + colon
-        elif self.open[-1] in self._text_elements:
-            self._stray("tags that do not match")
-            yield Kind.END, self.open.pop()
         name = self._local(name)
+        yield from self._make_room(name)
         self.open.append(name)
         yield Kind.START, name
+
+    def _make_room(self, name: str) -> Iterator[Token]:
+        """Ends and begins elements until the one of that name can stand there."""
+        parent = self._grammar.parents.get(name)
+        if self.open and parent is None and self.open[-1] in self._grammar.texts:
+            self._stray("tags that do not match")
+            yield Kind.END, self.open.pop()
+        if parent is None or parent == self.open[-1]:
+            return
+        self._stray("tags that do not match")
+        if parent in self.open:
+            while self.open[-1] != parent:
+                yield Kind.END, self.open.pop()
+        else:
+            yield from self._make_room(parent)
+            self.open.append(parent)
+            yield Kind.START, parent
 
     def _end(self, name: str) -> Iterator[Token]:
         name = self._local(name)

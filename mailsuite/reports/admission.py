@@ -22,6 +22,7 @@ from django.db.models import Q, QuerySet, Sum
 
 from mailsuite.authcheck.report import decode
 from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.mailauth import dmarc
 from mailsuite.mailauth.report_file import ReportError
 from mailsuite.reports.models import IncomingReport, OutgoingReport
 from mailsuite.reports.sources import organization
@@ -104,7 +105,7 @@ def verify(incoming: IncomingReport) -> None:
     """Notes whose mail it is. Raises Uncounted unless it came from elsewhere and its author's domain is proved."""
     story = Story.objects.filter(pk=incoming.story_id or 0).first()
     if story is not None and story.kind != Story.Kind.INBOUND:
-        incoming.sender_domain = story.from_text.rpartition("@")[2].rstrip("> ").lower()[:253]
+        incoming.sender_domain = dmarc.author([story.from_text.encode()]).domain
         # What we report about mail that came here is true by itself; our users have nothing to report.
         incoming.is_verified = OutgoingReport.objects.filter(story_id=story.pk).exists()
         if not incoming.is_verified:
@@ -132,7 +133,8 @@ def vouches(incoming: IncomingReport) -> bool:
 
 
 def rows_left(incoming: IncomingReport, now: datetime) -> int:
-    """How many rows the report may have. Raises Uncounted when its reporter or its domain has had its day's share."""
+    """How many rows the mail's next report may have; what the mail itself has had is a part of the day's share. Raises
+    Uncounted when its reporter or its domain has had it."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     read = IncomingReport.objects.filter(domain=incoming.domain_id, is_verified=True, read_at__gte=today)
     read = read.exclude(pk=incoming.pk)
@@ -140,6 +142,8 @@ def rows_left(incoming: IncomingReport, now: datetime) -> int:
     organization_of = organization(incoming.sender_domain)
     own = Q(sender_domain=organization_of) | Q(sender_domain__endswith=f".{organization_of}")
     own_rows, own_octets = _used(read.filter(own))
+    rows, octets = rows + incoming.rows, octets + incoming.octets_read
+    own_rows, own_octets = own_rows + incoming.rows, own_octets + incoming.octets_read
     if own_rows >= REPORTER_ROWS_A_DAY or own_octets >= REPORTER_OCTETS_A_DAY:
         raise Uncounted(Cause.OVER_BUDGET, f"{organization_of} has reported more than enough today: not counted")
     if rows >= DOMAIN_ROWS_A_DAY or octets >= DOMAIN_OCTETS_A_DAY:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
@@ -30,7 +30,7 @@ from mailsuite.reports.admission import (
     vouches,
 )
 from mailsuite.reports.dmarc_import import Duplicate, import_report
-from mailsuite.reports.forwarded import author_of, signed_by
+from mailsuite.reports.forwarded import NoAnswer, Signers, author_of
 from mailsuite.reports.message import FailureParts, Format, Found, NotAReport, ReportFile, find_reports
 from mailsuite.reports.models import FailureReport, IncomingReport
 from mailsuite.reports.tls_import import MAX_JSON_OCTETS, import_tls_report
@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 SLICE = 50
 # A report whose reading ends the process must not end it for ever.
 MAX_ATTEMPTS = 3
+# So long DNS may be silent about whose a forwarded report is.
+PATIENCE = timedelta(days=1)
 # A run ends after so long, and the next goes on: none of them lasts for ever, however many mails come.
 RUN_SECONDS = 60.0
 State = IncomingReport.State
@@ -59,11 +61,11 @@ def _resolver() -> Resolver:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a run of the reader needs: the time, what the domains' records ask for, and DNS."""
+    """What a run of the reader needs: the time, what the domains' records ask for, and who signed."""
 
     now: datetime
-    names_address: NamesAddress = _nobody_asks
-    make_resolver: Callable[[], Resolver] = _resolver
+    names_address: NamesAddress
+    signers: Signers
 
 
 def read_waiting(
@@ -74,7 +76,7 @@ def read_waiting(
 ) -> int:
     """Reads reports that wait, oldest first, for RUN_SECONDS at most; returns how many. For the periodic work.
     `names_address` knows what the domains' records ask for."""
-    reading = Reading(now, names_address, make_resolver)
+    reading = Reading(now, names_address, Signers(make_resolver, now.timestamp()))
     count, last, ends = 0, 0, clock() + RUN_SECONDS
     while some := list(
         IncomingReport.objects.filter(state=State.WAITING, pk__gt=last)
@@ -109,8 +111,8 @@ def read_one(incoming: IncomingReport, reading: Reading) -> bool:
     except ReportError as error:
         logger.info("report %s from %s can't be read: %s", incoming, incoming.sender_domain or "nobody", error)
         _settle(incoming, State.FAILED, str(error))
-    except (OSError, DatabaseError) as error:
-        logger.warning("report %s waits: %s", incoming, error)
+    except (OSError, DatabaseError, NoAnswer) as error:
+        logger.warning("report %s waits: %s", incoming, str(error) or "DNS does not answer")
         IncomingReport.objects.filter(pk=incoming.pk).update(attempt_count=incoming.attempt_count - 1)
         return False
     except Exception:
@@ -144,6 +146,7 @@ def _read(incoming: IncomingReport, reading: Reading) -> str:
     problems: list[ReportError | Uncounted | Duplicate] = []
     found = find_reports(octets, root)
     incoming.rows = 0
+    reading.signers.begin_mail()
     for one in found:
         try:
             if one.enclosing:
@@ -172,15 +175,23 @@ def _told(notes: list[str], problems: Sequence[Exception], count: int) -> str:
 
 def _admit_forwarded(incoming: IncomingReport, message: bytes, reading: Reading) -> None:
     """Notes whose report it is that was forwarded. Raises Uncounted unless that is proved or vouched for."""
-    domain = signed_by(message, reading.make_resolver, reading.now.timestamp())
-    if not domain and vouches(incoming):
-        domain = author_of(message)
+    domain = author_of(message) if vouches(incoming) else _signer(incoming, message, reading)
     if not domain:
         raise Uncounted(
             Cause.UNPROVED,
             "it was forwarded, and no signature of its sender's domain proves any more whose it is: not counted",
         )
     incoming.sender_domain, incoming.is_verified = domain, True
+
+
+def _signer(incoming: IncomingReport, message: bytes, reading: Reading) -> str:
+    """Whose signature proves the forwarded mail, "" for nobody's. Raises NoAnswer while DNS may still tell."""
+    try:
+        return reading.signers.signed_by(message)
+    except NoAnswer:
+        if reading.now - incoming.received_at < PATIENCE:
+            raise
+        return ""
 
 
 def _content(incoming: IncomingReport) -> tuple[Content, bytes]:

@@ -278,6 +278,41 @@ def test_a_report_with_a_mistake_is_read_and_says_what_was_mended(change, org_na
         assert list(read_records(pieces, mends=summary.is_malformed)) == [RECORD]
 
 
+SEVERAL = [replace(RECORD, source_ip=f"192.0.2.{number}", count=10**number) for number in range(1, 4)]
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "</record>", "<record>", "<row>", "</row>", "</record>\n<record>", "</policy_evaluated>", "<identifiers>",
+        "</identifiers>", "<auth_results>", "</auth_results>",
+    ],
+)  # fmt: skip
+def test_a_lost_tag_loses_no_record(lost):
+    text = re.sub(r"\n +", "\n", build_report(HEAD, SEVERAL).decode())
+    at = text.index(lost, text.index("192.0.2.1<"))
+    octets = (text[:at] + text[at + len(lost) :]).encode()
+    summary = summarize(lambda: [octets], NOW)
+    found = read_records([octets], mends=summary.is_malformed)
+    assert [(one.source_ip, one.count) for one in found] == [(one.source_ip, one.count) for one in SEVERAL]
+    assert (summary.messages, summary.skipped) == (1110, 0)
+    assert summary.mended
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("<disposition>pass<", "<disposition>passed<"), "records without a known disposition, which count as none"),
+        (("<disposition>pass</disposition>", ""), "records without a known disposition, which count as none"),
+        (("<dkim>pass<", "<dkim>passed<"), "records without a known dkim, which count as fail"),
+    ],
+)
+def test_a_figure_that_is_made_up_is_told(change, told):
+    assert change[0] in HEAD_TEXT.decode()
+    summary = summarize(lambda: [HEAD_TEXT.decode().replace(*change, 1).encode()], NOW)
+    assert (summary.messages, list(summary.mended)) == (RECORD.count, [told])
+
+
 def test_what_cannot_be_counted_in_a_report_is_passed_over_and_the_rest_is_not():
     octets = build_report(HEAD, [RECORD, replace(RECORD, source_ip="nowhere"), replace(RECORD, count=0)])
     summary = summarize(lambda: [octets], NOW)
@@ -415,9 +450,9 @@ def test_a_bomb_is_never_unpacked_beyond_its_limit():
     "file",
     [
         built(), gzip.compress(built()), gzip.compress(built()) + bytes(100), zipped(),
-        zipped(method=zipfile.ZIP_STORED),
+        zipped(method=zipfile.ZIP_STORED), gzip.compress(built()[:700]) + gzip.compress(built()[700:]),
     ],
-    ids=["plain", "gzip", "padded", "deflated", "stored"],
+    ids=["plain", "gzip", "padded", "deflated", "stored", "gzip of two members"],
 )  # fmt: skip
 def test_each_kind_of_file_is_opened(file):
     assert b"".join(chunks(file)) == built()

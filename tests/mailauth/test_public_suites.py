@@ -1,21 +1,29 @@
-"""The public suites that the field measures itself by: SPF's 203 cases, ARC's 174, and Mail::DKIM's corpus.
+"""The public suites that the field measures itself by: SPF's 203 cases, ARC's 174, Mail::DKIM's corpus, and DMARC
+reports.
 
 What we decide otherwise on purpose is listed with its reason; anything else that differs is a mistake of ours.
 """
 
 import asyncio
 import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from dkim_craft import check
+from dmarc_report.exceptions import DMARCParseError
+from dmarc_report.parser import DMARCParser
 from dns_server import DnsServer
-from public_suites import ARC, MAIL_DKIM, SPF, cases, spf_zone, suite_path
+from public_suites import ARC, MAIL_DKIM, REPORTS, SPF, cases, spf_zone, suite_path
 from zone import zone_resolver
 
 from mailsuite.mail.header import header_end
 from mailsuite.mailauth.arc import find_sets, validate
 from mailsuite.mailauth.dkim import BodyHashes, HeaderFields
+from mailsuite.mailauth.dmarc_report_reader import read_records, summarize
+from mailsuite.mailauth.report_file import ReportError, chunks, member_count
 from mailsuite.mailauth.spf import SpfOutcome, check_host
 from mailsuite.resolver.answers import Answer, Resolver, Status, ZoneResolver
 from mailsuite.resolver.dns_resolver import DnsResolver
@@ -125,3 +133,53 @@ def test_dkim():
             found[name] = (word, outcomes[0].result, outcomes[0].reason)
     assert len(expected) == 79
     assert found == DKIM
+
+
+# What both refuse: no report at all, or one without its period.
+NO_REPORTS = {
+    f"dmarc-invalid-{number}.xml{ending}[0]": "no well-formed XML" if number == 4 else "it has no period"
+    for number in range(1, 5)
+    for ending in ("", ".gz", ".zip")
+} | {f"multiple-invalid.zip[{number}]": "it has no period" for number in range(3)}
+
+
+def members(octets: bytes) -> Iterator[tuple[int, bytes]]:
+    for number in range(member_count(octets)):
+        yield number, b"".join(chunks(octets, number))
+
+
+def test_reports():
+    """Figures, domain and reporter as another reader has them; refused is what that one refuses too."""
+    refused, count = {}, 0
+    for path in sorted(suite_path(REPORTS).iterdir()):
+        for number, report in members(path.read_bytes()):
+            name = f"{path.name}[{number}]"
+            try:
+                theirs = DMARCParser.parse_bytes(report)
+            except DMARCParseError:
+                theirs = None
+            try:
+                ours = summarize(partial(iter, [report]), datetime(2026, 11, 30, tzinfo=UTC), timedelta(days=30_000))
+            except ReportError as error:
+                refused[name] = str(error)
+                assert theirs is None, name
+                continue
+            count += 1
+            assert theirs is not None, name
+            assert (ours.head.org_name, ours.head.policy.domain) == (
+                *(theirs.report_metadata.org_name, theirs.policy_published.domain),
+            )
+            assert ours.skipped == 0 and ours.mended == ()
+            assert [
+                (one.source_ip, one.count, one.disposition, one.dkim_aligned, one.spf_aligned)
+                for one in read_records([report])
+            ] == [
+                (
+                    *(str(one.source_ip), one.count, one.policy_evaluated.disposition.value),
+                    *(result.value == "pass" for result in (one.policy_evaluated.dkim, one.policy_evaluated.spf)),
+                )
+                for one in theirs.records
+            ]
+    assert count == 21
+    assert {name: words for name, words in NO_REPORTS.items() if words not in refused.get(name, "")} == {}
+    assert refused.keys() == NO_REPORTS.keys()

@@ -35,6 +35,7 @@ from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
 from mailsuite.records.models import Observation
 from mailsuite.records.report_addresses import names_address
 from mailsuite.reports import admission, dmarc_import, reading
+from mailsuite.reports.forwarded import SECONDS_A_MAIL, SECONDS_A_RUN, NoAnswer, Signers
 from mailsuite.reports.models import (
     DmarcDay,
     DmarcRecord,
@@ -44,7 +45,7 @@ from mailsuite.reports.models import (
     OutgoingReport,
 )
 from mailsuite.reports.reading import MAX_ATTEMPTS, read_waiting
-from mailsuite.resolver.answers import ZoneResolver
+from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 from mailsuite.trace.models import Story
 
 DAY = date(2026, 11, 23)
@@ -230,6 +231,56 @@ def test_a_forwarded_report_that_nobody_proves_does_not_count(file_report, octet
     assert not DmarcReport.objects.exists()
 
 
+SILENT = {(REPORTER_KEY.name, "TXT"): Answer(Status.TEMPERROR)}
+
+
+def test_a_forwarded_report_waits_for_dns_a_day_and_holds_nobody_up(file_report):
+    octets = forward(signed(report_mail()))
+    incoming = file_report(octets, authentication=authentication_of("elsewhere.example", signer="elsewhere.example"))
+    file_report(report_mail(report_id="2"))
+    assert read_forwarded(SILENT) == 1
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.attempt_count) == ("waiting", 0)
+    IncomingReport.objects.filter(pk=incoming.pk).update(received_at=NOW - timedelta(hours=25))
+    assert read_forwarded(SILENT) == 1
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.cause) == ("uncounted", "unproved")
+
+
+class SlowResolver(ZoneResolver):
+    """Each answer takes seven seconds of the clock."""
+
+    def __init__(self, zone, clock):
+        super().__init__(zone)
+        self.clock = clock
+
+    async def query(self, name, rdtype):
+        self.clock.append(7.0)
+        return await super().query(name, rdtype)
+
+
+def test_time_for_dns_is_bounded_by_mail_and_by_run():
+    clock = []
+    signers = Signers(lambda: SlowResolver(REPORTER_ZONE, clock), NOW.timestamp(), lambda: sum(clock))
+    one = signed(report_mail())
+    signers.begin_mail()
+    assert [signers.signed_by(one), signers.signed_by(one)] == ["reporter.example"] * 2
+    asked = len(clock)
+    assert sum(clock) > SECONDS_A_MAIL
+    with pytest.raises(NoAnswer):
+        signers.signed_by(signed(report_mail(report_id="2")))
+    assert len(clock) == asked
+    mails = 0
+    while sum(clock) < SECONDS_A_RUN:
+        signers.begin_mail()
+        signers.signed_by(one)
+        mails += 1
+    signers.begin_mail()
+    with pytest.raises(NoAnswer):
+        signers.signed_by(one)
+    assert len(clock) == asked * (1 + mails)
+
+
 def test_who_administers_the_domain_vouches_for_what_they_forward(file_report, domains):
     by_address = {}
     for name in ("boss", "ann"):
@@ -301,9 +352,10 @@ def test_our_own_users_have_nothing_to_report(file_report, kind):
     assert not DmarcReport.objects.exists()
 
 
-def test_what_we_report_to_ourselves_counts(file_report):
+@pytest.mark.parametrize("written", ["DMARC reports <dmarc@reporter.example>", "dmarc@reporter.example (once @ night)"])
+def test_what_we_report_to_ourselves_counts(file_report, written):
     incoming = file_report(report_mail(), authentication=None, story_kind="notification")
-    Story.objects.filter(pk=incoming.story_id).update(from_text="DMARC reports <dmarc@reporter.example>")
+    Story.objects.filter(pk=incoming.story_id).update(from_text=written)
     OutgoingReport.objects.create(
         policy_domain="example.org", day=DAY, next_attempt_at=NOW, story_id=incoming.story_id, state="sent"
     )
@@ -416,6 +468,18 @@ def test_rows_are_bounded_by_report_by_reporter_and_by_domain(file_report, monke
     assert DmarcRecord.objects.count() == 11
     IncomingReport.objects.update(read_at=now - timedelta(days=1))
     assert report("one.example", 6) == ("", 7)
+
+
+def test_what_a_mail_itself_has_had_is_a_part_of_the_share(file_report, monkeypatch):
+    monkeypatch.setattr(admission, "REPORTER_ROWS_A_DAY", 8)
+    many = [replace(OWN, source_ip=f"192.0.2.{n}", count=1) for n in range(4)]
+    files = [(f"{number}.xml", report_xml(*many, report_id=str(number))) for number in range(4)]
+    incoming = file_report(mail(several(*files), "application/zip", "r.zip"))
+    read_waiting(NOW)
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.rows) == ("read", 5 + 4)
+    assert incoming.reason.startswith("2 of its 4 reports are not counted: reporter.example has reported more than")
+    assert DmarcRecord.objects.count() == 7
 
 
 def test_octets_are_bounded_by_reporter_and_counted_when_nothing_comes_of_them(file_report, monkeypatch):

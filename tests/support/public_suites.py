@@ -15,6 +15,7 @@ ORACLES = Path(__file__).resolve().parent.parent.parent / ".oracles"
 SPF = "pyspf-2.0.14/test/rfc7208-tests.yml"
 MAIL_DKIM = "Mail-DKIM-1.20240923/t"
 ARC = f"{MAIL_DKIM}/arc_test_suite/arc-draft-validation-tests.yml"
+REPORTS = "dmarc_report-3.1.0/tests/reports"
 RECORD_TYPES = ("TXT", "A", "AAAA", "MX", "PTR")
 
 
