@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mailsuite.ids import new_id
-from mailsuite.junk.keywords import said_by_keywords, said_by_move
+from mailsuite.junk.keywords import JUNK, said_by_keywords, said_by_move
 from mailsuite.store import batch as tables
-from mailsuite.store import copies, departed, flags
+from mailsuite.store import copies, departed, flags, moved
 from mailsuite.store.batch import Batch, FolderRow
 from mailsuite.store.filing import insert_event
 from mailsuite.store.flags import MAX_KEYWORDS_OCTETS
@@ -116,21 +116,25 @@ def copy(batch: Batch, op: Copy) -> CopyAnswer:
     rows = batch.messages(source.id, op.uids, f"id, {COPIED}")
     word = said_by_move(source.role, target.role)
     if op.move:
-        _judge_all(batch, op.mailbox_id, rows, word)
+        _judge_all(batch, op, rows, word)
         return CopyAnswer(target.uid_validity, move(batch, source, target, rows))
     octets, first_uid = sum(row[6] for row in rows), target.uid_next
     if op.copy_id:
         copies.note_slice(batch, op, octets, first_uid, len(rows))
     elif op.quota_octets and batch.usage[op.mailbox_id].used_octets + octets > op.quota_octets:
         raise Refused("over-quota", "the mailbox is full")
-    _judge_all(batch, op.mailbox_id, rows, word)
+    _judge_all(batch, op, rows, word)
     ids = dict(zip(op.uids, op.message_ids, strict=False))
     return CopyAnswer(target.uid_validity, [_copy_one(batch, target, row, ids.get(row[-1])) for row in rows])
 
 
-def _judge_all(batch: Batch, mailbox_id: int, rows: Sequence[tuple[Any, ...]], word: str) -> None:
-    for _, content_id, *_, story_id, _ in rows if word else ():
-        _judge(batch, mailbox_id, content_id, story_id, word)
+def _judge_all(batch: Batch, op: Copy, rows: Sequence[tuple[Any, ...]], word: str) -> None:
+    """What a way out of Junk or into it says is learned, and stands in the messages' stories."""
+    if not word:
+        return
+    for _, content_id, *_, story_id, _ in rows:
+        _judge(batch, op.mailbox_id, content_id, story_id, word)
+    moved.tell(batch, op, [story_id for *_, story_id, _ in rows if story_id], into_junk=word == JUNK)
 
 
 def _judge(batch: Batch, mailbox_id: int, content_id: int, story_id: int | None, word: str) -> None:

@@ -252,7 +252,8 @@ class CopyAnswer(Struct, frozen=True):
 class Copy(Operation[CopyAnswer], frozen=True, tag=True):
     """IMAP COPY, or MOVE (RFC 6851) when `move`: all of the uids that still exist, in one transaction; at most
     ROWS_AT_ONCE. As a slice of a larger COPY it names that one by `copy_id`; else `message_ids` are those that the
-    copies are to have, one for each of the uids, by which they can be withdrawn.
+    copies are to have, one for each of the uids, by which they can be withdrawn. `by` says who asked for it, where
+    that is not the mailbox's owner.
 
     Refused: nonexistent, limit; over-quota (COPY alone); cannot, when the larger copy was given up.
     """
@@ -266,6 +267,7 @@ class Copy(Operation[CopyAnswer], frozen=True, tag=True):
     quota_octets: int = 0
     copy_id: int = 0
     message_ids: list[int] = []
+    by: str = ""
 
 
 class BeginCopy(Operation[None], frozen=True, tag=True):

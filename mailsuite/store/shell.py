@@ -37,9 +37,10 @@ def delete(messages: Iterable[Message]) -> int:
     return _in_slices(messages, remove)
 
 
-def move(messages: Iterable[Message], folder: Folder) -> int:
-    """Moves messages into a folder of their mailbox; returns how many were still there."""
-    return _in_slices(messages, _into(folder, move=True))
+def move(messages: Iterable[Message], folder: Folder, *, by: str = "") -> int:
+    """Moves messages into a folder of their mailbox; returns how many were still there. Their stories name whoever did
+    it, the owner without `by`, where that was out of Junk or into it."""
+    return _in_slices(messages, _into(folder, move=True, by=by))
 
 
 def copy(messages: Iterable[Message], folder: Folder) -> int:
@@ -88,13 +89,13 @@ def delete_folder(folder: Folder) -> None:
     execute(DeleteFolder(folder.mailbox_id, folder.name))
 
 
-def _into(folder: Folder, *, move: bool) -> Callable[[int, int, list[int]], int]:
+def _into(folder: Folder, *, move: bool, by: str = "") -> Callable[[int, int, list[int]], int]:
     quota = 0 if move else folder.mailbox.quota_octets
 
     def place(mailbox_id: int, folder_id: int, uids: list[int]) -> int:
         if mailbox_id != folder.mailbox_id:
             raise Refused("cannot", "a message can't leave its mailbox")
-        answer = execute(Copy(mailbox_id, folder_id, folder.pk, uids, move, quota_octets=quota))
+        answer = execute(Copy(mailbox_id, folder_id, folder.pk, uids, move, quota_octets=quota, by=by))
         return len(answer.pairs)
 
     return place

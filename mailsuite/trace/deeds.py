@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -16,7 +15,7 @@ from mailsuite.store import shell
 from mailsuite.store.models import Folder, Message
 from mailsuite.store.operations import Refused
 from mailsuite.trace import fates
-from mailsuite.trace.models import Event, Story, StoryRecipient
+from mailsuite.trace.models import Story, StoryRecipient
 from mailsuite.trace.services import Scope
 
 Fate = StoryRecipient.Fate
@@ -102,9 +101,8 @@ def not_junk(story: Story, scope: Scope, by: str) -> str:
     moved = []
     for row in fates.recipients(story, scope).filter(fate=Fate.JUNK)[: fates.MOST]:
         mailbox = _mailbox(row)
-        if mailbox and _move_out_of_junk(mailbox, story):
+        if mailbox and _move_out_of_junk(mailbox, story, by):
             moved.append(row)
-            _tell(story, row, f"out of Junk, by {by}", mailbox)
     if not moved:
         raise DirectoryError("It is not in Junk any more: its owner has moved or deleted it.")
     return f"It is in the inbox of {fates.named(row.address for row in moved)} now, and the filter learns from that."
@@ -147,29 +145,12 @@ def _mailbox(row: StoryRecipient) -> Mailbox | None:
     return rows.filter(domain=row.domain_id, address_key=key).first()
 
 
-def _move_out_of_junk(mailbox: Mailbox, story: Story) -> int:
+def _move_out_of_junk(mailbox: Mailbox, story: Story, by: str) -> int:
     junk = Message.objects.filter(folder__mailbox=mailbox, folder__role="junk", story_id=story.pk)
     inbox = Folder.objects.filter(mailbox=mailbox, role="inbox").first()
     if inbox is None:
         return 0
     try:
-        return shell.move(junk, inbox)
+        return shell.move(junk, inbox, by=by)
     except Refused as refusal:
         raise DirectoryError(f"It can't be moved now: {refusal}.") from None
-
-
-def _tell(story: Story, row: StoryRecipient, text: str, mailbox: Mailbox) -> None:
-    now = datetime.now(UTC)
-    with transaction.atomic():
-        StoryRecipient.objects.filter(pk=row.pk).update(fate=Fate.DELIVERED, reason="not-junk", text="")
-        Event.objects.create(
-            story_id=story.pk,
-            at=now,
-            kind="moved",
-            address=row.address,
-            address_key=mailbox.address_key,
-            domain_id=row.domain_id,
-            mailbox_id=mailbox.pk,
-            reason="not-junk",
-            text=text,
-        )

@@ -60,6 +60,8 @@ WHY = {
         "Where no host of any domain can be reached, the provider may block port 25.",
     ),
 }  # fmt: skip
+# The word for what its owner took out of Junk, or put there; the text says who did.
+MOVED = "moved"
 # Reasons of what was taken say nothing more.
 WORDLESS = frozenset({"", "accepted", "ordinary"})
 # Words of ours about a host that could not be reached, and what they say of it.
@@ -84,6 +86,8 @@ def why(fate: str, reason: str, text: str) -> str:
         return f"its host {unreached[1]} {next(what, f'gives no connection ({unreached[2]})')}"
     if reason in WHY and not (reason in ("by-hand", "expired", "no-connection") and text):
         return WHY[reason][0]
+    if reason == MOVED:
+        return text
     if fate == Fate.DELIVERED:
         return f"{host} took it" if host else ""
     said = _CODES.sub("", reply).removesuffix(f"({reason})").strip().rstrip(".")

@@ -208,7 +208,9 @@ class TestStory:
         assert Message.objects.get().folder.role == "inbox"
         assert [row.word for row in Judgement.objects.all()] == ["wanted"]
         assert StoryRecipient.objects.get().fate == "delivered"
-        assert Event.objects.get(kind="moved").text == "out of Junk, by root@localhost"
+        assert Event.objects.get(kind="moved").text == "from Junk to INBOX, by root@localhost"
+        [answer] = fates.answers(Story.objects.get(), None)
+        assert answer.headline == "Delivered to ann@mine.example: root@localhost moved it out of Junk."
         assert "It is not in Junk any more" in press(as_superuser, number, "not_junk")
 
     def test_buttons_that_fit(self, as_superuser, domains):

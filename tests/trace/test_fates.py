@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from django.apps import apps
 from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 from queued_mail import enqueue, forget_the_directory
 
 from mailsuite.directory.models import Domain, Mailbox, User
@@ -19,10 +20,12 @@ from mailsuite.store.blobs import mail_storage
 from mailsuite.store.filing import insert_story
 from mailsuite.store.folders import prepare_mailbox
 from mailsuite.store.handlers import execute
+from mailsuite.store.models import Folder, Message
 from mailsuite.store.operations import (
     Arrival,
     AttemptResult,
     ClaimDue,
+    Copy,
     Deliver,
     DoubtfulDelivery,
     EventFacts,
@@ -187,6 +190,56 @@ def test_what_was_taken_back_is_to_come_again(mailbox):
         ("b@far.test", "deferred", "too-late"),
         ("c@far.test", "waiting", ""),
     ]
+
+
+class TestMoves:
+    """The owner's way out of Junk and into it, as an IMAP session asks for it."""
+
+    @staticmethod
+    def move(mailbox, source, target, *, move=True):
+        folders = {one.role or one.name: one.pk for one in Folder.objects.filter(mailbox=mailbox)}
+        uids = list(Message.objects.filter(folder=folders[source]).values_list("uid", flat=True))
+        execute(Copy(mailbox.pk, folders[source], folders[target], uids, move))
+
+    def test_the_fate_follows(self, mailbox):
+        execute(Deliver.carrying(MAIL, story(), local=[local(mailbox, role="junk", reason="content", why="odd")]))
+        self.move(mailbox, "junk", "inbox")
+        assert fates() == [("a@example.org", "delivered", "moved", "its owner moved it out of Junk", 0)]
+        self.move(mailbox, "inbox", "junk")
+        assert fates() == [("a@example.org", "junk", "moved", "its owner moved it there", 0)]
+        events = Event.objects.filter(kind="moved").order_by("pk")
+        assert [(one.text, one.mailbox_id) for one in events] == [
+            ("from Junk to INBOX, by its owner", mailbox.pk),
+            ("from INBOX to Junk, by its owner", mailbox.pk),
+        ]
+
+    def test_old_programs_copy_and_delete(self, mailbox):
+        execute(Deliver.carrying(MAIL, story(), local=[local(mailbox, role="junk", reason="content")]))
+        self.move(mailbox, "junk", "inbox", move=False)
+        assert fates()[0][:3] == ("a@example.org", "delivered", "moved")
+        # What is thrown away was junk.
+        execute(Deliver.carrying(MAIL, story(), local=[local(mailbox, role="junk", reason="content")]))
+        self.move(mailbox, "junk", "trash")
+        assert fates()[1][:3] == ("a@example.org", "junk", "content")
+
+    def test_others_of_the_story_are_left_alone(self, mailbox):
+        told = story()
+        execute(Deliver.carrying(MAIL, told, local=[local(mailbox, role="junk", reason="content")]))
+        StoryRecipient.objects.create(story_id=told.story_id, address="b@example.org", fate="junk")
+        self.move(mailbox, "junk", "inbox")
+        assert [row[1] for row in fates()] == ["delivered", "junk"]
+
+    def test_it_costs_three_questions_an_operation_and_others_nothing(self, mailbox):
+        def cost(source, target):
+            with CaptureQueriesContext(connection) as done:
+                self.move(mailbox, source, target)
+            return sum("trace_" in one["sql"] or "directory_mailbox" in one["sql"] for one in done)
+
+        for _ in range(3):
+            execute(Deliver.carrying(MAIL, story(), local=[local(mailbox, role="junk")]))
+        # The events, by executemany, are one of them each.
+        assert cost("junk", "inbox") <= 3 + 3
+        assert cost("inbox", "archive") == 0
 
 
 def test_it_is_forgotten_with_the_story(mailbox):
