@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from textwrap import shorten
 from typing import Any
@@ -25,8 +26,8 @@ from mailsuite.trace.sentences import WORDLESS
 
 # So many domains are offered to filter by, and so many days.
 DOMAINS, DAYS = 50, 7
-# As much of a sentence stands in the list.
-BRIEF = 110
+# As much of a sentence stands in the list, and of an address on a button.
+BRIEF, BUTTON = 110, 36
 
 
 class NewestPaginator(Paginator):  # type: ignore[type-arg]
@@ -126,8 +127,8 @@ class StoryAdmin(ScopedAdmin):
         Verb("not_junk", "Not junk", "inbox"),
         Verb("release", "Release", "play_arrow", asks_password=True),
         Verb("retry", "Try again now", "refresh"),
-        Verb("allow", "Always allow the sender", "thumb_up", "Take all mail of this sender to these recipients?"),
-        Verb("block", "Block the sender", "block", "Refuse all mail of this sender to these recipients from now on?"),
+        Verb("allow", "Always allow the sender", "thumb_up"),
+        Verb("block", "Block the sender", "block"),
     )
 
     def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -175,13 +176,16 @@ class StoryAdmin(ScopedAdmin):
         return deeds.not_junk(story, scope_of(request), str(request.user))
 
     def do_allow(self, request: HttpRequest, story: Story) -> str:
-        return deeds.say(story, "allow", scope_of(request))
+        return deeds.say(story, "allow", scope_of(request), str(request.user))
 
     def do_block(self, request: HttpRequest, story: Story) -> str:
-        return deeds.say(story, "block", scope_of(request))
+        return deeds.say(story, "block", scope_of(request), str(request.user))
 
     def do_release(self, request: HttpRequest, story: Story) -> str:
-        queue.release([message.pk for message in self._waiting(request, story) if message.held_at])
+        held = [message.pk for message in self._waiting(request, story) if message.held_at]
+        if not held:
+            raise DirectoryError("It is not held any more.")
+        queue.release(held)
         return "It goes on."
 
     def do_retry(self, request: HttpRequest, story: Story) -> str:
@@ -205,7 +209,15 @@ class StoryAdmin(ScopedAdmin):
             return []
         rows = list(fates.recipients(story, scope_of(request))[: fates.MOST])
         offered = deeds.offered(story, rows, self._queued(request, story))
-        return [(verb, url) for verb, url in found if verb.name in offered]
+        return [(self._named(request, story, verb), url) for verb, url in found if verb.name in offered]
+
+    def _named(self, request: HttpRequest, story: Story, verb: Verb) -> Verb:
+        """One that writes a rule says about whom, and asks with all that it does."""
+        if verb.name not in deeds.WHAT:
+            return verb
+        sender = shorten_address(deeds.sender_of(story))
+        question = deeds.question(story, verb.name, scope_of(request))
+        return replace(verb, label=verb.label.replace("the sender", sender), confirm=question)
 
     @admin.display(description="When", ordering="id")
     def when(self, story: Story) -> SafeString:
@@ -245,6 +257,11 @@ class StoryAdmin(ScopedAdmin):
 
 def _brief(sentence: str) -> str:
     return shorten(sentence, BRIEF, placeholder=" …")
+
+
+def shorten_address(address: str) -> str:
+    """The address, of a long one its beginning and end: the domain says most."""
+    return address if len(address) <= BUTTON else f"{address[: BUTTON // 3]}…{address[-BUTTON // 2 :]}"
 
 
 def breakable(address: str) -> SafeString:

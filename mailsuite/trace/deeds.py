@@ -1,16 +1,20 @@
 """What the buttons of a story do: about its sender, and about those of its recipients that the person may know of."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import QuerySet
 
+from mailsuite.authcheck.report import AuthReport, decode
+from mailsuite.directory import history
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.mail.address import AddressError, address_key
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.screening import own_rules
+from mailsuite.screening.models import Rule
 from mailsuite.store import shell
 from mailsuite.store.models import Folder, Message
 from mailsuite.store.operations import Refused
@@ -39,8 +43,7 @@ class Place:
     """Where a rule is to hold: a mailbox, or a domain where the address is no mailbox."""
 
     name: str
-    domain_id: int | None = None
-    mailbox_id: int | None = None
+    row: Mailbox | Domain
 
 
 def offered(story: Story, rows: Sequence[StoryRecipient], queued: Sequence[QueuedMessage]) -> frozenset[str]:
@@ -50,59 +53,59 @@ def offered(story: Story, rows: Sequence[StoryRecipient], queued: Sequence[Queue
         found.add("not_junk")
     if queued:
         found |= {"release" if message.held_at else "retry" for message in queued}
-    ours = [row for row in rows if row.address and row.domain_id]
-    if story.kind == Story.Kind.INBOUND and sender_of(story) and ours:
-        if any(row.fate in (Fate.DELIVERED, Fate.JUNK, Fate.DEFERRED) for row in ours):
-            found.add("block")
-        is_unwanted = (row.fate == Fate.JUNK or _is_for_its_sender(row) for row in ours)
-        if any(is_unwanted):
-            found.add("allow")
+    if sender_of(story):
+        found |= {action for action in WHAT if any(_is_about(action, row) for row in rows)}
     return frozenset(found)
 
 
 def sender_of(story: Story) -> str:
-    """Whom a rule would be about: the author, else the envelope sender; "" where nobody is named."""
-    author = story.from_text.strip()
-    if author.endswith(">"):
-        author = author[:-1].rpartition("<")[2].strip()
-    for text in filter(None, (author, story.reverse_path)):
-        try:
-            return address_key(text)
-        except AddressError:
-            continue
-    return ""
+    """Whom a rule would be about, as rules themselves read the message: its one author, or where From names nobody the
+    envelope sender. "" where there is nobody, or several authors: none of them answers for the others."""
+    if story.kind != Story.Kind.INBOUND:
+        return ""
+    report = _report(story)
+    authors = (report.from_addresses or tuple(filter(None, [report.from_address]))) if report else ()
+    if len(authors) > 1 or (report and report.from_is_crowded):
+        return ""
+    return _key(authors[0] if authors else story.reverse_path)
 
 
-def say(story: Story, action: str, scope: Scope) -> str:
-    """Writes a rule for the sender: for each mailbox that the message was for, and of other addresses for their domain.
-    Says what holds from now on. Raises DirectoryError."""
+def question(story: Story, action: str, scope: Scope) -> str:
+    """What is asked before a rule is written: about whom, and for whom it is to hold."""
+    names = fates.named(place.name for place in _places(story, action, scope))
+    if action == "block":
+        return f"Refuse all mail of {sender_of(story)} to {names} from now on?"
+    return f"Take all mail of {sender_of(story)} to {names}, where SPF, DKIM or DMARC prove the sender?"
+
+
+def say(story: Story, action: str, scope: Scope, by: str) -> str:
+    """Writes a rule for the sender: for each mailbox that it is about, and of other addresses for their domain. Says
+    what holds from now on. Raises DirectoryError."""
     sender = sender_of(story)
-    if story.kind != Story.Kind.INBOUND or not sender:
-        raise DirectoryError("The message names no sender that a rule could be about.")
-    places = _places(story, scope)
+    if not sender:
+        raise DirectoryError("The message names no sender that a rule could be about, or several.")
+    places = _places(story, action, scope)
     if not places:
-        raise DirectoryError("None of its recipients is yours to write a rule for.")
+        raise DirectoryError("None of its recipients is yours to write such a rule for.")
     if len(places) > MOST:
         raise DirectoryError(f"It has more than {MOST} recipients: write one rule for their domain instead.")
     with transaction.atomic():
         for place in places:
-            note = f"by its message {story.reference}"
-            if place.mailbox_id:
-                own_rules.set_rule(place.mailbox_id, action, sender, note)
-            elif place.domain_id:
-                own_rules.set_domain_rule(place.domain_id, action, sender, note)
-    proven = ", where SPF, DKIM or DMARC prove the sender" if action == "allow" else ""
-    return f"Mail of {sender} to {fates.named(place.name for place in places)} {WHAT[action]} from now on{proven}."
+            _write(place, action, sender, f"by its message {story.reference}", by)
+    told = f"Mail of {sender} to {fates.named(place.name for place in places)} {WHAT[action]} from now on"
+    if action == "block":
+        return f"{told}."
+    report = _report(story)
+    unproven = "" if report is None or report.is_author_authentic else " Of this message that was not proven."
+    return f"{told}, where SPF, DKIM or DMARC prove the sender.{unproven}"
 
 
 def not_junk(story: Story, scope: Scope, by: str) -> str:
     """Moves it out of Junk, as its owner would: the filter and the sender's standing learn from that. Says what was
     done. Raises DirectoryError."""
-    moved = []
-    for row in fates.recipients(story, scope).filter(fate=Fate.JUNK)[: fates.MOST]:
-        mailbox = _mailbox(row)
-        if mailbox and _move_out_of_junk(mailbox, story, by):
-            moved.append(row)
+    rows = list(fates.recipients(story, scope).filter(fate=Fate.JUNK)[: fates.MOST])
+    mailboxes = _mailboxes(rows)
+    moved = [row for row in rows if row.pk in mailboxes and _move_out_of_junk(mailboxes[row.pk], story, by)]
     if not moved:
         raise DirectoryError("It is not in Junk any more: its owner has moved or deleted it.")
     return f"It is in the inbox of {fates.named(row.address for row in moved)} now, and the filter learns from that."
@@ -115,34 +118,68 @@ def queued(story: Story, scope: Scope, messages: QuerySet[QueuedMessage]) -> lis
     return list(messages.filter(pk__in=found.order_by().values("pk")).order_by("pk"))
 
 
-def _is_for_its_sender(row: StoryRecipient) -> bool:
-    """Whether it was not taken because of who sent it, or of what it says."""
-    return row.fate in (Fate.REFUSED, Fate.DEFERRED) and row.reason not in NOT_THE_SENDER
+def _report(story: Story) -> AuthReport | None:
+    """What was found out about the message; None where it was refused before anything was."""
+    try:
+        return decode(json.loads(story.data).get("authentication"))
+    except (ValueError, AttributeError):
+        return None
 
 
-def _places(story: Story, scope: Scope) -> list[Place]:
+def _is_about(action: str, row: StoryRecipient) -> bool:
+    """Whether a rule would have changed what became of the message for this recipient."""
+    if not row.address or not row.domain_id:
+        return False
+    if row.fate == Fate.DELIVERED:
+        return action == "block"
+    if row.fate == Fate.DEFERRED:
+        return action == "block" or row.reason not in NOT_THE_SENDER
+    # What was refused is refused, and was so because of who sent it, or of what it says.
+    is_unwanted = row.fate == Fate.REFUSED and row.reason not in NOT_THE_SENDER
+    return row.fate == Fate.JUNK or (is_unwanted and action == "allow")
+
+
+def _places(story: Story, action: str, scope: Scope) -> list[Place]:
+    """Where the rule is to hold; one more than MOST where there are more."""
+    rows = [row for row in fates.recipients(story, scope)[: fates.MOST] if _is_about(action, row)]
+    mailboxes = _mailboxes(rows)
+    live = Domain.objects.filter(state=Domain.State.ACTIVE).in_bulk({row.domain_id for row in rows})
     found: dict[str, Place] = {}
-    for row in fates.recipients(story, scope).exclude(domain=None)[: MOST + 1]:
-        mailbox = _mailbox(row)
-        place = Place(mailbox.address, mailbox_id=mailbox.pk) if mailbox else None
+    for row in rows:
+        mailbox, domain = mailboxes.get(row.pk), live.get(row.domain_id or 0)
         # What an alias sent on to another host has a domain of ours, too, but not that of its address.
-        live = Domain.objects.filter(pk=row.domain_id or 0, state=Domain.State.ACTIVE)
-        domain = None if place else live.first()
-        if domain and row.address.rpartition("@")[2].lower() == domain.name:
-            place = Place(f"all of {domain}", domain_id=domain.pk)
-        if place:
-            found.setdefault(place.name, place)
+        is_own = domain is not None and row.address.rpartition("@")[2].lower() == domain.name
+        if mailbox:
+            found.setdefault(mailbox.address, Place(mailbox.address, mailbox))
+        elif domain is not None and is_own:
+            found.setdefault(domain.name, Place(f"all of {domain}", domain))
+        if len(found) > MOST:
+            break
     return list(found.values())
 
 
-def _mailbox(row: StoryRecipient) -> Mailbox | None:
-    """The mailbox with the recipient's address, of the very domain."""
+def _write(place: Place, action: str, sender: str, note: str, by: str) -> None:
+    """The rule, and in the histories of rule and place who made it."""
+    write = own_rules.set_rule if isinstance(place.row, Mailbox) else own_rules.set_domain_rule
+    rule = write(place.row.pk, action, sender, note)
+    history.note(place.row, f"A rule: mail of {sender} {WHAT[action]}, {note}.", by)
+    history.note_all(Rule.objects.filter(pk=rule.rule_id), f"Written {note}: {WHAT[action]}.", by)
+
+
+def _mailboxes(rows: Sequence[StoryRecipient]) -> dict[int, Mailbox]:
+    """The mailboxes with the recipients' addresses, of the very domains, by the rows' ids."""
+    keys = {row.pk: key for row in rows if (key := _key(row.address))}
+    found = Mailbox.objects.exclude(state=Mailbox.State.REMOVED).filter(address_key__in=set(keys.values()))
+    by_key = {(mailbox.domain_id, mailbox.address_key): mailbox for mailbox in found}
+    pairs = ((row.pk, by_key.get((row.domain_id or 0, keys.get(row.pk, "")))) for row in rows)
+    return {pk: mailbox for pk, mailbox in pairs if mailbox}
+
+
+def _key(address: str) -> str:
     try:
-        key = address_key(row.address)
+        return address_key(address)
     except AddressError:
-        return None
-    rows = Mailbox.objects.exclude(state=Mailbox.State.REMOVED)
-    return rows.filter(domain=row.domain_id, address_key=key).first()
+        return ""
 
 
 def _move_out_of_junk(mailbox: Mailbox, story: Story, by: str) -> int:

@@ -2,14 +2,18 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+import msgspec
 import pytest
 from django.urls import reverse
 
 from mailsuite.abuse import host_alarms
 from mailsuite.abuse.models import AlarmSettings
+from mailsuite.authcheck.report import ArcCheck, AuthReport, IprevCheck, SpfCheck
+from mailsuite.directory import history
 from mailsuite.directory.models import Mailbox
 from mailsuite.ids import new_id
 from mailsuite.junk.models import Judgement
+from mailsuite.mailauth.dmarc import DmarcOutcome
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.screening.models import Rule
 from mailsuite.store.batch import Batch
@@ -42,7 +46,20 @@ def storage():
 
 
 def facts(kind="inbound", outcome="accepted", **more):
-    return StoryFacts(new_id(), kind, outcome, NOW, reverse_path="eve@shop.example", **more)
+    more.setdefault("reverse_path", "eve@shop.example")
+    return StoryFacts(new_id(), kind, outcome, NOW, **more)
+
+
+def authenticated(authors, **more):
+    report = AuthReport(
+        *("192.0.2.1", "mx.shop.example", "eve@shop.example", authors[0] if len(authors) == 1 else "", NOW),
+        IprevCheck("none"),
+        SpfCheck("mailfrom", "shop.example", "none"),
+        SpfCheck("helo", "shop.example", "none"),
+        *(DmarcOutcome("fail"), ArcCheck("none")),
+        from_addresses=tuple(authors),
+    )
+    return msgspec.json.encode({"authentication": report}).decode()
 
 
 def local(address, **more):
@@ -240,6 +257,59 @@ class TestStory:
         # What is no mailbox is its domain's.
         press(as_superuser, refuse(domains, "info@mine.example", "dmarc-reject"), "allow")
         assert Rule.objects.get(mailbox=None).domain_id == domains["mine.example"]
+
+    def test_a_rule_is_about_whom_rules_see_and_for_whom_it_would_change_something(self, as_superuser, domains):
+        """Not about what a decoded name or a second author shows beside, and not for the whole domain because somebody
+        in it is unknown."""
+
+        def came(authors, **more):
+            told_ = facts(data=authenticated(authors, **more))
+            rows = [local("ann@mine.example", role="junk")]
+            execute(Deliver.carrying(MAIL % b"x", told_, local=rows))
+            others = (
+                ("nobody@mine.example", "refused", "unknown-recipient"),
+                ("info@mine.example", "dropped", "mail-loop"),
+            )
+            for address, fate, reason in others:
+                row = {"address": address, "domain_id": domains["mine.example"], "fate": fate, "reason": reason}
+                StoryRecipient.objects.create(story_id=told_.story_id, **row)
+            return Story.objects.get(pk=told_.story_id)
+
+        story = came(["bank@friend.example", "eve@shop.example"])
+        assert deeds.sender_of(story) == "" and deeds.offered(story, list(story.recipients.all()), []) == {"not_junk"}
+        assert "no sender that a rule could be about, or several" in press(as_superuser, story.pk, "allow")
+        story = came(["Eve@Shop.example"], from_text="bank@friend.example <eve@shop.example> (x <a@friend.example>")
+        assert deeds.sender_of(story) == "eve@shop.example"
+        page = told(as_superuser, story.pk)
+        assert "Always allow eve@shop.example" in page
+        assert 'data-confirm="Refuse all mail of eve@shop.example to ann@mine.example from now on?"' in page
+        page = press(as_superuser, story.pk, "allow")
+        assert "Of this message that was not proven." in page
+        rule = Rule.objects.get()
+        assert (rule.value, rule.domain_id, rule.believes_unproven) == ("eve@shop.example", None, False)
+        # The history of the rule, of whose it is and of the message tell who wrote it.
+        for row in (rule, rule.mailbox, story):
+            [change] = history.of(row)
+            assert change.by == "root@localhost" and "always goes to the inbox" in change.what
+        # Nobody in From: the envelope sender answers, as it does when rules are looked up.
+        assert deeds.sender_of(came([])) == "eve@shop.example"
+
+    def test_buttons_on_what_is_gone_or_without_rights(self, as_superuser, domains, client):
+        held = send(domains, "bob@far.test", hold_reason="odd")
+        press(as_superuser, held, "release")
+        assert "It is not held any more." in press(as_superuser, held, "release")
+        junk = deliver("x", f"ann@{FOREIGN}", role="junk")
+        Message.objects.all().delete()
+        assert "It is not in Junk any more" in press(as_superuser, junk, "not_junk")
+        url = reverse("admin:trace_story_do", args=[junk, "not_junk"])
+        assert as_superuser.get(url).status_code == 405
+        assert as_superuser.post(reverse("admin:trace_story_do", args=[1, "not_junk"])).status_code == 404
+        assert as_superuser.post(reverse("admin:trace_story_do", args=[junk, "nothing"])).status_code == 404
+        strict = type(client)(enforce_csrf_checks=True)
+        strict.cookies = as_superuser.cookies
+        assert strict.post(url).status_code == 403
+        as_superuser.logout()
+        assert as_superuser.post(url).status_code == 302
 
     def test_buttons_reach_no_further_than_the_person(self, as_domain_administrator, domains):
         told_ = facts()
