@@ -113,15 +113,16 @@ class Inquiry:
         """The outcome; where the message names several authors, the strictest of theirs that is known in time."""
         if not author.problem:
             self._start("dmarc", dmarc.evaluate(self._questions, author=author, identifiers=identifiers))
-            await self._until(ends)
-            known: DmarcOutcome | None = self._result("dmarc")
-            return known
-        names = [f"dmarc of {domain}" for domain in author.domains]
-        for name, domain in zip(names, author.domains, strict=True):
+        others = [domain for domain in author.domains if domain != author.domain]
+        for domain in others:
             one = Author(domain=domain)
-            self._start(name, dmarc.evaluate(self._questions, author=one, identifiers=identifiers))
+            self._start(f"dmarc of {domain}", dmarc.evaluate(self._questions, author=one, identifiers=identifiers))
         await self._until(ends)
-        return dmarc.strictest([found for name in names if (found := self._result(name))], author.problem)
+        known: list[DmarcOutcome] = list(filter(None, (self._result(f"dmarc of {domain}") for domain in others)))
+        if author.problem:
+            return dmarc.strictest(known, DmarcOutcome("permerror", reason=author.problem))
+        outcome: DmarcOutcome | None = self._result("dmarc")
+        return outcome and dmarc.strictest(known, outcome)
 
     def _found(self) -> AuthReport:
         """The report, less DMARC."""

@@ -39,11 +39,14 @@ class ListedAddress(NamedTuple):
     domain: bytes | None
 
 
-class AuthorList(NamedTuple):
-    """The entries of a field that names authors. `is_mended`: others may read it differently, or not at all."""
+class AddressList(NamedTuple):
+    """What a field says. `is_mended`: others may read it differently, or not at all; `others` are entries that some of
+    them may show beside `entries` or instead. `is_cut`: something past a bound is left out."""
 
     entries: list[ListedAddress]
-    is_mended: bool
+    is_mended: bool = False
+    others: tuple[ListedAddress, ...] = ()
+    is_cut: bool = False
 
 
 _GROUP_END = ListedAddress(None, None, None, None)
@@ -51,18 +54,20 @@ _GROUP_END = ListedAddress(None, None, None, None)
 
 def parse_address_list(value: bytes) -> list[ListedAddress]:
     """Return the entries of an unfolded field value in order, with entries around the members of each group."""
-    return _read(value)[0]
+    return read_addresses(value).entries
 
 
-def read_authors(value: bytes) -> AuthorList:
-    """Return the entries of an unfolded From, Sender or Reply-To. Where one has a domain those without are passed over:
-    nobody writes from there, and in `Doe, Ann <ann@example.org>` they are a part of the name."""
-    entries, is_mended = _read(value)
-    if not any(entry.domain for entry in entries) or all(entry.domain != b"" for entry in entries):
-        return AuthorList(entries, is_mended)
+def read_authors(value: bytes) -> AddressList:
+    """Return what an unfolded From, Sender or Reply-To says. Where one entry has a domain those without are passed
+    over, and are among `others`: nobody writes from there, and in `Doe, Ann <ann@example.org>` they are a part of the
+    name."""
+    found = read_addresses(value)
+    if not any(entry.domain for entry in found.entries) or all(entry.domain != b"" for entry in found.entries):
+        return found
     kept: list[ListedAddress] = []
     words: list[bytes] = []
-    for entry in entries:
+    passed_over = (entry for entry in found.entries if entry.domain == b"")
+    for entry in found.entries:
         if entry.domain == b"":
             if entry.name:
                 words = []
@@ -73,7 +78,7 @@ def read_authors(value: bytes) -> AuthorList:
             entry = entry._replace(name=b", ".join((*words, entry.name)))
         kept.append(entry)
         words = []
-    return AuthorList(kept, True)
+    return found._replace(entries=kept, is_mended=True, others=(*found.others, *passed_over))
 
 
 def first_author(value: bytes, most_octets: int) -> ListedAddress | None:
@@ -85,8 +90,8 @@ def first_author(value: bytes, most_octets: int) -> ListedAddress | None:
     return found[0] if found else None
 
 
-def _read(value: bytes) -> tuple[list[ListedAddress], bool]:
-    """The entries, and whether the grammar does not know all of it."""
+def read_addresses(value: bytes) -> AddressList:
+    """Return what an unfolded field value says, with entries around the members of each group."""
     entries: list[ListedAddress] = []
     parser: _Parser | None = None
     at, end = 0, len(value)
@@ -103,9 +108,9 @@ def _read(value: bytes) -> tuple[list[ListedAddress], bool]:
             entries.append(ListedAddress(quoted or (phrase or b"").rstrip() or None, None, local_part, domain))
         at = match.end()
     if parser is None:
-        return entries, False
+        return AddressList(entries)
     parser.end()
-    return entries, parser.is_mended
+    return AddressList(entries, parser.is_mended, tuple(parser.others), parser.is_cut)
 
 
 class _Parser:
@@ -121,7 +126,8 @@ class _Parser:
         self._inner: list[Token] | None = None
         self._has_at = False  # in `_outer`
         self._has_address = False  # since the last comma
-        self.is_mended = False
+        self.is_mended = self.is_cut = False
+        self.others: list[ListedAddress] = []
 
     def read(self, start: int) -> int:
         """Read from an offset on, behind a comma or the list's first; return where an entry in the usual shape begins,
@@ -150,7 +156,7 @@ class _Parser:
 
     def _leave_out_the_rest(self) -> None:
         """With the entry that is not complete."""
-        self.is_mended = True
+        self.is_mended = self.is_cut = True
         self._outer, self._inner, self._has_at, self._has_address = [], None, False, False
 
     def _take_word(self, token: Token) -> None:
@@ -158,11 +164,12 @@ class _Parser:
         words.append(token)
         if len(words) < MAX_TOKENS:
             return
-        self.is_mended = True
+        self.is_mended = self.is_cut = True
         if self._inner is not None:
             self._end_angle()
         elif self._has_at:
-            self._end_entry()
+            if token.kind is Kind.SPACE or len(words) >= 2 * MAX_TOKENS:  # not between the parts of an address
+                self._end_entry()
         else:  # of a name the first words can be spared, what stands before an @ can't
             del words[: MAX_TOKENS // 2]
 
@@ -224,10 +231,12 @@ class _Parser:
         self.is_mended |= self._has_address  # a second address without a comma between: neither may hide
         route: bytes | None = None
         if inner and inner[0].text == b"@":
+            self.is_mended = True
             ends = next((at for at, token in enumerate(inner) if token.text == b":"), 0)
             route, inner = _text(inner[:ends]) or None, inner[ends + 1 if ends else 0 :]
         found = _addresses(inner)
-        self.is_mended |= any(bool(words) for words in found.words) or len(found.entries) != 1
+        self.others += found.others
+        self.is_mended |= self._has_at or any(found.words) or len(found.entries) != 1
         text = _text(inner)
         if not found.entries and (text or name):  # bounces are from `MAILER-DAEMON <>`: the name is all that they say
             found.entries.append(ListedAddress(None, None, text, b""))
@@ -246,6 +255,7 @@ class _Parser:
         outer, text = self._outer, _text(self._outer)
         if self._has_at:
             found = _addresses(outer)
+            self.others += found.others
             self.is_mended |= self._has_address or any(found.words) or len(found.entries) != 1
             self._entries += found.entries
         elif self._has_address:
@@ -262,26 +272,30 @@ class _Parser:
 
 
 class _Found(NamedTuple):
-    """Addresses without brackets; `words` are those in front of each, and behind the last."""
+    """Addresses without brackets; `words` are those in front of each, and behind the last; `others` are those with a
+    further label, for readers who take white space around dots for nothing wherever it stands."""
 
     entries: list[ListedAddress]
     words: list[bytes]
+    others: list[ListedAddress]
 
 
 def _addresses(tokens: Sequence[Token]) -> _Found:
-    found = _Found([], [])
+    found = _Found([], [], [])
     taken = 0
     for at, token in enumerate(tokens):
         if token.kind is not Kind.SPECIAL or token.text != b"@" or at < taken:
             continue
         start, local_part = _local_part(tokens, at, taken)
         words = _text(tokens[taken:start])
-        end, domain = _domain(tokens, at)
+        end, domain, longer = _domain(tokens, at)
         if found.entries and not words:
             _add_name(found.entries, _comment(tokens[taken:start]))
         found.words.append(words)
         if local_part or domain:
             found.entries.append(ListedAddress(words or None, None, local_part, domain))
+        if longer:
+            found.others.append(ListedAddress(None, None, local_part, longer))
         taken = end
     behind = _text(tokens[taken:])
     found.words.append(behind)
@@ -308,21 +322,24 @@ def _local_part(tokens: Sequence[Token], at: int, lowest: int) -> tuple[int, byt
     return start, b"".join(reversed(words))
 
 
-def _domain(tokens: Sequence[Token], at: int) -> tuple[int, bytes]:
-    """Where the domain behind the @ ends, and what it is: atoms around dots, or a literal."""
+def _domain(tokens: Sequence[Token], at: int) -> tuple[int, bytes, bytes]:
+    """Where the domain behind the @ ends, and what it is: atoms around dots, or a literal. Then what it is when a dot
+    at its end is not its last, or b""."""
     index = _skip(tokens, at + 1, len(tokens), 1)
     if index < len(tokens) and tokens[index].kind is Kind.LITERAL:
-        return index + 1, tokens[index].text
+        return index + 1, tokens[index].text, b""
     words: list[bytes] = []
-    end = at + 1
+    end, whole = at + 1, (0, b"")
     while index < len(tokens) and tokens[index].kind is Kind.ATOM:
         token = tokens[index]
-        if words and (_is_whole(tokens[end - 1], token) or not _joins(tokens[end - 1], token)):
+        if words and not _joins(tokens[end - 1], token):
             break
+        if words and not whole[0] and _is_whole(tokens[end - 1], token):
+            whole = end, b"".join(words)
         words.append(token.text)
         end = index + 1
         index = _skip(tokens, end, len(tokens), 1)
-    return end, b"".join(words)
+    return (*whole, b"".join(words)) if whole[0] else (end, b"".join(words), b"")
 
 
 def _skip(tokens: Sequence[Token], index: int, stop: int, step: int) -> int:

@@ -18,7 +18,7 @@ _DOT_ATOM = re.compile(rb"[^\s\"\\()<>@,;:\[\].\x00-\x20]++(?:\.[^\s\"\\()<>@,;:
 _MBOX_LINE = re.compile(rb">?From [ \t]*[^ \t:]")
 _NOT_ID_LEFT = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 # Legal in a quoted local-part, but a way to show one address to some readers and another to the rest
-_MISREAD = re.compile(r'[\s"\\()<>@,;:\[\]]')
+_MISREAD = re.compile(r'[\s"\\()<>@,;:\[\]]|=\?')
 MAX_AUTHORS = 100
 MAX_AUTHORS_OCTETS = 32 * 1024
 MAX_NAME_CHARACTERS = 500
@@ -84,8 +84,9 @@ def complete_authors(header_block: bytes, own: Address, *, is_report: bool = Fal
     if names.count(b"from") == 1:
         at = names.index(b"from")
         fields[at] = _completed(fields[at], own, is_report=is_report)
-    if names.count(b"sender") == 1 and not _has_domain(fields[names.index(b"sender")]):
-        fields.pop(names.index(b"sender"))
+    if names.count(b"sender") == 1:
+        at = names.index(b"sender")
+        fields[at : at + 1] = [_rewritten(fields[at])] if _has_domain(fields[at]) else []
     if b"from" not in names:
         fields.append(b"From: %b\r" % str(own).encode())
     return b"".join(field + b"\n" for field in fields) + header_block[end - 2 :]
@@ -132,11 +133,20 @@ def _completed(field: bytes, own: Address, *, is_report: bool) -> bytes:
     name, _, value = field.partition(b":")
     if len(value) > MAX_AUTHORS_OCTETS:
         return field
-    entries, is_mended = read_authors(unfold(value))
-    if not any(entry.domain and not (is_report and _is_daemon(entry)) for entry in entries):
-        words = [entry.name or entry.local_part or b"" for entry in entries if entry.domain is not None]
-        return b"%b: %b\r" % (name, _mailbox(b", ".join(words) or None, str(own).encode()))
-    return b"%b: %b\r" % (name, b",\r\n ".join(map(_written, _members(entries)))) if is_mended else field
+    entries = _members(read_authors(unfold(value)).entries)
+    if any(entry.domain and not (is_report and _is_daemon(entry)) for entry in entries):
+        return _rewritten(field)
+    words = [entry.name or entry.local_part or b"" for entry in entries]
+    return b"%b: %b\r" % (name, _mailbox(b", ".join(words) or None, str(own).encode()))
+
+
+def _rewritten(field: bytes) -> bytes:
+    """The field as everybody reads it alike."""
+    name, _, value = field.partition(b":")
+    found = read_authors(unfold(value)) if len(value) <= MAX_AUTHORS_OCTETS else None
+    if found is None or not found.is_mended:
+        return field
+    return b"%b: %b\r" % (name, b",\r\n ".join(map(_written, _members(found.entries))))
 
 
 def _is_daemon(entry: ListedAddress) -> bool:

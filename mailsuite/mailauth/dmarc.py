@@ -8,11 +8,15 @@ pct, ri, rf and the sizes of report addresses, of RFC 7489, are ignored (§4.7, 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import NamedTuple
 
 from mailsuite.mail.address import AddressError, format_address, normalize_domain, parse_address
-from mailsuite.mail.address_list import ListedAddress, read_authors
+from mailsuite.mail.address_list import AddressList, read_authors
+from mailsuite.mail.encoded_word import decode_text
+from mailsuite.mail.folding import compatible
 from mailsuite.mail.header import unfold
 from mailsuite.resolver.answers import Answer, Resolver, Status
 
@@ -31,6 +35,15 @@ _VERSION = re.compile(rb"\s*[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 # §4.8: a URI as RFC 3986 has it, less what must be encoded there; RFC 7489's `!10m` may follow.
 _URI = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9\-._~:/?#\[\]@$&'()*+;=]|%[0-9A-Fa-f]{2})*(?:![0-9]+[kmgtKMGT]?)?"
+)
+
+# What stands in a text for an address, and in what is no domain for one.
+_ADDRESS = re.compile(r'([^\s"()<>@,;:]*+)@([^\s"()<>@,;:]++)')
+_DOMAIN = re.compile(r"\w[\w-]*+(?:\.{1,2}\w[\w-]*+)*+")
+# Characters that nobody sees (Default_Ignorable_Code_Point)
+_IGNORED = re.compile(
+    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8]"
 )
 
 
@@ -106,7 +119,8 @@ class Identifier:
 class Author:
     """Whom the message says it is from. `domain` is "" where there is no telling, `problem` says why in words for
     people; `address` is "" too where several addresses share the domain. `addresses` are all, up to MAX_AUTHORS, and
-    `domains` theirs, up to MAX_AUTHOR_DOMAINS; `is_crowded` says that there are more."""
+    `domains` theirs, up to MAX_AUTHOR_DOMAINS, those beside `domain` too that a few readers may see in its place;
+    `is_crowded` says that there are more."""
 
     address: str = ""
     domain: str = ""
@@ -137,47 +151,87 @@ class DmarcOutcome:
 
 def author(from_values: Sequence[bytes], *, is_bounce: bool = False) -> Author:
     """Return the author by the raw values of the From fields: exactly one field, whose addresses share one domain
-    (§5.3.1). A bounce, which has the null reverse-path, may come from nobody: many hosts write `MAILER-DAEMON` or
-    `<>`."""
+    (§5.3.1). What readers may take for an address counts as one, so that nobody can be shown another author than was
+    checked. A bounce, which has the null reverse-path, may come from nobody: many hosts write `MAILER-DAEMON` or `<>`,
+    or nothing at all."""
     if sum(map(len, from_values)) > MAX_FROM_OCTETS:
         return Author(problem="From is longer than anybody writes it", is_crowded=True)
-    found: list[tuple[str, str]] = []
-    problem = "" if len(from_values) == 1 else "there is more than one From field"
-    for value in from_values:
-        for entry in read_authors(unfold(value)).entries:
-            if entry.domain:
-                try:
-                    found += _identities(entry)
-                except (AddressError, UnicodeDecodeError):
-                    problem = problem or "From has an address whose domain is none"
-    addresses = tuple(dict.fromkeys(address for _, address in found))
-    domains = tuple(dict.fromkeys(domain for domain, _ in found))
-    if not domains and not problem and is_bounce:
-        return Author()
-    if len(domains) > 1:
-        problem = problem or "From has addresses of several domains"
-    if not domains:
-        problem = (problem or "From has no address") if from_values else "there is no From field"
-    if len(domains) > MAX_AUTHOR_DOMAINS or len(addresses) > MAX_AUTHORS:
+    values = [unfold(value) for value in from_values]
+    lists = [read_authors(value) for value in values]
+    claims = list(islice((claim for one in lists for claim in _claimed(one)), MAX_AUTHORS + 1))
+    if not claims:  # where no entry has a domain some show the whole as it is when it is decoded
+        claims = [claim for value in values for claim in _claimed_by(decode_text(value, MAX_FROM_OCTETS))]
+    addresses = tuple(dict.fromkeys(claim.address for claim in claims if claim.domain))
+    domains = tuple(dict.fromkeys(claim.domain for claim in claims if claim.domain))
+    if len(domains) > MAX_AUTHOR_DOMAINS or len(claims) > MAX_AUTHORS or any(one.is_cut for one in lists):
         problem = "From has more addresses than anybody names"
         domains, addresses = domains[:MAX_AUTHOR_DOMAINS], addresses[:MAX_AUTHORS]
         return Author(problem=problem, addresses=addresses, domains=domains, is_crowded=True)
-    if problem:
+    likely = [claim for claim in claims if claim.domain and claim.is_likely]
+    problem = _problem(len(values), claims, likely, is_bounce=is_bounce)
+    if problem or not likely:
         return Author(problem=problem, addresses=addresses, domains=domains)
-    return Author(addresses[0] if len(found) == 1 else "", domains[0], addresses=addresses, domains=domains)
+    is_one = len({claim.address for claim in likely}) == 1
+    address = likely[0].address if is_one else ""
+    return Author(address, likely[0].domain, addresses=addresses, domains=domains)
 
 
-def _identities(entry: ListedAddress) -> list[tuple[str, str]]:
-    """The domain and the address of an entry; of `a@bank.example@else.example`, which others read otherwise, both
-    domains. Raises AddressError or UnicodeDecodeError."""
-    local_part, found = (entry.local_part or b"").decode(), []
-    for text in (*local_part.split("@")[1:], (entry.domain or b"").decode()):
+def _problem(fields: int, claims: Sequence["_Claim"], likely: Sequence["_Claim"], *, is_bounce: bool) -> str:
+    """Why there is no telling whom a message is from, or "" where there is."""
+    if fields > 1:
+        return "there is more than one From field"
+    if not all(claim.is_plain for claim in claims):
+        return "From has an address whose domain is none"
+    if len({claim.domain for claim in likely}) > 1:
+        return "From has addresses of several domains"
+    if likely or is_bounce:
+        return ""
+    return "From has no address" if fields else "there is no From field"
+
+
+class _Claim(NamedTuple):
+    """Whom readers may take a message to be from. `domain` is "" where there is none in it; `is_plain`: it is one as
+    it stands; `is_likely` but for what few would read so."""
+
+    address: str
+    domain: str
+    is_plain: bool = True
+    is_likely: bool = True
+
+
+def _claimed(found: AddressList) -> Iterator[_Claim]:
+    """Some readers decode encoded words before they look for addresses, some take what stands before a second @, or in
+    a route, for the address: of `"a@bank.example"@else.example` both are told."""
+    for at, entry in enumerate((*found.entries, *found.others)):
+        if entry.domain is None:  # the name or the end of a group
+            continue
+        name, route, local_part, domain = (decode_text(part or b"", MAX_FROM_OCTETS) for part in entry)
+        if domain:
+            known, is_one = _domain(domain)
+            is_plain, is_likely = is_one and domain.encode() == entry.domain, at < len(found.entries)
+            yield _Claim(format_address(local_part, known), known, is_plain or not is_likely, is_likely)
+        yield from _claimed_by(f"{route} {local_part}" if domain else f"{name} {local_part}")
+
+
+def _claimed_by(text: str) -> Iterator[_Claim]:
+    for match in islice(_ADDRESS.finditer(compatible(text)), MAX_AUTHORS + 1):
+        domain, _ = _domain(match[2])
+        yield _Claim(format_address(match[1], domain), domain)
+
+
+def _domain(text: str) -> tuple[str, bool]:
+    """The domain that readers may see there, "" for none, and whether the text is one."""
+    try:
         if text.startswith("["):
-            domain = parse_address(f"x@{text}").domain
-        else:
-            domain = normalize_domain(text.removesuffix("."), allow_underscores=True)
-        found.append((domain, format_address(local_part, domain)))
-    return found
+            return parse_address(f"x@{text}").domain, True
+        return normalize_domain(text.removesuffix("."), allow_underscores=True), True
+    except AddressError:
+        pass
+    match = _DOMAIN.search(_IGNORED.sub("", compatible(text)))
+    try:
+        return (normalize_domain(match[0].replace("..", "."), allow_underscores=True) if match else ""), False
+    except AddressError:
+        return "", False
 
 
 def parse_record(text: bytes) -> Record | None:
@@ -269,13 +323,11 @@ async def evaluate(resolver: Resolver, *, author: Author, identifiers: Sequence[
     return replace(outcome, result="fail", disposition_asked=asked, reason=_why(identifiers, author.domain))
 
 
-def strictest(outcomes: Sequence[DmarcOutcome], problem: str) -> DmarcOutcome:
-    """Return the outcome for a message that names authors of these outcomes, where `problem` says why there is no
-    telling whose it is: of those that fail the one that asks for most (§11.5), else permerror."""
+def strictest(outcomes: Sequence[DmarcOutcome], otherwise: DmarcOutcome) -> DmarcOutcome:
+    """Return the outcome for a message that names, or may be taken to name, authors of these outcomes: of those that
+    fail the one that asks for most (§11.5), else `otherwise`."""
     asking = [one for one in outcomes if one.result == "fail" and one.disposition_asked != "none"]
-    if not asking:
-        return DmarcOutcome("permerror", reason=problem)
-    return max(asking, key=lambda one: POLICIES.index(one.disposition_asked))
+    return max(asking, key=lambda one: POLICIES.index(one.disposition_asked)) if asking else otherwise
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from mailsuite.mail import address_list
-from mailsuite.mail.address_list import MAX_TOKENS, first_author, parse_address_list, read_authors
+from mailsuite.mail.address_list import MAX_TOKENS, first_author, parse_address_list, read_addresses, read_authors
 
 ANN = (None, None, b"ann", b"example.org")
 
@@ -117,11 +117,29 @@ def test_list_cut_anywhere_is_read():
         (b"<ann>, ann@example.org", [ANN], True),
         (b"ann@example.org Tan", [(b"Tan", None, b"ann", b"example.org")], True),
         (b'"Tan <ann@example.org>', [(b'"Tan', None, b"ann", b"example.org")], True),
+        (b"ann@x <ann@example.org>", [(b"ann@x", None, b"ann", b"example.org")], True),
         (b"Doe, a@b, Tan, C <c@d>", [(None, None, b"a", b"b"), (b"Tan, C", None, b"c", b"d")], True),
     ],
 )
 def test_of_authors_those_without_a_domain_are_passed_over(value, expected, is_mended):
-    assert read_authors(value) == (expected, is_mended)
+    found = read_authors(value)
+    assert (found.entries, found.is_mended, found.is_cut) == (expected, is_mended, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "others"),
+    [
+        (b"a@mail.bank. example", [(None, None, b"a", b"mail.bank.example")]),
+        (b"a@mail.bank. example. org Ann", [(None, None, b"a", b"mail.bank.example.org")]),
+        (b"<a@mail.bank. example>, b@c", [(None, None, b"a", b"mail.bank.example")]),
+        (b"Ann <a@b.c.>", []),
+        (b"a@bank. example", []),
+        (b"a@b.c .example", []),
+        (b"root, Ann <a@b>", [(None, None, b"root", b"")]),
+    ],
+)
+def test_what_some_readers_may_show_instead_is_told(value, others):
+    assert list(read_authors(value).others) == others
 
 
 @pytest.mark.parametrize(("most_octets", "expected"), [(100, ANN[2:]), (27, ANN[2:]), (26, (b"Doe", b"")), (3, None)])
@@ -134,7 +152,7 @@ def test_a_limit_cuts_no_address(most_octets, expected):
 def test_the_short_way_and_the_whole_grammar_agree(monkeypatch, value):
     found = parse_address_list(value)
     monkeypatch.setattr(address_list, "_SIMPLE", re.compile(rb"(?!)"))
-    assert read_authors(value) == (found, False)
+    assert read_authors(value)[:2] == (found, False)
 
 
 @pytest.mark.parametrize("front", [b"", b"<", b"x@y "])
@@ -142,6 +160,14 @@ def test_an_address_behind_endless_words_is_found(front):
     found = parse_address_list(front + b"word " * 5_000 + b"ann@example.org")
     assert found[-1][2:] == (b"ann", b"example.org")
     assert len(found[-1].name or b"") <= MAX_TOKENS * 5
+
+
+@pytest.mark.parametrize("words", range(MAX_TOKENS // 2 - 3, MAX_TOKENS // 2 + 3))
+def test_a_bound_falls_between_addresses(words):
+    """Else a forger would have one cut in two."""
+    found = read_addresses(b"x@y " + b"w " * words + b"ann@example.org Tan")
+    assert (b"ann", b"example.org") in [entry[2:] for entry in found.entries]
+    assert found.is_cut
 
 
 PIECES = [
@@ -161,9 +187,9 @@ def test_what_is_read_by_one_pattern_reads_as_by_tokens(monkeypatch):
 
 def test_of_a_list_that_is_all_odd_the_rest_is_left_out(monkeypatch):
     monkeypatch.setattr(address_list, "MAX_ODD_OCTETS", 100)
-    entries, is_mended = read_authors(b", ".join(b"(x) r%d@example.org" % at for at in range(50)))
+    entries, is_mended, _, is_cut = read_authors(b", ".join(b"(x) r%d@example.org" % at for at in range(50)))
     assert [entry.local_part for entry in entries] == [b"r%d" % at for at in range(len(entries))]
-    assert is_mended and 3 < len(entries) < 7
+    assert is_mended and is_cut and 3 < len(entries) < 7
     # What is in the usual shape costs little, and is none of them.
     usual = b", ".join(b"r%d@example.org" % at for at in range(50))
     assert len(read_authors(b"(x) a@b, " + usual + b", (y) c@d").entries) == 52

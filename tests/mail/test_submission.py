@@ -100,6 +100,7 @@ def test_authors(header, expected, sender):
         b"From: ann@example.org@example.net\r\n\r\n",
         b'From: "ann@example.org x"@example.net\r\n\r\n',
         b"From: ann\x01@example.org\r\n\r\n",
+        b"From: =?utf-8?Q?boss=40bank.example?=@example.org\r\n\r\n",
         b"From: \xe4@example.org\r\n\r\n",
         b"From: " + b"a@example.org," * 101 + b"\r\n\r\n",
         b"From: a@example.org" + b" " * 33_000 + b"\r\n\r\n",
@@ -136,6 +137,10 @@ def test_unclear_authors_are_refused(header):
         (b"From: =?utf-8?Q?D=C3=B6,_Ann?= <a@b.c>\r\n", b"From: =?utf-8?B?RMO2LCBBbm4=?= <a@b.c>\r\n"),
         (b"From: =?utf-8?Q?D=C3=B6?= <a@b.c>\r\n", b"From: =?utf-8?Q?D=C3=B6?= <a@b.c>\r\n"),
         (b"From: a@b.c\r\nSender: root\r\n", b"From: a@b.c\r\n"),
+        (b"From: bank@x.y <a@b.c>\r\n", b'From: "bank@x.y" <a@b.c>\r\n'),
+        (b"From: <@x.y:a@b.c>\r\n", b"From: a@b.c\r\n"),
+        (b"From: a@b.c\r\nSender: Doe, Ann <d@b.c>\r\n", b'From: a@b.c\r\nSender: "Doe, Ann" <d@b.c>\r\n'),
+        (b"From: a@b.c\r\nSender: Ann <d@b.c>\r\n", b"From: a@b.c\r\nSender: Ann <d@b.c>\r\n"),
     ],
 )
 def test_a_from_that_others_can_not_read_is_written_anew(fields, expected):

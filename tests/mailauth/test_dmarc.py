@@ -641,6 +641,12 @@ def test_a_crowd_of_identifiers_costs_five_walks():
         ([b" MAILER-DAEMON"], "", ""),
         ([b" nobody"], "", ""),
         ([b" ann@\xff\xfe"], "", ""),
+        (["José <jos\xe9@example.com>".encode("latin-1")], "example.com", "josé@example.com"),
+        ([b" <=?utf-8?Q?ann=40example.com?=>"], "example.com", "ann@example.com"),
+        ([b" =?utf-8?Q?Ann_<ann=40example.com>?="], "example.com", "ann@example.com"),
+        ([b" =?utf-8?Q?ann?=@example.com"], "example.com", "ann@example.com"),
+        ([b" Doe, Ann <ann@example.com>, ann@example.com"], "example.com", "ann@example.com"),
+        ([b" ann@example.com <ann@example.org>"], "example.org", "ann@example.org"),
         ([b" <ann@example.com> <bob@evil.test>"], None, None),
     ],
 )
@@ -661,7 +667,21 @@ def test_the_author_is_one_domain(values, domain, address):
         ([b" a@one.test", b" b@two.test"], ("one.test", "two.test"), False),
         ([b" a@one.test, x@-"], ("one.test",), False),
         ([b" a@one.test@two.test"], ("one.test", "two.test"), False),
-        ([b' "a@one.test"@two.test'], ("one.test", "two.test"), False),
+        ([b' "a@one.test"@two.test'], ("two.test", "one.test"), False),
+        # Encoded words in an address, which some decode and cut at a NUL.
+        ([b" =?utf-8?Q?a=40one.test=00?=@two.test"], ("two.test", "one.test"), False),
+        ([b" =?utf-8?B?PGFAb25lLnRlc3Q+?=, <b@two.test>"], ("two.test", "one.test"), False),
+        ([b" a@=?utf-8?Q?one.test?="], ("one.test",), False),
+        ([b" <@one.test:b@two.test>"], ("two.test", "one.test"), False),
+        # A domain that is none as it stands, but is shown as one.
+        ([b" a@one.test\x01"], ("one.test",), False),
+        ([b" a@one.test.."], ("one.test",), False),
+        ([b" a@[one.test]"], ("one.test",), False),
+        ([b" a@'one.test'"], ("one.test",), False),
+        (["a@one\u00ad.te\u200bst".encode()], ("one.test",), False),
+        ([b" a@one.test\\, b@two.test"], ("one.test", "two.test"), False),
+        ([b' "a@one.test <"@two.test'], ("two.test", "one.test"), False),
+        ([b" x@two.test " + b"w " * 497 + b"a@one.test"], ("two.test", "one.test"), True),
         ([b",".join(b"a@%d.test" % n for n in range(9))], tuple(f"{n}.test" for n in range(5)), True),
         ([b",".join(b"%d@one.test" % n for n in range(99))], ("one.test",), True),
         ([b" ann@one.test" + b" " * 33_000], (), True),
@@ -682,8 +702,26 @@ def test_a_bounce_may_be_from_nobody(value):
     assert author([value]).problem == "From has no address"
     outcome = asyncio.run(evaluate(ZoneResolver({}), author=bounce, identifiers=[]))
     assert outcome.result == "none"
-    for values in ([], [value, value], [b" a@one.test, b@two.test"]):
+    assert author([], is_bounce=True) == Author()
+    for values in ([value, value], [b" a@one.test, b@two.test"]):
         assert author(values, is_bounce=True).problem
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"a@one.test", b"=?utf-8?Q?Boss_<a=40one.test>?=", b"=?utf-8?Q?a=40one.test?=", b'"Boss a@one.test" <>',
+        b'"a@one.test"', "a\uff20one.test".encode(), b"=?utf-8?B?PGFAb25lLnRlc3Q+?= <>",
+    ],
+)  # fmt: skip
+def test_a_bounce_is_from_whom_it_shows(value):
+    assert author([value], is_bounce=True).domains == ("one.test",)
+
+
+def test_what_few_may_read_is_looked_at_and_makes_nothing_unclear():
+    found = author([b" Ann <ann@mail.bank. example>"])
+    assert (found.domain, found.address, found.problem) == ("mail.bank", "ann@mail.bank", "")
+    assert found.domains == ("mail.bank", "mail.bank.example")
 
 
 def test_of_several_outcomes_the_strictest_counts():
@@ -692,10 +730,11 @@ def test_of_several_outcomes_the_strictest_counts():
         for policy in ("reject", "quarantine", "none")
     )
     passed, unknown = DmarcOutcome("pass", "far.test"), DmarcOutcome("temperror", "away.test")
-    assert strictest([passed, mild, strict, unknown], "several") == strict
-    assert strictest([none, mild, passed], "several") == mild
+    otherwise = DmarcOutcome("permerror", reason="several")
+    assert strictest([passed, mild, strict, unknown], otherwise) == strict
+    assert strictest([none, mild, passed], otherwise) == mild
     for outcomes in ([], [passed], [passed, none, unknown]):
-        assert strictest(outcomes, "several") == DmarcOutcome("permerror", reason="several")
+        assert strictest(outcomes, otherwise) == otherwise
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Mail that is judged, through real sockets: what the client hears, what is filed where, what the story keeps."""
 
 import json
+import re
 
 import pytest
 from resolutions import resolved
@@ -25,6 +26,7 @@ ZONE = {
     ("_dmarc.other.example", "TXT"): [b"v=DMARC1; p=reject"],
     ("forged.example", "TXT"): [b"v=spf1 -all"],
     ("_dmarc.strict.example", "TXT"): [b"v=DMARC1; p=reject"],
+    ("_dmarc.really.strict.example", "TXT"): [b"v=DMARC1; p=reject"],
     ("_dmarc.careful.example", "TXT"): [b"v=DMARC1; p=quarantine"],
     ("silent.example", "MX"): [Mx(0, "")],
 }
@@ -98,11 +100,22 @@ def test_forged_mail_is_refused_where_its_domain_asks_for_it(server):
         b"boss@strict.example Boss",
         b'"Boss <boss@strict.example>',
         b"a@b@strict.example",
+        b"=?utf-8?Q?boss=40strict.example=00?=@other.example",
+        b"boss@strict.example\x7f, x@other.example",
+        b"b\xe4ss@strict.example",
+        b"<@strict.example:x@other.example>",
+        b"boss@really.strict. example",
     ],
 )
 def test_no_way_of_writing_from_gets_a_forgery_past_its_refusal(server, author):
     message = FORGED.replace(b"Boss <boss@strict.example>", author)
     reply = server.connect().mail(message, "ann@example.org")
+    assert re.fullmatch(r"550 5.7.1 Rejected per DMARC policy for (really.)?strict.example \(dmarc-reject\)", reply)
+
+
+def test_what_a_bounce_shows_as_its_author_is_looked_at(server):
+    message = FORGED.replace(b"Boss <boss@strict.example>", b"=?utf-8?Q?Boss_<boss=40strict.example>?=")
+    reply = server.connect().mail(message, "ann@example.org", sender="")
     assert reply == "550 5.7.1 Rejected per DMARC policy for strict.example (dmarc-reject)"
 
 
@@ -129,7 +142,9 @@ def test_a_bounce_may_be_from_nobody(server):
     talk = server.connect()
     assert talk.mail(message, "ann@example.org", sender="").startswith("250 ")
     assert talk.mail(message, "ann@example.org").startswith("250 ")
-    assert [operation.local[0].reason for operation, _ in server.store.delivered] == ["", "from-unclear"]
+    # Some hosts write no From at all.
+    assert talk.mail(b"Subject: not delivered\r\n\r\nx\r\n", "ann@example.org", sender="").startswith("250 ")
+    assert [operation.local[0].reason for operation, _ in server.store.delivered] == ["", "from-unclear", ""]
 
 
 def test_forged_mail_goes_to_junk_where_its_domain_asks_for_that(server):
