@@ -1,29 +1,31 @@
 """Runs manage.py where the pinned packages are: here, or in a virtual environment beside manage.py that it makes.
 
-Written for the standard library alone, and so that an old Python can at least read it and be told that it is old.
+Written for the standard library alone.
 """
-
-from __future__ import annotations
 
 import compileall
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from importlib import metadata
 from pathlib import Path
+from typing import IO
 
 BASE = Path(__file__).resolve().parent.parent
 ENVIRONMENT = BASE / ".venv"
 LOCK = BASE / "requirements.lock"
 DEV_LOCK = BASE / "requirements-dev.lock"
 ROOMS = ("mailsuite", "smtpd_service", "retrieval")
-OLDEST_PYTHON = (3, 11)
 # Of a step that failed; pip's reason stands at the end.
 LAST_LINES = 20
+# What pip says of one try and the next to reach the index of packages, and what of it says that there is no way there.
+_RETRY = "WARNING: Retrying ("
+_UNREACHABLE = re.compile(r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError")
 
 
 class BootstrapError(Exception):
@@ -33,9 +35,6 @@ class BootstrapError(Exception):
 def ensure_packages(*locks: Path) -> None:
     """Returns when everything that `locks` pin is importable. If need be makes the environment, installs, and starts
     this command again inside it, so that what calls this must not have begun anything yet."""
-    if sys.version_info < OLDEST_PYTHON:
-        wanted = ".".join(map(str, OLDEST_PYTHON))
-        raise BootstrapError(f"Mailsuite needs Python {wanted} or newer; {sys.executable} is {sys.version.split()[0]}.")
     is_ready = _is_whole() and all(_stamp(lock).exists() for lock in locks)
     if is_ready and _is_inside():
         return
@@ -75,13 +74,26 @@ def _is_installed(lock: Path) -> bool:
 def install(locks: tuple[Path, ...]) -> None:
     """Brings the environment to what the locks pin; of several at once, one does it and the others wait."""
     with open(BASE / "manage.py") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+        _take(guard)
+        if not os.access(ENVIRONMENT if ENVIRONMENT.exists() else BASE, os.W_OK):
+            raise BootstrapError(
+                f"The packages in {ENVIRONMENT} are not those that this version wants, and this user may not write "
+                "there. Run `python3 manage.py install` once as the owner of that folder."
+            )
         # Without pip it is what a failed or interrupted attempt left.
         if not _is_whole() or not (ENVIRONMENT / "bin" / "pip").exists():
             _make_environment()
         for lock in locks:
             if not _stamp(lock).exists():
                 _install_lock(lock)
+
+
+def _take(guard: IO[str]) -> None:
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("Waiting for another command that installs the packages", file=sys.stderr, flush=True)
+        fcntl.flock(guard, fcntl.LOCK_EX)
 
 
 def base_folder(project: Path, argv: list[str]) -> Path:
@@ -101,8 +113,6 @@ def compile_sources() -> None:
 
 
 def _make_environment() -> None:
-    if not os.access(BASE, os.W_OK):
-        raise BootstrapError(f"{BASE} is not this user's to write. Run `python3 manage.py install` once as its owner.")
     code, said = _step(
         f"Making a virtual environment in {ENVIRONMENT}", [sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)]
     )
@@ -121,10 +131,24 @@ def _install_lock(lock: Path) -> None:
     command += ["--no-input", "--progress-bar", "off", "-r", str(lock)]
     code, said = _step(f"Installing the {count} packages of {lock.name} (once; about a minute)", command)
     if code:
-        raise BootstrapError(f"The packages of {lock.name} could not be installed. pip said:\n{said}")
+        raise BootstrapError(_why_not_installed(lock, said))
     for old in ENVIRONMENT.glob(f".installed-{lock.stem}-*"):
         old.unlink()
     _stamp(lock).touch()
+
+
+def _why_not_installed(lock: Path, said: str) -> str:
+    """What to do, and what pip said, without the same line for each of its tries."""
+    lines = said.splitlines()
+    tries = [line for line in lines if line.startswith(_RETRY)]
+    reason = "\n".join([*tries[-1:], *(line for line in lines if line not in tries)])
+    what = f"The packages of {lock.name} could not be installed."
+    if _UNREACHABLE.search(said):
+        what += (
+            " This machine does not reach the index of Python packages: connect it, or name one that it reaches "
+            "(PIP_INDEX_URL) or a proxy (https_proxy), and do this again."
+        )
+    return f"{what} pip said:\n{reason}"
 
 
 def _step(text: str, command: list[str]) -> tuple[int, str]:

@@ -1,7 +1,10 @@
+import ast
+import fcntl
 import hashlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,10 +22,22 @@ def base(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_an_old_python_is_told(monkeypatch):
-    monkeypatch.setattr(bootstrap.sys, "version_info", (3, 10, 0))
-    with pytest.raises(bootstrap.BootstrapError, match=r"needs Python 3\.11 or newer"):
-        bootstrap.ensure_packages()
+def test_an_old_python_gets_as_far_as_being_told():
+    text = (bootstrap.BASE / "manage.py").read_text()
+    ast.parse(text, feature_version=(3, 6))
+    # Nothing of ours is imported before the version is looked at.
+    script = (
+        "import runpy, sys\n"
+        "sys.version_info, sys.version = (3, 6, 9), '3.6.9 (old)'\n"
+        "sys.modules['mailsuite'] = None\n"
+        "sys.argv = ['manage.py', 'up']\n"
+        f"runpy.run_path({str(bootstrap.BASE / 'manage.py')!r}, run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1 and "needs Python 3.11 or newer" in done.stderr
+    assert done.stderr.strip().endswith("manage.py up") and "Traceback" not in done.stderr
+    unquoted = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Subscript)]
+    assert not any(ast.unparse(node).startswith("list[") for node in unquoted), "Python 3.8 evaluates it, and fails"
 
 
 def test_nothing_is_made_where_the_packages_are(base, monkeypatch):
@@ -103,6 +118,46 @@ def test_a_failed_installation_is_told_and_tried_again(base):
     assert list((base / ".venv").glob(".installed-*")) == []
 
 
+def test_a_machine_without_a_way_to_the_index_is_told_so_once(base, monkeypatch):
+    retry = "WARNING: Retrying (Retry(total={})) after connection broken by 'NewConnectionError: {}'"
+    said = "\n".join(
+        [*(retry.format(left, "no such name") for left in (4, 3, 2)), "ERROR: No matching distribution found"]
+    )
+    monkeypatch.setattr(bootstrap, "_step", lambda text, command: (1, said))
+    with pytest.raises(bootstrap.BootstrapError, match="does not reach the index of Python packages") as raised:
+        bootstrap._install_lock(base / "requirements.lock")
+    assert str(raised.value).count("Retrying") == 1 and str(raised.value).endswith("No matching distribution found")
+    monkeypatch.setattr(bootstrap, "_step", lambda text, command: (1, "ERROR: hashes do not match"))
+    with pytest.raises(bootstrap.BootstrapError, match=r"installed\. pip said:\nERROR: hashes do not match"):
+        bootstrap._install_lock(base / "requirements.lock")
+
+
+def test_who_may_not_write_the_environment_is_told_whose_that_is(base, monkeypatch):
+    """As the service's user after an upgrade whose packages nobody installed."""
+    binaries = base / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    for name in ("pip", "python"):
+        (binaries / name).touch()
+    monkeypatch.setattr(bootstrap.os, "access", lambda path, mode: path != base / ".venv")
+    monkeypatch.setattr(bootstrap, "_step", lambda text, command: pytest.fail("it tries"))
+    with pytest.raises(bootstrap.BootstrapError, match=r"manage\.py install` once as the owner"):
+        bootstrap.install((base / "requirements.lock",))
+
+
+def test_who_waits_for_another_that_installs_is_told(base, capfd):
+    with open(base / "manage.py") as first, open(base / "manage.py") as second:
+        bootstrap._take(first)
+        assert capfd.readouterr().err == ""
+        waiting = threading.Thread(target=bootstrap._take, args=(second,))
+        waiting.start()
+        said = ""
+        while not said:
+            said = capfd.readouterr().err
+        fcntl.flock(first, fcntl.LOCK_UN)
+        waiting.join()
+    assert said == "Waiting for another command that installs the packages\n"
+
+
 def test_without_python3_venv_the_package_is_named(base, monkeypatch):
     monkeypatch.setattr(bootstrap.sys, "executable", "/bin/false")
     with pytest.raises(bootstrap.BootstrapError, match="apt install python3-venv"):
@@ -148,7 +203,7 @@ def test_a_bench_gets_the_packages_that_the_tests_have(monkeypatch):
     import manage
 
     done = []
-    monkeypatch.setattr(manage.bootstrap, "ensure_packages", lambda *locks: done.append(locks))
+    monkeypatch.setattr(bootstrap, "ensure_packages", lambda *locks: done.append(locks))
     monkeypatch.setattr(manage.os, "execv", lambda path, arguments: done.append(arguments[1:]) or sys.exit())
     monkeypatch.setattr(sys, "argv", ["manage.py", "bench", "soak", "--seconds", "5"])
     with pytest.raises(SystemExit):
