@@ -95,7 +95,10 @@ def refuse_before_first_start(argv: Sequence[str]) -> None:
     path = Path(str(database["NAME"]))
     if "sqlite" not in database["ENGINE"] or _exists(path):
         return
-    sys.exit(f"There is no database with tables at {path}: {START}. Or name another data folder in MAILSUITE_DATA.")
+    sys.exit(
+        f"There is no database with tables at {path}: {START}. Where the service has settings of its own, such as "
+        "/etc/mailsuite/env, name them in MAILSUITE_ENV_FILE, or its data folder in MAILSUITE_DATA."
+    )
 
 
 def explain(error: DatabaseError) -> str | None:

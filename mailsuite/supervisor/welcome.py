@@ -9,7 +9,7 @@ Addresses = dict[str, list[tuple[str, int]]]
 CLIENT_SERVICES = (("IMAP", "IMAPS", "IMAP"), ("POP3", "POP3S", "POP3"), ("SMTP", "SUBMISSIONS", "SUBMISSION"))
 
 
-def text(configuration: Configuration, prepared: Prepared, addresses: Addresses) -> str:
+def text(configuration: Configuration, prepared: Prepared, addresses: Addresses, *, at_terminal: bool) -> str:
     """Everything at the first start, where an account was made; one short paragraph later."""
     lines = []
     if prepared.backup:
@@ -17,9 +17,10 @@ def text(configuration: Configuration, prepared: Prepared, addresses: Addresses)
     if not addresses:
         lines.append(f"{configuration.data} is ready.")
     if prepared.password:
-        lines += _account(prepared)
+        lines += _account(configuration, prepared)
     if addresses:
-        lines += [f"Mailsuite is up. Admin: {admin_url(configuration, addresses)}   Stop it with Ctrl-C."]
+        stop = "   Stop it with Ctrl-C." if at_terminal else ""
+        lines += [f"Mailsuite is up. Admin: {admin_url(configuration, addresses)}{stop}"]
     if prepared.password and addresses:
         lines += ["", *_clients(configuration, addresses), "", *_next_step(configuration, addresses)]
     return "\n".join(lines)
@@ -34,14 +35,20 @@ def admin_url(configuration: Configuration, addresses: Addresses) -> str:
     return "off (MAILSUITE_LISTEN_HTTP, MAILSUITE_LISTEN_HTTPS)"
 
 
-def _account(prepared: Prepared) -> list[str]:
+def _command(configuration: Configuration) -> str:
+    """What a person types in front of a command. An installed host has one of its own (deploy/mailsuite): manage.py
+    alone would take neither the service's user nor its settings."""
+    return "mailsuite" if configuration.production else "python3 manage.py"
+
+
+def _account(configuration: Configuration, prepared: Prepared) -> list[str]:
     return [
         "An administrator was made. This password is shown only now, and must be changed at the first sign-in:",
         "",
         f"    user      {prepared.administrator}",
         f"    password  {prepared.password}",
         "",
-        f"To set another: python3 manage.py changepassword {prepared.administrator}",
+        f"To set another: {_command(configuration)} changepassword {prepared.administrator}",
         "",
     ]
 
@@ -58,17 +65,24 @@ def _clients(configuration: Configuration, addresses: Addresses) -> list[str]:
             lines.append(f"    {label}  {'  or  '.join(ways)}")
     if configuration.tls_cert is None:
         lines.append("Its certificate is of its own making: each program asks once whether to trust it.")
+    if not configuration.production:
+        lines += [
+            f"Mail from other hosts comes in at {_reachable(configuration, host)} port {port} (in production 25)."
+            for host, port in addresses.get("SMTP", [])[:1]
+        ]
     return lines
 
 
 def _next_step(configuration: Configuration, addresses: Addresses) -> list[str]:
-    url = admin_url(configuration, addresses)
+    url, command = admin_url(configuration, addresses), _command(configuration)
+    more = ["`mailsuite` is the command that deploy/guide/start.md installs; in a container: python manage.py"]
     return [
         f"Next: add a domain and its mailboxes, in the admin ({url}directory/domain/add/) or here:",
-        "    python3 manage.py domain add example.org",
-        "    python3 manage.py mailbox add you@example.org",
-        "Then say who is told of alarms, best an address on another host:",
-        "    python3 manage.py alarms tell you@example.net",
+        f"    {command} domain add example.org",
+        f"    {command} mailbox add you@example.org",
+        "Then say where alarms go, best to an address on another host:",
+        f"    {command} alarms tell you@example.net",
+        *(more if configuration.production else []),
     ]
 
 

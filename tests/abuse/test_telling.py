@@ -198,8 +198,8 @@ def test_commands_name_show_and_try(site, capsys):
     call_command("alarms", "test")
     call_command("alarms", "tell")
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "Told are boss@example.org, by postmaster@ and the administrators' mailboxes: nobody is named."
-    assert out[1] == "Told are ops@far.test, boss@example.org."
+    assert out[0] == "Alarms go to boss@example.org, by postmaster@ and the administrators' mailboxes: nobody is named."
+    assert out[1] == "Alarms go to ops@far.test, boss@example.org."
     assert out[2].startswith("A test alarm goes to ops@far.test, boss@example.org. ")
     assert told() == ["boss@example.org", "ops@far.test"]
     # About the whole site: no domain's administrators see it.

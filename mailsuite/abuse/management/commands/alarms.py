@@ -21,7 +21,7 @@ class Command(SubcommandCommand):
             self.stdout.write(f"Nobody is told: {telling.NOBODY}\nName somebody: manage.py alarms tell you@example.net")
         else:
             why = "" if named else ", by postmaster@ and the administrators' mailboxes: nobody is named"
-            self.stdout.write(f"Told are {', '.join(readers)}{why}.")
+            self.stdout.write(f"Alarms go to {', '.join(readers)}{why}.")
         for address, reply in telling.refused().items():
             self.stdout.write(f"The last alarm to {address} was refused: {reply}")
 

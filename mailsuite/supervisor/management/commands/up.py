@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
@@ -58,7 +59,7 @@ class Command(BaseCommand):
         if not options["prepare_only"]:
             parent = Parent(configuration, sockets, runs)
             parent.start()
-        print(welcome.text(configuration, prepared, addresses(sockets)), flush=True)
+        print(welcome.text(configuration, prepared, addresses(sockets), at_terminal=sys.stdout.isatty()), flush=True)
         if not options["prepare_only"]:
             parent.run()
 
