@@ -12,14 +12,16 @@ logger = logging.getLogger(__name__)
 
 ACCEPTED_AT_ONCE = 50
 PAUSE_SECONDS = 0.2
-# A peer that vanished without a word is asked for after KEEPALIVE_IDLE_SECONDS of silence, and found out within two
-# minutes more. The silence is shorter than the four minutes after which the quickest of the usual NATs forget a
-# connection: whoever waits in IDLE keeps it.
-KEEPALIVE_IDLE_SECONDS = 200
+# A peer that vanished without a word is asked for after KEEPALIVE_IDLE_SECONDS of silence, then KEEPALIVE_PROBES times in
+# all, and given up an interval after the last. The silence is shorter than the four minutes after which the quickest of
+# the usual NATs forget a connection, and longer than what a client in IDLE hears from us anyway.
+KEEPALIVE_IDLE_SECONDS = 150
 KEEPALIVE_INTERVAL_SECONDS = 30
-KEEPALIVE_PROBES = 4
-# How long what we sent may be unacknowledged, or the peer take nothing (RFC 5482).
-USER_TIMEOUT_SECONDS = 120
+KEEPALIVE_PROBES = 3
+# How long what we sent may be unacknowledged, or the peer take nothing (RFC 5482). Not less than all probes take: Linux
+# reckons a silent connection by this, too, and would end it at the first probe that gets lost (tcp(7), TCP_USER_TIMEOUT
+# overrides keepalive), so that a phone in a tunnel loses what it had open.
+USER_TIMEOUT_SECONDS = KEEPALIVE_IDLE_SECONDS + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL_SECONDS
 # Descriptors for the database, spool files and the rest.
 SPARE_DESCRIPTORS = 200
 # What the network did to one connection before it was accepted (accept(2)) says nothing of the next.

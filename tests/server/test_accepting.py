@@ -5,6 +5,7 @@ import pytest
 
 from mailsuite.server import accepting
 from mailsuite.server.accepting import accept_waiting, acknowledge_at_once, address_of, watch_peers
+from retrieval.conversation import SIGN_SECONDS
 
 
 @pytest.fixture(params=[("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)], ids=["IPv4", "IPv6"])
@@ -24,7 +25,18 @@ def test_the_kernel_looks_after_every_accepted_socket(listening):
         assert accepted.gettimeout() == 0
         assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
-        assert [accepted.getsockopt(socket.IPPROTO_TCP, one) for one in options] == [200, 30, 4, 120_000]
+        assert [accepted.getsockopt(socket.IPPROTO_TCP, one) for one in options] == [150, 30, 3, 240_000]
+
+
+def test_a_silent_connection_outlives_a_probe_that_gets_lost(listening):
+    """Linux ends it at the first one when the silence alone has lasted as long as TCP_USER_TIMEOUT."""
+    watch_peers(listening)
+    idle, interval, probes, user_timeout = (
+        listening.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+    )
+    assert probes > 1 and user_timeout >= (idle + probes * interval) * 1000
+    assert SIGN_SECONDS < idle < 4 * 60 and user_timeout <= 5 * 60 * 1000
 
 
 def test_so_many_are_accepted_in_one_turn(listening, monkeypatch):
