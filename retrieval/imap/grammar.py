@@ -37,6 +37,8 @@ _DATE = re.compile(rb"(\d{1,2})-([A-Za-z]{3})-(\d{4})")
 # date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
 _DATE_TIME = re.compile(rb'"([ \d]?\d)-([A-Za-z]{3})-(\d{4}) (\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})"')
 _LARGEST_NUMBER = 2**32 - 1
+_FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
+_LAST_MOMENT = datetime.max.replace(microsecond=0, tzinfo=UTC)
 LARGEST_SIZE = 2**63 - 1  # number64 of RFC 9051 §9
 
 
@@ -203,6 +205,8 @@ class Scanner:
             raise BadCommand("No such date") from error
 
     def date_time(self) -> datetime:
+        """Take a date-time. What lies, in UTC, before the first year or behind the last is the first or last moment:
+        programs write their earliest one in the user's zone, `01-Jan-0001 00:00:00 +0100`, for "no date"."""
         found = self.match(_DATE_TIME)
         if found is None:
             raise BadCommand('Expected a date-time such as "01-Feb-2026 12:00:00 +0000"')
@@ -212,9 +216,12 @@ class Scanner:
             moment = datetime(
                 int(year), _month(month), int(day), int(hour), int(minute), min(int(second), 59), tzinfo=UTC
             )
-            return moment - offset
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             raise BadCommand("No such date-time") from error
+        try:
+            return moment - offset
+        except OverflowError:
+            return _FIRST_MOMENT if offset > timedelta() else _LAST_MOMENT
 
 
 def folder_name(octets: bytes) -> str:

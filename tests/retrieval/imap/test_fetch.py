@@ -290,6 +290,9 @@ def test_items_that_there_are_not(client, mailbox, items):
         ("01-Jan-0001 00:00:00 +0000", "01-Jan-0001 00:00:00 +0000"),
         (" 1-Jan-0999 12:00:00 +0100", "01-Jan-0999 11:00:00 +0000"),
         ("31-Dec-9999 23:59:59 +0000", "31-Dec-9999 23:59:59 +0000"),
+        # "No date" of .NET, written in the zone of its user
+        ("01-Jan-0001 00:00:00 +0100", "01-Jan-0001 00:00:00 +0000"),
+        ("31-Dec-9999 23:59:59 -0800", "31-Dec-9999 23:59:59 +0000"),
     ],
 )
 def test_a_year_has_four_digits(client, date, answer):
