@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 
 ACCEPTED_AT_ONCE = 50
 PAUSE_SECONDS = 0.2
-# A peer that vanished without a word is asked for after KEEPALIVE_IDLE_SECONDS of silence, then KEEPALIVE_PROBES times in
-# all, and given up an interval after the last. The silence is shorter than the four minutes after which the quickest of
-# the usual NATs forget a connection, and longer than what a client in IDLE hears from us anyway.
+# A peer that vanished without a word is asked for after KEEPALIVE_IDLE_SECONDS of silence, KEEPALIVE_PROBES times,
+# and given up an interval after the last. The silence is shorter than the four minutes after which the quickest of the
+# usual NATs forget a connection, and longer than that between the signs which a client in IDLE gets from us anyway.
 KEEPALIVE_IDLE_SECONDS = 150
 KEEPALIVE_INTERVAL_SECONDS = 30
 KEEPALIVE_PROBES = 3

@@ -144,6 +144,19 @@ def spool_files():
     return list(mail_storage().spool.iterdir())
 
 
+@pytest.mark.parametrize("moment", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)])
+def test_an_internal_date_may_be_any_that_imap_can_write(inside, moment):
+    async def scene(store, backend):
+        folder = await store.status("INBOX")
+        spool = await store.spool()
+        await spool.write(MAIL)
+        await store.append(folder.folder_id, [await spool.finish(0, (), moment)])
+        ((row,),) = [rows async for rows in store.rows(folder.folder_id, [1], ())]
+        assert row.internal_date == moment
+
+    inside(scene)
+
+
 def test_appended_message_comes_back_octet_by_octet(inside):
     async def scene(store, backend):
         folder_id, uids = await append(store, MAIL, bits=flags.SEEN, keywords=["Work"])
