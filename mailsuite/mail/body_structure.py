@@ -26,6 +26,7 @@ from mailsuite.mail.mime_fields import (
     content_type_of,
     disposition_of,
     encoding_of,
+    odd_octets,
     parse_languages,
 )
 from mailsuite.mail.structure import Part, PartKind
@@ -40,8 +41,8 @@ _PART_OCTETS = 80  # what a part's description has at least
 class ParseLimits:
     """Bounds of what is described: levels of nesting, parts in all with the message itself, octets and fields of one
     header block, octets of the ENVELOPE and of the BODYSTRUCTURE (BODY is shorter), octets of address lists in the
-    messages within, lines that begin like a delimiter but are none, and octets looked through for parts and lines, each
-    as often as it is."""
+    messages within, octets of MIME fields that are not of the usual shape, lines that begin like a delimiter but are
+    none, and octets looked through for parts and lines, each as often as it is."""
 
     depth: int = 100
     parts: int = 10_001
@@ -49,6 +50,7 @@ class ParseLimits:
     fields: int = 50_000
     structure_octets: int = 4 * 1024 * 1024
     nested_address_octets: int = 1024 * 1024
+    odd_octets: int = 1024 * 1024
     false_delimiters: int = 100_000
     searched_octets: int = 1024 * 1024 * 1024
 
@@ -97,6 +99,7 @@ class _Reader:
         self._octets_left = limits.structure_octets
         self._false_delimiters_left = limits.false_delimiters
         self._address_octets_left = limits.nested_address_octets
+        self._odd_octets_left = limits.odd_octets
         self._searched_left = limits.searched_octets
         self.is_whole = True
 
@@ -104,6 +107,9 @@ class _Reader:
         """Return the structure of a message or part and of all within it."""
         self._parts_left -= 1
         self._octets_left -= _PART_OCTETS
+        odd = odd_octets(entity.header)
+        self._odd_octets_left -= odd.octets
+        self.is_whole = self.is_whole and odd.is_whole
         content_type = content_type_of(entity.header, default_type)
         if content_type.main == b"multipart":
             boundary = content_type.parameter(b"boundary")
@@ -124,7 +130,7 @@ class _Reader:
         return False
 
     def _has_room(self) -> bool:
-        return self._parts_left > 0 and self._octets_left > 0
+        return self._parts_left > 0 and self._octets_left > 0 and self._odd_octets_left > 0
 
     def _nested(self, start: int, end: int, depth: int) -> _Entity:
         limits = self._limits

@@ -14,7 +14,8 @@ from urllib.parse import unquote_to_bytes
 from mailsuite.mail.charset import decode_charset
 from mailsuite.mail.header import Fields, unfold
 
-MAX_PARAMETERS = 1_000
+# Of a value so much is read, up to the end of a parameter.
+MAX_VALUE_OCTETS = 64 * 1024
 _CACHED_OCTETS = 120  # longer values have boundaries or names and are not met again
 
 # The shape that nearly all mail has: a type and parameters, without comments, quoted pairs, sections, and as the
@@ -32,7 +33,8 @@ _QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _IN_VALUE = re.compile(rb'[^;\s"(]*+')
 _IN_TEXT = re.compile(rb"[^;(]*+")
 _IN_TAG = re.compile(rb"[^,(]*+")
-_PASSED_OVER = re.compile(rb'[^;"(\s]++')
+_PASSED_OVER = re.compile(rb'\(++|[^;"(\s]++')
+_OPENING = re.compile(rb"\(++")
 _COMMENT_MARK = re.compile(rb"[()]|\\.", re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 # attribute "*" section ["*"]  (RFC 2231 §3 and §4.1)
@@ -41,6 +43,7 @@ _SECTION = re.compile(rb"([^*]++)\*(0|[1-9][0-9]{0,2})(\*?)")
 _TO_ENCODE = re.compile(rb"[^!#$&+\-.0-9A-Z^_`a-z{|}~]")
 # Of these people write the value without its quotes.
 _NAMES = frozenset({b"name", b"filename"})
+_READ_BY_TOKENS = (b"content-type", b"content-disposition", b"content-transfer-encoding", b"content-language")
 _LINE_ENDS = b"\r\n\0"
 
 Parameters = tuple[tuple[bytes, bytes], ...]
@@ -104,6 +107,26 @@ def file_name_of(fields: Fields) -> bytes:
     return name or content_type_of(fields).parameter(b"name") or b""
 
 
+class OddOctets(NamedTuple):
+    """Octets of MIME fields that are not of the usual shape: they take some hundred times as long to read. `is_whole`
+    unless one is longer than is read."""
+
+    octets: int
+    is_whole: bool
+
+
+def odd_octets(fields: Fields) -> OddOctets:
+    """Return what reading a part's raw fields costs, less what is read at once."""
+    lengths = [
+        len(values[0])
+        for name in _READ_BY_TOKENS
+        if (values := fields.get(name)) and not _SIMPLE.fullmatch(unfold(values[0]))
+    ]
+    return OddOctets(
+        sum(min(length, MAX_VALUE_OCTETS) for length in lengths), max(lengths, default=0) <= MAX_VALUE_OCTETS
+    )
+
+
 def parse_content_type(value: bytes) -> ContentType:
     """Return the type in an unfolded Content-Type value; plain text when it makes no sense (RFC 2045 §5.2), but for
     what has a file name, which its sender meant as a file."""
@@ -121,12 +144,12 @@ def parse_disposition(value: bytes) -> tuple[bytes, Parameters] | None:
 
 def parse_encoding(value: bytes) -> bytes:
     """Return the first token of an unfolded Content-Transfer-Encoding value in lower case, or `7bit`."""
-    return (_Tokens(value).word() or b"7bit").lower()
+    return (_Tokens(_bounded(value, b";")).word() or b"7bit").lower()
 
 
 def parse_languages(value: bytes) -> list[bytes]:
     """Return the tags of an unfolded Content-Language value (RFC 3282 §2)."""
-    tokens, tags = _Tokens(value), list[bytes]()
+    tokens, tags = _Tokens(_bounded(value, b",")), list[bytes]()
     while not tokens.at_end:
         tokens.skip(_SPACE)
         if tag := tokens.text(_IN_TAG, with_comments=False).strip():
@@ -152,6 +175,13 @@ def extended_text(fields: Fields) -> list[str]:
     return [decode_charset(*_decoded(value)) for name, value in parameters if name.endswith(b"*")]
 
 
+def _bounded(value: bytes, parted_by: bytes) -> bytes:
+    if len(value) <= MAX_VALUE_OCTETS:
+        return value
+    cut = value.rfind(parted_by, 0, MAX_VALUE_OCTETS)
+    return value[: cut if cut > 0 else MAX_VALUE_OCTETS]
+
+
 def _decoded(value: bytes) -> tuple[bytes, bytes]:
     """The octets of an extended value, and the charset that they are in."""
     parts = value.split(b"'", 2)
@@ -168,10 +198,10 @@ def _parse_content_type(value: bytes) -> ContentType:
 
 def _words_and_parameters(value: bytes) -> tuple[bytes | None, bytes | None, Parameters]:
     """The first word, the one behind a slash, and the parameters."""
+    value = _bounded(value, b";")
     if match := _SIMPLE.fullmatch(value):
         found = _SIMPLE_PARAMETER.findall(match[3])
-        if len(found) <= MAX_PARAMETERS:
-            return match[1], match[2], tuple([(name.lower(), quoted or token) for name, quoted, token in found])
+        return match[1], match[2], tuple([(name.lower(), quoted or token) for name, quoted, token in found])
     tokens = _Tokens(value)
     first = None if tokens.is_at_attribute() else tokens.word()
     second = tokens.word() if first and tokens.accept(b"/") else None
@@ -300,9 +330,9 @@ class _Tokens:
             self.at = self._end_of(inside)
             end = self.at
             if not self._take_comment():
-                if not self._value.startswith(b"(", end):
+                self.at = self._end_of(_OPENING)
+                if self.at == end:
                     break
-                self.at += 1
             elif not with_comments:
                 pieces.append(self._value[start:end])
                 start = self.at
@@ -332,38 +362,50 @@ class _Tokens:
 def _parameters(tokens: _Tokens) -> Parameters:
     """Take the parameters that are left."""
     found: list[tuple[bytes, bytes]] = []
-    while len(found) < MAX_PARAMETERS and (name := tokens.attribute()) is not None:
+    while (name := tokens.attribute()) is not None:
         found.append((name, tokens.value(name)))
     return _joined(found) if any(b"*" in name for name, _ in found) else tuple(found)
 
 
 def _joined(parameters: list[tuple[bytes, bytes]]) -> Parameters:
-    """Return the parameters with those sent in sections put together, each where its first section stood; sections
-    that follow none are left as they are."""
-    sections: dict[tuple[bytes, int], tuple[bytes, bool]] = {}
-    for name, value in parameters:
+    """Return the parameters with those sent in sections put together, each where its first section stood. Sections that
+    follow none, or that are sent again, are left as they are."""
+    sections: dict[tuple[bytes, int], _Section] = {}
+    for at, (name, value) in enumerate(parameters):
         if match := _SECTION.fullmatch(name):
-            sections.setdefault((match[1], int(match[2])), (value, bool(match[3])))
-    joined: list[tuple[bytes, bytes]] = []
-    for name, value in parameters:
-        match = _SECTION.fullmatch(name)
-        if match is None or (match[1], 0) not in sections:
-            joined.append((name, value))
-        elif int(match[2]) == 0:
-            joined.append(_from_sections(match[1], sections))
-    return tuple(joined)
+            sections.setdefault((match[1], int(match[2])), _Section(at, value, bool(match[3])))
+    put_together: dict[int, tuple[bytes, bytes] | None] = {}
+    for (name, number), section in sections.items():
+        if number == 0:
+            run = _run(name, sections)
+            put_together |= {one.at: None for one in run}
+            put_together[section.at] = _from_sections(name, run)
+    return tuple([found for at, one in enumerate(parameters) if (found := put_together.get(at, one))])
 
 
-def _from_sections(name: bytes, sections: dict[tuple[bytes, int], tuple[bytes, bool]]) -> tuple[bytes, bytes]:
+class _Section(NamedTuple):
+    """One of those that a parameter is sent in, and its place among the parameters."""
+
+    at: int
+    octets: bytes
+    is_encoded: bool
+
+
+def _run(name: bytes, sections: dict[tuple[bytes, int], _Section]) -> list[_Section]:
+    """The parameter's sections up to the first that is missing."""
+    run: list[_Section] = []
+    while section := sections.get((name, len(run))):
+        run.append(section)
+    return run
+
+
+def _from_sections(name: bytes, run: list[_Section]) -> tuple[bytes, bytes]:
     """The parameter; an extended one where any of its sections is (RFC 2231 §4.1)."""
-    found: list[tuple[bytes, bool]] = []
-    while section := sections.get((name, len(found))):
-        found.append(section)
-    if not any(is_encoded for _, is_encoded in found):
-        return name, b"".join(octets for octets, _ in found)
+    if not any(section.is_encoded for section in run):
+        return name, b"".join(section.octets for section in run)
     # Only a first section that is encoded itself says charset and language.
-    front = b"" if found[0][1] else b"''"
-    values = (octets if is_encoded else _TO_ENCODE.sub(_percent, octets) for octets, is_encoded in found)
+    front = b"" if run[0].is_encoded else b"''"
+    values = (octets if is_encoded else _TO_ENCODE.sub(_percent, octets) for _, octets, is_encoded in run)
     return name + b"*", front + b"".join(values)
 
 

@@ -47,8 +47,8 @@ def _leaf(main, sub, parameters=None, *rest):
          [b"image", b"png", [b"filename*", b"utf-8''%C3%A4b"], None, None, b"7bit", 0]),
         (_message(b"image/png; name*1*=%20c; name*0*=us-ascii'en'a; name*2=\"it's %\"; x=1", b""),
          _leaf(b"image", b"png", [b"name*", b"us-ascii'en'a%20cit%27s%20%25", b"x", b"1"])),
-        (_message(b"image/png; name*0=\"a b\"; name*1=.png; name*3=lost", b""),
-         _leaf(b"image", b"png", [b"name", b"a b.png"])),
+        (_message(b"image/png; name*0=\"a b\"; name*1=.png; name*3=kept", b""),
+         _leaf(b"image", b"png", [b"name", b"a b.png", b"name*3", b"kept"])),
         (_message(b"image/png; name*1=x; name*=utf-8''y; *0=z; name*0", b""),
          _leaf(b"image", b"png", [b"name*1", b"x", b"name*", b"utf-8''y", b"*0", b"z"])),
         (_message(b"image/png; name=\xe4(1).png", b""), _leaf(b"image", b"png", [b"name", b"\xe4(1).png"])),
@@ -267,6 +267,24 @@ def test_hundred_levels_are_described(read_imap):
 def test_at_the_limit_nothing_is_lost():
     assert not parse_message(_nest(3, b"\r\nx"), ParseLimits(depth=3)).truncated
     assert not parse_message(_mixed(b"--x\r\n\r\n" * 4), ParseLimits(parts=5)).truncated
+
+
+ODD = b"Content-Type: a/b " + b"(" * 20_000 + b"\r\n\r\n"
+
+
+def test_mime_fields_that_take_long_to_read_are_bounded_over_all_parts():
+    """Twenty megabytes of open parentheses took a minute, before the sender was told that the mail is taken."""
+    message = parse_message(_mixed((b"--x\r\n" + ODD) * 40), ParseLimits(odd_octets=100_000))
+    assert message.truncated and len(message.parts.children) == 5
+    assert not parse_message(_mixed((b"--x\r\n" + ODD) * 3), ParseLimits(odd_octets=100_000)).truncated
+    assert not parse_message(_mixed(b"--x\r\nContent-Type: a/b; c=d\r\n\r\n" * 40), ParseLimits(odd_octets=1)).truncated
+
+
+def test_a_mime_field_that_is_too_long_is_cut_behind_a_parameter():
+    octets = _message(b"image/png; name=a.png" + b"; x=y" * 20_000 + b"; z=(", b"")
+    message = parse_message(octets)
+    assert message.truncated and message.body.startswith(b'("image" "png" ("name" "a.png" "x" "y" ')
+    assert b'"z"' not in message.body and message.body.count(b'"x" "y"') == 13_102
 
 
 def test_mmap_and_memoryview_read_like_bytes():

@@ -83,6 +83,26 @@ def test_extended_parameters_are_decoded_where_they_are_used(value, boundary, ra
     assert (found.parameter(b"boundary"), found.parameters) == (boundary, (raw,))
 
 
+@pytest.mark.parametrize(
+    ("value", "parameters"),
+    [
+        (b"name*0=a; name*2=c; name*1*=b", [(b"name*", b"''abc")]),
+        (b"name*0=a; name*2=c", [(b"name", b"a"), (b"name*2", b"c")]),
+        (b"name*0=a; name*0=b; x=y; name*1=c", [(b"name", b"ac"), (b"name*0", b"b"), (b"x", b"y")]),
+        (b"name*1=b; name*2=c", [(b"name*1", b"b"), (b"name*2", b"c")]),
+        (b"name*0=a; other*1=b; name*1=c", [(b"name", b"ac"), (b"other*1", b"b")]),
+    ],
+)
+def test_sections_that_follow_none_stay_as_they_are(value, parameters):
+    """RFC 2231 §3 says nothing of gaps: nothing is lost, and what is missing is not made up."""
+    assert list(parse_content_type(b"a/b; " + value).parameters) == parameters
+
+
+def test_sections_sent_again_and_again_take_no_more_than_their_octets():
+    value = b"a/b" + b"; n*0=x" * 300 + b"".join(b"; n*%d=%b" % (at, b"y" * 90) for at in range(1, 500))
+    assert sum(len(name) + len(octets) for name, octets in parse_content_type(value).parameters) <= len(value)
+
+
 def test_a_parameter_that_all_can_read_goes_before_the_extended_one():
     found = parse_content_type(b"text/plain; charset*=us-ascii''koi8-r; charset=utf-8")
     assert found.parameter(b"charset") == b"utf-8"
