@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from functools import partial
 from textwrap import shorten
 from typing import Any
 
@@ -7,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Count, Max, Min, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -29,6 +30,7 @@ from mailsuite.directory.scoping import (
 from mailsuite.mail.known_replies import known
 from mailsuite.queue import groups, routes, services
 from mailsuite.queue.claims import ABANDONED, DELAYED
+from mailsuite.queue.group_view import group_view
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient, Route
 
 TONES = {"queued": "plain", "delivered": "good", "relayed": "good", "failed": "bad", "dropped": "waiting"}
@@ -180,6 +182,7 @@ class QueuedMessageAdmin(ScopedAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         if self.has_view_permission(request):
             self.waiting(request)
+            request.queue_may_act = self.allows(request, ACT)  # type: ignore[attr-defined]
         return super().changelist_view(request, extra_context)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
@@ -194,6 +197,10 @@ class QueuedMessageAdmin(ScopedAdmin):
                     message.waits = rows.get(message.last_open)
 
         return QueueList
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(partial(group_view, self))
+        return [path("group/<slug:verb>/", view, name="queue_queuedmessage_group"), *super().get_urls()]
 
     def do_retry(self, request: HttpRequest, message: QueuedMessage) -> str:
         services.retry([message.pk])

@@ -1,19 +1,24 @@
 """What waits in the queue, by where it goes and why: one line for each trouble instead of one for each message."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Max, Min, QuerySet
+from django.db.models import Count, Max, Min, Q, QuerySet
 
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.queue import services
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
+from mailsuite.store.sql import slices
 from mailsuite.trace import sentences
 from mailsuite.trace.models import StoryRecipient
 
 # The largest groups are shown.
 MOST = 12
 UNTRIED = "not tried yet"
+# Messages of a group that are tried again, or given up, at one go: of each that is given up a notification is made.
+RETRIED_AT_ONCE, FAILED_AT_ONCE = 5000, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class Waiting:
 def waiting(messages: QuerySet[QueuedMessage]) -> Waiting:
     """What of these messages waits or is held."""
     unsettled = messages.filter(settled_at=None)
-    rows = QueuedRecipient.objects.filter(settled_at=None, message__held_at=None, message__in=unsettled).order_by()
+    rows = _waiting(unsettled)
     groups: Any = rows.values("destination", "cause")
     groups = groups.annotate(
         count=Count("pk"), oldest=Min("message__created_at"), next=Min("next_attempt_at"), last=Max("pk")
@@ -82,6 +87,65 @@ def waiting(messages: QuerySet[QueuedMessage]) -> Waiting:
         sum(one.count for one in held_groups),
         held_groups[:MOST],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done with a group at one go: the messages that were looked at, how many of them were changed, and how
+    many more there are."""
+
+    message_ids: Sequence[int]
+    count: int
+    left: int
+
+
+def retry(
+    messages: QuerySet[QueuedMessage], destination: str, cause: str | None, *, at_once: int | None = RETRIED_AT_ONCE
+) -> Done:
+    """Makes due now what of the messages waits for the destination for that cause, with None for any. Raises
+    DirectoryError where nothing does any more."""
+    return _do(messages, destination, cause, at_once, services.retry)
+
+
+def fail(
+    messages: QuerySet[QueuedMessage],
+    destination: str,
+    cause: str | None,
+    by: str,
+    *,
+    at_once: int | None = FAILED_AT_ONCE,
+) -> Done:
+    """Gives up on these recipients, and on no other of their messages, and tells the senders. Raises the same."""
+    return _do(messages, destination, cause, at_once, lambda ids, only: services.fail(ids, by, only))
+
+
+def _do(
+    messages: QuerySet[QueuedMessage],
+    destination: str,
+    cause: str | None,
+    at_once: int | None,
+    do: Callable[[Sequence[int], Q], int],
+) -> Done:
+    """Does it to the oldest of the messages, a slice at a time: the one writer has other work between."""
+    group = Q(destination=destination) if cause is None else Q(destination=destination, cause=cause)
+    rows = _waiting(messages.filter(settled_at=None)).filter(group).order_by("message")
+    ids = list(rows.values_list("message", flat=True).distinct())
+    count, refusal = 0, DirectoryError("Nothing of it waits any more.")
+    for part in slices(ids[:at_once]):
+        try:
+            count += do(part, group)
+        except DirectoryError as error:
+            # Of these all are under way, or somebody else was quicker.
+            refusal = error
+    if not count:
+        raise refusal
+    return Done(ids[:at_once], count, len(ids) - len(ids[:at_once]))
+
+
+def _waiting(unsettled: QuerySet[QueuedMessage]) -> QuerySet[QueuedRecipient]:
+    """The recipients of these messages that are to be tried again."""
+    rows = QueuedRecipient.objects.filter(settled_at=None, message__held_at=None, message__in=unsettled)
+    return rows.order_by()
 
 
 def why(row: QueuedRecipient) -> str:

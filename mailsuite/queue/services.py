@@ -1,8 +1,9 @@
 """What an administrator does with queued mail: try now, hold, release, give up with or without a bounce.
 
-Each works on whole messages, by id, writes what it did into their stories in the same transaction, and returns how
-many messages it changed. A recipient that a worker is trying at this moment is left alone: nobody can know yet what
-becomes of it. Refusals are DirectoryErrors, fit to be shown.
+Each works on whole messages, by id (retry and fail also on those of their recipients alone that `only` says), writes
+what it did into their stories in the same transaction, and returns how many messages it changed. A recipient that a
+worker is trying at this moment is left alone: nobody can know yet what becomes of it. Refusals are DirectoryErrors, fit
+to be shown.
 """
 
 import time
@@ -29,16 +30,18 @@ from mailsuite.store.operations import KEPT, AttemptResult, Claim, Refused, Sett
 from mailsuite.trace.models import Event
 
 LEASE = timedelta(minutes=10)
+# All recipients of a message.
+EVERYONE = Q()
 # How often it is looked up who is to be told, when their mailboxes are removed meanwhile.
 TELL_TRIES = 3
 
 
-def retry(message_ids: Collection[int]) -> int:
-    """Makes all that waits due now. Held messages stay held."""
+def retry(message_ids: Collection[int], only: Q = EVERYONE) -> int:
+    """Makes what waits due now. Held messages stay held."""
     now = datetime.now(UTC)
     with transaction.atomic():
         messages = _locked(message_ids, QueuedMessage.objects.filter(held_at=None))
-        rows = _idle(messages, now)
+        rows = _idle(messages, now, only)
         _tell(rows, "retried", "due at once", now)
         QueuedRecipient.objects.filter(pk__in=[row.pk for row in rows]).update(next_attempt_at=now)
     _wake_worker(rows)
@@ -88,11 +91,11 @@ def release(message_ids: Collection[int]) -> int:
     return _changed(rows, message_ids, "is not held")
 
 
-def fail(message_ids: Collection[int], by: str) -> int:
-    """Gives up on all recipients and tells the sender, as after the last attempt."""
+def fail(message_ids: Collection[int], by: str, only: Q = EVERYONE) -> int:
+    """Gives up on the recipients and tells the sender, as after the last attempt."""
     now, token, count = datetime.now(UTC), str(uuid.uuid4()), 0
     for message_id in message_ids:
-        claims = _take(message_id, token, now)
+        claims = _take(message_id, token, now, only)
         if claims:
             _fail(claims, token, f"given up by {by}", now)
             count += 1
@@ -156,8 +159,8 @@ def _locked(message_ids: Collection[int], messages: QuerySet[QueuedMessage]) -> 
     return list(found.select_for_update())
 
 
-def _unsettled(messages: Collection[QueuedMessage]) -> list[QueuedRecipient]:
-    rows = QueuedRecipient.objects.filter(message__in=messages, settled_at=None).select_related("message")
+def _unsettled(messages: Collection[QueuedMessage], only: Q = EVERYONE) -> list[QueuedRecipient]:
+    rows = QueuedRecipient.objects.filter(only, message__in=messages, settled_at=None).select_related("message")
     return list(locked(rows.order_by("pk")))
 
 
@@ -172,8 +175,8 @@ def _is_under_way(row: QueuedRecipient, now: datetime) -> bool:
     return bool(row.claim_token) and row.next_attempt_at is not None and row.next_attempt_at > now
 
 
-def _idle(messages: Collection[QueuedMessage], now: datetime) -> list[QueuedRecipient]:
-    return [row for row in _unsettled(messages) if not _is_under_way(row, now)]
+def _idle(messages: Collection[QueuedMessage], now: datetime, only: Q = EVERYONE) -> list[QueuedRecipient]:
+    return [row for row in _unsettled(messages, only) if not _is_under_way(row, now)]
 
 
 def _tell(rows: Collection[QueuedRecipient], kind: str, text: str, now: datetime) -> None:
@@ -211,10 +214,10 @@ def _wake_worker(rows: Collection[QueuedRecipient]) -> None:
         transaction.on_commit(lambda: tell_service([]))
 
 
-def _take(message_id: int, token: str, now: datetime) -> list[Claim]:
+def _take(message_id: int, token: str, now: datetime, only: Q) -> list[Claim]:
     """Claims what no worker holds, so that none begins while the bounce is being made."""
     with transaction.atomic():
-        rows = _idle(_locked([message_id], QueuedMessage.objects.all()), now)
+        rows = _idle(_locked([message_id], QueuedMessage.objects.all()), now, only)
         ids = [row.pk for row in rows]
         QueuedRecipient.objects.filter(pk__in=ids).update(claim_token=token, next_attempt_at=now + LEASE)
     found = QueuedRecipient.objects.filter(pk__in=ids).select_related("message", "message__content")

@@ -14,6 +14,7 @@ from mailsuite.directory.models import Mailbox
 from mailsuite.ids import new_id
 from mailsuite.junk.models import Judgement
 from mailsuite.mailauth.dmarc import DmarcOutcome
+from mailsuite.queue import groups
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.screening.models import Rule
 from mailsuite.store.batch import Batch
@@ -375,6 +376,90 @@ class TestQueue:
         send(domains, "b@friend.test", "c@secret.test", domain=FOREIGN)
         page = self.page(as_domain_administrator)
         assert "1 waits for friend.test: not tried yet." in page and "secret.test" not in page
+
+    @staticmethod
+    def press(client, verb, destination, cause=""):
+        url = reverse("admin:queue_queuedmessage_group", args=[verb])
+        return client.post(url, {"destination": destination, "cause": cause}, follow=True)
+
+    def test_a_group_is_tried_again_or_given_up_at_once(self, as_superuser, domains):
+        """And nobody beside it: of one message another recipient may be elsewhere, or wait for another cause."""
+        send(domains, "a@friend.test", "b@large.test")
+        send(domains, "c@friend.test")
+        settle("450 busy", "recipient-refused", host="mx.friend.test")
+        QueuedRecipient.objects.filter(destination="large.test").update(cause="rate-limited")
+        later = QueuedRecipient.objects.get(destination="large.test").next_attempt_at
+        page = self.page(as_superuser)
+        assert 'value="friend.test"' in page and "Give up on all 2 that wait for friend.test" in page
+        said = self.press(as_superuser, "retry", "friend.test", "recipient-refused").content.decode()
+        assert "2 messages for friend.test tried again now." in said
+        due = {row.forward_path: row.next_attempt_at for row in QueuedRecipient.objects.all()}
+        assert due.pop("b@large.test") == later and all(one <= datetime.now(UTC) for one in due.values())
+        assert Event.objects.filter(kind="retried").count() == 2
+        said = self.press(as_superuser, "fail", "friend.test", "recipient-refused").content.decode()
+        assert "2 messages for friend.test given up; the senders are told." in said
+        states = {
+            row.forward_path: (row.state, row.message.settled_at is None)
+            for row in QueuedRecipient.objects.filter(destination__endswith=".test").select_related("message")
+        }
+        assert states == {
+            "a@friend.test": ("failed", True), "b@large.test": ("queued", True), "c@friend.test": ("failed", False),
+        }  # fmt: skip
+        fates_ = dict(StoryRecipient.objects.filter(address__endswith=".test").values_list("address", "fate"))
+        assert fates_ == {"a@friend.test": "bounced", "b@large.test": "waiting", "c@friend.test": "bounced"}
+        notes = [list(history.of(row).values_list("what", flat=True)) for row in QueuedMessage.objects.order_by("pk")]
+        assert "Fail with bounce: all that waits for friend.test." in notes[0]
+        # A second press finds nothing.
+        again = self.press(as_superuser, "fail", "friend.test", "recipient-refused").content.decode()
+        assert "Nothing of it waits any more." in again
+
+    def test_of_a_large_group_some_at_a_time(self, domains):
+        for number in range(3):
+            send(domains, f"a{number}@friend.test")
+        done = [groups.fail(QueuedMessage.objects.all(), "friend.test", "", "root", at_once=2) for _ in range(2)]
+        assert [(one.count, one.left) for one in done] == [(2, 1), (1, 0)]
+
+    def test_a_group_is_the_person_s_own(self, as_domain_administrator, domains, client):
+        send(domains, "a@friend.test")
+        theirs = send(domains, "b@friend.test", domain=FOREIGN)
+        self.press(as_domain_administrator, "fail", "friend.test")
+        assert StoryRecipient.objects.get(story=theirs).fate == "waiting"
+        assert dict(QueuedRecipient.objects.values_list("forward_path", "state"))["a@friend.test"] == "failed"
+        assert "Nothing of it waits" in self.press(as_domain_administrator, "retry", "friend.test").content.decode()
+        url = reverse("admin:queue_queuedmessage_group", args=["fail"])
+        assert as_domain_administrator.get(url).status_code == 405
+        assert self.press(as_domain_administrator, "drop", "friend.test").status_code == 404
+        for bad in ("", "x" * 256, "a\0b"):
+            assert self.press(as_domain_administrator, "retry", bad).status_code == 400
+        # What bounces asks for the password when it was given long ago.
+        session = as_domain_administrator.session
+        del session["proved_at"]
+        session.save()
+        assert (
+            "Password of boss@localhost" in self.press(as_domain_administrator, "fail", "friend.test").content.decode()
+        )
+        strict = type(client)(enforce_csrf_checks=True)
+        strict.cookies = as_domain_administrator.cookies
+        assert self.press(strict, "retry", "friend.test").status_code == 403
+        as_domain_administrator.logout()
+        assert self.press(as_domain_administrator, "retry", "friend.test").redirect_chain
+
+    def test_the_command_does_it_to_a_group(self, domains, capsys):
+        from django.core.management import CommandError, call_command
+
+        send(domains, "a@friend.test", "b@friend.test")
+        send(domains, "c@large.test")
+        settle("450 busy", "recipient-refused")
+        call_command("queue", "retry", "--for", "@Friend.test")
+        call_command("queue", "fail", "--for", "friend.test", "--cause", "recipient-refused")
+        assert capsys.readouterr().out == "1 message due at once.\n1 message failed, their senders told.\n"
+        assert QueuedMessage.objects.filter(recipients__destination="large.test", settled_at=None).exists()
+        for words, said in (
+            (("--for", "friend.test"), "Nothing of it waits any more"),
+            ((), "Name queue ids, or a destination"),
+        ):
+            with pytest.raises(CommandError, match=said):
+                call_command("queue", "retry", *words)
 
     def test_the_command_tells_the_same(self, domains, capsys):
         from django.core.management import call_command

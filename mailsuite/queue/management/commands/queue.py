@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from django.db.models import QuerySet
 
 from mailsuite.directory.command import SubcommandCommand
+from mailsuite.directory.errors import DirectoryError
+from mailsuite.mail.address import AddressError, normalize_domain
 from mailsuite.queue import groups, services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.trace import services as trace
@@ -27,16 +29,19 @@ class Command(SubcommandCommand):
         self.verb("causes", self.causes, "what waits, by where it goes and why")
         show = self.verb("show", self.show, "one message: its recipients, its story, every attempt")
         show.add_argument("number", metavar="QUEUE-ID")
-        self._for_many("retry", self.retry, "try again at once")
+        self._for_many("retry", self.retry, "try again at once", by_group=True)
         hold = self._for_many("hold", self.hold, "try no more until it is released")
         hold.add_argument("--reason", default=f"by {WHO}", help="kept with the message and its story")
         self._for_many("release", self.release, "let held messages go on")
-        self._for_many("fail", self.fail, "give up and tell the sender")
+        self._for_many("fail", self.fail, "give up and tell the sender", by_group=True)
         self._for_many("drop", self.drop, "give up and tell nobody")
 
-    def _for_many(self, name: str, run: Callable[..., None], help: str) -> ArgumentParser:
+    def _for_many(self, name: str, run: Callable[..., None], help: str, *, by_group: bool = False) -> ArgumentParser:
         parser = self.verb(name, run, help)
-        parser.add_argument("numbers", nargs="+", metavar="QUEUE-ID")
+        parser.add_argument("numbers", nargs="*" if by_group else "+", metavar="QUEUE-ID")
+        if by_group:
+            parser.add_argument("--for", dest="destination", metavar="DOMAIN", help="all that waits for it instead")
+            parser.add_argument("--cause", help="with --for: what waits for this cause alone, as `queue causes` has it")
         return parser
 
     def list_waiting(self, words: list[str], settled: bool, limit: int, **_: object) -> None:
@@ -77,8 +82,12 @@ class Command(SubcommandCommand):
             self._attempt(attempt)
         self._story(message)
 
-    def retry(self, numbers: list[str], **_: object) -> None:
-        self._say(services.retry(_ids(numbers)), "due at once")
+    def retry(self, numbers: list[str], destination: str | None, cause: str | None, **_: object) -> None:
+        if destination:
+            found = groups.retry(QueuedMessage.objects.all(), _domain(destination), cause, at_once=None)
+            self._say(found.count, "due at once")
+        else:
+            self._say(services.retry(_ids(_named(numbers))), "due at once")
 
     def hold(self, numbers: list[str], reason: str, **_: object) -> None:
         self._say(services.hold(_ids(numbers), reason), "held")
@@ -86,8 +95,13 @@ class Command(SubcommandCommand):
     def release(self, numbers: list[str], **_: object) -> None:
         self._say(services.release(_ids(numbers)), "released")
 
-    def fail(self, numbers: list[str], **_: object) -> None:
-        self._say(services.fail(_ids(numbers), WHO), "failed, their senders told")
+    def fail(self, numbers: list[str], destination: str | None, cause: str | None, **_: object) -> None:
+        done = "failed, their senders told"
+        if destination:
+            found = groups.fail(QueuedMessage.objects.all(), _domain(destination), cause, WHO, at_once=None)
+            self._say(found.count, done)
+        else:
+            self._say(services.fail(_ids(_named(numbers)), WHO), done)
 
     def drop(self, numbers: list[str], **_: object) -> None:
         self._say(services.drop(_ids(numbers), WHO), "dropped")
@@ -128,6 +142,21 @@ def _recipients(messages: QuerySet[QueuedMessage], *, settled: bool) -> QuerySet
     rows = QueuedRecipient.objects.filter(message__in=messages).select_related("message")
     rows = rows if settled else rows.filter(settled_at=None)
     return rows.order_by("message_id", "pk")
+
+
+def _domain(destination: str) -> str:
+    """As the queue has it; of an address literal as it was typed."""
+    name = destination.strip().removeprefix("@")
+    try:
+        return normalize_domain(name)
+    except AddressError:
+        return name.lower()
+
+
+def _named(numbers: list[str]) -> list[str]:
+    if not numbers:
+        raise DirectoryError("Name queue ids, or a destination: --for example.org")
+    return numbers
 
 
 def _ids(numbers: list[str]) -> list[int]:
