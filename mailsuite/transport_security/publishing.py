@@ -77,7 +77,7 @@ def why_no_tlsa() -> str:
     if not has_lasting_key():
         return "The certificate is the first start's own, and its key goes with it: get a real one first."
     if look is None:
-        return "DNS was not looked at yet: mailsuite certificate check"
+        return "DNS was not looked at yet: manage.py certificate check"
     if not look.is_signed:
         return (
             f"No DNSSEC signature was seen in the zone of {host}, without which nobody heeds TLSA: sign the zone, and "

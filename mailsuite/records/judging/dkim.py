@@ -43,7 +43,7 @@ def read(found: bytes, record: Record) -> Judgement:
         return _refused(text, wanted, problem, record)
     if key.public != read_key(record.value.encode(), algorithm).public:
         return change(record, "Another key stands there, so that our signatures fail.")
-    return _doubts(tags_of(text)) or OK
+    return _doubts(tags_of(text), wanted["p"]) or OK
 
 
 def _refused(text: str, wanted: dict[str, str], problem: KeyProblem, record: Record) -> Judgement:
@@ -100,12 +100,16 @@ def _misuse(tags: dict[str, str], wanted: dict[str, str]) -> str:
     return ""
 
 
-def _doubts(tags: dict[str, str]) -> Judgement | None:
+def _doubts(tags: dict[str, str], key: str) -> Judgement | None:
     """What makes others stumble over a record with the right key that we can read."""
     if "y" in _elements(tags.get("t", "")):
         return _warn("Take t=y out of the record: it tells receivers that DKIM is only tried out.")
     if any(character.isspace() for character in tags["p"]):
         return _warn("Publish the key without blanks in it: some receivers stumble over them.")
+    if tags["p"] != key:
+        return _warn("Publish the key as it is here to the letter, = included: some receivers stumble over it.")
+    if tags.get("s", "*") not in ("*", "email"):
+        return _warn("Write s=email, or leave s= out: some receivers heed no key that is for more than one service.")
     if "v" in tags and next(iter(tags)) != "v":
         return _warn("Put v=DKIM1 first in the record: some receivers heed none where it stands later.")
     if "h" in tags and "sha256" not in _elements(tags["h"]):
