@@ -13,6 +13,7 @@ from mailsuite.resolver.answers import Answer, Resolver, Status
 OBSOLETE = ("pct", "ri", "rf")
 # The tags of RFC 9989 §4.7, and the values of those that have but a few.
 TAGS = ("v", "p", "sp", "np", "adkim", "aspf", "psd", "t", "fo", "rua", "ruf", *OBSOLETE)
+FAILURE_OPTIONS = {"0", "1", "d", "s"}
 VALUES = {"adkim": ("r", "s"), "aspf": ("r", "s"), "psd": ("y", "n", "u"), "t": ("y", "n")}
 
 
@@ -51,7 +52,10 @@ def _lost(text: str, found: dmarc.Record) -> Judgement | None:
     if not text.startswith("v=DMARC1"):
         return _warn("Let the record begin with v=DMARC1, and nothing stand before it: many receivers heed no other.")
     names = []
-    for part in filter(None, (part.strip() for part in text.split(";"))):
+    parts = [part.strip() for part in text.rstrip("; \t").split(";")]
+    if "" in parts:
+        return _warn("Take out the second of two semicolons: some receivers heed no record that has them.")
+    for part in parts:
         name, equals, value = (one.strip() for one in part.partition("="))
         if not equals:
             return _warn(f"Receivers pass over “{part[:40]}”: after a semicolon comes a name, an = and a value.")
@@ -59,11 +63,18 @@ def _lost(text: str, found: dmarc.Record) -> Judgement | None:
             return _warn(f"Receivers pass over {name[:20]}=, which DMARC does not know.")
         if (known := VALUES.get(name.lower())) and value.lower() not in known:
             return _warn(f"Receivers pass over {name}={value[:20]}: it must be one of {', '.join(known)}.")
+        if name.lower() == "fo" and not {one.strip().lower() for one in value.split(":")} <= FAILURE_OPTIONS:
+            return _warn(f"Receivers pass over fo={value[:20]}: it holds 0, 1, d and s, parted by colons.")
+        if (name.lower(), value.lower()) == ("psd", "y"):
+            return _warn("Take psd=y out of the record: it is for registries, under whose names others have domains.")
         names.append(name.lower())
     if twice := [name for name in names if names.count(name) > 1]:
         return _warn(f"{twice[0]}= stands in the record twice, and receivers differ in which they heed: keep one.")
     for name, heeded in (("rua", found.rua), ("ruf", found.ruf)):
-        parts = [part.strip() for part in _tags(text).get(name, "").split(",") if part.strip()]
+        value = _tags(text).get(name, "")
+        parts = [part.strip() for part in value.split(",")] if value else []
+        if "" in parts:
+            return _warn(f"Take the comma that parts nothing out of {name}: some receivers heed none of it.")
         if lost := [part for part in parts if part not in heeded]:
             return _warn(f"Receivers can't read “{lost[0][:60]}” in {name}: write mailto: addresses parted by commas.")
     return None
