@@ -2,8 +2,9 @@
 
 Programs that only throw mail out don't. A network that came again once is let pass for good while it goes on writing.
 Large senders try again from another host of a pool, in another network: the sender and one recipient at least must be
-the same, and the network, the domain of the host's confirmed name, or the Message-ID; else it is somebody else. What a
-flood can leave here is bounded by network.
+the same, and the network, the domain of the host's confirmed name, or the Message-ID; else it is somebody else. Whose
+networks they are a name proves, and a Message-ID does not: that lets the one message pass, while it may be tried again.
+What a flood can leave here is bounded by network, and by pool.
 """
 
 import hashlib
@@ -14,13 +15,15 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from mailsuite.database.patience import brief_transaction
-from mailsuite.database.stored_time import within
+from mailsuite.database.stored_time import lately, within
 from mailsuite.screening.models import GreylistEntry
 
 GREYLISTED, FIRST_TIME = "greylisted", "first-time-sender"
 FORGET_WAITING, FORGET_PASSED = timedelta(days=2), timedelta(days=36)
 MAX_RECIPIENTS = 100
 MAX_WAITING_PER_NETWORK = 500
+# Networks of one pool that are kept as let pass; from others each of its messages passes by itself.
+MAX_POOL_NETWORKS = 64
 # How exactly it is kept when somebody who passed was last here.
 SEEN_EVERY = timedelta(days=1)
 
@@ -34,8 +37,12 @@ class _Keys:
     pool: str
     message: str
 
+    def name(self, row: GreylistEntry) -> bool:
+        """Whether the row is of the same host, or of another of its pool."""
+        return self.own == row.key or row.pool_key == self.pool != ""
+
     def know(self, row: GreylistEntry) -> bool:
-        return self.own == row.key or row.pool_key == self.pool != "" or row.message_key == self.message != ""
+        return self.name(row) or row.message_key == self.message != ""
 
 
 def may_pass(
@@ -71,15 +78,17 @@ def may_pass(
         for recipient in recipients[:MAX_RECIPIENTS]
     ]
     with brief_transaction():
-        known = _known(asked)
-        passes = any(row.passed_at or not within(row.first_seen_at, now, wait) for row in known)
+        known = _known(asked, now)
+        waited = [row for row in known if row.passed_at or not within(row.first_seen_at, now, wait)]
+        passes, is_own = bool(waited), any(keys.name(row) for row in waited for keys in asked)
         ids = [row.pk for row in known]
         if passes:
             GreylistEntry.objects.filter(pk__in=ids, passed_at=None).update(passed_at=now)
         GreylistEntry.objects.filter(pk__in=ids).update(last_seen_at=now)
         new = [keys for keys in asked if not any(map(keys.know, known))]
         if passes:  # once is enough for the network that it came from now
-            new = asked[:1] if where and all(row.network != network for row in known) else []
+            is_new = is_own and all(row.network != network for row in known) and len(known) < MAX_POOL_NETWORKS
+            new = asked[:1] if where and is_new else []
         if new and (passes or not _is_flood(kind, network)):
             passed_at = now if passes else None
             GreylistEntry.objects.bulk_create(
@@ -101,12 +110,12 @@ def forget_old(now: datetime) -> int:
     return old.delete()[0] + silent.delete()[0]
 
 
-def _known(asked: Sequence[_Keys]) -> list[GreylistEntry]:
+def _known(asked: Sequence[_Keys], now: datetime) -> list[GreylistEntry]:
     same = Q(key__in=[keys.own for keys in asked])
     if pools := [keys.pool for keys in asked if keys.pool]:
         same |= Q(pool_key__in=pools)
     if messages := [keys.message for keys in asked if keys.message]:
-        same |= Q(message_key__in=messages)
+        same |= Q(message_key__in=messages) & lately("first_seen_at", now, FORGET_WAITING)
     return list(GreylistEntry.objects.select_for_update().filter(same))
 
 
