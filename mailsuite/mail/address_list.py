@@ -14,12 +14,15 @@ from typing import NamedTuple
 
 from mailsuite.mail.address_tokens import AddressTokens, Kind, Token
 
+_REMARK = rb"\(([^()\\]*+)\)"
 _ATOM = rb"[^\s\"()<>@,;:\[\]\\]++"
-# The shapes that nearly all mail has: "Name" <local@domain>, Name <local@domain>, local@domain
+# The shapes that nearly all mail has: "Name" <local@domain>, Name (Sales) <local@domain>, local@domain <local@domain>,
+# local@domain, local@domain (Name)
 _SIMPLE = re.compile(
-    rb'[ \t]*+(?:(?:"([^"\\]*+)"[ \t]*+|([^"()<>@,;:\[\]\\]*+))<(%b)@(%b)>|(%b)@(%b))[ \t]*+(?:,|\Z)'
-    % (_ATOM, _ATOM, _ATOM, _ATOM)
+    rb'[ \t]*+(?:(?:"((?:[^"\\]++|\\.)*+)"[ \t]*+|([^"()<>@,;:\[\]\\]*+)(?:%b[ \t]*+)?+|(%b@%b)[ \t]++)'
+    rb"<(%b)@(%b)>|(%b)@(%b)(?:[ \t]*+%b)?+)[ \t]*+(?:,|\Z)" % (_REMARK, *(_ATOM,) * 6, _REMARK)
 )
+_QUOTED_PAIR = re.compile(rb"\\(.)")
 # Of one entry so many are looked at together: with all of a large field's there would be a hundred times its octets.
 MAX_TOKENS = 1_000
 # Of a list so much is read by tokens, which takes a hundred times as long as the usual shape; the rest is left out.
@@ -50,11 +53,6 @@ class AddressList(NamedTuple):
 
 
 _GROUP_END = ListedAddress(None, None, None, None)
-
-
-def parse_address_list(value: bytes) -> list[ListedAddress]:
-    """Return the entries of an unfolded field value in order, with entries around the members of each group."""
-    return read_addresses(value).entries
 
 
 def read_authors(value: bytes) -> AddressList:
@@ -94,6 +92,7 @@ def read_addresses(value: bytes) -> AddressList:
     """Return what an unfolded field value says, with entries around the members of each group."""
     entries: list[ListedAddress] = []
     parser: _Parser | None = None
+    is_mended = False
     at, end = 0, len(value)
     while at < end:
         match = _SIMPLE.match(value, at)
@@ -101,16 +100,24 @@ def read_addresses(value: bytes) -> AddressList:
             parser = parser or _Parser(value, entries)
             at = parser.read(at)
             continue
-        quoted, phrase, local_part, domain, bare_local_part, bare_domain = match.groups()
-        if local_part is None:
-            entries.append(ListedAddress(None, None, bare_local_part, bare_domain))
-        else:
-            entries.append(ListedAddress(quoted or (phrase or b"").rstrip() or None, None, local_part, domain))
+        entries.append(_usual(match))
+        is_mended |= match[4] is not None
         at = match.end()
     if parser is None:
-        return AddressList(entries)
+        return AddressList(entries, is_mended)
     parser.end()
-    return AddressList(entries, parser.is_mended, tuple(parser.others), parser.is_cut)
+    return AddressList(entries, is_mended or parser.is_mended, tuple(parser.others), parser.is_cut)
+
+
+def _usual(match: re.Match[bytes]) -> ListedAddress:
+    """The entry that _SIMPLE has found."""
+    quoted, phrase, remark, address, local_part, domain, bare_local_part, bare_domain, bare_remark = match.groups()
+    if quoted and b"\\" in quoted:
+        quoted = _QUOTED_PAIR.sub(rb"\1", quoted)
+    name = quoted or phrase or address or bare_remark or b""
+    return ListedAddress(
+        name.strip() or (remark or b"").strip() or None, None, local_part or bare_local_part, domain or bare_domain
+    )
 
 
 class _Parser:

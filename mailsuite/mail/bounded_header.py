@@ -6,6 +6,7 @@ long ends where one of its addresses or words does.
 """
 
 import re
+from itertools import chain
 from typing import NamedTuple
 
 from mailsuite.mail.header import FIELD_START, Octets, collect_fields
@@ -14,17 +15,20 @@ _TELLING = (
     *("from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id", "in-reply-to", "references"),
     *("content-type", "content-transfer-encoding", "content-disposition", "content-id"),
 )
-_TELLING_FIELD = re.compile(rb"\n(%b)[ \t]*+:" % "|".join(_TELLING).encode(), re.IGNORECASE)
+_NAME = rb"(%b)[ \t]*+:" % "|".join(_TELLING).encode()
+_TELLING_FIRST = re.compile(_NAME, re.IGNORECASE)
+_TELLING_FIELD = re.compile(rb"\n" + _NAME, re.IGNORECASE)
 _MAX_LOOKED_AT = 1_000  # fields of these names, behind the bounds
 _ENDS = (b">,", b",", b" ")
+_LONGEST_ENTRY = 2_000  # octets of a list's entry: a comma further back is one that few others have
 
 
 def cut_value(value: bytes, most: int) -> bytes:
     """Return at most so many octets of a value, up to the end of an address of a list, or else of a word."""
     if len(value) <= most:
         return value
-    value = value[:most]
-    cut = next((at for at in map(value.rfind, _ENDS) if at > 0), most)
+    lowest = max(most - _LONGEST_ENTRY, 0)
+    cut = next((at for end in _ENDS if (at := value.rfind(end, lowest, most)) > 0), most - 1)
     return value[: cut + 1].rstrip(b", ")
 
 
@@ -55,7 +59,9 @@ def read_fields(octets: Octets, start: int, end: int, *, max_octets: int, max_fi
 
 def _add_telling(fields: dict[bytes, list[bytes]], octets: Octets, start: int, end: int, most: int) -> None:
     """Add the fields that tell most and are missing, each with at most so many octets."""
-    for count, match in enumerate(_TELLING_FIELD.finditer(octets, max(start - 1, 0), end)):
+    first = _TELLING_FIRST.match(octets, 0, end) if start == 0 else None
+    found = _TELLING_FIELD.finditer(octets, max(start - 1, 0), end)
+    for count, match in enumerate(chain((first,) if first else (), found)):
         if count == _MAX_LOOKED_AT:
             break
         name = match[1].lower()

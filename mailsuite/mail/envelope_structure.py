@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from mailsuite.mail.address_list import ListedAddress, parse_address_list, read_authors
+from mailsuite.mail.address_list import AddressList, ListedAddress, read_addresses, read_authors
 from mailsuite.mail.bounded_header import cut_value
 from mailsuite.mail.header import Fields, unfold
 from mailsuite.mail.imap_string import NIL, imap_nstring, imap_string
@@ -53,7 +53,7 @@ class _Writer:
 
     def authors(self, name: bytes, default: bytes = NIL) -> bytes:
         values, most = self._fields.get(name), min(self._left, MAX_AUTHORS_OCTETS)
-        own = self._list(read_authors(self._cut(unfold(values[0]), most)).entries, most) if values else NIL
+        own = self._list(self._entries(read_authors(self._cut(unfold(values[0]), most))), most) if values else NIL
         if own == NIL and len(default) <= self._left:
             own = default
         self._left -= len(own)
@@ -65,10 +65,14 @@ class _Writer:
         for value in self._fields.get(name, ()):
             cut = self._cut(unfold(value), left)
             left -= len(cut)
-            entries += parse_address_list(cut)
+            entries += self._entries(read_addresses(cut))
         found = self._list(entries, self._left)
         self._left -= len(found)
         return found
+
+    def _entries(self, found: AddressList) -> list[ListedAddress]:
+        self.is_whole = self.is_whole and not found.is_cut
+        return found.entries
 
     def _cut(self, value: bytes, most: int) -> bytes:
         if len(value) <= most:

@@ -205,18 +205,24 @@ def _claimed(found: AddressList) -> Iterator[_Claim]:
     for at, entry in enumerate((*found.entries, *found.others)):
         if entry.domain is None:  # the name or the end of a group
             continue
-        name, route, local_part, domain = (decode_text(part or b"", MAX_FROM_OCTETS) for part in entry)
+        local_part, domain = _text(entry.local_part), _text(entry.domain)
         if domain:
             known, is_one = _domain(domain)
             is_plain, is_likely = is_one and domain.encode() == entry.domain, at < len(found.entries)
             yield _Claim(format_address(local_part, known), known, is_plain or not is_likely, is_likely)
-        yield from _claimed_by(f"{route} {local_part}" if domain else f"{name} {local_part}")
+        words = f"{_text(entry.route if domain else entry.name)} {local_part}"
+        if "@" in words or not words.isascii():
+            yield from _claimed_by(words)
 
 
 def _claimed_by(text: str) -> Iterator[_Claim]:
     for match in islice(_ADDRESS.finditer(compatible(text)), MAX_AUTHORS + 1):
         domain, _ = _domain(match[2])
         yield _Claim(format_address(match[1], domain), domain)
+
+
+def _text(value: bytes | None) -> str:
+    return decode_text(value, MAX_FROM_OCTETS) if value else ""
 
 
 def _domain(text: str) -> tuple[str, bool]:

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from mailsuite.mail import address_list
-from mailsuite.mail.address_list import MAX_TOKENS, first_author, parse_address_list, read_addresses, read_authors
+from mailsuite.mail.address_list import MAX_TOKENS, first_author, read_addresses, read_authors
 
 ANN = (None, None, b"ann", b"example.org")
 
@@ -90,7 +90,7 @@ ANN = (None, None, b"ann", b"example.org")
     ],
 )  # fmt: skip
 def test_list(value, expected):
-    assert parse_address_list(value) == expected
+    assert read_addresses(value).entries == expected
 
 
 WILD = b'Team: "A \\" b" <@x:a@[1]>, (c (d) \\) e) f . g@h; \\ "open <i@j> , k@l'
@@ -99,7 +99,7 @@ WILD = b'Team: "A \\" b" <@x:a@[1]>, (c (d) \\) e) f . g@h; \\ "open <i@j> , k@l
 def test_list_cut_anywhere_is_read():
     for start in range(len(WILD)):
         for end in range(start, len(WILD) + 1):
-            for name, _, local_part, domain in parse_address_list(WILD[start:end]):
+            for name, _, local_part, domain in read_addresses(WILD[start:end]).entries:
                 assert name is None or name
                 assert local_part is not None or domain is None
 
@@ -148,16 +148,17 @@ def test_a_limit_cuts_no_address(most_octets, expected):
     assert (found and found[2:]) == expected
 
 
-@pytest.mark.parametrize("value", [b"Ann <a@b>, c@d", b'"Ann, B" <a@b> ', b"a@b,c@d", b'Ann B <a@b.c>, "D" <d@e>,'])
+@pytest.mark.parametrize("value", [b"Ann <a@b>, c@d", b'"Ann, B" <a@b> ', b"a@b,c@d", b'Ann B <a@b.c>, "D" <d@e>,',
+    b'"Ann \\"B\\"" <a@b>', b"a@b (Ann), c@d( D ) ", b"Ann (B) <a@b>,(D) <c@d>", b"a@b ()"])  # fmt: skip
 def test_the_short_way_and_the_whole_grammar_agree(monkeypatch, value):
-    found = parse_address_list(value)
+    found = read_addresses(value).entries
     monkeypatch.setattr(address_list, "_SIMPLE", re.compile(rb"(?!)"))
     assert read_authors(value)[:2] == (found, False)
 
 
 @pytest.mark.parametrize("front", [b"", b"<", b"x@y "])
 def test_an_address_behind_endless_words_is_found(front):
-    found = parse_address_list(front + b"word " * 5_000 + b"ann@example.org")
+    found = read_addresses(front + b"word " * 5_000 + b"ann@example.org").entries
     assert found[-1][2:] == (b"ann", b"example.org")
     assert len(found[-1].name or b"") <= MAX_TOKENS * 5
 
@@ -172,7 +173,8 @@ def test_a_bound_falls_between_addresses(words):
 
 PIECES = [
     *(b"a@b", b",", b", ", b"Ann <a@b.c>", b"(x)", b"<", b">", b'"q, r" <q@r>', b'"', b":", b"team:", b";", b"@"),
-    *(b"x y", b"<@a,@b:c@d>", b"[1]", b"(", b")", b"\\", b" "),
+    *(b"x y", b"<@a,@b:c@d>", b"[1]", b"(", b")", b"\\", b" ", b"s@t (u)", b"s@t <u@v>", b"s (t) <u@v>"),
+    *(b'"q \\"r\\"" <q@r>', b"(x) <a@b>", b" a@b ( ) ,"),
 ]
 
 
