@@ -3,6 +3,7 @@
 from textwrap import wrap
 
 from mailsuite.mail.dsn_report import Action, DsnRecipient, DsnReport
+from mailsuite.mail.known_replies import known
 
 _WIDTH = 76
 _SUBJECTS = {
@@ -86,6 +87,9 @@ def _describe(recipient: DsnRecipient) -> str:
 
 
 def _advice(recipient: DsnRecipient) -> str:
+    """What to do: by what the other host's words are known to mean, else by the enhanced code."""
+    if recipient.remote_host and (found := known(recipient.diagnostic or "")):
+        return found.sender_advice
     detail = recipient.status.partition(".")[2]
     subject_alone = detail.partition(".")[0] + "."
     return _ADVICE.get(detail) or _ADVICE.get(subject_alone, _DEFAULT_ADVICE)

@@ -74,6 +74,35 @@ def test_failure():
     assert REPORT.original in build_dsn(REPORT)
 
 
+@pytest.mark.parametrize(
+    ("status", "diagnostic", "remote_host", "advice"),
+    [
+        (
+            "5.7.1",
+            "554 5.7.1 Client host [192.0.2.1] blocked using zen.spamhaus.org",
+            "mx.example.net",
+            "whoever wrote",
+        ),
+        ("5.7.1", "550 5.7.1 <bob@example.net>: user unknown", "mx.example.net", "There is no such mailbox."),
+        (
+            "5.1.8",
+            "550 5.1.8 <ann@example.org>: Sender address rejected: Domain not found",
+            "mx.example.net",
+            "Check your",
+        ),
+        ("4.4.7", "452 4.2.2 over quota", "mx.example.net", "The mailbox is full."),
+        ("5.7.1", "550 5.7.1 no", "mx.example.net", "refused by a rule"),
+        ("4.4.7", "451 4.3.0 later", "mx.example.net", "could not be reached for days"),
+        # Ours, and nobody else's.
+        ("5.1.2", "550 5.1.2 this looks like spam", None, "does not receive mail"),
+    ],
+)
+def test_what_to_do_follows_from_what_the_other_host_means(status, diagnostic, remote_host, advice):
+    recipient = replace(BOB, status=status, diagnostic=diagnostic, remote_host=remote_host)
+    _, human, _, _ = _read(replace(REPORT, recipients=(recipient,)))
+    assert advice in " ".join(human.split())
+
+
 def test_our_own_words_are_no_smtp_reply():
     recipient = DsnRecipient("bob@example.net", Action.FAILED, "5.1.2", diagnostic="the domain does not exist")
     _, _, status, _ = _read(replace(REPORT, recipients=(recipient,)))

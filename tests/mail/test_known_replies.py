@@ -79,6 +79,20 @@ from mailsuite.mail.known_replies import BLOCKLISTED, by_reason, known
         ("554 5.7.1 This message has been blocked because it is likely unsolicited mail", "content-refused"),
         ("554 5.7.1 Relay access denied", "not-theirs"),
         ("530 5.7.0 Must issue a STARTTLS command first", "tls-wanted"),
+        # The sender's address is not the recipient's.
+        ("450 4.1.8 <ann@example.org>: Sender address rejected: Domain not found", "sender-unknown"),
+        ("553 5.1.8 <ann@example.org>... Domain of sender address does not exist", "sender-unknown"),
+        ("550 5.1.0 <ann@example.org>: Sender address rejected: User unknown in local table", "sender-unknown"),
+        ("550-Verification failed for <ann@example.org> 550-No Such User Here 550 Sender verify", "sender-unknown"),
+        ("550 Address ann@example.org is blacklisted", None),
+        ("550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required", "few-may-write"),
+        ("450 4.1.1 <b@far.test>: Recipient rejected: Address verification in progress", "greylisted-there"),
+        ("550 5.7.708 Access denied, traffic not accepted from this IP", "blocklisted"),
+        ("550 5.1.6 recipient no longer on server", "no-such-address"),
+        # Names of people, domains and pages say nothing.
+        ("550 Mailbox <ptr@far.test> does not exist", "no-such-address"),
+        ("550 user <spam@dkim.far.test> unknown", "no-such-address"),
+        ("550 5.1.1 no such user; see https://far.test/spf?reason=spam", "no-such-address"),
         # What means nothing known, and what was no refusal.
         ("451 4.3.0 Temporary lookup failure", None),
         ("550 Requested action not taken", None),
