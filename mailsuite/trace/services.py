@@ -37,7 +37,7 @@ TONES = {
 OUTCOME_TONES = {"accepted": GOOD, "deferred": WAITING, "refused": BAD}
 FACTS = {
     "listener": "Listener", "helo": "Greeting", "tls": "TLS", "user": "Signed in as", "signed_by": "Signed with",
-    "from_given": "From as it came", "reply": "Reply", "about": "About",
+    "from_given": "From as it came", "blank_line": "Blank line added", "reply": "Reply", "about": "About",
 }  # fmt: skip
 # Told by events, of which each reader sees their own, and by findings.py.
 HIDDEN_FACTS = {"recipients", "authentication", "verdict"}

@@ -62,9 +62,9 @@ class Recipient:
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A message that is about to be filed: `spool` is its file, whose header `is_header_ascii` or not, `signed_by` the
-    selectors of its signatures, `from_given` the From that it came with where that was written anew. `seals` are ARC
-    sets, by the domain whose address forwards; what is forwarded needs a reverse-path of ours when it
-    `rewrites_sender`."""
+    selectors of its signatures, `from_given` the From that it came with where that was written anew, `blank_line` where
+    one was put that its header had not. `seals` are ARC sets, by the domain whose address forwards; what is forwarded
+    needs a reverse-path of ours when it `rewrites_sender`."""
 
     story_id: int
     at: datetime
@@ -80,6 +80,7 @@ class Accepted:
     delivered_before: frozenset[str] = frozenset()
     signed_by: Sequence[str] = ()
     from_given: str = ""
+    blank_line: str = ""
     judged: Judged | None = None
     seals: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -232,6 +233,7 @@ class Composer:
                 recipients=[str(recipient.path) for recipient in accepted.recipients],
                 signed_by=accepted.signed_by,
                 from_given=accepted.from_given,
+                blank_line=accepted.blank_line,
                 reply=reply,
                 **(accepted.judged.facts() if accepted.judged else {}),
             ),

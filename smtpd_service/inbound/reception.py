@@ -99,6 +99,7 @@ class Reception:
         self._used: dict[int, int] = {}
         self._roomy: set[str] = set()
         self._is_overfull = False
+        self._blank_line = ""  # where one was put into its message, for people
 
     async def mail(self, mail: Mail) -> Reply:
         """Begin a transaction."""
@@ -148,7 +149,7 @@ class Reception:
             prepared: Prepared | Refusal | None = flaw or await self._refuse_size(file.size_octets)
             prepared = prepared or self._refuse_head(file)
             if prepared is None:
-                await _end_header(file, reference(story_id))
+                self._blank_line = await _end_header(file, reference(story_id))
                 prepared = await self._prepare(file, story_id, at)
             if isinstance(prepared, Refusal):
                 return self._refuse_message(prepared, file)
@@ -286,6 +287,7 @@ class Reception:
             delivered_before=prepared.delivered_before,
             signed_by=prepared.signed_by,
             from_given=prepared.from_given,
+            blank_line=self._blank_line,
             judged=prepared.judged,
             seals=prepared.seals,
         )
@@ -371,18 +373,21 @@ def _said(file: SpoolFile) -> bytes:
     return header_fields(_header(file), (b"from", b"subject", b"message-id"), exclude=False)[:QUOTED_OCTETS]
 
 
-async def _end_header(file: SpoolFile, name: str) -> None:
+async def _end_header(file: SpoolFile, name: str) -> str:
     """Part a text that no blank line parts from the header, or from our trace fields: nobody would see it there. Other
-    servers do so too; a message like this has no signature that holds."""
+    servers do so too; a message like this has no signature that holds. Return where, for people; "" where not."""
     block = _header(file)
     at = missing_blank_line(block) if len(block) < HEAD_OCTETS else None
     if at is None:
-        return
-    logger.info("%s: its header has no end, a blank line is put before line %d", name, block.count(b"\n", 0, at) + 1)
+        return ""
+    lines = block.count(b"\n", 0, at)
+    where = f"before line {lines + 1}"
+    logger.info("%s: its header has no end, a blank line is put %s", name, where)
     if file.is_small:
         file.end_header(at)
     else:
         await undisturbed(partial(file.end_header, at))
+    return where
 
 
 def _header(file: SpoolFile) -> bytes:

@@ -408,21 +408,22 @@ def test_nul_is_refused(server):
 
 
 @pytest.mark.parametrize(
-    ("content", "stored"),
+    ("content", "stored", "told"),
     [
-        (b"Hello there\r\n\r\nSee you\r\n", b"\r\nHello there\r\n\r\nSee you\r\n"),
-        (b" Hello\r\n", b"\r\n Hello\r\n"),
-        (b"Subject: x\r\nHello there\r\n", b"Subject: x\r\n\r\nHello there\r\n"),
-        (b"Subject: x\r\nHello\r\nFrom: a\r\n\r\n", b"Subject: x\r\nHello\r\nFrom: a\r\n\r\n"),
-        (b"Hello " + b"x" * 200_000 + b"\r\n\r\n", b"\r\nHello " + b"x" * 200_000 + b"\r\n\r\n"),
+        (b"Hello there\r\n\r\nSee you\r\n", b"\r\nHello there\r\n\r\nSee you\r\n", "before line 1"),
+        (b" Hello\r\n", b"\r\n Hello\r\n", "before line 1"),
+        (b"Subject: x\r\nHello there\r\n", b"Subject: x\r\n\r\nHello there\r\n", "before line 2"),
+        (b"Subject: x\r\nHello\r\nFrom: a\r\n\r\n", b"Subject: x\r\nHello\r\nFrom: a\r\n\r\n", None),
+        (b"Hello " + b"x" * 200_000 + b"\r\n\r\n", b"\r\nHello " + b"x" * 200_000 + b"\r\n\r\n", "before line 1"),
     ],
     ids=["text first", "a blank first", "text behind fields", "text amid fields", "large"],
 )
-def test_text_that_begins_without_a_blank_line_is_no_part_of_the_header(server, content, stored):
+def test_text_that_begins_without_a_blank_line_is_no_part_of_the_header(server, content, stored, told):
     assert server.connect().mail(content, "ann@example.org").startswith("250 ")
     [(operation, octets)] = server.store.delivered
     assert octets == stored and operation.size_octets == len(stored)
     assert operation.local[0].prefix.endswith(b"\r\n")
+    assert json.loads(operation.story.data).get("blank_line") == told
 
 
 LONG_TO = b"Subject: x\r\nTo: " + b",\r\n ".join([b"Recipient <r@lists.example.org>"] * 30_000) + b"\r\n\r\n"
