@@ -151,6 +151,8 @@ class StoryRecipient(models.Model):
         indexes = [
             models.Index(fields=["fate", "-id"], name="recipient_fate"),
             models.Index(fields=["domain", "fate"], name="recipient_domain_fate"),
+            # What is filed where it should be has no reason.
+            models.Index(fields=["reason", "-id"], name="recipient_reason", condition=~models.Q(reason="")),
         ]
 
     def __str__(self) -> str:

@@ -226,7 +226,8 @@ def _condition(word: str, scope: Scope) -> Q:
 
 
 def _of_domain(domain: Domain, scope: Scope) -> Q:
-    return _touching([domain.pk], _own(Event.objects.filter(domain=domain), scope))
+    is_own = scope is None or domain.pk in scope
+    return _touching([domain.pk], Event.objects.filter(domain=domain) if is_own else Event.objects.none())
 
 
 def _within_day(day: date) -> Q:
@@ -246,9 +247,9 @@ def _address_condition(word: str, scope: Scope) -> Q:
     try:
         key = address_key(bare)
     except AddressError:
-        return _any_of(ids)
+        return any_of(ids)
     events = _own(Event.objects.filter(address_key=key), scope)
-    return _any_of([*ids, _ids(Story.objects.filter(sender_key=key), "pk"), _ids(events, "story_id")])
+    return any_of([*ids, _ids(Story.objects.filter(sender_key=key), "pk"), _ids(events, "story_id")])
 
 
 def _touching(domains: Collection[int], events: QuerySet[Event]) -> Q:
@@ -256,7 +257,7 @@ def _touching(domains: Collection[int], events: QuerySet[Event]) -> Q:
     are many, each story that is looked at is asked, newest first, so that a page of them is full soon."""
     sent = Story.objects.filter(sender_domain__in=domains)
     if all(rows.using("reader").order_by()[:FEW].count() < FEW for rows in (sent, events)):
-        return _any_of([_ids(sent, "pk"), _ids(events, "story_id")])
+        return any_of([_ids(sent, "pk"), _ids(events, "story_id")])
     return Q(sender_domain__in=domains) | Q(Exists(events.filter(story=OuterRef("pk"))))
 
 
@@ -264,7 +265,7 @@ def _ids(rows: QuerySet[Any], name: str) -> Any:
     return rows.order_by().values(name)
 
 
-def _any_of(ids: Sequence[Any]) -> Q:
+def any_of(ids: Sequence[Any]) -> Q:
     """The stories that one of the queries names: a union, since neither database uses indexes on both sides of an OR
     with a subquery."""
     first, *others = ids
@@ -294,8 +295,8 @@ def day_of(word: str) -> date | None:
 
 
 def _domain(word: str) -> Domain | None:
-    name = _domain_name(word)
     """The hosted domain of that name, else the one of the name that was removed last."""
+    name = _domain_name(word)
     rows = Domain.objects.filter(name=name).order_by(F("removed_at").desc(nulls_first=True))
     return rows.first() if name else None
 

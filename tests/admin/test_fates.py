@@ -158,7 +158,7 @@ class TestLists:
             assert {story.subject for story in rows} == subjects
 
     def test_many_of_a_fate_are_asked_one_by_one(self, as_superuser, domains, monkeypatch):
-        monkeypatch.setattr("mailsuite.trace.fates.FEW", 1)
+        monkeypatch.setattr("mailsuite.trace.fates.LISTED", 1)
         deliver("welcome", "ann@mine.example")
         deliver("winner", "ann@mine.example", role="junk")
         page = listed(as_superuser, fate="junk")
@@ -172,6 +172,46 @@ class TestLists:
             deliver(f"m{number}", "ann@mine.example", "bob@mine.example")
         with django_assert_max_num_queries(len(few.captured_queries)):
             listed(as_superuser)
+
+    def test_recipients_of_several_domains_are_told_together(self, as_superuser, domains):
+        """Each once, and to a domain's administrators their own and what their side sent elsewhere."""
+        told_ = facts("submission", sender_domain_id=domains["mine.example"])
+        rows = [local("ann@mine.example"), local(f"ann@{FOREIGN}"), local("bob@mine.example", role="junk")]
+        execute(Deliver.carrying(MAIL % b"both", told_, local=rows))
+        StoryRecipient.objects.create(story_id=told_.story_id, address="x@far.test", fate="refused", reason="r")
+        story = Story.objects.get()
+
+        def shares(scope):
+            return [(one.fate, one.count, one.address) for one in fates.of_stories([story], scope).get(story.pk, [])]
+
+        mine, theirs = domains["mine.example"], domains[FOREIGN]
+        assert shares(None) == [
+            ("refused", 1, "x@far.test"), ("junk", 1, "bob@mine.example"), ("delivered", 2, "ann@mine.example"),
+        ]  # fmt: skip
+        assert shares({mine})[2] == ("delivered", 1, "ann@mine.example") and shares({mine})[0][0] == "refused"
+        assert shares({theirs}) == [("delivered", 1, f"ann@{FOREIGN}")]
+        for scope in (None, {mine}, {theirs}, frozenset()):
+            seen = {row.address for row in fates.recipients(story, scope)}
+            assert sum(count for _, count, _ in shares(scope)) == len(seen)
+
+    @pytest.mark.sqlite_only
+    def test_rare_reasons_are_found_by_their_index(self, domains):
+        """And so are rare fates, also of one domain among all rows. PostgreSQL reads through so small a table."""
+        stories = Story.objects.all()
+        for scope in (None, {domains["mine.example"]}):
+            for found in (fates.with_reason(stories, "odd", scope), fates.with_fate(stories, "held", scope)):
+                plan = found.order_by("-pk").explain()
+                assert "SCAN trace_storyrecipient" not in plan
+                assert any(f"recipient_{name}" in plan for name in ("reason", "fate", "domain_fate")), plan
+
+    def test_reasons_of_a_domain_with_little_mail(self, domains, monkeypatch):
+        monkeypatch.setattr(fates, "LATELY", 3)
+        deliver("old", "ann@mine.example", role="junk", reason="content")
+        for number in range(3):
+            deliver(f"{number}", f"ann@{FOREIGN}", role="junk", reason="theirs")
+        assert fates.reasons(None) == ["theirs"] and fates.reasons({domains["mine.example"]}) == ["content"]
+        monkeypatch.setattr(fates, "FEW", 1)
+        assert fates.reasons({domains["mine.example"]}) == [] and fates.reasons({domains[FOREIGN]}) == ["theirs"]
 
     def test_filters_tell_nothing_of_others(self, as_domain_administrator, domains):
         """One of two recipients is another customer's: neither its address, its fate nor its reason is told."""
