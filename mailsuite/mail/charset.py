@@ -9,6 +9,7 @@ run in C.
 import codecs
 import re
 from encodings.aliases import aliases
+from functools import lru_cache
 from typing import Protocol
 
 # Python's codecs of text, by their modules.
@@ -42,6 +43,8 @@ _LARGER = {
 # Codecs of JIS X 0208 alone: what Microsoft's programs write beside it (①, ㈱, 髙) is looked up in their own table.
 _JAPANESE = frozenset({"iso2022_jp_ext", "iso2022_jp_2", "euc_jp"})
 _LENIENT, _STRICT = "mailsuite-japanese", "mailsuite-japanese-strict"
+_GUESSED = "mailsuite-guessed"
+_SEVEN_BITS = bytes(octet & 0x7F for octet in range(256))
 # Names that mail uses and Python does not know: what is left of the WHATWG's labels, and some seen in mail.
 _MORE_NAMES = {
     name: codec
@@ -84,6 +87,7 @@ _MORE_NAMES = {
 _PARTED = re.compile(r"[^a-z0-9]+")
 _EXPERIMENTAL = re.compile(r"\Ax_(?=[a-z])")
 _MAX_NAME_OCTETS = 40
+_LINE_OCTETS = 64 * 1024  # of UTF-7; a longer one is cut anywhere
 
 
 def _names() -> dict[str, str]:
@@ -119,50 +123,43 @@ def decode_strictly(octets: bytes, codec: str) -> str:
 
 
 def decode_octets(octets: bytes) -> str:
-    """Return octets that say nothing of their charset as text: UTF-8, or else windows-1252."""
-    try:
-        return octets.decode()
-    except UnicodeDecodeError:
-        return octets.decode("cp1252", "replace")
+    """Return octets that say nothing of their charset as text: UTF-8, and what is none as windows-1252. One text may
+    have both, where somebody answers in the one to the other, or cuts a text within a character."""
+    return octets.decode("utf_8", _GUESSED)
 
 
 class PieceDecoder(Protocol):
-    """Octets of a text in, piece after piece; characters out. What is no character becomes U+FFFD."""
+    """Octets of a text in, piece after piece, the last with `final`; characters out. What is no character becomes
+    U+FFFD."""
 
-    def decode(self, octets: bytes, /) -> str: ...
+    def decode(self, octets: bytes, /, final: bool = False) -> str: ...
 
 
 def piecewise_decoder(charset: bytes) -> PieceDecoder:
     """Return what decodes a text in the charset; where there is no codec for it, or it is ASCII, what guesses."""
     codec = codec_of(charset)
     if codec is None or codec == "ascii":
-        return _Guessing()
+        return codecs.getincrementaldecoder("utf_8")(_GUESSED)
     if codec in ("utf_16", "utf_32"):
         return _EitherByteOrder(codec)
-    return _PiecesAlone() if codec == "utf_7" else codecs.getincrementaldecoder(codec)(_lenient(codec))
+    return _LinesAlone() if codec == "utf_7" else codecs.getincrementaldecoder(codec)(_lenient(codec))
 
 
-class _Guessing:
-    """UTF-8 up to the first piece that is none, windows-1252 from there."""
+class _LinesAlone:
+    """UTF-7, decoded up to the last line end by then: none is within a run of base64 (RFC 2152). Python's own decodes
+    an unfinished run again with each piece until it ends, so a run through many pieces would take a time that grows
+    with the square of their number."""
 
     def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf_8")("strict")
+        self._begun = b""
 
-    def decode(self, octets: bytes, /) -> str:
-        try:
-            return self._decoder.decode(octets)
-        except UnicodeDecodeError:
-            begun = self._decoder.getstate()[0]  # what may have been the first octets of a character
-            self._decoder = codecs.getincrementaldecoder("cp1252")("replace")
-            return self._decoder.decode(begun + octets)
-
-
-class _PiecesAlone:
-    """UTF-7 with every piece decoded by itself. Python's own decodes an unfinished run of base64 again with each piece
-    until it ends, so a run through many pieces would take a time that grows with the square of their number."""
-
-    def decode(self, octets: bytes, /) -> str:
-        return octets.decode("utf_7", "replace")
+    def decode(self, octets: bytes, /, final: bool = False) -> str:
+        octets = self._begun + octets
+        cut = len(octets) if final else octets.rfind(b"\n") + 1
+        if len(octets) - cut > _LINE_OCTETS:
+            cut = len(octets)
+        self._begun = octets[cut:]
+        return octets[:cut].decode("utf_7", "replace")
 
 
 class _EitherByteOrder:
@@ -172,11 +169,11 @@ class _EitherByteOrder:
         self._codec = codec
         self._decoder: PieceDecoder | None = None
 
-    def decode(self, octets: bytes, /) -> str:
+    def decode(self, octets: bytes, /, final: bool = False) -> str:
         if self._decoder is None:
             is_big = octets[:4].lstrip(b"\0").startswith(b"\xfe\xff")
             self._decoder = codecs.getincrementaldecoder(f"{self._codec}_{'be' if is_big else 'le'}")("replace")
-        return self._decoder.decode(octets).removeprefix("\ufeff")
+        return self._decoder.decode(octets, final).removeprefix("\ufeff")
 
 
 def _lenient(codec: str) -> str:
@@ -185,27 +182,42 @@ def _lenient(codec: str) -> str:
 
 
 def _microsofts(error: UnicodeError) -> tuple[str, int]:
-    """Two octets that JIS X 0208 has no character for, as Shift_JIS and so by Microsoft's table. Raises the error where
-    that has none either. (An error handler of Python's codecs: text, and where to go on.)"""
-    if not isinstance(error, UnicodeDecodeError):
+    """Two octets that JIS X 0208 has no character for, as Microsoft's table reads them. Raises the error where that has
+    none either. (An error handler of Python's codecs: text, and where to go on.)"""
+    found = _microsofts_or_none(error)
+    if found[0] == "\ufffd":
         raise error
-    row, cell = (octet & 0x7F for octet in error.object[error.start : error.start + 2].ljust(2, b"\0"))
-    if not (0x21 <= row <= 0x7E and 0x21 <= cell <= 0x7E):
-        raise error
-    lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)
-    trail = cell + 0x7E if row % 2 == 0 else cell + (0x1F if cell < 0x60 else 0x20)
-    try:
-        return bytes((lead, trail)).decode("cp932"), error.start + 2
-    except UnicodeDecodeError:
-        raise error from None
+    return found
 
 
 def _microsofts_or_none(error: UnicodeError) -> tuple[str, int]:
-    try:
-        return _microsofts(error)
-    except UnicodeDecodeError as found:
-        return "\ufffd", found.end
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    start = error.start
+    character = _microsofts_table().get(error.object[start : start + 2].translate(_SEVEN_BITS))
+    return (character, start + 2) if character else ("\ufffd", error.end)
 
 
+@lru_cache(maxsize=1)
+def _microsofts_table() -> dict[bytes, str]:
+    """Characters by the two octets of their row and cell. Made once: to ask the codec at each error takes ten times as
+    long, and there are texts of nothing but errors."""
+    pairs = (bytes((row, cell)) for row in range(0x21, 0x7F) for cell in range(0x21, 0x7F))
+    return {pair: character for pair in pairs if "\ufffd" not in (character := _as_shift_jis(*pair))}
+
+
+def _as_shift_jis(row: int, cell: int) -> str:
+    lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)
+    trail = cell + 0x7E if row % 2 == 0 else cell + (0x1F if cell < 0x60 else 0x20)
+    return bytes((lead, trail)).decode("cp932", "replace")
+
+
+def _western(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error(_GUESSED, _western)
 codecs.register_error(_STRICT, _microsofts)
 codecs.register_error(_LENIENT, _microsofts_or_none)

@@ -2,6 +2,7 @@
 
 import codecs
 import encodings
+import sys
 
 import pytest
 
@@ -40,7 +41,7 @@ from mailsuite.mail.encoded_word import decode_text
 def test_what_senders_mean(charset, text, codec):
     octets = text.encode(codec)
     assert decode_charset(octets, charset) == text
-    assert piecewise_decoder(charset).decode(octets) == text
+    assert piecewise_decoder(charset).decode(octets, final=True) == text
 
 
 # https://encoding.spec.whatwg.org/#names-and-labels, less those that it replaces or leaves to the page
@@ -169,11 +170,46 @@ def test_every_codec_takes_any_octets_whole_and_in_pieces(codec):
     assert whole and len("".join(pieces)) > len(octets) // 10
 
 
-def test_utf_7_holds_nothing_back_from_piece_to_piece():
+@pytest.mark.parametrize("size", [1, 3, 1_000])
+def test_a_run_of_utf_7_may_go_on_in_the_next_piece(size):
+    text = "Grüße aus 日本\r\n" * 20 + "das Ende ä"
+    octets, decoder = text.encode("utf_7"), piecewise_decoder(b"utf-7")
+    pieces = [decoder.decode(octets[at : at + size]) for at in range(0, len(octets), size)]
+    assert "".join(pieces) + decoder.decode(b"", final=True) == text
+
+
+def test_of_utf_7_no_more_than_a_line_is_held_back():
     """Or a run that goes on through a thousand pieces would be read a thousand times."""
     decoder = piecewise_decoder(b"utf-7")
-    texts = [decoder.decode(b"+" + b"AOQA5ADk" * 30) for _ in range(3)]
-    assert texts == ["ä" * 90] * 3
+    texts = [decoder.decode(b"+" + b"AOQA5ADk" * 30_000) for _ in range(3)]
+    assert texts == ["ä" * 90_000] * 3
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_utf_8_and_windows_1252_in_one_text(whole):
+    """As an answer has them, or a mail that was cut within a character."""
+    octets, decoder = b"Gr\xfc\xdfe " + "日本 ü".encode() + b"\xe9 \xe6\x97", piecewise_decoder(b"")
+    text = decode_charset(octets, b"") if whole else decoder.decode(octets) + decoder.decode(b"", final=True)
+    assert text == "Grüße 日本 üé æ—"
+
+
+@pytest.mark.parametrize("octets", [b"\xff" * 5_000, b"\x1b$B" + b"\x7e\x7d" * 5_000])
+@pytest.mark.parametrize("charset", [b"euc-jp", b"iso-2022-jp", b"iso-2022-jp-2"])
+def test_what_is_no_japanese_is_not_asked_of_a_codec_octet_by_octet(charset, octets, monkeypatch):
+    """50 KB in a subject took a second to read; a few calls for each octet are made by no means."""
+    decode_charset(octets[:10], charset)
+    calls = 0
+
+    def profile(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        decode_charset(octets, charset)
+    finally:
+        sys.setprofile(None)
+    assert calls < 5 * len(octets)
 
 
 @pytest.mark.parametrize("mark", ["utf_16_le", "utf_16_be", "utf_32_le", "utf_32_be"])
