@@ -9,6 +9,7 @@ _MONTHS = {name: at for at, name in enumerate(b"jan feb mar apr may jun jul aug 
 _MONTH_NAMES = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _DAY_NAMES = "Mon Tue Wed Thu Fri Sat Sun".split()
 _ZONES = {b"edt": -4, b"est": -5, b"cdt": -5, b"cst": -6, b"mdt": -6, b"mst": -7, b"pdt": -7, b"pst": -8}
+_DAY = timedelta(days=1)
 _VALUE_OCTETS = 1_000  # looked at, folds and comments included
 _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+\)")
 _MAX_COMMENT_DEPTH = 5
@@ -96,13 +97,13 @@ def _hour(hour: int, half: bytes) -> int:
 
 
 def _zone(rest: bytes) -> tzinfo:
-    """Raises ValueError."""
+    """The zone; UTC for one that is none: the day and the hour are told nevertheless."""
     if match := _NUMERIC_ZONE.match(rest):
         offset = timedelta(hours=int(match[2]), minutes=int(match[3])) * (-1 if match[1] == b"-" else 1)
     else:
         named = _NAMED_ZONE.match(rest)
         offset = timedelta(hours=_ZONES.get(named[1].lower() if named else b"", 0))
-    return timezone(offset) if offset else UTC
+    return timezone(offset) if offset and abs(offset) < _DAY else UTC
 
 
 def format_date(moment: datetime) -> str:
