@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
 from mailsuite.ids import new_id
-from mailsuite.mail.folding import folded
+from mailsuite.mail.folding import folded_field
 from mailsuite.store import operations
 from mailsuite.store.handlers import StoreBug
 from retrieval.mail_store import (
@@ -423,7 +423,7 @@ class OrmStore:
         """Columns are cut at a length; a text that has reached it, and Bcc, is read from the header itself, and that
         from the blob where it is too large for a row."""
         column, cut_at = _COLUMNS.get(where, ("''", 0))
-        wanted, found = folded(needle), set[int]()
+        wanted, found = folded_field(needle), set[int]()
         columns = f"{column}, CASE WHEN LENGTH({column}) >= {cut_at} THEN c.header END, c.blob, c.header_octets"
         with budget.working():
             for uid, text, header, blob, header_octets in reads.searchable(self._mailbox_id, folder_id, uids, columns):
@@ -431,7 +431,7 @@ class OrmStore:
                 if len(text) >= cut_at:
                     block = read_header(self._blob_path(blob), header_octets) if header is None else bytes(header)
                     text = f"{text}\n{field_text(block, where)}"
-                if wanted in folded(text):
+                if wanted in folded_field(text):
                     found.add(uid)
         return found, uids[-1]
 

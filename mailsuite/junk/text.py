@@ -3,7 +3,6 @@
 Everything is bounded and linear, whatever the octets: mail that wants to be junk is made to cost us.
 """
 
-import binascii
 import html
 import re
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from mailsuite.mail.charset import decode_charset
 from mailsuite.mail.header import Fields, collect_fields
 from mailsuite.mail.mime_fields import ContentType, content_type_of, encoding_of, leaf_type_of
 from mailsuite.mail.structure import Part, PartKind
+from mailsuite.mail.transfer_encoding import from_base64, from_quoted_printable
 
 # Of the octets after the header, this many are looked at.
 BODY_OCTETS = 128 * 1024
@@ -24,7 +24,6 @@ MAX_TAGS = 4_000
 MAX_HOSTS = 40
 
 _HOST = re.compile(r"https?://(?:[^\s/@\"'<>]{1,64}@)?([A-Za-z0-9.-]{4,100})")
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 # What is put between letters so that filters do not know the word: zero-width characters, soft hyphens.
 _INVISIBLE = dict.fromkeys([0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF, *range(0x200B, 0x2010), *range(0x2060, 0x2065)])
 # Tags that may stand inside a word, to hide it from those who look for it.
@@ -93,14 +92,9 @@ def _word(octets: bytes) -> str:
 def _decode(body: bytes, encoding: bytes, most: int) -> bytes:
     """At most so many octets of the body as they were before their transfer encoding."""
     if encoding == b"base64":
-        letters = _NOT_BASE64.sub(b"", body[: most * 3 // 2])
-        letters = letters[: len(letters) // 4 * 4]
-        try:
-            return binascii.a2b_base64(letters)[:most]
-        except binascii.Error:
-            return b""
+        return from_base64(body[: most * 3 // 2])[:most]
     if encoding == b"quoted-printable":
-        return binascii.a2b_qp(body[: most * 3])[:most]
+        return from_quoted_printable(body[: most * 3])[:most]
     return body[:most]
 
 

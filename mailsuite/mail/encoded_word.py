@@ -2,8 +2,10 @@
 
 import binascii
 import re
+from collections.abc import Iterator
 
 from mailsuite.mail.charset import decode_charset, decode_octets
+from mailsuite.mail.transfer_encoding import from_base64
 
 # encoded-word = "=?" charset ["*" language] "?" encoding "?" encoded-text "?="  (RFC 2047 §2, RFC 2231 §5)
 # Real senders leave question marks and spaces in the text as they are: it goes on to "?=", never into a next "=?".
@@ -13,6 +15,7 @@ _ENCODED_WORD = re.compile(
 # As many octets may stand for one character: there are mailers that put each into a word of its own.
 _OCTETS_A_CHARACTER = 100
 _Q_OCTET = re.compile(rb"=([0-9A-Fa-f]{2})")
+_BLANK = re.compile("\r\n|[\t\n]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -20,14 +23,14 @@ def decode_text(value: bytes, limit: int) -> str:
     """Return the text of an unfolded field value: encoded words decoded, other octets as UTF-8 or else windows-1252,
     control characters removed, cut to `limit` characters. Never raises."""
     value = value[: limit * _OCTETS_A_CHARACTER]
-    text = _decode_words(value) if b"=?" in value else decode_octets(value)
+    text = "".join(decoded_pieces(value)) if b"=?" in value else decode_octets(value)
     return clean_text(text, limit)
 
 
 def clean_text(text: str, limit: int) -> str:
-    """Return the text without control characters, tabs as spaces, cut to `limit` characters."""
+    """Return the text without control characters, tabs and line ends as spaces, cut to `limit` characters."""
     if not text.isprintable():
-        text = _CONTROL.sub("", text.replace("\t", " "))
+        text = _CONTROL.sub("", _BLANK.sub(" ", text))
     return text[:limit]
 
 
@@ -48,30 +51,26 @@ def encode_text(text: str) -> str:
     return "\r\n ".join(words)
 
 
-def _decode_words(value: bytes) -> str:
-    pieces: list[str] = []
-    at, charset, pending = 0, b"", b""
+def decoded_pieces(value: bytes) -> Iterator[str]:
+    """Yield the text of an unfolded field value in pieces, with each encoded word one at least, empty ones among them;
+    `clean_text` makes them fit to be shown."""
+    at, charset, pending = 0, b"", list[bytes]()
     for match in _ENCODED_WORD.finditer(value):
         between = value[at : match.start()]
         # White space between two encoded words is not part of the text (RFC 2047 §6.2). Neighbours in one charset are
         # decoded as one, since real senders split characters between them.
         joins = bool(charset) and not between.strip()
         if pending and not (joins and charset == match[1].lower()):
-            pieces.append(decode_charset(pending, charset))
-            pending = b""
-        if not joins:
-            pieces.append(decode_octets(between))
+            yield decode_charset(b"".join(pending), charset)
+            pending = []
+        yield "" if joins else decode_octets(between)
         charset, at = match[1].lower(), match.end()
-        pending += _decode_payload(match[3], match[2])
-    pieces.append(decode_charset(pending, charset))
-    pieces.append(decode_octets(value[at:]))
-    return "".join(pieces)
+        pending.append(_decode_payload(match[3], match[2]))
+    yield decode_charset(b"".join(pending), charset)
+    yield decode_octets(value[at:])
 
 
 def _decode_payload(payload: bytes, encoding: bytes) -> bytes:
     if encoding in b"Qq":
         return _Q_OCTET.sub(lambda match: binascii.unhexlify(match[1]), payload.replace(b"_", b" "))
-    try:
-        return binascii.a2b_base64(payload + b"==")
-    except binascii.Error:
-        return payload
+    return from_base64(payload)

@@ -11,6 +11,7 @@ import unicodedata
 # brought to a normal form at once. A run ends before an ASCII character, with which nothing before it joins; where
 # there is none for long, it is cut where no mark of Latin, kana or Hangul follows.
 _RUN = re.compile(r".{1,120}[^\x00-\x7f]{0,50}[\u0300-\u036f\u1160-\u11ff\u3099\u309a\uff9e\uff9f]{0,30}", re.DOTALL)
+_BLANKS = re.compile(r"[ \t]{2,}|\t")
 # How far from its end a piece of text is looked through for a character before which it can be cut.
 _CUT_CHARACTERS = 1_000
 _LAST_ASCII = re.compile(r"[\x00-\x7f][^\x00-\x7f]*+\Z")
@@ -21,6 +22,17 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     return compatible(compatible(text).casefold())
+
+
+def folded_field(text: str) -> str:
+    """The same of header fields: how much white space stands between words was up to who folded them (RFC 5322
+    §2.2.3)."""
+    return with_single_blanks(folded(text))
+
+
+def with_single_blanks(text: str) -> str:
+    """Return a field's text with one space for each run of white space."""
+    return _BLANKS.sub(" ", text)
 
 
 def compatible(text: str) -> str:

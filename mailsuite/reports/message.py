@@ -1,17 +1,15 @@
 """What a mail to a report address holds: the files of reports, or the parts of a failure report; its own, or those of
 mails that it forwards as attachments. Pure."""
 
-import binascii
-import quopri
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
 from mailsuite.mail.header import collect_fields, unfold
 from mailsuite.mail.mime_fields import content_type_of, encoding_of, file_name_of
 from mailsuite.mail.structure import Part, PartKind
+from mailsuite.mail.transfer_encoding import base64_part, from_base64, from_quoted_printable
 from mailsuite.mailauth.failure_report import read_plain_report
 from mailsuite.mailauth.report_file import MAX_OCTETS, ReportError, chunks, member_count
 
@@ -179,21 +177,13 @@ def _format(first: bytes) -> Format | None:
 def _decoded(leaf: _Leaf) -> bytes:
     if leaf.encoding == b"base64":
         return _from_base64(leaf.body)
-    return quopri.decodestring(leaf.body) if leaf.encoding == b"quoted-printable" else leaf.body
+    return from_quoted_printable(leaf.body) if leaf.encoding == b"quoted-printable" else leaf.body
 
 
 def _from_base64(octets: bytes) -> bytes:
-    """Decoded a slice at a time, so that no call holds everybody up; what follows the first nonsense is lost."""
+    """Decoded a slice at a time, so that no call holds everybody up."""
     found, rest = bytearray(), b""
     for start in range(0, len(octets), _SLICE_OCTETS):
-        piece = rest + octets[start : start + _SLICE_OCTETS].translate(None, b" \t\r\n")
-        whole = len(piece) - len(piece) % 4
-        rest = piece[whole:]
-        try:
-            found += binascii.a2b_base64(piece[:whole])
-        except binascii.Error:
-            return bytes(found)
-    # Its padding may be missing.
-    with suppress(binascii.Error):
-        found += binascii.a2b_base64(rest + b"=" * (-len(rest) % 4))
-    return bytes(found)
+        decoded, rest = base64_part(rest + octets[start : start + _SLICE_OCTETS])
+        found += decoded
+    return bytes(found + from_base64(rest))

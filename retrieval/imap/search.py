@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date
 
 from mailsuite.mail.dates import parse_date
-from mailsuite.mail.encoded_word import decode_text
-from mailsuite.mail.folding import PieceFolder, folded
+from mailsuite.mail.encoded_word import clean_text, decode_text, decoded_pieces
+from mailsuite.mail.folding import PieceFolder, folded_field, with_single_blanks
 from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields, unfold
 from retrieval.imap.commands import Search
 from retrieval.imap.context import Context, Output
@@ -40,9 +40,12 @@ from retrieval.pace import STEP_OCTETS, TURN_OCTETS
 VIEW_SLICE = 2_000  # messages that are looked at in the view's arrays at once
 ROW_SLICE = 125  # messages whose rows and headers are held at once
 NUMBERS_AT_ONCE = 10_000
-FOLDED_AT_ONCE = 16 * 1024  # characters of a field
+DECODED_AT_ONCE = 16 * 1024  # octets of a field
+DECODING_COST = 32  # what decoding and folding an octet costs, in octets that are looked at
+WORD_OCTETS = 64  # what an encoded word costs to decode, in octets that are decoded
 MAX_ENVELOPE_OCTETS = 4 * 1024
-_ENVELOPE_DATE = re.compile(rb'\((?:"((?:[^"\\]|\\.)*+)"|\{\d{1,9}\}\r\n([^\r]*+))')
+_ENVELOPE_DATE = re.compile(rb'\((?:"((?:[^"\\]|\\.)*+)"|\{(\d{1,9})\}\r\n)')
+_QUOTED_PAIR = re.compile(rb"\\(.)")
 
 Positions = Sequence[int]
 
@@ -169,7 +172,7 @@ class _Searching:
             case HasField(name, needle):
                 texts = await self._texts(row, name)
                 await self._spend(sum(map(len, texts)) if needle else 0)
-                wanted = folded(needle)
+                wanted = folded_field(needle)
                 return any(wanted in text for text in texts)
         raise TypeError(key)
 
@@ -187,15 +190,21 @@ class _Searching:
         return texts
 
     async def _folded(self, value: bytes) -> str:
-        """Large ones in pieces with turns for others between them: heaps of marks take milliseconds to fold."""
-        text = decode_text(unfold(value), MAX_HEADER_OCTETS)
-        if len(text) <= FOLDED_AT_ONCE:
-            return folded(text)
-        folder, pieces = PieceFolder(), list[str]()
-        for start in range(0, len(text), FOLDED_AT_ONCE):
-            pieces.append(folder.feed(text[start : start + FOLDED_AT_ONCE]))
-            await self._context.pace.spend(TURN_OCTETS)
-        return "".join([*pieces, folder.end()])
+        """In pieces with turns for others between them where there is much: a megabyte of encoded words or of heaped
+        marks takes a second."""
+        pace = self._context.pace
+        if len(value) <= DECODED_AT_ONCE:
+            await pace.spend(DECODING_COST * len(value))
+            return folded_field(decode_text(unfold(value), MAX_HEADER_OCTETS))
+        decoded, folder, pieces = list[str](), PieceFolder(), list[str]()
+        for piece in decoded_pieces(unfold(value)):
+            decoded.append(piece)
+            await pace.spend(DECODING_COST * (WORD_OCTETS + len(piece)))
+        text = clean_text("".join(decoded), MAX_HEADER_OCTETS)
+        for start in range(0, len(text), DECODED_AT_ONCE):
+            pieces.append(folder.feed(text[start : start + DECODED_AT_ONCE]))
+            await pace.spend(TURN_OCTETS)
+        return with_single_blanks("".join([*pieces, folder.end()]))
 
     async def _spend(self, octets: int) -> None:
         self._budget.spend(octets)
@@ -243,10 +252,19 @@ class _Row:
     def sent_day(self) -> date | None:
         """Return the day of the Date field, in the zone that it names."""
         if self._sent_day is None:
-            found = _ENVELOPE_DATE.match(self.row.envelope or b"")
-            sent = parse_date(found[1] or found[2] or b"") if found else None
+            sent = parse_date(_date_of(self.row.envelope or b""))
             self._sent_day = (sent.date() if sent else None,)
         return self._sent_day[0]
+
+
+def _date_of(envelope: bytes) -> bytes:
+    """The Date field's value, as an ENVELOPE tells it first."""
+    found = _ENVELOPE_DATE.match(envelope)
+    if found is None:
+        return b""
+    if found[2]:
+        return envelope[found.end() : found.end() + int(found[2])]
+    return _QUOTED_PAIR.sub(rb"\1", found[1])
 
 
 def _leaves(key: SearchKey) -> Iterable[SearchKey]:

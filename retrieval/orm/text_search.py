@@ -6,7 +6,6 @@ text, and the reports that are a kind of message (message/delivery-status and su
 reach); attachments are not.
 """
 
-import binascii
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,21 +13,25 @@ from typing import NamedTuple
 
 from mailsuite.mail.charset import piecewise_decoder
 from mailsuite.mail.encoded_word import decode_text
-from mailsuite.mail.folding import PieceFolder, folded
+from mailsuite.mail.folding import PieceFolder, folded, folded_field
 from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields, split_fields, unfold
 from mailsuite.mail.mime_fields import encoding_of, extended_text, leaf_type_of
 from mailsuite.mail.structure import Part, PartKind, decode_parts
+from mailsuite.mail.transfer_encoding import (
+    base64_part,
+    from_base64,
+    from_quoted_printable,
+    quoted_printable_part,
+)
 from retrieval.search_budget import SearchBudget
 
 PIECE_OCTETS = 128 * 1024
-MAX_TEXT_OCTETS = 16 * 1024 * 1024
 # What a mailbox has looked at before the next one's turn, some tenth of a second; and what a message costs at least.
 TURN_OCTETS = 4 * 1024 * 1024
 MESSAGE_OCTETS = 4 * 1024
 PART_OCTETS = 512  # the same for a part: a message may have thousands
 _LARGE = 1 << 30
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
-_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 
 
 class Searched(NamedTuple):
@@ -46,9 +49,10 @@ def matching_uids(
     """The uids of messages whose text parts hold the needle; with `headers` also those whose header does, or that of a
     part: an attachment's name, the subject of a message within. And how many messages were looked at: a turn ends after
     the one that has made it TURN_OCTETS. Raises Refused when the budget is used up."""
-    wanted, found, ends_at = folded(needle), set[int](), budget.octets - TURN_OCTETS
+    found, ends_at = set[int](), budget.octets - TURN_OCTETS
+    in_text, in_field = folded(needle), folded_field(needle) if headers else None
     for count, message in enumerate(messages, 1):
-        if _matches(message, wanted, headers=headers, budget=budget):
+        if _matches(message, in_text, in_field, budget):
             found.add(message.uid)
         if budget.octets <= ends_at:
             return found, count
@@ -70,7 +74,8 @@ def read_header(path: str, octets: int) -> bytes:
         return b""
 
 
-def _matches(message: Searched, needle: str, *, headers: bool, budget: SearchBudget) -> bool:
+def _matches(message: Searched, in_text: str, in_field: str | None, budget: SearchBudget) -> bool:
+    """Whether a text part of the message has the one, or a header block the other, if that is looked for."""
     budget.spend(MESSAGE_OCTETS + len(message.prefix))
     try:
         descriptor = os.open(message.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -78,15 +83,20 @@ def _matches(message: Searched, needle: str, *, headers: bool, budget: SearchBud
         return False
     try:
         root = decode_parts(message.parts)
-        if headers and needle in folded(_block_text(message.prefix) + _header(descriptor, root, budget)):
+        if in_field is not None and any(in_field in text for text in _header_texts(descriptor, message, root, budget)):
             return True
-        if headers and any(needle in folded(_header(descriptor, part, budget)) for part in _descendants(root)):
-            return True
-        return any(_part_matches(descriptor, part, needle, budget) for part in _leaves(root))
+        return any(_part_matches(descriptor, part, in_text, budget) for part in _leaves(root))
     except ValueError:
         return False
     finally:
         os.close(descriptor)
+
+
+def _header_texts(descriptor: int, message: Searched, root: Part, budget: SearchBudget) -> Iterator[str]:
+    """What the message's own header says, and then that of each part, folded."""
+    yield folded_field(_block_text(message.prefix) + _header(descriptor, root, budget))
+    for part in _descendants(root):
+        yield folded_field(_header(descriptor, part, budget))
 
 
 def _header(descriptor: int, part: Part, budget: SearchBudget) -> str:
@@ -132,47 +142,30 @@ def _part_matches(descriptor: int, part: Part, needle: str, budget: SearchBudget
         if needle in window:
             return True
         tail = window[-len(needle) :]
-    return needle in tail + folder.end()
+    return needle in tail + folder.feed(decoder.decode(b"", final=True)) + folder.end()
 
 
 def _pieces(descriptor: int, part: Part, budget: SearchBudget) -> Iterator[bytes]:
-    end = min(part.end, part.body_start + MAX_TEXT_OCTETS)
-    for start in range(part.body_start, end, PIECE_OCTETS):
-        piece = os.pread(descriptor, min(PIECE_OCTETS, end - start), start)
+    for start in range(part.body_start, part.end, PIECE_OCTETS):
+        piece = os.pread(descriptor, min(PIECE_OCTETS, part.end - start), start)
         budget.spend(len(piece))
         yield piece
 
 
 def _decoded(pieces: Iterator[bytes], encoding: bytes) -> Iterator[bytes]:
-    """The pieces without their transfer encoding (RFC 2045 §6), each cut where it can be decoded alone."""
+    """The pieces without their transfer encoding (RFC 2045 §6)."""
     if encoding not in _DECODERS:
         yield from pieces
         return
-    (decode, end), rest = _DECODERS[encoding], b""
+    (part, whole), rest = _DECODERS[encoding], b""
     for piece in pieces:
-        octets, rest = decode(rest + piece)
+        octets, rest = part(rest + piece)
         yield octets
-    yield decode(rest + end)[0]
+    yield whole(rest)
 
 
-def _base64(octets: bytes) -> tuple[bytes, bytes]:
-    plain = octets.translate(None, _NOT_BASE64)
-    whole = len(plain) - len(plain) % 4
-    try:
-        return binascii.a2b_base64(plain[:whole]), plain[whole:]
-    except binascii.Error:
-        return b"", b""
-
-
-def _quoted_printable(octets: bytes) -> tuple[bytes, bytes]:
-    """All but what may be the beginning of an escape or of a soft line break: lines may be as long as the message."""
-    cut = octets.rfind(b"=", max(0, len(octets) - 2))
-    whole = cut if cut >= 0 else len(octets)
-    return binascii.a2b_qp(octets[:whole]), octets[whole:]
-
-
-# With what ends a text that breaks off: padding that many senders leave out, and the line end behind an escape
-_DECODERS: dict[bytes, tuple[Callable[[bytes], tuple[bytes, bytes]], bytes]] = {
-    b"base64": (_base64, b"=="),
-    b"quoted-printable": (_quoted_printable, b"\n"),
+# What decodes a piece, and what is left at the end
+_DECODERS: dict[bytes, tuple[Callable[[bytes], tuple[bytes, bytes]], Callable[[bytes], bytes]]] = {
+    b"base64": (base64_part, from_base64),
+    b"quoted-printable": (quoted_printable_part, from_quoted_printable),
 }

@@ -28,6 +28,8 @@ def words(header: bytes, *body: bytes):
         (b"Content-Type: text/html", b'<div style="display:none">x</div><img src=y>', ["html:unseen", "html:img"]),
         (b"Content-Type: text/html", b'<a href="https://w.x.example/a">x</a>', ["host:w.x.example", "host:x.example"]),
         (b"Content-Transfer-Encoding: base64", base64.b64encode(b"secret pills"), ["secret pills"]),
+        (b"Content-Transfer-Encoding: base64", b"c2VjcmV0IHBpbGxz IG5vdw", ["pills now"]),
+        (b"Content-Transfer-Encoding: base64", b"c2VjcmV0IA==cGlsbHM=", ["secret pills"]),
         (b"Content-Transfer-Encoding: quoted-printable", b"chea=\r\np pi=6Cls", ["cheap pills"]),
         (b"Content-Type: text/plain; charset=iso-8859-1", b"gr\xfc\xdfe", ["gr\xfc\xdfe"]),
         (b"X: y", "pi\u200blls v!agra \uff50\uff49\uff4c\uff4c $$$".encode(), ["pills", "pill", "v!agra", "$$$"]),
