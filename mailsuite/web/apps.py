@@ -9,10 +9,11 @@ class WebConfig(AppConfig):
 
     def ready(self) -> None:
         from mailsuite.web import proving
-        from mailsuite.web.checks import check_alarms, check_configuration, check_secrets, check_user
+        from mailsuite.web.checks import check_alarms, check_configuration, check_pages, check_secrets, check_user
 
         proving.connect()
         checks.register(check_user)
         checks.register(check_configuration)
         checks.register(check_secrets)
+        checks.register(check_pages)
         checks.register(check_alarms)

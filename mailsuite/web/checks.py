@@ -2,7 +2,7 @@
 
 E001 trusted proxies that anybody may be                W001 HTTP for others without production's rules
 E002 a database whose secrets can't be opened           W002 production without a way to the pages
-                                                        W003 production with the certificate of the first run
+E003 a site whose URLs leave our pages out              W003 production with the certificate of the first run
                                                         W004 production under a name that others can't look up
                                                         W005 a listener that asks for passwords without TLS beside it
                                                         W006 outgoing mail to every private host
@@ -22,6 +22,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import DatabaseError, connections
+from django.urls import NoReverseMatch, reverse
 
 from mailsuite.abuse import telling
 from mailsuite.configuration import Configuration
@@ -36,6 +37,8 @@ Network = IPv4Network | IPv6Network
 
 # Wider than any one operator's own.
 WIDEST = {4: 8, 6: 16}
+# What deploy/env.example has.
+EXAMPLE_HOSTNAME = "mx.example.org"
 
 
 def check_configuration(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -44,6 +47,22 @@ def check_configuration(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
     found = [*_trusted_proxies(configuration), *_private_hosts(configuration), *_plain_http(configuration)]
     found += _metrics(configuration)
     return [*found, *(_production(configuration) if configuration.production else ())]
+
+
+def check_pages(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Whether the pages are where mail programs, certificate authorities and monitors look: at the root of the site."""
+    try:
+        if reverse("overview") == "/":
+            return []
+    except NoReverseMatch:
+        pass
+    return [
+        Error(
+            f"{settings.ROOT_URLCONF} does not have the pages of Mailsuite at its root.",
+            hint='Add path("", include("mailsuite.web.urls")) to its urlpatterns, in the place of Django\'s admin.',
+            id="mailsuite.E003",
+        )
+    ]
 
 
 def check_secrets(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -173,6 +192,12 @@ def _production(configuration: Configuration) -> Iterable[CheckMessage]:
             hint="Get one (deploy/guide/certificates.md shows certbot) and set MAILSUITE_TLS_CERT and "
             "MAILSUITE_TLS_KEY.",
             id="mailsuite.W003",
+        )
+    if configuration.hostname == EXAMPLE_HOSTNAME:
+        yield Warning(
+            f"MAILSUITE_HOSTNAME is still {EXAMPLE_HOSTNAME}, the example's: other hosts refuse mail of that name.",
+            hint="Set it to the name that the MX records and the address's PTR record have.",
+            id="mailsuite.W004",
         )
     if not is_public(configuration.hostname):
         yield Warning(

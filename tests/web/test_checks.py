@@ -1,13 +1,25 @@
+import sys
 from ipaddress import ip_network
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from django.contrib import admin
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.urls import include, path
 
 from mailsuite.directory import services
 from mailsuite.records.models import DkimKey
 from mailsuite.secrets import FieldCipher
-from mailsuite.web.checks import _database, check_configuration, check_secrets, check_user
+from mailsuite.web.checks import (
+    EXAMPLE_HOSTNAME,
+    _database,
+    check_configuration,
+    check_pages,
+    check_secrets,
+    check_user,
+)
 
 PUBLIC = {
     name: (("0.0.0.0", port),)
@@ -28,7 +40,7 @@ def sound(configure, tmp_path):
 
     def change(**changes):
         values = {
-            "production": True, "hostname": "mx.example.org", "listeners": PUBLIC,
+            "production": True, "hostname": "mx.suite.test", "listeners": PUBLIC,
             "tls_cert": tmp_path, "tls_key": tmp_path,
         }  # fmt: skip
         configure(**values | changes)
@@ -57,6 +69,7 @@ def test_the_default_setup_is_sound(configure):
         ({"tls_cert": None, "tls_key": None}, ["W003"]),
         ({"hostname": "localhost"}, ["W004"]),
         ({"hostname": "mail"}, ["W004"]),
+        ({"hostname": "mx.example.org"}, ["W004"]),
         ({"listeners": PUBLIC | {"IMAPS": ()}}, ["W005"]),
         ({"listeners": PUBLIC | {"SUBMISSIONS": (), "POP3S": ()}}, ["W005", "W005"]),
         ({"listeners": PUBLIC | {"IMAPS": (), "IMAP": (("127.0.0.1", 143),)}}, []),
@@ -70,6 +83,25 @@ def test_dangerous_setups_are_named(sound, changes, found):
 def test_every_message_says_what_to_do(sound, configure):
     sound(trusted_proxies=(ip_network("::/0"),), tls_cert=None, tls_key=None, hostname="localhost")
     assert all(message.hint and message.hint.endswith((".", ")")) for message in check_configuration(None))
+
+
+def test_the_example_of_the_settings_is_known():
+    example = Path(__file__).resolve().parent.parent.parent / "deploy" / "env.example"
+    assert f"\nMAILSUITE_HOSTNAME={EXAMPLE_HOSTNAME}\n" in example.read_text()
+
+
+@pytest.mark.parametrize(
+    ("urls", "found"),
+    [
+        ([path("", include("mailsuite.web.urls"))], []),
+        ([path("mail/", include("mailsuite.web.urls"))], ["E003"]),
+        ([path("admin/", admin.site.urls)], ["E003"]),
+    ],
+)
+def test_a_site_without_the_pages_is_told(settings, monkeypatch, urls, found):
+    monkeypatch.setitem(sys.modules, "site_urls", SimpleNamespace(urlpatterns=urls))
+    settings.ROOT_URLCONF = "site_urls"
+    assert ids(check_pages(None)) == found
 
 
 @pytest.fixture
