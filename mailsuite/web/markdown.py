@@ -10,6 +10,7 @@ from html import escape
 Address = Callable[[str], str]
 _INLINE = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*|\[([^\]]+)\]\(([^)\s]+)\)")
 FENCE, INDENT = "```", "    "
+_CELL = re.compile(r"(?<!\\)\|")
 _HEADING = re.compile(r"(#{1,4}) (.+)")
 
 
@@ -75,7 +76,7 @@ def _code(lines: list[str]) -> str:
 
 
 def _table(lines: list[str], address: Address) -> str:
-    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))] for line in lines]
+    rows = [[cell.strip().replace(r"\|", "|") for cell in _CELL.split(line.strip().strip("|"))] for line in lines]
     head = "".join(f'<th scope="col">{_inline(cell, address)}</th>' for cell in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{_inline(cell, address)}</td>" for cell in row) + "</tr>" for row in rows[2:])
     return (

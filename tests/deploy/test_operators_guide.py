@@ -1,15 +1,19 @@
 """What deploy/ tells operators is what the code does."""
 
 import imaplib
+import os
 import re
+import shlex
 import shutil
 import sqlite3
 import ssl
+import subprocess
 import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands, load_command_class
 
 BASE = Path(__file__).resolve().parent.parent.parent
 DEPLOY = BASE / "deploy"
@@ -39,6 +43,43 @@ def test_every_check_is_in_the_guide():
     assert ids and ids == set(re.findall(r"mailsuite\.[EW]\d+", guide()))
 
 
+def commands():
+    """Each `mailsuite …` that the guide has a reader type."""
+    code = re.findall(r"(?m)^    (mailsuite .+)$|`(mailsuite [^`]+)`", (BASE / "README.md").read_text() + guide())
+    typed = {re.sub(r" +#.*|…", "", block or words).strip() for block, words in code}
+    return sorted(typed - {"mailsuite"})
+
+
+def test_every_command_of_the_guide_is_understood():
+    assert len(commands()) > 30
+    for line in commands():
+        _, name, *words = shlex.split(line)
+        if name != "help" and "--help" not in words:
+            command = load_command_class(get_commands()[name], name)
+            command.create_parser("manage.py", name).parse_args(words)
+
+
+def test_the_command_of_an_installed_host_and_its_hook_are_what_the_guide_sets_up(tmp_path):
+    text = (DEPLOY / "mailsuite").read_text()
+    unit = (DEPLOY / "mailsuite.service").read_text()
+    for path in ("MAILSUITE_ENV_FILE=/etc/mailsuite/env", "/opt/mailsuite/.venv/bin/python"):
+        assert path in text and path in unit
+    assert "-u mailsuite " in text and "User=mailsuite\n" in unit
+    assert all(os.access(DEPLOY / name, os.X_OK) for name in ("mailsuite", "deploy-certificate"))
+    # The hook, in another folder and without the service's group.
+    tls, renewed, hook = tmp_path / "tls", tmp_path / "renewed", (DEPLOY / "deploy-certificate").read_text()
+    renewed.mkdir()
+    for name in ("fullchain", "privkey"):
+        (renewed / f"{name}.pem").write_text(name)
+    hook = hook.replace("/etc/mailsuite/tls", str(tls)).replace(" -g mailsuite", "")
+    subprocess.run(["sh", "-c", hook], env=os.environ | {"RENEWED_LINEAGE": str(renewed)}, check=True)
+    assert {path.name: path.read_text() for path in tls.iterdir()} == {
+        f"{name}.pem": name for name in ("fullchain", "privkey")
+    }
+    example = (DEPLOY / "env.example").read_text()
+    assert "\n#MAILSUITE_TLS_CERT=/etc/mailsuite/tls/fullchain.pem\n" in example and "/tls/privkey.pem\n" in example
+
+
 def anchors(path):
     """What a link into the chapter may name: its headings, as GitHub and the admin make anchors of them."""
     headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
@@ -46,7 +87,12 @@ def anchors(path):
 
 
 def test_every_link_leads_somewhere():
-    pages = [BASE / "README.md", DEPLOY / "README.md", *sorted((DEPLOY / "guide").glob("*.md"))]
+    pages = [
+        BASE / "README.md",
+        BASE / "CONTRIBUTING.md",
+        DEPLOY / "README.md",
+        *sorted((DEPLOY / "guide").glob("*.md")),
+    ]
     links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)]+)\)", page.read_text())]
     assert len(links) > 20
     for page, link in links:
@@ -67,6 +113,7 @@ def test_the_container_has_all_that_runs():
         "pyproject.toml",
         "mailsuite",
         "deploy/guide",
+        "deploy/env.example",
         "smtpd_service",
         "retrieval",
     } == paths

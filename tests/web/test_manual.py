@@ -11,6 +11,7 @@ from mailsuite.web import admin_theme, manual
 from mailsuite.web.markdown import anchor, render
 
 FILES = {path.stem: path.read_text() for path in manual.FOLDER.glob("*.md")}
+FILES[manual.SETTINGS] = manual.settings_chapter(manual.EXAMPLE.read_text())
 
 
 @pytest.fixture
@@ -29,6 +30,10 @@ def test_every_list_of_the_menu_leads_to_a_section_that_is_there():
         page = manual.chapter_of(str(tab.link))
         chapter, _, section = page.partition("#")
         assert not section or section in sections_of(FILES[chapter]), (tab.title, page)
+    for page in (*manual.BY_PAGE.values(), manual.chapter_of("/admin/directory/mailbox/1/ask/rename/")):
+        chapter, _, section = page.partition("#")
+        assert not section or section in sections_of(FILES[chapter]), page
+    assert manual.chapter_of("/admin/directory/domain/1/ask/remove/").startswith("mailboxes#forwarding")
     assert manual.chapter_of(reverse("delivery-test")).startswith("certificates#")
     assert manual.chapter_of(reverse("admin:index")) == manual.chapter_of("/admin/what/else/") == ""
 
@@ -57,6 +62,13 @@ def test_pages_lead_to_their_chapter_and_strangers_nowhere(client):
     assert Client(SERVER_NAME="localhost").get(reverse("guide")).status_code == 302
 
 
+def test_the_settings_are_a_chapter_too(client):
+    page = client.get(reverse("guide-chapter", args=["settings"])).content.decode()
+    assert "<code>#MAILSUITE_WORKERS=1</code>" in page and "<p>Processes each for SMTP" in page
+    assert page.count("<pre") == len(re.findall(r"(?m)^(?!# )\S.*\n(?=# |\n|\Z)", manual.EXAMPLE.read_text()))
+    assert 'href="/admin/guide/settings/"' in client.get(reverse("guide-chapter", args=["reference"])).content.decode()
+
+
 @pytest.mark.parametrize(
     ("text", "html"),
     [
@@ -74,7 +86,7 @@ def test_markdown(text, html):
 
 
 def test_a_table_has_a_head():
-    html = render("| a | b |\n| --- | --- |\n| `1` | 2 |", lambda target: "")
+    html = render("| a | b |\n| --- | --- |\n| `1\\|3` | 2 |", lambda target: "")
     assert html.count("<th ") == 2 and html.endswith(
-        "<tbody><tr><td><code>1</code></td><td>2</td></tr></tbody></table></div>"
+        "<tbody><tr><td><code>1|3</code></td><td>2</td></tr></tbody></table></div>"
     )
