@@ -2,7 +2,7 @@
 extended ones (RFC 2231). Octets that are not UTF-8 are taken for windows-1252, as wherever they are shown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from mailsuite.mail.address_tokens import Kind, Token, address_tokens
@@ -18,6 +18,7 @@ _ADDRESSES = frozenset(
     )
 )
 _MAX_CHARACTERS = 64 * 1024
+_MAX_BLANKS = 5  # between an @ and what belongs to it
 # What words of a name may be between.
 _WORDS = (Kind.ATOM, Kind.MARK, Kind.SPACE)
 
@@ -67,17 +68,28 @@ def _addresses(value: bytes) -> bytes:
         elif token.kind is Kind.COMMENT:
             pieces.append(b"(%b)" % _text(token.text))
         else:
-            pieces.append(_text(octets if is_words else token.text))
+            encoded = _text(octets if is_words else token.text)
+            pieces.append(b"%b%b%b" % (_space(tokens[at - 1 : at]), encoded, _space(tokens[end : end + 1])))
         if token.kind is Kind.SPECIAL:
             in_angle = token.text == b"<" or (in_angle and token.text not in b">,;")
         at = end
     return b"".join(pieces)
 
 
+def _space(beside: Sequence[Token]) -> bytes:
+    """What parts an encoded word from the token beside it: nothing may touch one (RFC 2047 §5)."""
+    return b" " if any(token.kind not in (Kind.SPACE, Kind.SPECIAL) for token in beside) else b""
+
+
 def _is_of_address(tokens: Sequence[Token], at: int) -> bool:
-    """Whether an @ touches the token."""
-    beside = (*tokens[max(at - 1, 0) : at], *tokens[at + 1 : at + 2])
-    return any(token.kind is Kind.SPECIAL and token.text == b"@" for token in beside)
+    """Whether the token is beside an @, blanks aside."""
+    before, behind = tokens[max(at - _MAX_BLANKS, 0) : at], tokens[at + 1 : at + 1 + _MAX_BLANKS]
+    return any(_begins_with_at(beside) for beside in (reversed(before), behind))
+
+
+def _begins_with_at(tokens: Iterable[Token]) -> bool:
+    first = next((token for token in tokens if token.kind not in (Kind.SPACE, Kind.COMMENT)), None)
+    return first is not None and first.kind is Kind.SPECIAL and first.text == b"@"
 
 
 def _end_of_words(tokens: Sequence[Token], at: int) -> int:

@@ -246,13 +246,22 @@ def test_fields_say_the_same(field, says):
         ("From: Ann (Jürgen <j@us.test>", "From: =?utf-8?B?QW5uIChKw7xyZ2Vu?= <j@us.test>"),
         ("To: [Jürgen <j@us.test>, b@c.test", "To: =?utf-8?B?W0rDvHJnZW4=?= <j@us.test>, b@c.test"),
         ("From: Jürgen Groß j@us.test", "From: =?utf-8?B?SsO8cmdlbiBHcm/Dnw==?= j@us.test"),
+        # Nothing touches an encoded word: it would be a part of the address.
+        ("From: j@us.test(Jürgen", "From: j@us.test =?utf-8?B?KErDvHJnZW4=?="),
+        ('From: ü"Ann"j@us.test', 'From: =?utf-8?B?w7w=?= "Ann"j@us.test'),
     ],
 )
 def test_a_mark_that_nothing_closes_takes_no_address_with_it(field, expected):
     assert ascii_field(field.encode() + b"\r") == expected.encode() + b"\r"
 
 
-@pytest.mark.parametrize("hostile", [b'"\\', b"(\\", b"<", b'\\"', b" \xff", b'"', b"("])
+@pytest.mark.parametrize("field", ["From: j@ jürgen.test", "From: jürgen @us.test", "From: j@ (x) jürgen.test"])
+def test_what_is_8_bit_in_an_address_has_no_other_form(field):
+    with pytest.raises(NotConvertible):
+        ascii_field(field.encode() + b"\r")
+
+
+@pytest.mark.parametrize("hostile", [b'"\\', b"(\\", b"<", b'\\"', b" \xff", b'"', b"(", b"(\xff)"])
 def test_hostile_addresses_take_time_linear_to_their_length(hostile):
     began = time.process_time()
     try:
