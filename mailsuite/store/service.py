@@ -5,6 +5,7 @@ batch: files made durable, one transaction, one commit, all answered, hints sent
 whatever gathered during the previous commit. Large messages are read by forked children meanwhile.
 """
 
+import fcntl
 import logging
 import os
 import selectors
@@ -12,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, connections
@@ -38,11 +40,13 @@ logger = logging.getLogger(__name__)
 BATCH_JOBS = 256
 READERS = 2
 CHORES_SECONDS = 30.0
-# A watcher that does not read its hints is cut off: it looks for itself when it comes back. Answers may be larger, and
-# many at once: a client that asked for them has yet to be given the time to read them.
 # Longer than that nobody waits for one statement, nor for a transaction of ours to go on.
 STATEMENT_SECONDS = 60
 RESERVE_SECONDS = 10.0
+# For the store before, which may still be ending.
+TURN_SECONDS = 5.0
+# A watcher that does not read its hints is cut off: it looks for itself when it comes back. Answers may be larger, and
+# many at once: a client that asked for them has yet to be given the time to read them.
 MAX_UNSENT = 8 * 1024 * 1024
 MAX_UNSENT_ANSWERS = 4 * wire.MAX_FRAME
 
@@ -329,6 +333,9 @@ def _outcome(job: Job) -> tuple[wire.Status, Any]:
 
 def run(context: "ServiceContext") -> int:
     """Serves until SIGTERM or until the parent is gone."""
+    lock = _take_lock(context.configuration.store_socket)
+    if lock is None:
+        return 1
     limit_statements(STATEMENT_SECONDS)
     mail_storage().prepare()
     sweep_spool()
@@ -338,4 +345,24 @@ def run(context: "ServiceContext") -> int:
         StoreService(context).run()
     finally:
         connections.close_all()
+        os.close(lock)
     return 0
+
+
+def _take_lock(path: Path) -> int | None:
+    """Makes this the only store of its data folder until the descriptor returned is closed, or the process ends; None
+    when another serves it. A second one would take the socket away from the first, and sweep what that one receives."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + TURN_SECONDS
+    while True:
+        try:
+            # Not flock(2): children that read large messages would hold it beyond the death of this process.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() > deadline:
+                logger.critical("Another store, perhaps that of `up`, serves %s: stop that one first", path)
+                os.close(descriptor)
+                return None
+            time.sleep(0.05)

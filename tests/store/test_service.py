@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from store_process import Service, run
 
 from mailsuite.ids import new_id
+from mailsuite.store import service as store_service
 from mailsuite.store.blobs import mail_storage
 from mailsuite.store.client import tell_service
 from mailsuite.store.handlers import StoreBug, StoreUnavailable
@@ -49,6 +50,17 @@ def service(tmp_path):
 def delivery(mailbox, spooled, octets=b"Subject: x\r\n\r\n"):
     facts = StoryFacts(new_id(), "inbound", "accepted", datetime.now(UTC))
     return Deliver(spooled(octets), len(octets), facts, [LocalDelivery(mailbox.pk, mailbox.address, b"")])
+
+
+def test_a_second_store_leaves_the_first_alone(service, tmp_path, monkeypatch):
+    """It swept what the first was receiving, and took its socket with it when it ended: no mail came in any more."""
+    monkeypatch.setattr(store_service, "TURN_SECONDS", 0.0)
+    assert store_service._take_lock(service.path) is None
+    assert service._answers()
+    service.stop()
+    lock = store_service._take_lock(service.path)
+    assert lock is not None
+    os.close(lock)
 
 
 def test_many_at_once_are_all_filed(service, make_mailbox, spooled):
