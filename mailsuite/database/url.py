@@ -46,7 +46,8 @@ def databases(env: Environment, data: Path) -> dict[str, dict[str, Any]]:
 def _sqlite(path: Path, data: Path) -> dict[str, dict[str, Any]]:
     common = {"ENGINE": "mailsuite.database.sqlite", "NAME": str(path), "CONN_MAX_AGE": None}
     writer = {"timeout": LOCK_SECONDS, "transaction_mode": "IMMEDIATE", "init_command": SQLITE_PRAGMAS}
-    reader = {"timeout": LOCK_SECONDS, "init_command": SQLITE_PRAGMAS + "PRAGMA query_only=ON;"}
+    # Whoever only reads would leave an empty file, perhaps not the service's to write.
+    reader = {"timeout": LOCK_SECONDS, "init_command": SQLITE_PRAGMAS + "PRAGMA query_only=ON;", "must_exist": True}
     return {
         "default": common | {"OPTIONS": writer, "TEST": {"NAME": str(data / "test.sqlite3")}},
         "reader": common | {"OPTIONS": reader, "TEST": {"MIRROR": "default"}},

@@ -8,7 +8,9 @@ import sys
 import pytest
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.utils import OperationalError
+from django.db.utils import ConnectionHandler, OperationalError
+
+from mailsuite.database import url
 
 pytestmark = [pytest.mark.sqlite_only]
 
@@ -92,3 +94,20 @@ def test_every_commit_is_synced():
         assert cursor.fetchone() == (2,)
         cursor.execute("PRAGMA journal_mode")
         assert cursor.fetchone() == ("wal",)
+
+
+@pytest.mark.sqlite_only
+def test_whoever_only_reads_makes_no_database(tmp_path, django_db_blocker):
+    path = tmp_path / "a folder?" / "mailsuite.sqlite3"
+    path.parent.mkdir()
+    handler = ConnectionHandler(url._sqlite(path, tmp_path))
+    with django_db_blocker.unblock():
+        with pytest.raises(OperationalError, match="unable to open"):
+            handler["reader"].ensure_connection()
+        assert list(path.parent.iterdir()) == []
+        handler["default"].ensure_connection()
+        with handler["reader"].cursor() as cursor:
+            assert cursor.execute("PRAGMA query_only").fetchone() == (1,)
+        for alias in handler:
+            handler[alias].close()
+    assert path.stat().st_size

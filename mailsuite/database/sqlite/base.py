@@ -6,6 +6,7 @@ SQLite's handler sleeps and starves; `flock` on a file wakes the next writer at 
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from django.db.backends.sqlite3 import base
 
@@ -17,6 +18,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lock_descriptor: int | None = None
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """With `must_exist` in its options, a connection that makes no file where there is none."""
+        parameters = super().get_connection_params()
+        if parameters.pop("must_exist", False):
+            parameters["database"] = f"file:{quote(str(parameters['database']))}?mode=rw"
+        return parameters
 
     def _start_transaction_under_autocommit(self) -> None:
         if self.transaction_mode != "IMMEDIATE":
