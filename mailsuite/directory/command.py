@@ -1,12 +1,14 @@
 """What the commands of all rooms share: sub-commands, passwords, and refusals told in one line."""
 
 import getpass
+import re
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from django.db.models import Model, QuerySet
 
 from mailsuite.directory import history
@@ -15,7 +17,9 @@ from mailsuite.directory.models import KEPT_REMOVED, Alias, Domain, Mailbox
 from mailsuite.protocol.credential_text import credential_text
 
 # Arguments beside the row itself that its history shall name; none of them can hold a password.
-TOLD = ("new_address", "quota", "targets", "owner", "as_address", "alias_of")
+TOLD = ("new_address", "quota", "targets", "owner", "as_address", "alias_of", "addresses", "reason", "note")
+# Octets of a password that is read; no password is as long.
+MOST_SECRET = 1 << 16
 MUST_CHANGE = "have the web pages ask for another password at the first sign-in; mail programs can use this one"
 
 
@@ -35,24 +39,32 @@ class SubcommandCommand(BaseCommand):
         return parser
 
     def handle(self, *args: Any, run: Callable[..., None], **options: Any) -> None:
-        before = self._subject(options)
+        before = self._subjects(options)
         try:
             run(**options)
         except DirectoryError as error:
             raise CommandError(str(error)) from None
-        # What was removed is found before, what was made or renamed after.
-        if row := self._subject(options) or before:
-            history.note(row, self._told(options), history.shell())
+        try:
+            # What was removed is found before, what was made or renamed after.
+            history.note_all(self._subjects(options) or before, self._told(options), history.shell())
+        except DatabaseError as error:
+            why = " ".join(str(error).split())
+            raise CommandError(f"That is done, but the history could not be written: {why}") from None
 
     def subject(self, verb: str, options: dict[str, Any]) -> Model | None:
         """The row that the verb changes, whose history tells it; None for one that only shows."""
         return None
 
-    def _subject(self, options: dict[str, Any]) -> Model | None:
+    def subjects(self, verb: str, options: dict[str, Any]) -> Sequence[Model]:
+        """The same for verbs that change several."""
+        row = self.subject(verb, options)
+        return [] if row is None else [row]
+
+    def _subjects(self, options: dict[str, Any]) -> Sequence[Model]:
         try:
-            return self.subject(options["verb"], options)
+            return self.subjects(options["verb"], options)
         except DirectoryError:
-            return None
+            return []
 
     def _told(self, options: dict[str, Any]) -> str:
         """The command in words, without what may be secret."""
@@ -96,11 +108,36 @@ def password_arguments(parser: ArgumentParser) -> None:
 def read_password(password_stdin: bool, **options: Any) -> str:
     """A line of standard input, or what is typed twice at the terminal."""
     if password_stdin:
-        # What is no UTF-8 is read as in a login (a terminal of the system's old code page, a script of such a file).
-        return credential_text(sys.stdin.readline().rstrip("\r\n").encode("utf-8", "surrogateescape"))
+        return read_secret_line()
     if not sys.stdin.isatty():
         raise CommandError("Give the password on standard input, with --password-stdin.")
-    password = getpass.getpass("Password: ")
-    if password != getpass.getpass("Again: "):
+    try:
+        password = getpass.getpass("Password: ")
+        again = getpass.getpass("Again: ")
+    except UnicodeDecodeError:
+        raise CommandError(
+            "The terminal sent what is no text in the system's character set: give the password on standard input, "
+            "with --password-stdin."
+        ) from None
+    if password != again:
         raise CommandError("The two passwords differ: try again.")
     return password
+
+
+def read_secret_line() -> str:
+    """The first line of standard input. What is no UTF-8 is read as in a login (a script in the system's old code
+    page), whatever Python takes the system's character set to be."""
+    line: str | bytes = getattr(sys.stdin, "buffer", sys.stdin).readline(MOST_SECRET)
+    octets = line.encode("utf-8", "surrogateescape") if isinstance(line, str) else line
+    return credential_text(octets.rstrip(b"\r\n"))
+
+
+def whole_number(most: int) -> Callable[[str], int]:
+    """A reader of an argument that is a number from 1 to `most`."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= most:
+            raise ArgumentTypeError(f"{text!r} is no whole number from 1 to {most}")
+        return int(text)
+
+    return read

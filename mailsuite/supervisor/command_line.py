@@ -1,5 +1,6 @@
 """`manage.py COMMAND`: Django's own, with one line for what a person can mend, and none in the way of an answer."""
 
+import errno
 import os
 import select
 import sys
@@ -11,19 +12,21 @@ from typing import Any
 from django.core import checks
 from django.core.management import ManagementUtility
 from django.core.management.base import BaseCommand, SystemCheckError
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, DataError, InterfaceError, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 
+import mailsuite
 from mailsuite.database.patience import is_busy
 from mailsuite.store.reserve import is_disk_full, reserve
 
 # They only tell: what reads them through a pipe gets the answer alone.
 READING_COMMANDS = frozenset({"trace", "delivery", "showmigrations", "dumpdata", "diffsettings", "sqlmigrate"})
-READING_VERBS = frozenset({"list", "show", "records", "check"})
-# They answer out of the database, and make none.
-DATABASE_COMMANDS = frozenset(
-    "alarms alias ban certificate changepassword createsuperuser dbshell delivery domain dumpdata mailbox queue route "
-    "shell trace".split()
+READING_VERBS = frozenset({"list", "show", "records", "check", "causes"})
+# All others ask the database, and must not make one.
+WITHOUT_DATABASE = frozenset(
+    "help version up migrate status check store smtpd deliver retrieval web diffsettings makemigrations "
+    "squashmigrations optimizemigration findstatic collectstatic makemessages compilemessages sendtestemail "
+    "startapp startproject testserver".split()
 )
 START = "the first start, by `manage.py up` or the unit, makes them"
 # PostgreSQL: undefined_table, undefined_column.
@@ -31,6 +34,7 @@ _MISSING_STATES = frozenset({"42P01", "42703"})
 _MISSING_WORDS = ("no such table", "no such column", "has no column named")
 # As a shell says of a program that SIGPIPE ended.
 BROKEN_PIPE_STATUS = 128 + 13
+INTERRUPTED_STATUS = 128 + 2
 
 
 class CommandLine(ManagementUtility):
@@ -38,6 +42,9 @@ class CommandLine(ManagementUtility):
 
     def fetch_command(self, subcommand: str) -> BaseCommand:
         command = super().fetch_command(subcommand)
+        refuse_before_first_start(self.argv)
+        # Django would tell its own.
+        command.get_version = lambda: mailsuite.__version__  # type: ignore[method-assign]
         if subcommand != "check":
             # Django would print each warning with its hint before each answer.
             command.check = partial(check_briefly, command, is_quiet=self._is_quiet())  # type: ignore[method-assign]
@@ -51,21 +58,61 @@ class CommandLine(ManagementUtility):
 def execute(argv: Sequence[str]) -> None:
     """Runs the command that `argv` names. Ends the process with a line for a person where the database can't be used as
     it is, and without a word when whoever read the answer has read enough (`| head`)."""
+    fill_standard_streams()
     try:
-        refuse_before_first_start(argv)
-        CommandLine(list(argv)).execute()
-        sys.stdout.flush()
+        _execute(argv)
     except BrokenPipeError:
         if not _is_closed(sys.stdout.fileno()):
             raise
-        # Python would complain once more when it closes its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         sys.exit(BROKEN_PIPE_STATUS)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _give_up_output()
+        sys.exit(f"There is no room left for {error.filename or 'the answer, where it is written to'}.")
+    except EOFError:
+        sys.exit("\nThat asks for an answer, and standard input has ended: run it at a terminal.")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED_STATUS)
     except DatabaseError as error:
         said = None if "--traceback" in argv else explain(error)
         if said is None:
             raise
         sys.exit(said)
+
+
+def _execute(argv: Sequence[str]) -> None:
+    try:
+        refuse_broken_text(argv)
+        if list(argv[1:]) in (["version"], ["--version"]):
+            print(mailsuite.__version__)
+        else:
+            CommandLine(list(argv)).execute()
+    finally:
+        # Here it can still be told what became of it, at the end of the process no longer.
+        sys.stdout.flush()
+
+
+def fill_standard_streams() -> None:
+    """Opens what whoever started this has closed of standard input, output and error: the next file would come in its
+    place, and be read or written as such."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
+
+
+def refuse_broken_text(argv: Sequence[str]) -> None:
+    """Ends the process where an argument is no text: no database and no mail could hold it."""
+    for argument in argv:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = argument.encode("ascii", "backslashreplace").decode()
+            sys.exit(f"{shown[:100]} is no UTF-8 text: write it in the character set of this terminal.")
 
 
 def check_briefly(command: BaseCommand, *, is_quiet: bool, **how: Any) -> None:
@@ -89,7 +136,7 @@ def refuse_before_first_start(argv: Sequence[str]) -> None:
     itself would be empty, and perhaps not the service's to write."""
     from django.conf import settings
 
-    if len(argv) < 2 or argv[1] not in DATABASE_COMMANDS or {"-h", "--help"}.intersection(argv):
+    if argv[1] in WITHOUT_DATABASE or {"-h", "--help", "--version"}.intersection(argv):
         return
     database = settings.DATABASES[DEFAULT_DB_ALIAS]
     path = Path(str(database["NAME"]))
@@ -111,9 +158,18 @@ def explain(error: DatabaseError) -> str | None:
         return f"The database is busy, so this was not done; try again in a moment. ({why})"
     if said := _explain_tables(error):
         return said
-    if isinstance(error, OperationalError) and not _names_what_is_missing(error):
+    if isinstance(error, DataError):
+        return f"A value is too long, too large or no text, so this was not done: {why}."
+    if (isinstance(error, OperationalError | InterfaceError) or not _is_connected()) and not _names_what_is_missing(
+        error
+    ):
         return f"The database can't be used by this user, or at all: {why}."
     return None
+
+
+def _is_connected() -> bool:
+    """Whether there was ever a connection: what fails before is its address, or that it is no database."""
+    return any(connections[alias].connection for alias in connections)
 
 
 def _explain_tables(error: DatabaseError) -> str | None:
@@ -151,6 +207,11 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except PermissionError:
         return True
+
+
+def _give_up_output() -> None:
+    """Has Python not complain once more when it closes its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_closed(descriptor: int) -> bool:

@@ -13,6 +13,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from mailsuite.directory import history
 from mailsuite.directory.admin.fields import badge, moment
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
@@ -182,14 +183,17 @@ class StoryAdmin(ScopedAdmin):
         return deeds.say(story, "block", scope_of(request), str(request.user))
 
     def do_release(self, request: HttpRequest, story: Story) -> str:
-        held = [message.pk for message in self._waiting(request, story) if message.held_at]
+        held = [message for message in self._waiting(request, story) if message.held_at]
         if not held:
             raise DirectoryError("It is not held any more.")
-        queue.release(held)
+        queue.release([message.pk for message in held])
+        history.note_all(held, "Released, from its story.", str(request.user))
         return "It goes on."
 
     def do_retry(self, request: HttpRequest, story: Story) -> str:
-        queue.retry([message.pk for message in self._waiting(request, story)])
+        waiting = self._waiting(request, story)
+        queue.retry([message.pk for message in waiting])
+        history.note_all(waiting, "Tried again, from its story.", str(request.user))
         return "It is tried again now: what comes of it stands here in a moment."
 
     def _waiting(self, request: HttpRequest, story: Story) -> list[QueuedMessage]:

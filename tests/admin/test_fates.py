@@ -4,13 +4,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import pytest
+from django.core.management import call_command
 from django.urls import reverse
 
 from mailsuite.abuse import host_alarms
 from mailsuite.abuse.models import AlarmSettings
 from mailsuite.authcheck.report import ArcCheck, AuthReport, IprevCheck, SpfCheck
 from mailsuite.directory import history
-from mailsuite.directory.models import Mailbox
+from mailsuite.directory.models import Change, Mailbox
 from mailsuite.ids import new_id
 from mailsuite.junk.models import Judgement
 from mailsuite.mailauth.dmarc import DmarcOutcome
@@ -391,6 +392,11 @@ class TestStory:
         session.save()
         press(as_superuser, held, "release")
         assert StoryRecipient.objects.get(story=held).fate == "waiting"
+        call_command("queue", "hold", QueuedMessage.objects.get(story_id=held).reference, "--reason", "odd")
+        whats = Change.objects.filter(model="queue.queuedmessage").order_by("pk").values_list("what", flat=True)
+        assert list(whats) == [
+            *("Tried again, from its story.", "Released, from its story.", "manage.py queue hold odd"),
+        ]
 
 
 class TestQueue:

@@ -1,14 +1,21 @@
 """One history of a row, whatever it was changed by."""
 
 from datetime import timedelta
+from importlib import import_module
 from io import StringIO
 
 import pytest
+from django.apps import apps
+from django.contrib.admin.models import ADDITION, DELETION, LogEntry
+from django.contrib.admin.models import CHANGE as CHANGED
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailsuite.abuse.models import AlarmSettings, AllowedNetwork, Ban
 from mailsuite.directory import history
 from mailsuite.directory.models import Change, Domain, Mailbox, User
 from mailsuite.queue.models import Route
@@ -109,3 +116,53 @@ def test_what_is_kept_has_bounds(ann):
     assert history.of(ann).count() == history.MOST_BY_OWNER
     assert history.forget_old(timezone.now()) == 0
     assert history.forget_old(timezone.now() + history.KEPT + timedelta(days=1)) == history.MOST_BY_OWNER
+
+
+def test_bans_and_who_is_told_of_alarms_have_a_history(domains, in_shell):
+    manage("ban", "add", "192.0.2.0/24", "--note", "rude")
+    ban = Ban.objects.get()
+    manage("ban", "lift", "192.0.2.7/24")
+    manage("ban", "allow", "192.0.2.7")
+    manage("ban", "list")
+    manage("alarms", "tell", "me@far.example")
+    manage("alarms", "show")
+    assert [what for what, _ in told(ban)] == ["manage.py ban lift", "manage.py ban add rude"]
+    assert told(AllowedNetwork.objects.get()) == [("manage.py ban allow", in_shell)]
+    assert told(AlarmSettings.objects.get()) == [("manage.py alarms tell me@far.example", in_shell)]
+
+
+def test_an_import_is_in_the_history_of_each_mailbox(domains, tmp_path, in_shell):
+    (tmp_path / "people.csv").write_text(f"x@mine.example,{PASSWORD}\ny@mine.example,{PASSWORD}\n")
+    manage("mailbox", "import", str(tmp_path / "people.csv"))
+    manage("mailbox", "import", str(tmp_path / "people.csv"))
+    made = Mailbox.objects.filter(address__in=["x@mine.example", "y@mine.example"])
+    assert [told(row) for row in made] == [[("manage.py mailbox import", in_shell)]] * 2
+
+
+def test_what_is_done_and_can_t_be_told_is_not_called_undone(ann, monkeypatch):
+    def busy(*_):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(history, "note_all", busy)
+    with pytest.raises(CommandError, match="That is done, but the history could not be written"):
+        manage("mailbox", "suspend", ann.address)
+
+
+def test_what_forms_did_earlier_is_taken_over(superuser, ann):
+    kind = ContentType.objects.get_for_model(Mailbox)
+    words = '[{"changed": {"fields": ["Quota"]}}]'
+    for flag, message, days in (
+        (ADDITION, '[{"added": {}}]', 3),
+        (CHANGED, words, 2),
+        (DELETION, "", 1),
+        (2, "x", 999),
+    ):
+        entry = LogEntry.objects.create(
+            user=superuser, content_type=kind, object_id=ann.pk, object_repr="ann", action_flag=flag,
+            change_message=message, action_time=timezone.now() - timedelta(days=days),
+        )  # fmt: skip
+    migration = import_module("mailsuite.directory.migrations.0012_history_of_earlier_forms")
+    migration.take_over(apps, None)
+    by = superuser.email
+    assert told(ann) == [("Deleted.", by), ("Changed Quota.", by), ("Added.", by)] and entry.pk
+    assert timezone.now() - history.of(ann).first().at < timedelta(days=1, hours=1)

@@ -196,6 +196,46 @@ def test_an_open_quotation_mark_swallows_no_lines(domain, manage, tmp_path, end)
     assert not Mailbox.objects.exists()
 
 
+def test_names_that_fit_in_no_row_are_told_before_anything_is_hashed(domain, manage, tmp_path, monkeypatch):
+    monkeypatch.setattr(mailbox_import, "hash_password", None)
+    for name in ("x" * 201, "x\0", "x\u2028y"):
+        with pytest.raises(CommandError, match="The name (is longer|holds a control)"):
+            manage("mailbox", "add", "ann@example.org", "--name", name, "--password-stdin", stdin=PASSWORD)
+        (tmp_path / "people.csv").write_text(f"ann@example.org,{PASSWORD},,{name}")
+        with pytest.raises(CommandError, match="line 1: The name"):
+            manage("mailbox", "import", str(tmp_path / "people.csv"))
+        with pytest.raises(CommandError, match="The description"):
+            manage("domain", "add", "other.example", "--description", name)
+    assert mailbox_import.parsing.label("Ann \u06af\u200c\U0001f469\u200d\U0001f4bb\u00a0B", "name")
+
+
+def test_a_mark_of_dovecot_counts_at_the_beginning_alone(domain, manage, tmp_path):
+    (tmp_path / "people.csv").write_text(
+        "a@example.org,{PLAIN}one {plain} long word\nb@example.org,x{CLEAR}y long word"
+    )
+    manage("mailbox", "import", str(tmp_path / "people.csv"))
+    users = {user.email: user for user in User.objects.all()}
+    assert users["a@example.org"].check_password("one {plain} long word")
+    assert users["b@example.org"].check_password("x{CLEAR}y long word")
+
+
+def test_a_file_that_is_wrong_throughout_is_told_in_short(domain, manage, tmp_path):
+    (tmp_path / "people.csv").write_text(f"ann@example.org;{PASSWORD}\n" * 5000)
+    with pytest.raises(CommandError, match=r"more\.$") as told:
+        manage("mailbox", "import", str(tmp_path / "people.csv"))
+    assert "with commas between them" in str(told.value) and "… and 4900 more." in str(told.value)
+    (tmp_path / "people.csv").write_text(f"ann@example.org,{PASSWORD}", "utf-16")
+    with pytest.raises(CommandError, match="is no UTF-8 text: save it as UTF-8"):
+        manage("mailbox", "import", str(tmp_path / "people.csv"))
+
+
+def test_octets_of_an_old_code_page_are_a_password_whatever_the_system_s(domain, monkeypatch):
+    stdin = io.TextIOWrapper(io.BytesIO(b"\xdf1234567890 \n"), encoding="utf-8", errors="strict")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    call_command("mailbox", "add", "ann@example.org", "--password-stdin", stdout=io.StringIO())
+    assert User.objects.get(email="ann@example.org").check_password("ß1234567890 ")
+
+
 def test_records_are_shown_ready_to_copy(domain, manage):
     assert "v=spf1 mx -all" in manage("domain", "records", "example.org")
     assert 'example.org. 3600 IN TXT "v=spf1 mx -all"' in manage("domain", "records", "example.org", "--zone")

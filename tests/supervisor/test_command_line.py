@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, SystemCheckError
-from django.db import OperationalError, ProgrammingError, connection
+from django.db import DataError, OperationalError, ProgrammingError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from mailsuite.directory.models import User
@@ -63,6 +63,17 @@ def test_who_reads_through_a_pipe_gets_the_answer_alone(words, is_quiet):
 
 
 @pytest.mark.sqlite_only
+def test_before_the_first_start_whatever_asks_the_database_names_the_start(tmp_path, monkeypatch):
+    databases = {"default": {"ENGINE": "mailsuite.database.sqlite", "NAME": tmp_path / "mailsuite.sqlite3"}}
+    monkeypatch.setattr(settings, "DATABASES", databases)
+    for command in ("queue", "showmigrations", "clearsessions", "createsuperuser", "flush", "shell"):
+        with pytest.raises(SystemExit, match="There is no database with tables"):
+            command_line.refuse_before_first_start(["manage.py", command])
+    for words in (["up"], ["migrate"], ["status"], ["check"], ["makemigrations"], ["queue", "--help"]):
+        command_line.refuse_before_first_start(["manage.py", *words])
+
+
+@pytest.mark.sqlite_only
 def test_before_the_first_start_nothing_is_made_and_the_start_is_named(tmp_path):
     process = manage(tmp_path, "domain", "list")
     said = process.communicate(timeout=60)[1].decode()
@@ -105,10 +116,14 @@ def test_tables_of_another_version_are_told_apart():
 
 
 @pytest.mark.django_db
-def test_a_database_out_of_reach_is_one_line():
+def test_a_database_out_of_reach_is_one_line(monkeypatch):
     said = explain(OperationalError("connection refused\n\tIs it running?"))
     assert said.count("\n") == 0 and "connection refused Is it running?" in said
     assert explain(ProgrammingError("syntax error")) is None
+    assert explain(DataError("value too long")).startswith("A value is too long")
+    # What is wrong before there is a connection is the address of the database.
+    monkeypatch.setattr(command_line, "_is_connected", lambda: False)
+    assert "invalid connection option" in explain(ProgrammingError('invalid connection option "x"'))
 
 
 @pytest.mark.django_db
@@ -152,3 +167,68 @@ def test_migrations_are_one_line(monkeypatch, is_terminal, said):
         progress.write(part)
     progress.end()
     assert out.getvalue() == said
+
+
+def run(monkeypatch, *words, stdin=""):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+    with pytest.raises(SystemExit) as ended:
+        command_line.execute(["manage.py", *words])
+    return ended.value.code
+
+
+def test_what_is_no_text_is_refused_before_anything_is_done(monkeypatch):
+    said = run(monkeypatch, "mailbox", "add", "ann@example.org", "--name", "Ren\udce9")
+    assert said.startswith("Ren\\udce9 is no UTF-8 text") and said.isascii()
+
+
+def test_a_question_that_nobody_answers_and_ctrl_c_are_no_tracebacks(monkeypatch):
+    for error, code in ((EOFError, "standard input has ended"), (KeyboardInterrupt, "130")):
+        monkeypatch.setattr(CommandLine, "execute", lambda self, error=error: (_ for _ in ()).throw(error()))
+        assert code in str(run(monkeypatch, "createsuperuser"))
+
+
+def test_a_full_disk_behind_the_answer_is_one_line(tmp_path):
+    with open("/dev/full", "w") as full:
+        process = manage(tmp_path, "help", stdout=full)
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1 and said == "There is no room left for the answer, where it is written to.\n"
+
+
+def test_closed_standard_streams_are_filled_before_a_file_takes_their_place(tmp_path):
+    told = "import sys; os.write(keep, repr([os.readlink(f'/proc/self/fd/{n}') for n in range(3)]).encode())"
+    script = (
+        "import os; keep = os.dup(1); os.closerange(0, 3); import sys; sys.stdin = sys.stdout = sys.stderr = None;"
+        "from mailsuite.supervisor.command_line import fill_standard_streams as fill; fill(); print('x', flush=True);"
+        "assert not sys.stdin.isatty() and sys.stdin.readline() == '';" + told
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=settings.BASE_DIR, capture_output=True, timeout=60)
+    assert done.stdout.decode() == repr([os.devnull] * 3), done.stderr
+
+
+def test_the_version_is_that_of_the_suite(capsys):
+    import mailsuite
+
+    for words in (["version"], ["--version"]):
+        command_line.execute(["manage.py", *words])
+        assert capsys.readouterr().out == f"{mailsuite.__version__}\n"
+    assert CommandLine(["manage.py", "queue"]).fetch_command("queue").get_version() == mailsuite.__version__
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("status", "--wait", seconds) for seconds in ("nan", "inf", "-1", "x")),
+        ("trace", "x", "--limit", "-1"),
+        ("queue", "list", "--limit", "9" * 30),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(words):
+    with pytest.raises(CommandError, match="is no (whole )?number"):
+        call_command(*words)
+
+
+@pytest.mark.django_db
+def test_a_search_has_a_budget():
+    for command in (["trace"], ["queue", "list"]):
+        with pytest.raises(CommandError, match="10 words at most"):
+            call_command(*command, *["x"] * 11)

@@ -33,6 +33,7 @@ def add_domain(
     if postmaster:
         parsing.address(postmaster)
     refuse_hosted(name)
+    parsing.label(description, "description")
     key_pairs = make_key_pairs() if key_pairs is None else key_pairs
     with transaction.atomic():
         refuse_hosted(name)
@@ -56,7 +57,7 @@ def change_domain(
     with transaction.atomic():
         domain = parsing.live_domain(name)
         if description is not None:
-            domain.description = description
+            domain.description = parsing.label(description, "description")
         if default_quota_octets is not None:
             domain.default_quota_octets = default_quota_octets
         if alias_of is not None:

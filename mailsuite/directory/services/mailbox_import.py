@@ -18,6 +18,7 @@ from typing import TypeVar
 from django.contrib.auth.hashers import check_password
 from django.db import transaction
 
+from mailsuite.directory import history
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, Mailbox
 from mailsuite.directory.services import parsing
@@ -30,8 +31,10 @@ A = TypeVar("A")
 B = TypeVar("B")
 SLICE = 500
 MADE_AT_ONCE = 20
+# What is wrong with a whole file is mostly one thing.
+MOST_TOLD = 100
 # How Dovecot's files mark what is the password itself.
-_CLEAR = re.compile(r"\{(?:PLAIN|CLEAR|CLEARTEXT)\}", re.IGNORECASE)
+_CLEAR = re.compile(r"\A\{(?:PLAIN|CLEAR|CLEARTEXT)\}", re.IGNORECASE)
 
 
 class ImportProblems(DirectoryError):
@@ -44,7 +47,8 @@ class ImportProblems(DirectoryError):
                 f"{made} mailboxes were imported, then these lines could not be. Correct them and import the file "
                 "again: it passes over what is there."
             )
-        super().__init__("\n".join([text, *problems]))
+        more = [f"… and {len(problems) - MOST_TOLD} more."] if len(problems) > MOST_TOLD else []
+        super().__init__("\n".join([text, *problems[:MOST_TOLD], *more]))
         self.problems = problems
 
 
@@ -62,11 +66,12 @@ def import_mailboxes(
     *,
     weak_password_ok: bool = False,
     must_change: bool = False,
+    by: str = "",
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> int:
     """Makes a mailbox for each line `address,password[,quota[,name]]`; returns how many are there then. A first line
     that begins with `address` is a heading. Raises ImportProblems. `progress` hears of passwords hashed, which is what
-    takes time."""
+    takes time; `by` is who does it, for the history."""
     given = _read(lines, weak_password_ok=weak_password_ok)
     rows = _refuse_taken(given)
     hashes: list[str] = []
@@ -76,29 +81,32 @@ def import_mailboxes(
     made = len(given) - len(rows)
     for start in range(0, len(rows), MADE_AT_ONCE):
         some = list(zip(rows, hashes, strict=True))[start : start + MADE_AT_ONCE]
-        _make(some, made, must_change=must_change)
+        _make(some, made, must_change=must_change, by=by)
         made += len(some)
     return made
 
 
 @transaction.atomic
-def _make(rows: list[tuple[Row, str]], made: int, *, must_change: bool) -> None:
+def _make(rows: list[tuple[Row, str]], made: int, *, must_change: bool, by: str) -> None:
     """Makes these, each given with its password's hash, or none of them; so many are there already."""
-    problems = []
+    problems, mailboxes = [], []
     for row, hashed in rows:
         try:
-            write_mailbox(
-                row.address,
-                hashed,
-                name=row.name,
-                quota_octets=row.quota_octets,
-                owner=row.address,
-                must_change=must_change,
+            mailboxes.append(
+                write_mailbox(
+                    row.address,
+                    hashed,
+                    name=row.name,
+                    quota_octets=row.quota_octets,
+                    owner=row.address,
+                    must_change=must_change,
+                )
             )
         except DirectoryError as error:
             problems.append(f"line {row.line}: {error}")
     if problems:
         raise ImportProblems(problems, made)
+    history.note_all(mailboxes, "manage.py mailbox import", by)
     touch_directory()
 
 
@@ -148,7 +156,9 @@ def _records(lines: Iterable[str], problems: list[str]) -> Iterator[tuple[int, l
 
 def _row(line: int, fields: list[str], *, weak_password_ok: bool) -> Row:
     if not 2 <= len(fields) <= 4:
-        raise DirectoryError(f"it has {len(fields)} fields: write address,password and, if wanted, quota,name.")
+        raise DirectoryError(
+            f"it has {len(fields)} fields: write address,password and, if wanted, quota,name, with commas between them."
+        )
     text, password, quota, name = (each.strip() for each in (*fields, "", "")[:4])
     address = parsing.address(text)
     parsing.own_domain(address.domain)
@@ -156,7 +166,7 @@ def _row(line: int, fields: list[str], *, weak_password_ok: bool) -> Row:
     check_form(password)
     if not weak_password_ok:
         check_strength(password, str(address), name)
-    return Row(line, address, password, parsing.quota(quota) if quota else None, name)
+    return Row(line, address, password, parsing.quota(quota) if quota else None, parsing.label(name, "name"))
 
 
 def _refuse_taken(rows: list[Row]) -> list[Row]:

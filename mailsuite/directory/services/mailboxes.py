@@ -34,6 +34,7 @@ def add_mailbox(
     an administrator keeps its password: give none then. With `must_change` the web asks its owner for another one.
     """
     parsed = parsing.address(address)
+    parsing.label(name, "name")
     owner_address = parsing.address(owner) if owner else parsed
     if password and not password_hash:
         parsing.own_domain(parsed.domain)  # hashing costs: first what is cheap
@@ -82,7 +83,7 @@ def change_mailbox(address: str, *, name: str | None = None, quota_octets: int |
     with transaction.atomic():
         mailbox = parsing.live_mailbox(address)
         if name is not None:
-            mailbox.name = name
+            mailbox.name = parsing.label(name, "name")
         if quota_octets is not None:
             mailbox.quota_octets = quota_octets
         mailbox.save(update_fields=["name", "quota_octets"])

@@ -1,11 +1,16 @@
 """What people type, brought to the directory's form or refused in words."""
 
 import re
+import unicodedata
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, Domain, Mailbox
 from mailsuite.mail.address import PATH_OCTETS, Address, AddressError, normalize_domain, parse_address
 from mailsuite.sizes import read_limit
+
+LONGEST_LABEL = 200
+# Controls, halves of characters, ends of lines and paragraphs.
+_NO_LABEL = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def domain_name(text: str) -> str:
@@ -80,6 +85,15 @@ def alias(text: str) -> tuple[str, str, str]:
     if kind == Alias.Kind.PATTERN and not re.search(r"[^*]", parsed.local_part):
         raise DirectoryError(f"{text!r} takes every address: write @{parsed.domain} for a catch-all.")
     return kind, str(parsed), parsed.key
+
+
+def label(text: str, what: str) -> str:
+    """What people call a mailbox or domain, on one line. `what` names it in the refusal."""
+    if len(text) > LONGEST_LABEL:
+        raise DirectoryError(f"The {what} is longer than {LONGEST_LABEL} characters: shorten it.")
+    if any(unicodedata.category(character) in _NO_LABEL for character in text):
+        raise DirectoryError(f"The {what} holds a control character, or goes on in another line: remove that.")
+    return text
 
 
 def quota(text: str) -> int:

@@ -1,8 +1,10 @@
 """`manage.py alarms …`: who is told of alarms, and whether that works."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from mailsuite.abuse import telling
+from mailsuite.abuse.models import AlarmSettings
 from mailsuite.directory.command import SubcommandCommand
 
 
@@ -14,6 +16,9 @@ class Command(SubcommandCommand):
         tell = self.verb("tell", self.tell, "tell these addresses, on other hosts too; none leaves it to postmaster@")
         tell.add_argument("addresses", metavar="ADDRESS", nargs="*")
         self.verb("test", self.test, "send them a test alarm")
+
+    def subject(self, verb: str, options: dict[str, Any]) -> AlarmSettings | None:
+        return AlarmSettings.objects.filter(pk=1).first() if verb == "tell" else None
 
     def show(self, **_: object) -> None:
         named, readers = telling.named(), telling.readers()

@@ -1,6 +1,7 @@
 """`manage.py ban …`: who is kept out, and who never is."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db.models import Q
 
@@ -24,6 +25,14 @@ class Command(SubcommandCommand):
         allow.add_argument("network")
         allow.add_argument("--note", default="", help="why")
         self.verb("disallow", self.disallow, "treat a network like others again").add_argument("network")
+
+    def subject(self, verb: str, options: dict[str, Any]) -> Ban | AllowedNetwork | None:
+        if verb in ("add", "lift"):
+            kind, subject = services.parse_subject(options["subject"])
+            return Ban.objects.filter(kind=kind, subject=subject).first()
+        if verb in ("allow", "disallow"):
+            return AllowedNetwork.objects.filter(network=str(services.parse_network(options["network"]))).first()
+        return None
 
     def list_bans(self, ended: bool, **_: object) -> None:
         bans = Ban.objects.order_by("-started_at")

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from mailsuite.abuse import suspension
-from mailsuite.directory import services
+from mailsuite.directory import history, services
 from mailsuite.directory.command import MUST_CHANGE, DirectoryCommand, password_arguments, read_password
 from mailsuite.directory.models import Alias, Mailbox
 from mailsuite.directory.services import effects, parsing, restoring
@@ -177,11 +177,17 @@ class Command(DirectoryCommand):
         try:
             with open(0 if file == "-" else file, newline="", encoding="utf-8-sig") as lines:
                 count = import_mailboxes(
-                    lines, weak_password_ok=weak_password_ok, must_change=must_change, progress=self._progress
+                    lines,
+                    weak_password_ok=weak_password_ok,
+                    must_change=must_change,
+                    by=history.shell(),
+                    progress=self._progress,
                 )
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{file} can't be read as UTF-8 text: {error}") from None
-        self.stdout.write(f"{count} mailboxes are ready.")
+        except UnicodeDecodeError:
+            raise CommandError(f"{file} is no UTF-8 text: save it as UTF-8, such as “CSV UTF-8”.") from None
+        except OSError as error:
+            raise CommandError(f"{file} can't be read: {error.strerror}.") from None
+        self.stdout.write(f"{count} {'mailbox is' if count == 1 else 'mailboxes are'} ready.")
 
     def _progress(self, done: int, of: int) -> None:
         if self.stderr.isatty():

@@ -3,18 +3,23 @@
 from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
+from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
-from mailsuite.directory.command import SubcommandCommand
+from mailsuite.adminkit import parameters
+from mailsuite.directory import history
+from mailsuite.directory.command import SubcommandCommand, whole_number
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.mail.address import AddressError, normalize_domain
 from mailsuite.queue import groups, services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
+from mailsuite.store.sql import slices
 from mailsuite.trace import services as trace
 from mailsuite.trace.models import Story
 
-LIST_LIMIT = 1000
+LIST_LIMIT, MOST_ROWS = 1000, 1_000_000
 WHO = "the command line"
 
 
@@ -25,16 +30,21 @@ class Command(SubcommandCommand):
         listing = self.verb("list", self.list_waiting, "what waits")
         listing.add_argument("words", nargs="*", help="queue ids, addresses or domains that must fit")
         listing.add_argument("--all", action="store_true", dest="settled", help="settled messages too")
-        listing.add_argument("--limit", type=int, default=LIST_LIMIT, help=f"rows at most (default {LIST_LIMIT})")
+        listing.add_argument(
+            "--limit", type=whole_number(MOST_ROWS), default=LIST_LIMIT, help=f"rows at most (default {LIST_LIMIT})"
+        )
         self.verb("causes", self.causes, "what waits, by where it goes and why")
         show = self.verb("show", self.show, "one message: its recipients, its story, every attempt")
         show.add_argument("number", metavar="QUEUE-ID")
         self._for_many("retry", self.retry, "try again at once", by_group=True)
         hold = self._for_many("hold", self.hold, "try no more until it is released")
-        hold.add_argument("--reason", default=f"by {WHO}", help="kept with the message and its story")
+        hold.add_argument("--reason", default="", help="kept with the message and its story")
         self._for_many("release", self.release, "let held messages go on")
         self._for_many("fail", self.fail, "give up and tell the sender", by_group=True)
         self._for_many("drop", self.drop, "give up and tell nobody")
+
+    def subjects(self, verb: str, options: dict[str, Any]) -> list[QueuedMessage]:
+        return [services.by_reference(number) for number in options.get("numbers", ())]
 
     def _for_many(self, name: str, run: Callable[..., None], help: str, *, by_group: bool = False) -> ArgumentParser:
         parser = self.verb(name, run, help)
@@ -45,6 +55,8 @@ class Command(SubcommandCommand):
         return parser
 
     def list_waiting(self, words: list[str], settled: bool, limit: int, **_: object) -> None:
+        if len(words) > parameters.MOST_WORDS:
+            raise CommandError(f"Search for less: {parameters.MOST_WORDS} words at most.")
         recipients = _recipients(services.find(words, settled=settled), settled=settled)
         rows = [self._row(recipient) for recipient in recipients[:limit]]
         if not rows:
@@ -85,12 +97,13 @@ class Command(SubcommandCommand):
     def retry(self, numbers: list[str], destination: str | None, cause: str | None, **_: object) -> None:
         if destination:
             found = groups.retry(QueuedMessage.objects.all(), _domain(destination), cause, at_once=None)
+            self._note(found, f"manage.py queue retry --for {destination}")
             self._say(found.count, "due at once")
         else:
             self._say(services.retry(_ids(_named(numbers))), "due at once")
 
     def hold(self, numbers: list[str], reason: str, **_: object) -> None:
-        self._say(services.hold(_ids(numbers), reason), "held")
+        self._say(services.hold(_ids(numbers), reason or f"by {WHO}"), "held")
 
     def release(self, numbers: list[str], **_: object) -> None:
         self._say(services.release(_ids(numbers)), "released")
@@ -99,12 +112,17 @@ class Command(SubcommandCommand):
         done = "failed, their senders told"
         if destination:
             found = groups.fail(QueuedMessage.objects.all(), _domain(destination), cause, WHO, at_once=None)
+            self._note(found, f"manage.py queue fail --for {destination}")
             self._say(found.count, done)
         else:
             self._say(services.fail(_ids(_named(numbers)), WHO), done)
 
     def drop(self, numbers: list[str], **_: object) -> None:
         self._say(services.drop(_ids(numbers), WHO), "dropped")
+
+    def _note(self, found: groups.Done, what: str) -> None:
+        for part in slices(found.message_ids):
+            history.note_all(QueuedMessage.objects.filter(pk__in=part), what, history.shell())
 
     def _say(self, count: int, what: str) -> None:
         self.stdout.write(f"{count} {'message' if count == 1 else 'messages'} {what}.")

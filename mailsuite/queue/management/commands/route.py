@@ -1,7 +1,6 @@
-import sys
 from typing import Any
 
-from mailsuite.directory.command import SubcommandCommand
+from mailsuite.directory.command import SubcommandCommand, read_secret_line
 from mailsuite.queue import routes
 from mailsuite.queue.models import Route
 
@@ -27,7 +26,7 @@ class Command(SubcommandCommand):
         return Route.objects.filter(pattern=routes.route_pattern(options["pattern"])).order_by("pk").last()
 
     def add(self, pattern: str, url: str, password_stdin: bool, **options: Any) -> None:
-        password = sys.stdin.readline().rstrip("\r\n") if password_stdin else ""
+        password = read_secret_line() if password_stdin else ""
         route = Route.objects.get(pk=routes.add_route(pattern, url, password))
         self.stdout.write(f"Mail for {route}.")
 

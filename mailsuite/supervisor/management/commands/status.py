@@ -1,7 +1,8 @@
 """`manage.py status`: whether every listener answers, and every service works."""
 
+import math
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from mailsuite.supervisor.state import read_state
 
 PROBE_SECONDS = 5.0
 BETWEEN_ROUNDS = 0.05
+MOST_WAIT = 86400
 
 
 class Command(BaseCommand):
@@ -24,7 +26,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="keep asking for so long")
+        parser.add_argument("--wait", type=_seconds, default=0.0, metavar="SECONDS", help="keep asking for so long")
 
     def handle(self, *args: Any, **options: Any) -> None:
         deadline = time.monotonic() + options["wait"]
@@ -38,6 +40,16 @@ class Command(BaseCommand):
             self.stdout.write(str(answer))
         if not ready:
             raise SystemExit(1)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= MOST_WAIT:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {MOST_WAIT}")
+    return seconds
 
 
 def _ask_all(configuration: Configuration) -> Iterator[Answer]:

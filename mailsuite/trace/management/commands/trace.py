@@ -1,8 +1,11 @@
+import shlex
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from mailsuite.adminkit import parameters
+from mailsuite.directory.command import whole_number
 from mailsuite.trace import fates, services
 from mailsuite.trace.findings import Findings, findings
 
@@ -15,10 +18,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("words", nargs="+")
-        parser.add_argument("--limit", type=int, default=20)
+        parser.add_argument("--limit", type=whole_number(10_000), default=20, help="messages at most (default 20)")
 
     def handle(self, *args: Any, words: list[str], limit: int, **options: Any) -> None:
-        stories = services.find(" ".join(f"'{word}'" if " " in word else word for word in words), limit=limit)
+        if len(words) > parameters.MOST_WORDS:
+            raise CommandError(f"Search for less: {parameters.MOST_WORDS} words at most.")
+        stories = services.find(shlex.join(words), limit=limit)
         if not stories:
             raise CommandError("No message fits. Try fewer words, an address, or a day such as 2026-11-23.")
         shares = fates.of_stories(stories, None)
