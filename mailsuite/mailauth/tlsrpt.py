@@ -18,7 +18,8 @@ from mailsuite.mailauth.report_mending import NoReport, decode, read_json, whole
 MAX_POLICIES = 1000
 MAX_DETAILS = 10_000
 MAX_TEXT = 1000
-MAX_COUNT = 2**53
+# More sessions than any domain has: sums of what all reports say stay within what databases add up.
+MAX_COUNT = 10**10
 
 _DAYS_END = re.compile(r"[T ](?:24:00(?::00(?:\.0*)?)?|23:59:60)")
 T = TypeVar("T")

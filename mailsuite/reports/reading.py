@@ -16,6 +16,7 @@ from mailsuite.directory.models import Domain
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, header_end, unfold
 from mailsuite.mail.structure import Part, PartKind, decode_parts
+from mailsuite.mailauth.dmarc_report_reader import MAX_AGE, MAX_AHEAD
 from mailsuite.mailauth.failure_report import read_failure_report
 from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS, MAX_OCTETS, ReportError
 from mailsuite.reports.admission import (
@@ -247,6 +248,11 @@ def _parts(content: Content) -> Part:
         return Part(PartKind.SINGLE, 0, content.header_octets, content.size_octets)
 
 
+def _arrival(told: datetime | None, received: datetime) -> datetime:
+    """When the message came that a failure report is about: as it says, as far as that can be."""
+    return told if told is not None and received - MAX_AGE <= told <= received + MAX_AHEAD else received
+
+
 def _import_failure(admission: Admission, parts: FailureParts) -> None:
     """A failure report names no organisation: its sender is the reporter."""
     facts, incoming = read_failure_report(parts.feedback, parts.message), admission.incoming
@@ -261,7 +267,7 @@ def _import_failure(admission: Admission, parts: FailureParts) -> None:
             incoming=incoming,
             is_verified=incoming.is_verified,
             reporter=incoming.sender_domain,
-            arrived_at=facts.arrived_at or incoming.received_at,
+            arrived_at=_arrival(facts.arrived_at, incoming.received_at),
             source_ip=facts.source_ip,
             auth_failure=facts.auth_failure,
             delivery_result=facts.delivery_result,

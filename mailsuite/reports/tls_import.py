@@ -30,16 +30,15 @@ def import_tls_report(admission: Admission, chunks: Iterable[bytes], now: dateti
     _check(found, now)
     admission.check_reporter(found.contact, found.organization)
     incoming = admission.incoming
+    by_domain = _by_domain(admission, found.policies)
+    left_out = len(found.policies) - sum(map(len, by_domain.values()))
     with transaction.atomic():
-        reports = [
-            _create(admission, found, domain_id, policies)
-            for domain_id, policies in _by_domain(admission, found.policies).items()
-        ]
+        reports = [_create(admission, found, domain_id, policies) for domain_id, policies in by_domain.items()]
         if not any(reports):
             raise Duplicate
         incoming.rows += 1 + sum(1 + len(policy.failures) for policy in found.policies)
         incoming.save(update_fields=["rows"])
-    return found.mended
+    return (*found.mended, *["policies of other domains, which are left out"] * bool(left_out))
 
 
 def _check(found: tlsrpt.Report, now: datetime) -> None:

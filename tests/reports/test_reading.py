@@ -629,6 +629,15 @@ def test_failure_reports_are_taken_in(file_report):
     assert found.arrived_at.isoformat() == "2026-11-23T09:00:00+00:00"
 
 
+@pytest.mark.parametrize("told", ["Fri, 31 Dec 9999 23:59:59 +0000", "Mon, 1 Jan 0099 00:00:00 +0000", "no date"])
+def test_a_failure_that_cannot_have_been_then_was_when_the_report_came(file_report, told):
+    """One of the year 9999 would be kept for ever."""
+    date = b"Mon, 23 Nov 2026 10:00:00 +0100"
+    incoming = file_report((FAILURE % b"auth-failure").replace(date, told.encode()))
+    read_waiting(NOW)
+    assert FailureReport.objects.get().arrived_at == incoming.received_at
+
+
 def test_a_failure_report_without_a_domain_is_about_that_in_from(file_report):
     octets = (FAILURE % b"auth-failure").replace(b"Reported-Domain: Example.org\r\n", b"")
     file_report(octets.replace(b"Feedback-Type: auth-failure\r\n", b""))

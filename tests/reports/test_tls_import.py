@@ -6,6 +6,8 @@ import json
 import pytest
 from report_mail import NOW, mail
 
+from mailsuite.mailauth import tlsrpt
+from mailsuite.reports import admission
 from mailsuite.reports.models import TlsFailure, TlsPolicy, TlsReport
 from mailsuite.reports.reading import read_waiting
 
@@ -112,9 +114,22 @@ def test_one_question_a_name_however_many_policies(file_report, django_assert_ma
 
 def test_what_is_about_other_domains_is_left_out(file_report):
     """`policies` is a list (RFC 8460 §4.4): which domains share a report is for its sender to choose."""
-    file_report(mail(tls_report(policy("elsewhere.example"), policy()), "application/tlsrpt+json", "r.json"))
+    octets = tls_report(policy("elsewhere.example"), policy())
+    incoming = file_report(mail(octets, "application/tlsrpt+json", "r.json"))
     assert read_waiting(NOW) == 1
     assert TlsPolicy.objects.get().policy_domain == "example.org"
+    incoming.refresh_from_db()
+    assert incoming.reason == "read in spite of policies of other domains, which are left out"
+
+
+def test_sums_of_what_strangers_count_stay_within_the_database_s_numbers(file_report):
+    most = tlsrpt.MAX_COUNT - 1
+    file_report(mail(tls_report(*[policy(successful=most, failed=most, details=False)] * 90), TYPE, encoding="8bit"))
+    file_report(mail(tls_report(policy(successful=2**53 - 1)), TYPE, encoding="8bit"))
+    read_waiting(NOW)
+    assert TlsPolicy.objects.count() == 90
+    # So many rows as a domain has room for, each day for 400 days.
+    assert most * admission.DOMAIN_ROWS_A_DAY * 400 < 2**63
 
 
 @pytest.mark.parametrize(
