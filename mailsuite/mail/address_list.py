@@ -27,7 +27,7 @@ _QUOTED_PAIR = re.compile(rb"\\(.)")
 MAX_TOKENS = 1_000
 # Of a list so much is read by tokens, which takes a hundred times as long as the usual shape; the rest is left out.
 MAX_ODD_OCTETS = 256 * 1024
-_SPECIAL = re.compile(rb"[(),:;\[\]]")  # in an encoded word
+_NOT_ATEXT = re.compile(rb"[(),:;\[\]\\\x00-\x1f\x7f]")  # in an atom, or an encoded word that is read as one
 _BLANK = (Kind.SPACE, Kind.COMMENT)
 
 
@@ -140,7 +140,9 @@ class _Parser:
         """Read from an offset on, behind a comma or the list's first; return where an entry in the usual shape begins,
         or the end."""
         for token in self._tokens.beginning_at(start):
-            self.is_mended |= token.kind is Kind.MARK or (token.kind is Kind.ATOM and bool(_SPECIAL.search(token.text)))
+            self.is_mended |= token.kind is Kind.MARK or (
+                token.kind is Kind.ATOM and bool(_NOT_ATEXT.search(token.text))
+            )
             if token.kind is not Kind.SPECIAL:
                 self._take_word(token)
             elif self._inner is not None:
@@ -192,6 +194,7 @@ class _Parser:
             case b":":
                 self._take_colon(token)
             case _:
+                self.is_mended |= not (self._in_group or self._outer or self._has_address)  # there is no entry
                 self._end_entry()
                 if token.text == b";":
                     self._end_group()
@@ -236,6 +239,7 @@ class _Parser:
     def _end_angle(self) -> None:
         inner, name = self._inner or [], _text(self._outer) or _comment(self._outer)
         self.is_mended |= self._has_address  # a second address without a comma between: neither may hide
+        self.is_mended |= any(token.kind is Kind.LITERAL for token in self._outer)
         route: bytes | None = None
         if inner and inner[0].text == b"@":
             self.is_mended = True
