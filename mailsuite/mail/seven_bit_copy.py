@@ -72,6 +72,8 @@ class _Copying:
             case PartKind.SINGLE:
                 additions = self._add_leaf(part, fields, is_text=content_type.main in (b"text", b"message"))
             case PartKind.MULTIPART:
+                if not (content_type.parameter(b"boundary") or b"").isascii():  # as `boundary*` may be (RFC 2231 §4)
+                    raise NotConvertible("its parts are told apart by lines that are 8-bit")
                 self._add_children(part, is_signed=content_type.sub == b"signed")
             case PartKind.MESSAGE:
                 self.add(part.children[0], is_message=True)

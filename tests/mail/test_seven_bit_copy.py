@@ -204,7 +204,9 @@ def test_signed_text_that_is_8_bit_has_no_copy(signed):
         ("From: <jürgen@example.org>\r\n\r\n".encode(), "field From"),
         ("From: jürgen@example.org\r\n\r\n".encode(), "field From"),
         ("To: x@exämple.org\r\n\r\n".encode(), "field To"),
-        (b"Content-Type: multipart/mixed; boundary=\xff\r\n\r\n--\xff\r\n\r\nx\r\n--\xff--\r\n", "Content-Type"),
+        (b"Content-Type: multipart/mixed; boundary=\xff\r\n\r\n--\xff\r\n\r\nx\r\n--\xff--\r\n", "told apart"),
+        (b"Content-Type: multipart/mixed; boundary*=''%FF\r\n\r\n--\xff\r\n\r\nx\r\n--\xff--\r\n", "told apart"),
+        (b"Content-Type: multipart/mixed; x=\xff; boundary=\xff\r\n\r\n--\xff\r\n\r\nx\r\n", "told apart"),
         (b"X: y\r\n" * 350_000 + b"\r\n\xff", "too large"),
     ],
 )
