@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from pathlib import Path
 from typing import TypeVar
 
-from mailsuite.mail.address import AddressError, normalize_domain
+from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.sizes import read_limit
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class Environment:
         """A host's name as lower-case A-labels."""
         value = self.text(name) or default
         try:
-            return normalize_domain(value.removesuffix("."))
+            return read_domain(value)
         except AddressError as error:
             return self._wrong(name, value, f"a host name such as mx.example.org. {error}", default)
 
@@ -88,7 +88,7 @@ class Environment:
         """Comma-separated names, as lower-case A-labels."""
         value = self.text(name)
         try:
-            return tuple(normalize_domain(item.strip().removesuffix(".")) for item in value.split(",") if item.strip())
+            return tuple(read_domain(item) for item in value.split(",") if item.strip())
         except AddressError as error:
             return self._wrong(name, value, f"host names such as mx.example.org,mx.example.net. {error}", ())
 

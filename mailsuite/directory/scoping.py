@@ -36,6 +36,7 @@ from mailsuite.adminkit import parameters, proof
 from mailsuite.directory import history
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, User
+from mailsuite.mail.address import with_a_labels
 
 VIEW, ADD, CHANGE, DELETE, ACT = "view", "add", "change", "delete", "act"
 EVERYTHING = frozenset({VIEW, ADD, CHANGE, DELETE, ACT})
@@ -227,8 +228,12 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
         return self.search(request, queryset, search_term)
 
     def search(self, request: HttpRequest, rows: QuerySet[Any], words: str) -> tuple[QuerySet[Any], bool]:
-        """The rows that fit the words, and whether some may be there twice."""
-        return super().get_search_results(request, rows, words)  # type: ignore[no-any-return]
+        """The rows that fit the words, and whether some may be there twice. A domain is found in its own letters."""
+        found, are_doubled = super().get_search_results(request, rows, words)
+        if words.isascii():
+            return found, are_doubled
+        more, are_more_doubled = super().get_search_results(request, rows, with_a_labels(words))
+        return found | more, are_doubled or are_more_doubled
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> Any:
         """Without the way to a history where nothing is ever changed, so that there is none."""

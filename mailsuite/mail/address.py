@@ -105,6 +105,26 @@ def normalize_domain(text: str, *, allow_underscores: bool = False) -> str:
     return result
 
 
+def read_domain(text: str, *, allow_underscores: bool = False) -> str:
+    """Return a domain or host that a person has typed as lower-case A-labels: blanks around it, an @ in front and the
+    last dot of a name in DNS are left out. Raises AddressError. What people type is read by this alone."""
+    domain = _DOTS.sub(".", text).strip().removeprefix("@")
+    return normalize_domain(domain.removesuffix("."), allow_underscores=allow_underscores)
+
+
+def with_a_labels(words: str) -> str:
+    """Return words that are looked for with domains as rows have them, in those that have letters beyond ASCII."""
+    return " ".join([word if word.isascii() else _with_a_labels(word) for word in words.split()])
+
+
+def _with_a_labels(word: str) -> str:
+    local_part, at, domain = word.rpartition("@")
+    try:
+        return local_part + at + read_domain(domain) if at or _DOTS.sub(".", word).count(".") else word
+    except AddressError:
+        return word
+
+
 def parse_address(text: str) -> Address:
     """Return the address written as `local-part@domain`, without angle brackets. Raises AddressError."""
     address = _parse_mailbox(_refuse_controls(text), allow_underscores=False)

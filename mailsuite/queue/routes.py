@@ -9,7 +9,7 @@ from django.db import transaction
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.services.parsing import domain_name
 from mailsuite.directory.version import touch_directory
-from mailsuite.mail.address import AddressError, normalize_domain
+from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.queue.models import Route
 from mailsuite.secrets import field_cipher
 
@@ -76,7 +76,7 @@ def route_host(text: str) -> str:
     with suppress(ValueError):
         return str(ip_address(text))
     try:
-        return normalize_domain(text)
+        return read_domain(text)
     except AddressError as error:
         raise DirectoryError(f"{text!r} can't be a host. {error}.") from None
 

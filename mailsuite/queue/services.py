@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.version import RECENT_SECONDS
 from mailsuite.ids import from_reference
-from mailsuite.mail.address import AddressError, address_key
+from mailsuite.mail.address import AddressError, address_key, read_domain
 from mailsuite.mail.dsn import Action
 from mailsuite.queue.claims import UNREAD_FIELDS, claim_of, locked
 from mailsuite.queue.kept import is_read
@@ -144,13 +144,21 @@ def _condition(word: str) -> Q:
         return Q(pk=number) | Q(story_id=number)
     recipients = QueuedRecipient.objects.filter(message=OuterRef("pk"))
     if "@" not in word.strip("@"):
-        domain = word.strip("@").lower()
+        domain = _destination(word)
         return Q(reverse_path__iendswith=f"@{domain}") | Q(Exists(recipients.filter(destination=domain)))
     try:
         key = address_key(word)
     except AddressError as error:
         raise DirectoryError(f"{word!r} is neither a queue id nor an address. {error}.") from None
     return Q(reverse_path__iexact=key) | Q(Exists(recipients.filter(forward_path__iexact=key)))
+
+
+def _destination(word: str) -> str:
+    """The domain as the queue has it; of an address literal as it was typed."""
+    try:
+        return read_domain(word)
+    except AddressError:
+        return word.strip("@").lower()
 
 
 def _locked(message_ids: Collection[int], messages: QuerySet[QueuedMessage]) -> list[QueuedMessage]:

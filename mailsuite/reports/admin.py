@@ -24,7 +24,7 @@ from mailsuite.directory.scoping import (
     SettingsAdmin,
     Verb,
 )
-from mailsuite.mail.address import AddressError, normalize_domain
+from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.reports import overview
 from mailsuite.reports.models import (
     DmarcRecord,
@@ -264,7 +264,7 @@ class ReportSettingsAdmin(SettingsAdmin):
 class ExclusionForm(ServiceForm):
     def clean_domain_name(self) -> str:
         try:
-            return normalize_domain(self.cleaned_data["domain_name"])
+            return read_domain(self.cleaned_data["domain_name"])
         except AddressError as error:
             raise ValidationError(str(error)) from None
 

@@ -13,7 +13,7 @@ from mailsuite.database.stored_time import within
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.version import touch_directory
-from mailsuite.mail.address import AddressError, normalize_domain
+from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.mailauth.dnsbl import ListOutcome, ListStatus, self_test
 from mailsuite.resolver.answers import Resolver
 from mailsuite.resolver.dns_resolver import DnsResolver
@@ -125,7 +125,7 @@ def _active_lists() -> tuple[ActiveList, ...]:
 def save_list(row: DnsList) -> None:
     """Keeps a list. What was known of it holds no more when its zone has changed. Raises DirectoryError."""
     try:
-        row.zone = normalize_domain(row.zone.strip().rstrip("."), allow_underscores=True)
+        row.zone = read_domain(row.zone, allow_underscores=True)
     except AddressError as error:
         raise DirectoryError(f"The zone can't be one. {error}.") from None
     if not 0 < row.weight <= 100:

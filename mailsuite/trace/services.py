@@ -16,7 +16,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from mailsuite.directory.models import Domain
 from mailsuite.ids import first_id, from_reference
-from mailsuite.mail.address import AddressError, address_key, normalize_domain
+from mailsuite.mail.address import AddressError, address_key, read_domain
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Event, Story
@@ -304,7 +304,7 @@ def _domain(word: str) -> Domain | None:
 def _domain_name(word: str) -> str:
     """The domain as rows have it; "" when the word is none."""
     try:
-        return normalize_domain(word) if "." in word else ""
+        return read_domain(word) if "." in word.rstrip(".") else ""
     except AddressError:
         return ""
 

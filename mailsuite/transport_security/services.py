@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
+from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.mailauth.mtasts import MAX_MAX_AGE, is_pattern
 from mailsuite.transport_security.keys import KeyProblem, certificate_names, read_certificate
 from mailsuite.transport_security.models import DAY_SECONDS, OTHER_HOSTS_CHARACTERS, WEEK_SECONDS, MtaSts
@@ -47,16 +48,25 @@ def uncovered_names(domains: list[str]) -> list[str]:
 
 def _other_hosts(text: str) -> str:
     """The hosts in the form that they are kept in. Raises DirectoryError."""
-    names = [part.strip().rstrip(".").lower() for part in text.replace("\n", ",").split(",")]
-    names = list(dict.fromkeys(filter(None, names)))
-    for name in names:
-        if not is_pattern(name):
-            raise DirectoryError(f"{name!r} is no host: write names such as backup.example.net, with commas between.")
+    typed = filter(None, map(str.strip, text.replace("\n", ",").split(",")))
+    names = list(dict.fromkeys(map(_host_pattern, typed)))
     if len(kept := ",".join(names)) > OTHER_HOSTS_CHARACTERS:
         raise DirectoryError(
             "That is more than a policy needs: name fewer hosts, or *.example.net for all of one site."
         )
     return kept
+
+
+def _host_pattern(text: str) -> str:
+    """A host's name, or *. and a domain, as policies have it (RFC 8461 §4.1)."""
+    rest = text.removeprefix("*.")
+    try:
+        name = text[: len(text) - len(rest)] + read_domain(rest)
+    except AddressError:
+        name = ""
+    if not is_pattern(name):
+        raise DirectoryError(f"{text!r} is no host: write names such as backup.example.net, with commas between.")
+    return name
 
 
 def _check_enforceable(row: MtaSts) -> None:

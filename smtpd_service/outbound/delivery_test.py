@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import groupby
 
-from mailsuite.mail.address import Address, AddressError, normalize_domain, parse_address
+from mailsuite.mail.address import Address, AddressError, parse_address, read_domain
 from mailsuite.mail.networks import Network
 from mailsuite.mailauth.dane import State
 from mailsuite.mailauth.mtasts import Mode
@@ -117,7 +117,7 @@ def read_target(text: str) -> Target:
     if "@" in text:
         address = parse_address(text)
         return Target(address.domain, str(address))
-    domain = text if literal_address(text) else normalize_domain(text)
+    domain = text if literal_address(text) else read_domain(text)
     return Target(domain, f"postmaster@{domain}")
 
 

@@ -15,7 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from mailsuite.adminkit import parameters
-from mailsuite.directory.models import Mailbox, User
+from mailsuite.directory import services
+from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.directory.scoping import ScopedAdmin
 
 LOOKUPS = sorted({*Field.get_lookups(), *CharField.get_lookups(), *TextField.get_lookups(), "year__gte", "date"})
@@ -117,6 +118,14 @@ def test_a_search_has_a_budget(people, as_superuser):
         query = {"app_label": "abuse", "model_name": "sendingcap", "field_name": "mailbox", "term": words}
         assert as_superuser.get(reverse("admin:autocomplete"), query).status_code == 200
     assert b"Search for less" in as_superuser.get(url_of(Mailbox), {"q": "a " * 1200}).content
+
+
+def test_a_domain_is_found_in_its_own_letters(people):
+    services.add_domain("bücher.example")
+    services.add_mailbox("ann@bücher.example", "a good enough password")
+    for words in ("BÜCHER.example", "@bücher.example", "ann bücher.example"):
+        assert changelist(Mailbox, people[1], q=words).result_count == 1, words
+    assert changelist(Domain, people[1], q="bücher.example").result_count == 1
 
 
 def test_a_search_reaches_no_column_that_is_not_shown(people):

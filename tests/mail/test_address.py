@@ -10,7 +10,9 @@ from mailsuite.mail.address import (
     parse_address,
     parse_path,
     parse_path_and_parameters,
+    read_domain,
     split_subaddress,
+    with_a_labels,
 )
 
 
@@ -68,6 +70,31 @@ def test_domain_becomes_a_labels(text, expected):
 def test_bad_domain_is_named(text, word):
     with pytest.raises(AddressError, match=word):
         normalize_domain(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" Example.ORG. ", "example.org"),
+        ("@BÜCHER.example", "xn--bcher-kva.example"),
+        ("例え。テスト。", "xn--r8jz45g.xn--zckzah"),
+        ("ＥＸＡＭＰＬＥ．ｏｒｇ．\n", "example.org"),
+    ],
+)
+def test_a_typed_domain_is_read(text, expected):
+    assert read_domain(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", ".", "@", "a..", "@@a.example", "a b.example", "a@b.example"])
+def test_what_is_typed_and_no_domain(text):
+    with pytest.raises(AddressError):
+        read_domain(text)
+
+
+def test_words_that_are_looked_for_get_a_labels():
+    words = "BÜCHER.example Jürgen@bücher.example plain.Example @Straße.example 例え。テスト grün 3…5 ü@x_☃"
+    expected = "xn--bcher-kva.example Jürgen@xn--bcher-kva.example plain.Example @xn--strae-oqa.example"
+    assert with_a_labels(words) == expected + " xn--r8jz45g.xn--zckzah grün 3…5 ü@x_☃"
 
 
 def test_underscores_only_where_allowed():

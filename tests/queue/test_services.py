@@ -155,8 +155,11 @@ def test_find_and_by_reference(enqueue):
     assert list(services.find([first.reference])) == [first]
     assert list(services.find(["bob@far.test"])) == [first]
     assert list(services.find(["other.test"])) == [second]
+    assert list(services.find(["@Other.Test."])) == [second]
     assert list(services.find(["EVE@example.net", "cy@other.test"])) == [second]
     assert list(services.find(["bob@far.test", "other.test"])) == []
+    third = enqueue("dan@xn--bcher-kva.test", reverse_path="fay@xn--strae-oqa.test")
+    assert list(services.find(["BÜCHER.test"])) == list(services.find(["straße.test"])) == [third]
     assert services.by_reference(second.reference) == second
     for unknown in ("nonsense", "0000000000000"):
         with pytest.raises(DirectoryError, match="no message"):

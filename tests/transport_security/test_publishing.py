@@ -127,9 +127,14 @@ def test_the_digest_is_that_of_the_certificate_s_key(host, tmp_path):
 
 
 def test_a_policy_names_further_mail_hosts(domain, host):
-    set_mta_sts(domain, "testing", other_hosts=" Backup.Example.NET. , *.relay.test,backup.example.net")
-    assert publishing.own_policy(domain).mx == ("mx.example.org", "backup.example.net", "*.relay.test")
-    assert MtaSts.objects.get().other_hosts == "backup.example.net,*.relay.test"
-    for wrong in ("a b", "192.0.2.1:25", "a.test;", "*.*.test", "ü.test", ",".join(f"{n:060}.test" for n in range(9))):
+    set_mta_sts(domain, "testing", other_hosts=" Backup.Example.NET. , *.relay.test,backup.example.net\n*.BÜCHER.test")
+    assert publishing.own_policy(domain).mx == (
+        "mx.example.org",
+        "backup.example.net",
+        "*.relay.test",
+        "*.xn--bcher-kva.test",
+    )
+    assert MtaSts.objects.get().other_hosts == "backup.example.net,*.relay.test,*.xn--bcher-kva.test"
+    for wrong in ("a b", "192.0.2.1:25", "a.test;", "*.*.test", "☃.test", ",".join(f"{n:060}.test" for n in range(9))):
         with pytest.raises(DirectoryError):
             set_mta_sts(domain, "testing", other_hosts=wrong)

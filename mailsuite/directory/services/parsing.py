@@ -5,7 +5,7 @@ import unicodedata
 
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, Domain, Mailbox
-from mailsuite.mail.address import PATH_OCTETS, Address, AddressError, normalize_domain, parse_address
+from mailsuite.mail.address import PATH_OCTETS, Address, AddressError, parse_address, read_domain
 from mailsuite.sizes import read_limit
 
 LONGEST_LABEL = 200
@@ -16,7 +16,7 @@ _NO_LABEL = frozenset({"Cc", "Cs", "Zl", "Zp"})
 def domain_name(text: str) -> str:
     """The A-label form of a domain's name."""
     try:
-        name = normalize_domain(text.strip().rstrip("."))
+        name = read_domain(text)
     except AddressError as error:
         raise DirectoryError(f"{text!r} can't be a domain. {error}.") from None
     if "." not in name and name != "localhost":

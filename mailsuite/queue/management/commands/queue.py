@@ -12,7 +12,7 @@ from mailsuite.adminkit import parameters
 from mailsuite.directory import history
 from mailsuite.directory.command import SubcommandCommand, whole_number
 from mailsuite.directory.errors import DirectoryError
-from mailsuite.mail.address import AddressError, normalize_domain
+from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.queue import groups, services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.store.sql import slices
@@ -164,11 +164,10 @@ def _recipients(messages: QuerySet[QueuedMessage], *, settled: bool) -> QuerySet
 
 def _domain(destination: str) -> str:
     """As the queue has it; of an address literal as it was typed."""
-    name = destination.strip().removeprefix("@")
     try:
-        return normalize_domain(name)
+        return read_domain(destination)
     except AddressError:
-        return name.lower()
+        return destination.strip().lower()
 
 
 def _named(numbers: list[str]) -> list[str]:
