@@ -5,12 +5,11 @@ Other moves cost nothing.
 
 from collections.abc import Sequence
 
-from mailsuite.directory.models import Mailbox
 from mailsuite.store.batch import Batch
 from mailsuite.store.fates import Fate
-from mailsuite.store.filing import insert_event
+from mailsuite.store.filing import FILED, insert_event
 from mailsuite.store.operations import Copy, EventFacts
-from mailsuite.trace.models import StoryRecipient
+from mailsuite.trace.models import Event, StoryRecipient
 from mailsuite.trace.sentences import MOVED
 
 OWNER = "its owner"
@@ -19,17 +18,17 @@ OWNER = "its owner"
 def tell(batch: Batch, op: Copy, story_ids: Sequence[int], *, into_junk: bool) -> None:
     """Notes it for those of the stories by which the mailbox has the message where it was taken from. Their number is
     that of one operation's rows."""
-    mailbox = Mailbox.objects.filter(pk=op.mailbox_id).only("address", "domain_id").first()
-    if mailbox is None or not story_ids:
-        return
+    # By the event, since the mailbox may have another address by now.
+    filed = Event.objects.filter(story__in=set(story_ids), mailbox=op.mailbox_id, kind=FILED)
+    places = {(story, address): domain for story, address, domain in filed.values_list("story", "address", "domain")}
     before, after = (Fate.DELIVERED, Fate.JUNK) if into_junk else (Fate.JUNK, Fate.DELIVERED)
-    rows = StoryRecipient.objects.filter(story__in=set(story_ids), address=mailbox.address, fate=before)
-    found = dict(rows.values_list("pk", "story_id"))
-    text = f"{op.by or OWNER} moved it {'there' if into_junk else 'out of Junk'}"
-    StoryRecipient.objects.filter(pk__in=found).update(fate=after, reason=MOVED, text=text)
-    way = f"{batch.folders[op.folder_id].name} to {batch.folders[op.target_id].name}"
-    event = EventFacts(
-        *("moved", mailbox.address, MOVED, f"from {way}, by {op.by or OWNER}", mailbox.domain_id, op.mailbox_id)
-    )
-    for story_id in found.values():
-        insert_event(batch, story_id, event)
+    rows = StoryRecipient.objects.filter(story__in={story for story, _ in places}, fate=before)
+    found = {row: (story, address) for row, story, address in rows.values_list("pk", "story", "address")}
+    found = {row: place for row, place in found.items() if place in places}
+    who = op.by or OWNER
+    text = f"{who} moved it {'there' if into_junk else 'out of Junk'}"
+    StoryRecipient.objects.filter(pk__in=list(found)).update(fate=after, reason=MOVED, text=text)
+    way = f"from {batch.folders[op.folder_id].name} to {batch.folders[op.target_id].name}, by {who}"
+    for story, address in found.values():
+        event = EventFacts("moved", address, MOVED, way, places[story, address], op.mailbox_id)
+        insert_event(batch, story, event)

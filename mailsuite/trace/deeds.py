@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from mailsuite.authcheck.report import AuthReport, decode
 from mailsuite.directory import history
@@ -19,7 +19,7 @@ from mailsuite.store import shell
 from mailsuite.store.models import Folder, Message
 from mailsuite.store.operations import Refused
 from mailsuite.trace import fates
-from mailsuite.trace.models import Story, StoryRecipient
+from mailsuite.trace.models import Event, Story, StoryRecipient
 from mailsuite.trace.services import Scope
 
 Fate = StoryRecipient.Fate
@@ -167,12 +167,24 @@ def _write(place: Place, action: str, sender: str, note: str, by: str) -> None:
 
 
 def _mailboxes(rows: Sequence[StoryRecipient]) -> dict[int, Mailbox]:
-    """The mailboxes with the recipients' addresses, of the very domains, by the rows' ids."""
+    """The mailboxes that have the message, by whatever address by now, or else the recipients' addresses, of the very
+    domains; by the rows' ids."""
     keys = {row.pk: key for row in rows if (key := _key(row.address))}
-    found = Mailbox.objects.exclude(state=Mailbox.State.REMOVED).filter(address_key__in=set(keys.values()))
+    filed = Event.objects.filter(story__in={row.story_id for row in rows}, kind="filed").exclude(mailbox=None)
+    ids = {(story, address): pk for story, address, pk in filed.values_list("story", "address", "mailbox")}
+    living = Mailbox.objects.exclude(state=Mailbox.State.REMOVED)
+    found = living.filter(Q(address_key__in=set(keys.values())) | Q(pk__in=set(ids.values())))
+    by_id = {mailbox.pk: mailbox for mailbox in found}
     by_key = {(mailbox.domain_id, mailbox.address_key): mailbox for mailbox in found}
-    pairs = ((row.pk, by_key.get((row.domain_id or 0, keys.get(row.pk, "")))) for row in rows)
-    return {pk: mailbox for pk, mailbox in pairs if mailbox}
+    pairs = (
+        (
+            row,
+            by_id.get(ids.get((row.story_id, row.address), 0))
+            or by_key.get((row.domain_id or 0, keys.get(row.pk, ""))),
+        )
+        for row in rows
+    )
+    return {row.pk: mailbox for row, mailbox in pairs if mailbox and mailbox.domain_id == row.domain_id}
 
 
 def _key(address: str) -> str:

@@ -24,7 +24,7 @@ MOST, NAMED = 500, 8
 LATELY, OFFERED = 5_000, 30
 # Up to so many recipients with a fate or reason are listed before stories are looked at: on a host with a million
 # messages as many are found among the newest in the same time.
-LISTED = 50_000
+LISTED = 20_000
 
 
 @dataclass(frozen=True, slots=True)

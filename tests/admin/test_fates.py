@@ -271,6 +271,14 @@ class TestStory:
         [answer] = fates.answers(Story.objects.get(), None)
         assert answer.headline == "Delivered to ann@mine.example: root@localhost moved it out of Junk."
         assert "It is not in Junk any more" in press(as_superuser, number, "not_junk")
+        # By another address than it came to: the mailbox was renamed since.
+        number = deliver("winner", "ann@mine.example", role="junk", reason="content")
+        Mailbox.objects.filter(address="ann@mine.example").update(
+            address="anna@mine.example", address_key="anna@mine.example"
+        )
+        assert "It is in the inbox of ann@mine.example now" in press(as_superuser, number, "not_junk")
+        assert StoryRecipient.objects.get(story=number).fate == "delivered"
+        assert deeds.question(Story.objects.get(pk=number), "block", None).endswith("to anna@mine.example from now on?")
 
     def test_buttons_that_fit(self, as_superuser, domains):
         def buttons(number):
