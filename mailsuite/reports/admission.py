@@ -14,6 +14,7 @@ All else is counted as mail that does not count, with the reason, and read no fu
 import json
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,7 @@ from django.db.models import Q, QuerySet, Sum
 
 from mailsuite.authcheck.report import decode
 from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.mail.address import AddressError, normalize_domain
 from mailsuite.mailauth import dmarc
 from mailsuite.mailauth.report_file import ReportError
 from mailsuite.reports.models import IncomingReport, OutgoingReport
@@ -152,7 +154,9 @@ def rows_left(incoming: IncomingReport, now: datetime) -> int:
 
 
 def hosted_domain_of(name: str) -> Domain:
-    """The hosted domain of that name, or the nearest above it. Raises ReportError."""
+    """The hosted domain of that name, in A-labels or U-labels, or the nearest above it. Raises ReportError."""
+    with suppress(AddressError):
+        name = name if name.isascii() else normalize_domain(name, allow_underscores=True)
     labels = name.split(".")
     names = [".".join(labels[at:]) for at in range(min(len(labels), 20))]
     found = Domain.objects.filter(name__in=names).exclude(state=Domain.State.REMOVED)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mailsuite.mail.header import collect_fields, unfold
+from mailsuite.mail.message import parse_message
 from mailsuite.mail.mime_fields import content_type_of, encoding_of, file_name_of
 from mailsuite.mail.structure import Part, PartKind
 from mailsuite.mail.transfer_encoding import base64_part, from_base64, from_quoted_printable
@@ -81,10 +82,9 @@ def find_reports(octets: bytes, root: Part) -> list[Found]:
     parts = list(_parts(root))
     found, problem = _own(octets, parts)
     if not found:
-        for part in parts:
-            if part.kind is PartKind.MESSAGE and not _is_delivery_status(octets, part.children[0]):
-                inner = part.children[0]
-                more, _ = _own(octets, list(_parts(inner)), octets[inner.header_start : inner.end])
+        for message, inner in _forwarded(octets, parts):
+            if not _is_delivery_status(message, inner):
+                more, _ = _own(message, list(_parts(inner)), message[inner.header_start : inner.end])
                 found += more
     if found:
         return found[:MAX_REPORTS]
@@ -92,6 +92,20 @@ def find_reports(octets: bytes, root: Part) -> list[Found]:
     if any(unfold(value).lower().startswith(b"auto-replied") for value in fields.get(b"auto-submitted", ())):
         raise NotAReport("an automatic reply")
     raise problem
+
+
+def _forwarded(octets: bytes, parts: list[Part]) -> Iterator[tuple[bytes, Part]]:
+    """The mails that are attached, as a message or as a file of one, each with its tree of parts: offsets into the
+    octets beside it."""
+    for part in parts:
+        leaf = _leaf(octets, part)
+        is_message = leaf.type in (b"message/rfc822", b"message/global")
+        # Some programs encode a message, which RFC 2046 §5.2.1 has no place for.
+        if (is_message and leaf.encoding in (b"base64", b"quoted-printable")) or leaf.name.endswith(b".eml"):
+            message = _decoded(leaf)
+            yield message, parse_message(message).parts
+        elif part.kind is PartKind.MESSAGE:
+            yield octets, part.children[0]
 
 
 def _own(octets: bytes, parts: list[Part], enclosing: bytes = b"") -> tuple[list[Found], ReportError]:

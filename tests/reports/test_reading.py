@@ -26,7 +26,7 @@ from report_mail import (
 )
 
 from mailsuite.directory import services
-from mailsuite.directory.models import Mailbox
+from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.mail.header import header_end
 from mailsuite.mailauth.dkim import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import signature_fields
@@ -211,6 +211,27 @@ def test_reports_that_are_forwarded_count_by_the_signature_of_their_own_mail(fil
     incoming.refresh_from_db()
     assert (incoming.state, incoming.reason, incoming.sender_domain) == ("read", "", "reporter.example")
     assert counts() == [("example.org", 20, 20, 0)]
+
+
+ENCODED = base64.encodebytes(signed(report_mail())).replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + ENCODED,
+        b'Content-Type: application/octet-stream; name="x.EML"\r\nContent-Transfer-Encoding: base64\r\n\r\n' + ENCODED,
+        b'Content-Type: text/plain; name="x.eml"\r\n\r\n' + signed(report_mail()),
+        b'Content-Type: message/rfc822; name="x.eml"\r\n\r\n' + signed(report_mail()),
+    ],
+    ids=["encoded", "file", "text", "named"],
+)
+def test_a_forwarded_mail_is_found_however_it_is_attached(file_report, part):
+    octets = forward(b"Subject: x\r\n\r\n").replace(b"Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\n", part)
+    incoming = file_report(octets, authentication=authentication_of("elsewhere.example", signer="elsewhere.example"))
+    read_forwarded()
+    incoming.refresh_from_db()
+    assert (incoming.state, incoming.sender_domain) == ("read", "reporter.example")
 
 
 @pytest.mark.parametrize(
@@ -416,6 +437,15 @@ def test_a_report_counts_for_the_hosted_domain_above_its_policy_domain(file_repo
     file_report(report_mail(domain="news.example.org"))
     read_waiting(NOW)
     assert set(DmarcDay.objects.values_list("domain__name", "messages")) == {("example.org", 10)}
+
+
+def test_a_domain_may_be_written_in_its_own_letters(file_report, domains):
+    services.add_domain("bücher.example", key_pairs=[])
+    domains["bücher.example"] = Domain.objects.get(name="xn--bcher-kva.example")
+    for number, name in enumerate(("xn--bcher-kva.example", "bücher.example", "news.bücher.example")):
+        file_report(report_mail(domain=name, report_id=str(number)), "bücher.example")
+    read_waiting(NOW)
+    assert set(DmarcDay.objects.values_list("domain__name", "messages")) == {("xn--bcher-kva.example", 30)}
 
 
 @pytest.mark.parametrize(
