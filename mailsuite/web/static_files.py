@@ -7,6 +7,7 @@ themselves, is below the same digest. Below no digest, or below that of another 
 
 import gzip
 import hashlib
+import os
 import re
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,15 +17,19 @@ from wsgiref.headers import Headers
 from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.http import parse_etags
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from mailsuite.web.compression import takes_gzip
+
 DIGEST_CHARACTERS = 16
+# Of a file's own answers: a mistake of whoever asks is not kept.
+_KEPT = (200, 304)
 _DIGEST = re.compile(rf"([0-9a-f]{{{DIGEST_CHARACTERS}}})/")
 # What gets smaller by it; fonts and pictures are compressed as they are.
 _TEXT = ("text/", "application/javascript", "application/json", "image/svg+xml")
 # More files than pages of ours ask for, and none larger than that.
 COMPRESSED_FILES, COMPRESSED_OCTETS = 64, 1024 * 1024
-ACCEPTS_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
 
 
 class VersionedStorage(StaticFilesStorage):
@@ -49,10 +54,12 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
     """whitenoise's, which knows digests, and compresses text once a process."""
 
     def add_cache_headers(self, headers: Headers, path: str, url: str) -> None:
-        """Caches between keep text in both forms."""
+        """Caches between keep text in both forms, which one weak entity tag names (RFC 9110 §8.8.1)."""
         super().add_cache_headers(headers, path, url)
         if str(headers["Content-Type"]).startswith(_TEXT):
+            found = os.stat(path)
             headers["Vary"] = "Accept-Encoding"
+            headers["ETag"] = f'W/"{int(found.st_mtime):x}-{found.st_size:x}"'
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         path, digest = request.path_info, ""
@@ -62,8 +69,11 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
         if file is None:
             response: HttpResponseBase = self.get_response(request)
             return response
+        # Nothing here is so large that somebody needs a part of it (RFC 9110 §14.2).
+        request.META.pop("HTTP_RANGE", None)
+        _compare_weakly(file, request)
         answer: HttpResponseBase = _compressed(file, request) or self.serve(file, request)
-        if digest and digest == _digest():
+        if digest and digest == _digest() and answer.status_code in _KEPT:
             answer.headers["Cache-Control"] = f"max-age={self.FOREVER}, public, immutable"
         return answer
 
@@ -74,20 +84,25 @@ def _digest() -> str:
     return str(getattr(staticfiles_storage, "digest", ""))
 
 
+def _compare_weakly(file: Any, request: HttpRequest) -> None:
+    """Has whitenoise, which knows one entity tag written as it is, find it in a list, in its weak form or by `*`
+    (RFC 9110 §13.1.2)."""
+    tags = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
+    if "*" in tags or file.etag.removeprefix("W/") in (tag.removeprefix("W/") for tag in tags):
+        request.META["HTTP_IF_NONE_MATCH"] = file.etag
+
+
 def _compressed(file: Any, request: HttpRequest) -> HttpResponseBase | None:
-    """The whole file compressed, where it is text, has changed, and the browser takes it so."""
+    """The file compressed, where it is text, has changed, and the browser takes it so."""
     _, path, headers = file.alternatives[-1]
     named = dict(headers)
-    accepts = ACCEPTS_GZIP.search(request.META.get("HTTP_ACCEPT_ENCODING", ""))
-    is_part = "HTTP_RANGE" in request.META or file.is_not_modified(request.META)
-    if request.method != "GET" or not accepts or is_part or int(named["Content-Length"]) > COMPRESSED_OCTETS:
+    if request.method not in ("GET", "HEAD") or not takes_gzip(request) or file.is_not_modified(request.META):
         return None
-    if not named["Content-Type"].startswith(_TEXT):
+    if not named["Content-Type"].startswith(_TEXT) or int(named["Content-Length"]) > COMPRESSED_OCTETS:
         return None
     small = _gzipped(path, named["Last-Modified"])
-    # Another representation has another strong entity tag (RFC 9110 §8.8.1).
-    changed = {"Content-Encoding": "gzip", "Content-Length": str(len(small)), "ETag": f"W/{named['ETag']}"}
-    return HttpResponse(small, headers=named | changed)
+    changed = {"Content-Encoding": "gzip", "Content-Length": str(len(small))}
+    return HttpResponse(small if request.method == "GET" else b"", headers=named | changed)
 
 
 @lru_cache(maxsize=COMPRESSED_FILES)
