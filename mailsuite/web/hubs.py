@@ -9,18 +9,25 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Max, Model, QuerySet
+from django.db.models import Max, Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 
 from mailsuite.directory.models import Alias, Credential, Domain, Login, Mailbox, User
 from mailsuite.directory.scoping import scope_of
 from mailsuite.records.models import DkimKey, DnsCheck
 from mailsuite.screening.models import Rule
+from mailsuite.store.models import Folder, Message
+from mailsuite.trace import fates
 from mailsuite.trace import services as trace
-from mailsuite.trace.models import Story
+from mailsuite.trace.admin import shares_as_badges
+from mailsuite.trace.models import Event, Story
 
 SHOWN = 5
+# Among so many of an address's newest events the last of each kind is looked for.
+LATELY = 200
 PROTOCOLS = {"imap": "IMAP", "pop3": "POP3", "smtp": "sending", "web": "web pages"}
 
 
@@ -30,6 +37,13 @@ class Line:
     url: str = ""
     note: str = ""
     at: datetime | None = None
+    badges: SafeString | None = None
+
+    @property
+    def ago(self) -> str:
+        """How long ago that was, roughly."""
+        ago = timesince(self.at, depth=1) if self.at else ""
+        return "just now" if ago.startswith("0") else f"{ago} ago"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,7 @@ def parts_of(request: HttpRequest, row: Any) -> list[Part]:
         return [
             _messages(request, row.address),
             *_of_account(request, row),
+            _last_mail(row),
             _aliases(
                 request,
                 visible(request, Alias).filter(targets__address_key=row.address_key, targets__removed_at=None),
@@ -76,8 +91,15 @@ def visible(request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
 
 
 def _messages(request: HttpRequest, words: str) -> Part:
-    stories = trace.matching(Story.objects.using("reader"), words, scope_of(request))[:SHOWN]
-    lines = tuple(Line(story.what, _change(story), story.outcome, story.at) for story in stories)
+    """The newest, each with what became of it."""
+    scope = scope_of(request)
+    stories = list(trace.matching(Story.objects.using("reader"), words, scope)[:SHOWN])
+    shares = fates.of_stories(stories, scope)
+    badges = {pk: shares_as_badges(some) for pk, some in shares.items()}
+    lines = tuple(
+        Line(story.what, _change(story), "" if story.pk in badges else story.outcome, story.at, badges.get(story.pk))
+        for story in stories
+    )
     return Part("Messages", lines, "No mail yet.", (("All messages", _list("trace_story", q=words)),))
 
 
@@ -108,6 +130,36 @@ def _sign_ins(request: HttpRequest, mailbox: Mailbox) -> Part:
     lines = tuple(Line(PROTOCOLS.get(one["protocol"], one["protocol"]), at=one["last"]) for one in last)
     links = (("All logins", _list("directory_login", q=mailbox.user.email)),)
     return Part("Last signed in", lines, "Nobody has signed in yet.", links)
+
+
+def _last_mail(mailbox: Mailbox) -> Part:
+    """The last time by each way that mail takes: to the mailbox, to a program, from it, into a folder by a program."""
+    lines = sorted(_last_lines(mailbox), key=lambda line: str(line.at), reverse=True)
+    return Part("Last mail", tuple(lines), "None yet.")
+
+
+def _last_lines(mailbox: Mailbox) -> Iterator[Line]:
+    events = Event.objects.using("reader").filter(address_key=mailbox.address_key).order_by("-id")[:LATELY]
+    last: dict[str, Event] = {}
+    for event in events:
+        last.setdefault(event.kind, event)
+    for kind, text in (("filed", "Received"), ("fetched", "First fetched")):
+        if event := last.get(kind):
+            yield Line(text, reverse("admin:trace_story_change", args=[event.story_id]), event.text, event.at)
+    sent = Story.objects.using("reader").filter(sender_key=mailbox.address_key).order_by("-id")[:LATELY]
+    if story := next((one for one in sent if one.kind == Story.Kind.SUBMISSION), None):
+        yield Line("Sent", _change(story), story.outcome if story.outcome != "accepted" else "", story.at)
+    # The newest of each folder, by its index.
+    newest = Message.objects.filter(folder=OuterRef("pk")).order_by("-uid")
+    folders = (
+        Folder.objects.using("reader")
+        .filter(mailbox=mailbox)
+        .annotate(story=Subquery(newest.values("story_id")[:1]), at=Subquery(newest.values("save_date")[:1]))
+    )
+    put = [(at, name) for name, story, at in folders.values_list("name", "story", "at") if at and story is None]
+    if put:
+        at, name = max(put)
+        yield Line("Saved by a mail program", "", name, at)
 
 
 def _mailboxes(request: HttpRequest, domain: Domain) -> Part:

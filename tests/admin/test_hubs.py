@@ -4,12 +4,17 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.directory.services import restoring
+from mailsuite.store import shell
+from mailsuite.store.models import Content, Message
+from mailsuite.trace.models import Story, StoryRecipient
 from mailsuite.web.hubs import SHOWN, parts_of
 
+NOW = timezone.now()
 FOREIGN = "theirs.example"
 
 
@@ -39,6 +44,30 @@ def test_a_domain_s_page_shows_what_belongs_to_it(as_superuser, everything):
     assert "a letter of mine.example" in shown["Messages"] and "ann@mine.example" in shown["Mailboxes"]
     assert shown["Rules"] == ["x@mine.example.remote.example"] and "info@mine.example" in shown["Aliases"]
     assert "DNS records" in shown["DNS, keys and reports"] and "address=%40mine.example" in page
+
+
+def test_messages_say_what_became_of_them(as_superuser, ann, everything):
+    """Each was "accepted", bounced and junked mail too."""
+    for fate in ("bounced", "junk"):
+        StoryRecipient.objects.create(story=everything, address=ann.address, domain=ann.domain, fate=fate)
+    for row in (ann, ann.domain):
+        _, page = hub(as_superuser, row)
+        assert '<span class="ms-badge ms-bad">Bounced</span>' in page and "In Junk" in page
+
+
+def test_a_mailbox_s_page_says_when_mail_took_each_way_last(as_superuser, ann):
+    shown, page = hub(as_superuser, ann)
+    assert shown["Last mail"] == ["Received"]
+    Message.objects.create(
+        folder=shell.create_folder(ann, "Drafts of ann"), mailbox=ann, content=Content.objects.first(), uid=1,
+        unique_id=1, modseq=1, internal_date=NOW, save_date=NOW, size_octets=1,
+    )  # fmt: skip
+    Story.objects.create(
+        kind="submission", outcome="accepted", at=NOW, subject="to a friend", reverse_path=ann.address,
+        sender_key=ann.address_key, sender_domain=ann.domain,
+    )  # fmt: skip
+    shown, page = hub(as_superuser, ann)
+    assert set(shown["Last mail"]) == {"Received", "Saved by a mail program", "Sent"} and "just now" in page
 
 
 def test_a_domain_administrator_sees_of_a_page_what_is_theirs(as_domain_administrator, ann):
