@@ -144,17 +144,17 @@ def _last_lines(mailbox: Mailbox) -> Iterator[Line]:
     for event in events:
         last.setdefault(event.kind, event)
     for kind, text in (("filed", "Received"), ("fetched", "First fetched")):
-        if event := last.get(kind):
-            yield Line(text, reverse("admin:trace_story_change", args=[event.story_id]), event.text, event.at)
+        if newest := last.get(kind):
+            yield Line(text, reverse("admin:trace_story_change", args=[newest.story_id]), newest.text, newest.at)
     sent = Story.objects.using("reader").filter(sender_key=mailbox.address_key).order_by("-id")[:LATELY]
     if story := next((one for one in sent if one.kind == Story.Kind.SUBMISSION), None):
         yield Line("Sent", _change(story), story.outcome if story.outcome != "accepted" else "", story.at)
     # The newest of each folder, by its index.
-    newest = Message.objects.filter(folder=OuterRef("pk")).order_by("-uid")
+    messages = Message.objects.filter(folder=OuterRef("pk")).order_by("-uid")
     folders = (
         Folder.objects.using("reader")
         .filter(mailbox=mailbox)
-        .annotate(story=Subquery(newest.values("story_id")[:1]), at=Subquery(newest.values("save_date")[:1]))
+        .annotate(story=Subquery(messages.values("story_id")[:1]), at=Subquery(messages.values("save_date")[:1]))
     )
     put = [(at, name) for name, story, at in folders.values_list("name", "story", "at") if at and story is None]
     if put:

@@ -73,20 +73,19 @@ def link(request: HttpRequest) -> dict[str, Any]:
 
 def contents(request: HttpRequest) -> HttpResponse:
     """All chapters, by their titles."""
-    return _page(request, "", {"title": "Guide"})
+    return _page(request, "", {"heading": "Chapters"})
 
 
 def chapter(request: HttpRequest, name: str) -> HttpResponse:
     if name not in CHAPTERS:
         raise Http404
     text = _text(name)
-    title = heading(text)
-    return _page(request, name, {"title": title, "html": render(text.partition("\n")[2], _address)})
+    return _page(request, name, {"heading": heading(text), "html": render(text.partition("\n")[2], _address)})
 
 
 def _page(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
     chapters = [(one, heading(_text(one))) for one in CHAPTERS]
-    context = admin.site.each_context(request) | {"chapters": chapters, "chapter": name} | context
+    context = admin.site.each_context(request) | {"title": "Guide", "chapters": chapters, "chapter": name} | context
     return TemplateResponse(request, "admin/guide.html", context)
 
 

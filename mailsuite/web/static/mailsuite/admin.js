@@ -11,11 +11,13 @@
         cell.classList.toggle("ms-named", Boolean(isDrawn) || !speaks(text));
         cell.classList.toggle("ms-lead", isFirst);
     };
+    const SHORT = 24;
     const markRow = (row) => {
         let isFirst = true, hasBadge = false;
         for (const cell of row.querySelectorAll(":scope > td[data-label]:not(.action-checkbox)")) {
-            const isBadge = cell.querySelector(".ms-badge") && !hasBadge;
+            const isBadge = !hasBadge && Boolean(cell.querySelector(".ms-badge")) && cell.textContent.trim().length <= SHORT;
             hasBadge ||= isBadge;
+            cell.classList.toggle("ms-corner", isBadge);
             markCell(cell, isFirst && !isBadge);
             isFirst &&= isBadge || cell.classList.contains("ms-none");
             if (isBadge) {
@@ -58,6 +60,43 @@
             label.textContent = "Select and copy it yourself";
         }
         setTimeout(() => { label.textContent = before; }, 1500);
+    });
+    // What the theme draws as something to press is a button for the keyboard too, and says what it is. Pictures are
+    // letters of a font, which nobody wants to hear.
+    const PICTURE = ".material-symbols-outlined";
+    const NAMES = {close: "Close the menu", mail: "Overview", more_horiz: "More", more_vert: "More", search: "Search"};
+    const name = (control) => {
+        const words = control.cloneNode(true), [picture] = words.querySelectorAll(PICTURE);
+        const drawn = (picture || control).textContent.trim();
+        words.querySelectorAll(PICTURE).forEach((one) => one.remove());
+        if ((!picture || !words.textContent.trim()) && NAMES[drawn] && !control.title) {
+            control.setAttribute("aria-label", NAMES[drawn]);
+        }
+    };
+    const nameField = (field) => {
+        if (!field.labels?.length && !field.hasAttribute("aria-label")) {
+            const row = field.closest(".form-row, .field-line")?.querySelector("label, legend")?.textContent.trim();
+            field.setAttribute("aria-label", [row, field.placeholder].filter(Boolean).join(": "));
+        }
+    };
+    document.addEventListener("DOMContentLoaded", () => {
+        for (const control of document.querySelectorAll("[x-on\\:click]:not(a[href], button, input, label)")) {
+            // An empty one is the ground behind something open, which Escape and its own button close.
+            if (control.textContent.trim()) {
+                control.tabIndex = 0;
+                control.setAttribute("role", "button");
+            }
+        }
+        document.querySelectorAll("a, button, [role=button]").forEach(name);
+        document.querySelectorAll(`${PICTURE}:not([role])`).forEach((one) => one.setAttribute("aria-hidden", "true"));
+    });
+    // The theme's own script has added fields by then.
+    window.addEventListener("load", () => document.querySelectorAll("input:not([type=hidden])").forEach(nameField));
+    document.addEventListener("keydown", (event) => {
+        if ((event.key === "Enter" || event.key === " ") && event.target.matches("[role=button]:not(button, [href])")) {
+            event.preventDefault();
+            event.target.click();
+        }
     });
     // A new password can be made here, and seen: whoever sets it for somebody else has to tell it.
     const LETTERS = "abcdefghijkmnpqrstuvwxyz23456789", GROUPS = 5, GROUP = 4;
