@@ -74,7 +74,7 @@ class Inquiry:
         """The report; never raises, whatever the message holds."""
         ends = time.monotonic() + self._checker.deadline_seconds
         try:
-            author = dmarc.author(content.fields().get(b"from", []), is_bounce=not self._mail_from)
+            author = dmarc.author(content.fields.get(b"from", []), is_bounce=not self._mail_from)
             names = (name for domain in author.domains if domain[0] != "[" for name in dmarc.walk_names(domain))
             self._questions.foresee((f"_dmarc.{name}", "TXT") for name in names)
             self._start("signatures", self._signatures(content, author))

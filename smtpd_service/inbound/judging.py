@@ -22,7 +22,7 @@ from mailsuite.authcheck.results import results
 from mailsuite.directory.resolution import KeptTarget, ReportTarget
 from mailsuite.mail.client_network import around
 from mailsuite.mail.encoded_word import decode_text
-from mailsuite.mail.header import collect_fields, unfold
+from mailsuite.mail.header import unfold
 from mailsuite.mail.message import MESSAGE_ID_CHARACTERS, message_id_of
 from mailsuite.mailauth.iprev import IprevOutcome
 from mailsuite.scanning.scanner import Scanner, ScanRequest
@@ -181,9 +181,9 @@ class Trial:
         on."""
         memory, domain = self._judging.memory, unproved_own_domain(report, own_domains)
         lists = {report.spf_domain, *report.dkim_domains} - {""}
-        if not domain or memory is None or b"list-id" not in content.fields() or not lists:
+        if not domain or memory is None or b"list-id" not in content.fields or not lists:
             return False
-        message_id = message_id_of(content.fields())
+        message_id = message_id_of(content.fields)
         return await self._ask("sent mail", memory.was_sent_here(message_id, domain, lists), False)
 
     async def _scan(
@@ -278,7 +278,7 @@ class Trial:
 
 
 def _sender(report: AuthReport, content: Content) -> SenderFacts:
-    message_ids = content.fields().get(b"message-id")
+    message_ids = content.fields.get(b"message-id")
     return SenderFacts(
         report.client_address,
         report.mail_from,
@@ -293,4 +293,4 @@ def _sender(report: AuthReport, content: Content) -> SenderFacts:
 def _is_from(list_domains: frozenset[str], report: AuthReport, content: Content) -> bool:
     """Whether a mailing list sent it on that is one of these, by what authenticates and not by what it says alone."""
     authentic = {report.spf_domain, *report.dkim_domains}
-    return not list_domains.isdisjoint(authentic) and b"list-id" in collect_fields(content.header)
+    return not list_domains.isdisjoint(authentic) and b"list-id" in content.fields

@@ -58,7 +58,9 @@ class Submission(Reception):
 
     async def _prepare(self, file: SpoolFile, story_id: int, at: datetime) -> Prepared | Refusal:
         length = header_end(file.head, 0, len(file.head))
-        if refusal := decisions.header(file.head[:length], limit_octets=HEAD_OCTETS):
+        if refusal := decisions.header(
+            file.head[:length], limit_octets=HEAD_OCTETS, max_fields=decisions.MAX_SUBMITTED_FIELDS
+        ):
             return refusal
         seed = reference(story_id)
         block = prepare_header(file.head[:length], hostname=self._here.hostname, now=at, message_id_seed=seed)

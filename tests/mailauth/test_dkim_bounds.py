@@ -144,7 +144,7 @@ def test_a_folded_header_is_made_canonical_once(monkeypatch):
     ("more", "reason"),
     [
         (b"X: a" + b"\r\n a" * 400_000 + b"\r\n", "the header is larger than 1280 KB"),
-        (b"X: a\r\n" * 1001, "the header has more than 1000 fields"),
+        (b"X: a\r\n" * 5001, "the header has more than 5000 fields"),
     ],
 )
 def test_a_header_past_the_limits_is_not_looked_at(more, reason):

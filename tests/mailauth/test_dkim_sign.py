@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from dkim.canonicalization import Relaxed
 
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
-from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields, signed_names
+from mailsuite.mailauth.dkim.sign import MAX_OF_A_NAME, SigningError, SigningKey, signature_fields, signed_names
 
 HEADER = (
     b"Received: from a by b;\r\n\tMon, 1 Jan 2024 00:00:00 +0000\r\n"
@@ -140,3 +140,10 @@ def test_unusable_keys_and_messages_are_errors(rsa_key, ed25519_key):
             signature_fields(HEADER, b"x", [SigningKey("example.org", "s", algorithm, key)], 1)
     with pytest.raises(SigningError):
         signature_fields(b"To: x\r\n\r\n", b"x", [SigningKey("example.org", "s", "rsa", pem(rsa_key))], 1)
+
+
+def test_no_name_is_signed_without_end():
+    """Verifiers bound h=; a program that writes a To field for each reader has its mail signed all the same."""
+    names = signed_names([b"From: a@b.c"] + [b"To: r@b.c"] * 900 + [b"List-X: y"] * 900)
+    assert names.count(b"from") == 2 and names.count(b"to") == MAX_OF_A_NAME + 1
+    assert names.count(b"list-x") == MAX_OF_A_NAME

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from mailsuite.mail.header import MAX_HEADER_OCTETS, split_fields
 
 MAX_OCTETS = MAX_HEADER_OCTETS
-MAX_FIELDS = 1000
+MAX_FIELDS = 5_000  # some programs write a To field for each of their readers
 
 _WHITE_SPACE = b" \t\r\n"
 _SPACES = re.compile(rb"[ \t]{2,}|\t")

@@ -23,6 +23,7 @@ from mailsuite.mailauth.dkim.tags import (
 )
 
 MAX_SIGNATURES = 10
+MAX_FIELDS_READ = 1_000  # of which those are chosen
 MAX_FIELD_OCTETS = 16 * 1024
 MAX_SIGNED_NAMES = 200
 SHA256_OCTETS = 32
@@ -84,11 +85,11 @@ class _Refused(Exception):
 
 
 def find_signatures(header: HeaderFields, author_domain: str = "") -> tuple[Signature, ...]:
-    """Return the message's first MAX_SIGNATURES signatures, those that may align with the domain in From before
-    others, else from the top down. Never raises."""
+    """Return the message's first MAX_SIGNATURES signatures of MAX_FIELDS_READ, those that may align with the domain in
+    From before others, else from the top down. Never raises."""
     if header.problem:
         return (Signature(0, result="permerror", reason=header.problem),) if _has_signature(header.block) else ()
-    found = [read_signature(header.fields[place], place) for place in header.named(b"dkim-signature")]
+    found = [read_signature(header.fields[place], place) for place in header.named(b"dkim-signature")[:MAX_FIELDS_READ]]
     found.sort(key=lambda signature: _distance(signature.domain, author_domain.lower()))
     return tuple(found[:MAX_SIGNATURES])
 

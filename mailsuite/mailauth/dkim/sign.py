@@ -40,6 +40,8 @@ OVERSIGNED = frozenset(
         b"sender",
     )
 )
+# More fields of a name are not signed: others read no h= of any length.
+MAX_OF_A_NAME = 20
 ALGORITHMS = {"rsa": b"rsa-sha256", "ed25519": b"ed25519-sha256"}
 
 Tag = tuple[bytes, bytes]
@@ -77,7 +79,7 @@ def signed_names(fields: Iterable[bytes]) -> list[bytes]:
     prefixed = sorted(name for name in present if name.startswith(SIGNED_PREFIXES))
     names: list[bytes] = []
     for name in (*SIGNED, *prefixed):
-        names += [name] * (present[name] + (name in OVERSIGNED))
+        names += [name] * (min(present[name], MAX_OF_A_NAME) + (name in OVERSIGNED))
     return names
 
 

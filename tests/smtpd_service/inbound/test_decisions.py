@@ -110,9 +110,9 @@ def test_content(octets, normalize, expected):
 @pytest.mark.parametrize(
     ("block", "expected"),
     [
-        (b"a: b\r\n" * 1000, None),
-        (b"a: b\r\n" * 1001, decisions.HEADER_TOO_BIG),
-        (b"a: b\r\n" + b" c\r\n" * 5000, None),
+        (b"a: b\r\n" * 5000, None),
+        (b"a: b\r\n" * 5001, decisions.HEADER_TOO_BIG),
+        (b"a: b\r\n" + b" c\r\n" * 6000, None),
         (b"no field\r\n" * 4000, None),
         (b"a: " + b"b" * 49_996, None),
         (b"a: " + b"b" * 49_997, decisions.HEADER_TOO_BIG),

@@ -286,7 +286,7 @@ def test_forwards_are_judged_too(server):
     assert b"x-mailsuite" not in genuine.prefix
 
 
-@pytest.mark.parametrize("header", [b"X: " + b"y" * 1_400_000, b"X: y\r\n" * 1001, b"list-x: y\r\n" * 20_000])
+@pytest.mark.parametrize("header", [b"X: " + b"y" * 1_400_000, b"X: y\r\n" * 5001, b"list-x: y\r\n" * 20_000])
 def test_header_of_no_end_is_refused(server, header):
     reply = server.connect().mail(header + b"\r\n\r\n", "ann@example.org")
     assert reply.startswith("552 5.3.4 ") and "header-too-big" in reply
