@@ -74,7 +74,7 @@ class DomainLine:
 
 def period(text: str) -> int:
     """The number of days that an address asks for."""
-    return int(text) if text.isdigit() and int(text) in PERIODS else 30
+    return int(text) if text.isdecimal() and int(text) in PERIODS else 30
 
 
 def domain_lines(domains: Iterable[Domain], days: int) -> list[DomainLine]:

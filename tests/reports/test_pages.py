@@ -52,7 +52,8 @@ def test_a_domain_says_who_sends_and_who_fails(page, reported):
     assert "Never passes. If it is yours, have it sign with DKIM as example.org" in text
     assert "2 sources send as you" in page("reports_overview")
     assert "2 sources" in page("reports_domain", reported.pk, days="7")
-    assert "2 sources" in page("reports_domain", reported.pk, days="nonsense")
+    for odd in ("nonsense", "²", "-7", ""):
+        assert "2 sources" in page("reports_domain", reported.pk, days=odd)
 
 
 def test_a_source_shows_its_addresses_and_rows(page, reported):

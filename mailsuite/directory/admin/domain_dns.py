@@ -95,5 +95,5 @@ class DnsPages:
 
     def _do_rotation(self, request: HttpRequest, domain: Domain) -> str:
         months = request.POST.get("months", "")
-        stages.choose(domain.pk, rotation_months=int(months) if months.isdigit() and len(months) < 4 else None)
+        stages.choose(domain.pk, rotation_months=int(months) if months.isdecimal() and len(months) < 4 else None)
         return "The schedule of DKIM keys is changed."
