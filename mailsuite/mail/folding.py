@@ -21,7 +21,9 @@ def folded(text: str) -> str:
     """Return the text in the form in which it is compared."""
     if text.isascii():
         return text.lower()
-    return compatible(compatible(text).casefold())
+    text = compatible(text)
+    without_case = text.casefold()
+    return text if without_case == text else compatible(without_case)
 
 
 def folded_field(text: str) -> str:
