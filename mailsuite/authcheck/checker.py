@@ -74,7 +74,10 @@ class Inquiry:
         """The report; never raises, whatever the message holds."""
         ends = time.monotonic() + self._checker.deadline_seconds
         try:
-            author = dmarc.author(content.fields.get(b"from", []), is_bounce=not self._mail_from)
+            fields = content.fields
+            # Where From names nobody some readers show Sender.
+            is_bounce = not self._mail_from and b"sender" not in fields
+            author = dmarc.author(fields.get(b"from", []), is_bounce=is_bounce)
             names = (name for domain in author.domains if domain[0] != "[" for name in dmarc.walk_names(domain))
             self._questions.foresee((f"_dmarc.{name}", "TXT") for name in names)
             self._start("signatures", self._signatures(content, author))

@@ -168,6 +168,7 @@ def author(from_values: Sequence[bytes], *, is_bounce: bool = False) -> Author:
         domains, addresses = domains[:MAX_AUTHOR_DOMAINS], addresses[:MAX_AUTHORS]
         return Author(problem=problem, addresses=addresses, domains=domains, is_crowded=True)
     likely = [claim for claim in claims if claim.domain and claim.is_likely]
+    likely = [claim for claim in likely if "." in claim.domain] or likely  # Sales@Acme, Inc. <ann@acme.example>
     problem = _problem(len(values), claims, likely, is_bounce=is_bounce)
     if problem or not likely:
         return Author(problem=problem, addresses=addresses, domains=domains)

@@ -647,6 +647,8 @@ def test_a_crowd_of_identifiers_costs_five_walks():
         ([b" =?utf-8?Q?ann?=@example.com"], "example.com", "ann@example.com"),
         ([b" Doe, Ann <ann@example.com>, ann@example.com"], "example.com", "ann@example.com"),
         ([b" ann@example.com <ann@example.org>"], "example.org", "ann@example.org"),
+        ([b" Sales@Acme, Inc. <ann@example.org>"], "example.org", "ann@example.org"),
+        ([b" ann@localhost"], "localhost", "ann@localhost"),
         ([b" <ann@example.com> <bob@evil.test>"], None, None),
     ],
 )
