@@ -1,6 +1,6 @@
 """Every acknowledgement comes after its effect is on the disk: each path runs under strace once.
 
-Octets fsynced, renamed into place, the folder fsynced, SQLite's log fsynced, the store's answer, the reply.
+Renamed into place, octets fsynced, the folder fsynced, SQLite's log fsynced, the store's answer, the reply.
 """
 
 import os
@@ -69,12 +69,12 @@ def position(calls: list[tuple[str, str]], service: str, pattern: str, after: in
 
 
 def assert_file_then_log_then_reply(calls: list[tuple[str, str]], front: str) -> None:
-    data = position(calls, "store", r"^(fsync|fdatasync)\(\d+<[^>]*/spool/\w+>")
-    spooled = re.search(r"/spool/(\w+)", calls[data][1])[1]
-    rename = position(calls, "store", rf"^rename\w*\(.*/spool/{spooled}.*, .*/\d{{10}}/", after=data)
-    folder = position(calls, "store", r"^fsync\(\d+<[^>]*/mail/\d{10}>", after=rename)
+    rename = position(calls, "store", r"^rename\w*\(.*/spool/\w+.*, .*/\d{10}/")
+    blob = re.search(r"/(\d{10}/\w+)\"", calls[rename][1])[1]
+    data = position(calls, "store", rf"^(fsync|fdatasync)\(\d+<[^>]*/mail/{blob}>", after=rename)
+    folder = position(calls, "store", r"^fsync\(\d+<[^>]*/mail/\d{10}>", after=data)
     assert_log_then_reply(calls, front, begin=folder)
-    assert not [c for w, c in calls[data:folder] if w == front and "TCP:" in c], "something was said before"
+    assert not [c for w, c in calls[rename:folder] if w == front and "TCP:" in c], "something was said before"
 
 
 def assert_log_then_reply(calls: list[tuple[str, str]], front: str, begin: int = -1) -> None:
