@@ -80,7 +80,7 @@ class Job:
         self.deadline = deadline or math.inf
         self.answer: Any = None
         self.error: Exception | None = None
-        self.readings: dict[str, Reading] = {}
+        self.readings: dict[str, Reading | OSError] = {}
         self.files: dict[str, Filed] = {}
 
     def is_late(self) -> bool:
@@ -194,7 +194,7 @@ def execute(operation: Any) -> Any:
 
 
 def _file(jobs: Sequence[Job]) -> None:
-    """Fsyncs and reads the spool files, then makes them blobs."""
+    """Reads the spool files, then makes them durable blobs."""
     storage, adopted = mail_storage(), []
     is_full = any(map(_takes_room, jobs)) and reserve().free_octets() < KEPT_FREE_OCTETS
     for job in jobs:
@@ -205,6 +205,8 @@ def _file(jobs: Sequence[Job]) -> None:
                 job.operation = ops.Touched([])
             for item in spooled(job.operation):
                 reading = job.readings.get(item.spool) or _read(storage, item)
+                if isinstance(reading, OSError):
+                    raise reading
                 if reading.size_octets != item.size_octets:
                     raise ValueError(
                         f"spool file {item.spool} has {reading.size_octets} octets, not {item.size_octets}"

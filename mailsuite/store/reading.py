@@ -1,10 +1,11 @@
-"""The one reading of a received message: its octets made durable and what rows keep of it found out.
+"""The one reading of a received message: what rows keep of it found out.
 
 Small messages are read where the writer runs. A large one, and one that is much work for its size, is read in a forked
 child, so that neither its parsing nor its fsync keeps others waiting. A child that overruns its time is ended and the
 message read within HASTY_LIMITS, which leave out more.
 """
 
+import errno
 import hashlib
 import logging
 import mmap
@@ -40,6 +41,8 @@ HASTY_LIMITS = ParseLimits(
 # No header fields: all is plain text.
 PLAIN_LIMITS = ParseLimits(header_octets=0)
 CHILD_SECONDS = 10.0
+# How a child exits that could not read, which no error's number is
+_FAILED = 255
 _UNSTORABLE = {0: None} | {code: 0xFFFD for code in range(0xD800, 0xE000)}
 
 
@@ -63,8 +66,7 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
 
 
 def read_spooled(descriptor: int) -> Reading:
-    """Fsyncs the file and reads it whole. Memory in use is bounded by the file's pages, which the kernel may drop."""
-    os.fsync(descriptor)
+    """Reads the file whole. Memory in use is bounded by the file's pages, which the kernel may drop."""
     size = os.fstat(descriptor).st_size
     if size <= INLINE_OCTETS:
         return summarize(os.pread(descriptor, size, 0))
@@ -74,7 +76,6 @@ def read_spooled(descriptor: int) -> Reading:
 
 def read_hastily(descriptor: int) -> Reading:
     """The same with less of the message looked at: what is left when it could not be read in time."""
-    os.fsync(descriptor)
     with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as octets:
         try:
             return summarize(octets, HASTY_LIMITS)
@@ -158,12 +159,13 @@ class Child:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             close_in_child()
             os.set_blocking(write_end, True)
+            _fsync_or_exit(self._descriptor)
             answer = _encoder.encode(read_spooled(self._descriptor))
             while answer:
                 answer = answer[os.write(write_end, answer) :]
             os._exit(0)
         except BaseException:
-            os._exit(1)
+            os._exit(_FAILED)
 
     def fileno(self) -> int:
         return self._pipe
@@ -178,18 +180,30 @@ class Child:
         return True
 
     def finish(self) -> Reading:
-        """The reading, or a hasty one when the child failed or was too slow."""
-        self.close()
+        """The reading, or a hasty one when the child failed or was too slow. Raises OSError when the file could not be
+        made durable: Linux tells that once, to the first who asks, so nobody may try again and believe the answer."""
+        code = self.close()
+        if 0 < code < _FAILED:
+            raise OSError(code, os.strerror(code))
         try:
             return _decoder.decode(self._answer)
         except msgspec.MsgspecError:
             return read_hastily(self._descriptor)
 
-    def close(self) -> None:
-        """Ends the child if it still runs."""
+    def close(self) -> int:
+        """Ends the child if it still runs. Returns its exit code, or the negative signal that ended it."""
         try:
             os.kill(self._pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        os.waitpid(self._pid, 0)
+        _, status = os.waitpid(self._pid, 0)
         os.close(self._pipe)
+        return os.waitstatus_to_exitcode(status)
+
+
+def _fsync_or_exit(descriptor: int) -> None:
+    """In the child, so that the writer does not wait for what is large. Exits with the number of the error."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        os._exit(error.errno or errno.EIO)

@@ -229,6 +229,7 @@ class StoreService:
             job.readings[name] = child.finish()
         except OSError as error:
             logger.error("spool file %s can't be read: %s", name, error)
+            job.readings[name] = error
         finally:
             os.close(descriptor)
         self._read_next(job, others)

@@ -124,6 +124,15 @@ def test_a_full_disk_files_nothing_and_leaves_nothing(make_mailbox, spooled, mon
     assert not Story.objects.exists()
 
 
+def test_what_its_reader_could_not_make_durable_is_not_filed(make_mailbox, spooled):
+    to = make_mailbox("a@example.org")
+    lost, good = (Job(carried(deliver(spooled, to))) for _ in range(2))
+    lost.readings[lost.operation.spool] = OSError(errno.EIO, "Input/output error")
+    run_jobs([lost, good])
+    assert isinstance(lost.error, StoreUnavailable) and good.error is None
+    assert Message.objects.count() == 1
+
+
 @pytest.mark.parametrize("make", [lambda operation: operation, carried], ids=["file", "octets"])
 def test_asking_again_for_a_delivery_that_was_done_changes_nothing(make_mailbox, spooled, make):
     operation = make(deliver(spooled, make_mailbox("a@example.org")))

@@ -1,9 +1,13 @@
 """What a Content row keeps of a message is bounded, whatever the message is like."""
 
+import errno
+import os
+import select
+
 import pytest
 
 from mailsuite.store import reading
-from mailsuite.store.reading import HEADER_IN_ROW_OCTETS, LIMITS, is_much_work, read_hastily, summarize
+from mailsuite.store.reading import HEADER_IN_ROW_OCTETS, LIMITS, Child, is_much_work, read_hastily, summarize
 
 PART = b"--b\r\nContent-Type: text/plain; name=%b\r\n\r\nx\r\n"
 
@@ -66,3 +70,30 @@ def failing(trouble, limits):
 def test_a_header_too_large_for_the_row_stays_with_the_message():
     large = summarize(b"X-Large: " + b"x" * HEADER_IN_ROW_OCTETS + b"\r\nSubject: large\r\n\r\n")
     assert (large.header, large.subject) == (None, "large")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_a_child_tells_that_the_file_could_not_be_made_durable(tmp_path, monkeypatch, number):
+    """Linux tells of lost octets once: whoever asks again is told that all is well."""
+    path = tmp_path / "spooled"
+    path.write_bytes(b"Subject: lost\r\n\r\nx\r\n")
+
+    def fsync(descriptor):
+        if not told.exists():
+            told.touch()
+            raise OSError(number, os.strerror(number))
+
+    told = tmp_path / "told"
+    monkeypatch.setattr(os, "fsync", fsync)
+    with path.open("rb") as file:
+        with pytest.raises(OSError) as caught:
+            answer_of(file.fileno())
+        assert caught.value.errno == number and told.exists()
+        assert answer_of(file.fileno()).subject == "lost"
+
+
+def answer_of(descriptor):
+    child = Child(descriptor, 0.0, lambda: None)
+    while not child.receive():
+        select.select([child], [], [])
+    return child.finish()
