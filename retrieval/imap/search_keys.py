@@ -220,7 +220,8 @@ class _Reading:
         try:
             return decode_strictly(self.scanner.astring(), self.codec)
         except UnicodeError as error:
-            raise BadCommand(f"A search string is not in the charset {self.codec}") from error
+            charset = self.codec.upper().replace("_", "-")
+            raise BadCommand(f"A search string is not in the charset {charset}") from error
 
     def _group(self, depth: int) -> SearchKey:
         keys = list(self.scanner.parenthesized(lambda: self.key(depth + 1)))
