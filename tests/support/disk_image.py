@@ -27,10 +27,14 @@ class Disk:
         subprocess.run(["mount", "-o", "loop", self.image, self.path], check=True)
 
     def unmount(self) -> None:
-        """The kernel may hold files of killed processes open for a moment longer than the processes."""
+        """The kernel may hold files of killed processes open for a moment longer than the processes. What else has the
+        file system mounted, a mount namespace made meanwhile, would be given the one without power again."""
         deadline = time.monotonic() + 10
         while (done := subprocess.run(["umount", self.path], capture_output=True, text=True)).returncode:
             assert time.monotonic() < deadline, done.stderr
+            time.sleep(0.05)
+        while used := subprocess.run(["losetup", "-j", self.image], capture_output=True, text=True).stdout:
+            assert time.monotonic() < deadline, f"another mount namespace holds {used}"
             time.sleep(0.05)
 
     def cut_power(self) -> None:
