@@ -19,6 +19,7 @@ _NAME = rb"(%b)[ \t]*+:" % "|".join(_TELLING).encode()
 _TELLING_FIRST = re.compile(_NAME, re.IGNORECASE)
 _TELLING_FIELD = re.compile(rb"\n" + _NAME, re.IGNORECASE)
 _MAX_LOOKED_AT = 1_000  # fields of these names, behind the bounds
+_MAX_SEARCHED = 16 * 1024 * 1024  # octets are looked through for them
 _ENDS = (b">,", b",", b" ")
 _LONGEST_ENTRY = 2_000  # octets of a list's entry: a comma further back is one that few others have
 
@@ -60,7 +61,7 @@ def read_fields(octets: Octets, start: int, end: int, *, max_octets: int, max_fi
 def _add_telling(fields: dict[bytes, list[bytes]], octets: Octets, start: int, end: int, most: int) -> None:
     """Add the fields that tell most and are missing, each with at most so many octets."""
     first = _TELLING_FIRST.match(octets, 0, end) if start == 0 else None
-    found = _TELLING_FIELD.finditer(octets, max(start - 1, 0), end)
+    found = _TELLING_FIELD.finditer(octets, max(start - 1, 0), min(end, start + _MAX_SEARCHED))
     for count, match in enumerate(chain((first,) if first else (), found)):
         if count == _MAX_LOOKED_AT:
             break

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailsuite.mail import address_list
+from mailsuite.mail import address_list, bounded_header
 from mailsuite.mail.body_structure import ParseLimits
 from mailsuite.mail.bounded_header import cut_value, read_fields
 from mailsuite.mail.message import parse_message
@@ -35,6 +35,14 @@ def test_a_first_field_beyond_the_limit_is_cut_and_not_lost():
     message = parse_message(octets, ParseLimits(header_octets=1_000))
     assert (message.subject, message.truncated) == ("behind", True)
     assert b'"r0"' in message.envelope_structure and message.to_text.startswith("Reader <r0@example.org>")
+
+
+def test_a_header_without_end_is_not_looked_through_for_ever(monkeypatch):
+    monkeypatch.setattr(bounded_header, "_MAX_SEARCHED", 1_000)
+    for lines, found in ((100, True), (400, False)):
+        octets = b"X: y\r\n" * lines + b"Subject: far\r\n\r\n"
+        fields = read_fields(octets, 0, len(octets), max_octets=100, max_fields=5).fields
+        assert (b"subject" in fields) is found
 
 
 @pytest.mark.parametrize("front", [b"", b"\n", b"text\r\n\r\n"])
