@@ -38,6 +38,16 @@ def test_no_name_is_no_catch_all(as_superuser, domains):
     assert Alias.objects.filter(address="@mine.example").exists()
 
 
+@pytest.mark.parametrize("typed", ["", "@theirs.example", "x@elsewhere.example", "sales-*"])
+def test_a_refused_address_stays_as_it_was_written(as_superuser, domains, typed):
+    """A catch-all became nothing, and the chosen domain the first of the list."""
+    posted = {"address": typed, "address_domain": "theirs.example", "targets": "no address", "is_active": "on"}
+    page = as_superuser.post(ALIAS, posted).content.decode()
+    field = re.search(r'<input[^>]*name="address"[^>]*>', page)[0]
+    assert f'value="{typed}"' in field if typed else "value=" not in field
+    assert "<option selected>theirs.example</option>" in page
+
+
 def test_a_domain_administrator_chooses_from_their_own(as_domain_administrator):
     services.set_domain_state("mine.example", disabled=False)
     for url in (MAILBOX, ALIAS):

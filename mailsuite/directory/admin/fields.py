@@ -51,22 +51,31 @@ class QuotaField(forms.CharField):
 
 
 class DomainPicker(UnfoldAdminTextInputWidget):  # type: ignore[misc]
-    """An address in two parts, the second chosen from `domains`; a whole address in the first is taken as it is."""
+    """An address in two parts, the second chosen from `domains`; a whole address in the first is taken as it is. A form
+    that was not posted yet may begin with a domain alone, as `@example.org`."""
 
     template_name = "admin/domain_picker.html"
 
     def __init__(self, domains: Sequence[str]) -> None:
         super().__init__(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"})
         self.domains = domains
+        # What was chosen in the form that was posted.
+        self.posted: str | None = None
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
-        local_part, _, domain = str(value or "").rpartition("@")
-        is_known = domain in self.domains
-        context: dict[str, Any] = super().get_context(name, local_part if is_known else value, attrs)
-        context["widget"] |= {"domains": self.domains, "chosen": domain if is_known else ""}
+        typed = str(value or "")
+        local_part, _, domain = typed.rpartition("@")
+        # Of what was posted `@example.org` is a catch-all, which stays as it was written.
+        if domain in self.domains and (local_part or self.posted is None):
+            typed, chosen = local_part, domain
+        else:
+            chosen = self.posted or ""
+        context: dict[str, Any] = super().get_context(name, typed, attrs)
+        context["widget"] |= {"domains": self.domains, "chosen": chosen}
         return context
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
+        self.posted = str(data.get(f"{name}_domain", ""))
         return whole_address(data, name)
 
 
