@@ -61,6 +61,32 @@
         }
         setTimeout(() => { label.textContent = before; }, 1500);
     });
+    // Advice that names a chapter of the guide, as a command would, leads to it here.
+    const CHAPTER = /deploy\/guide\/([a-z]+)\.md/;
+    const leadToGuide = (text, guide) => {
+        const match = CHAPTER.exec(text.data);
+        if (!match || text.parentElement.closest("a, pre, code, textarea, script, .ms-guide")) {
+            return;
+        }
+        const link = document.createElement("a"), rest = text.splitText(match.index);
+        link.className = "ms-link";
+        link.href = `${guide}${match[1]}/`;
+        link.textContent = `the guide’s chapter “${match[1]}”`;
+        rest.data = rest.data.slice(match[0].length);
+        rest.before(link);
+        leadToGuide(rest, guide);
+    };
+    document.addEventListener("DOMContentLoaded", () => {
+        const main = document.querySelector("main[data-guide]"), texts = [];
+        if (!main?.textContent.includes("deploy/guide/")) {
+            return;
+        }
+        const walk = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
+        while (walk.nextNode()) {
+            texts.push(walk.currentNode);
+        }
+        texts.forEach((text) => leadToGuide(text, main.dataset.guide));
+    });
     // What the theme draws as something to press is a button for the keyboard too, and says what it is. Pictures are
     // letters of a font, which nobody wants to hear.
     const PICTURE = ".material-symbols-outlined";
