@@ -3,6 +3,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mailsuite.directory.admin.fields import badge
@@ -120,4 +121,7 @@ class WordTableAdmin(ScopedAdmin):
     def state(self, row: WordTable) -> SafeString:
         least = SITE_LEAST if row.mailbox_id is None else LEAST
         text = services.says(row.wanted_count, row.junk_count, least)
-        return badge(text, "plain" if text.startswith("neutral") else "good")
+        word, _, rest = text.partition(" ")
+        if word != "neutral":
+            return badge(text, "good")
+        return format_html('{} <span class="ms-subtle">{}</span>', badge(word, "plain"), rest)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from web_page import wait_until_left
 
@@ -63,6 +64,19 @@ class Person:
 
     def sees(self, words):
         return words in self.browser.find_element(By.TAG_NAME, "body").text
+
+    def searches_by_keyboard(self, words, found):
+        self.browser.find_element(By.XPATH, "//button[contains(., 'Search pages')]").send_keys(Keys.ENTER)
+        field = self.browser.find_element(By.ID, "search-input-command")
+        WebDriverWait(self.browser, 10).until(lambda browser: browser.switch_to.active_element == field)
+        field.send_keys(words)
+        WebDriverWait(self.browser, 20, ignored_exceptions=[WebDriverException]).until(
+            lambda browser: found in browser.find_element(By.ID, "command-results").text
+        )
+        # The first clears the field, the second closes it.
+        for _ in range(2):
+            field.send_keys(Keys.ESCAPE)
+        WebDriverWait(self.browser, 10).until(lambda _: not field.is_displayed())
 
     def picture(self, name):
         if not SCREENSHOTS:
@@ -124,6 +138,9 @@ def test_an_administrator_hosts_a_domain_and_follows_a_message(person, administe
     person.press("Save")
     assert person.sees(ANN) and person.sees("1.0 GB")
     person.picture("mailboxes")
+    person.searches_by_keyboard("ann@", ANN)
+    person.browser.find_element(By.XPATH, f"//*[@role='button'][contains(., '{BOSS}')]").send_keys(Keys.ENTER)
+    WebDriverWait(person.browser, 10).until(lambda _: person.sees("Log out"))
 
     send(administered, ANN, PASSWORD, "To be followed")
     person.open("/admin/trace/story/?q=followed")
