@@ -12,7 +12,7 @@ from mailsuite.mail.address import is_same_mailbox
 from mailsuite.protocol.credential_text import credential_text
 
 # RFC 4616 §2 gives each of PLAIN's three parts 255 octets; passwords of people and programs may be longer.
-MAX_RESPONSE_OCTETS = 2048
+MAX_RESPONSE_OCTETS = 3072
 
 
 class SaslError(Exception):

@@ -24,7 +24,8 @@ from django.contrib.auth.hashers import check_password, make_password
 from mailsuite.abuse.gate import GATE
 from mailsuite.directory import accounts, app_password, login_log, throttle
 from mailsuite.directory.accounts import Account
-from mailsuite.directory.passwords import LONGEST_PASSWORD
+from mailsuite.directory.opaque_string import opaque_string
+from mailsuite.directory.passwords import LONGEST_PASSWORD, LONGEST_TYPED
 from mailsuite.directory.throttle import Attempt, Verdict
 from mailsuite.directory.version import directory_version
 
@@ -103,7 +104,7 @@ def authenticate(
     if protocol != "web" and (by_app := _by_app_password(account, password, protocol, now)):
         return _settle(by_app, attempt, protocol, now)
     fingerprint = (
-        _fingerprint("login", str(account.user_id), str(account.credential_version), password) if account else b""
+        _fingerprint(password, "login", str(account.user_id), str(account.credential_version)) if account else b""
     )
     if account and _remembered.holds(fingerprint, version):
         return _settle(_admit(account, protocol), attempt, protocol, now)
@@ -176,10 +177,14 @@ def _admit(account: Account, protocol: str, *, delay: float = 0.0, credential_id
 def _check(account: Account | None, password: str) -> bool:
     """One argon2id, whoever the name is and whatever the password."""
     # A lone surrogate, as octets that are no UTF-8 may leave behind, can't be hashed.
-    sound = len(password) <= LONGEST_PASSWORD and not any("\ud800" <= character <= "\udfff" for character in password)
+    sound = _is_short(password) and not any("\ud800" <= character <= "\udfff" for character in password)
     known = account.password_hash if account and sound and account.password_hash.startswith("argon2") else ""
     right = check_password(password if sound else "", known or _dummy_hash())
     return bool(known) and right
+
+
+def _is_short(password: str) -> bool:
+    return len(password) <= LONGEST_TYPED and len(opaque_string(password)) <= LONGEST_PASSWORD
 
 
 def _fail(
@@ -188,7 +193,7 @@ def _fail(
     # A known network is not refused, so what a program there repeats for hours must not use up what it may.
     repeats = 10**9 if slow else throttle.REPEATS
     delay = throttle.DELAY_SECONDS[0]
-    is_repeat = _repeats.is_repeat(_fingerprint("failure", attempt.pair, password), now, repeats)
+    is_repeat = _repeats.is_repeat(_fingerprint(password, "failure", attempt.pair), now, repeats)
 
     def write() -> None:
         nonlocal delay
@@ -206,7 +211,7 @@ def _fail(
 def _count_guess(attempt: Attempt, password: str, now: datetime) -> None:
     """A password that was refused unhashed counts against the network (rule 7), each only once: clients with an old one
     go on for hours."""
-    if not _repeats.is_repeat(_fingerprint("refused", attempt.pair, password), now, repeats=10**9):
+    if not _repeats.is_repeat(_fingerprint(password, "refused", attempt.pair), now, repeats=10**9):
         GATE.count(attempt.client_address, "password-guessing")
 
 
@@ -219,8 +224,10 @@ def _settle(answer: Authentication, attempt: Attempt, protocol: str, now: dateti
     return answer
 
 
-def _fingerprint(*parts: str) -> bytes:
-    text = "\0".join(parts).encode("utf-8", "surrogatepass")
+def _fingerprint(password: str, *about: str) -> bytes:
+    """Two devices that write one password in two ways give one."""
+    form = opaque_string(password) if _is_short(password) else password
+    text = "\0".join((*about, form)).encode("utf-8", "surrogatepass")
     return hmac.new(_PROCESS_KEY, text, hashlib.sha256).digest()
 
 

@@ -4,7 +4,11 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 
 from mailsuite.directory.opaque_string import opaque_string
 
+# Of those that are set, in UTF-8: each protocol carries as much, even with each letter apart from its accents.
+MOST_PASSWORD_OCTETS = 500
+# Of those that were set before, in characters, and of what is typed for one.
 LONGEST_PASSWORD = 1000
+LONGEST_TYPED = 4 * LONGEST_PASSWORD
 
 
 class Argon2idHasher(Argon2PasswordHasher):

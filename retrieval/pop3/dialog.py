@@ -51,7 +51,7 @@ class Pop3Limits:
     """`line_octets` is more than RFC 2449 §4's 255: names and passwords in base64 are long. Errors are broken rules,
     not messages that are gone."""
 
-    line_octets: int = 512
+    line_octets: int = 2048
     errors: int = 20
     failed_logins: int = 3
     unsent_octets: int = 64 * 1024

@@ -11,7 +11,7 @@ from mailsuite.mail.reply import Reply
 from mailsuite.protocol.credential_text import credential_text
 
 Mechanism = Literal["PLAIN", "LOGIN"]
-MAX_FIELDS_OCTETS = 2048
+MAX_FIELDS_OCTETS = 2304
 
 
 class SaslError(Exception):

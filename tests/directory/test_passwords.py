@@ -1,5 +1,6 @@
 """What counts as the same password (RFC 8265 §4.2), what can be none, and hashes made before there was one form."""
 
+import base64
 import io
 import sys
 import unicodedata
@@ -13,8 +14,13 @@ from mailsuite.directory import authentication, services
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox, User
 from mailsuite.directory.opaque_string import disallowed_in, opaque_string
-from mailsuite.directory.passwords import Argon2idHasher
+from mailsuite.directory.passwords import LONGEST_PASSWORD, MOST_PASSWORD_OCTETS, Argon2idHasher
 from mailsuite.directory.version import touch_directory
+from mailsuite.web.owner.forms import SignInForm
+from retrieval.imap.context import ImapLimits
+from retrieval.pop3.dialog import Pop3Limits
+from retrieval.sasl import decode_response
+from smtpd_service.inbound.sasl import SaslExchange
 
 NFC = "Müller-Straße in Zürich"
 NFD = unicodedata.normalize("NFD", NFC)
@@ -172,3 +178,33 @@ def test_a_password_piped_in_an_old_charset(ann, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(octets, "utf-8", errors="surrogateescape"))
     call_command("mailbox", "password", "ann@example.org", "--password-stdin", stdout=io.StringIO())
     assert opens("Straße und Hof 7")
+
+
+def test_one_wrong_password_written_in_two_ways_is_one_guess(ann, monkeypatch):
+    counted = []
+    monkeypatch.setattr(authentication.throttle, "record_failure", lambda *_: counted.append(1) or 0.0)
+    for form in ("NFC", "NFD", "NFC"):
+        assert not opens(unicodedata.normalize(form, "Größe: falsch"))
+    assert len(counted) == 1
+
+
+def test_what_may_be_set_can_be_sent_by_every_protocol(domain):
+    """Each letter apart from its accents is three times as long where it is Korean."""
+    longest = "\ud55c" * (MOST_PASSWORD_OCTETS // 3)
+    services.add_mailbox("ann@example.org", longest)
+    typed = unicodedata.normalize("NFD", longest).encode()
+    message = base64.b64encode(b"\0".join((b"a" * 320, b"a" * 320, typed)))
+    assert len(decode_response(message).split(b"\0")[2]) == len(typed)
+    assert SaslExchange("PLAIN").response(message).password == typed.decode()
+    assert len(b"PASS " + typed) + 2 <= Pop3Limits().line_octets
+    assert len(typed) <= ImapLimits().login_literal_octets
+    assert opens(typed.decode())
+    assert SignInForm.base_fields["password"].max_length >= len(typed.decode())
+
+
+def test_long_passwords_of_earlier_days_stay_good(ann):
+    User.objects.filter(pk=ann.pk).update(password=make_password("ü" * LONGEST_PASSWORD))
+    touch_directory()
+    assert opens("u\u0308" * LONGEST_PASSWORD) and not opens("ü" * (LONGEST_PASSWORD + 1))
+    with pytest.raises(DirectoryError, match="longer than 500 octets"):
+        services.set_password("ann@example.org", "ü" * LONGEST_PASSWORD)

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import User
 from mailsuite.directory.opaque_string import disallowed_in, opaque_string
-from mailsuite.directory.passwords import LONGEST_PASSWORD
+from mailsuite.directory.passwords import LONGEST_TYPED, MOST_PASSWORD_OCTETS
 
 # What other mail hosts keep: Dovecot's and LDAP's {SCHEME}…, crypt(5)'s $id$…$…, Django's name$…$….
 _SCHEME = (
@@ -30,8 +30,11 @@ def check_form(password: str) -> None:
     """Raises DirectoryError for what can't be a password, weak or strong."""
     if not password:
         raise DirectoryError("The password is empty: give one.")
-    if len(password) > LONGEST_PASSWORD:
-        raise DirectoryError(f"The password is longer than {LONGEST_PASSWORD} characters: shorten it.")
+    if len(password) > LONGEST_TYPED or _octets(password) > MOST_PASSWORD_OCTETS:
+        raise DirectoryError(
+            f"The password is longer than {MOST_PASSWORD_OCTETS} octets, which not every mail program could send: "
+            "shorten it."
+        )
     if character := disallowed_in(password):
         name = unicodedata.name(character, "a control or unknown character")
         raise DirectoryError(
@@ -60,6 +63,10 @@ def hash_password(password: str, *, email: str = "", name: str = "", weak_passwo
     if not weak_password_ok:
         check_strength(password, email, name)
     return make_password(password)
+
+
+def _octets(password: str) -> int:
+    return len(opaque_string(password).encode("utf-8", "surrogatepass"))
 
 
 class FormValidator:

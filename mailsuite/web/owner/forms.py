@@ -9,7 +9,7 @@ from django.contrib.auth.forms import AuthenticationForm
 
 from mailsuite.directory import services
 from mailsuite.directory.models import User
-from mailsuite.directory.passwords import LONGEST_PASSWORD
+from mailsuite.directory.passwords import LONGEST_TYPED
 
 _SCOPES = (
     ("imap", "Read mail (IMAP)"),
@@ -44,7 +44,7 @@ class SignInForm(AuthenticationForm):
     password = forms.CharField(
         label="Password",
         strip=False,
-        max_length=LONGEST_PASSWORD,
+        max_length=LONGEST_TYPED,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
 
@@ -54,7 +54,7 @@ def _current_password() -> forms.CharField:
     return forms.CharField(
         label="Current password",
         strip=False,
-        max_length=LONGEST_PASSWORD,
+        max_length=LONGEST_TYPED,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
 
@@ -66,14 +66,14 @@ class PasswordForm(forms.Form):
     new_password = forms.CharField(
         label="New password",
         strip=False,
-        max_length=LONGEST_PASSWORD,
+        max_length=LONGEST_TYPED,
         help_text="At least 10 characters. A few words that only you would put together are good.",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
     repeated = forms.CharField(
         label="New password again",
         strip=False,
-        max_length=LONGEST_PASSWORD,
+        max_length=LONGEST_TYPED,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
