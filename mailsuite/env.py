@@ -19,8 +19,11 @@ T = TypeVar("T")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST_SECONDS = 30 * UNITS["d"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What Kubernetes sets in every container beside a service of the name "mailsuite".
-_SERVICE_LINK = re.compile(r"[A-Z]+_(?:SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_[0-9]+_(?:TCP|UDP)\w*)")
+# What Kubernetes sets in every container beside services of the names "mailsuite", "mailsuite-smtp" and the like; their
+# …_PORT is a URL.
+_SERVICE_LINK = re.compile(
+    r"[A-Z][A-Z0-9_]*_(?:SERVICE_HOST|SERVICE_PORT\w*|PORT_[0-9]+_(?:TCP|UDP)\w*|PORT(?==\w+://).*)"
+)
 # Shorter ones can be guessed; 16 random octets in hexadecimal are as long.
 SECRET_CHARACTERS = 32
 
@@ -57,7 +60,10 @@ class Environment:
 
     def path(self, name: str, default: Path) -> Path:
         value = self.text(name)
-        return Path(value).expanduser().absolute() if value else default
+        try:
+            return Path(value).expanduser().absolute() if value else default
+        except RuntimeError:
+            return self._wrong(name, value, "a folder; there is no user of that name here", default)
 
     def durations(self, name: str, default: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
         """Comma-separated durations such as `5s,10m,1h,1d`."""
@@ -95,8 +101,8 @@ class Environment:
     def server(self, name: str) -> str:
         """`host:port` or `host`, as it was written; "" when it is not set."""
         value = self.text(name)
-        match = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(?::([0-9]{1,5}))?|[0-9a-fA-F:.]+", value)
-        if not value or (match and 0 < int(match[1] or 1) <= 65535):
+        match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(?::([0-9]{1,5}))?|[0-9a-fA-F:.]+", value)
+        if not value or (match and 0 < int(match[2] or 1) <= 65535 and _is_host(match[1] or value)):
             return value
         return self._wrong(name, value, "host:port such as 127.0.0.1:53", "")
 
@@ -131,9 +137,12 @@ class Environment:
     def addresses(self, name: str) -> tuple[IPv4Address | IPv6Address, ...]:
         value = self.text(name)
         try:
-            return tuple(ip_address(item.strip()) for item in value.split(",") if item.strip())
+            found = tuple(ip_address(item.strip()) for item in value.split(",") if item.strip())
         except ValueError:
-            return self._wrong(name, value, "IP addresses such as 192.0.2.10,2001:db8::10", ())
+            found = None
+        if found is not None and all(_is_one_host(address) for address in found):
+            return found
+        return self._wrong(name, value, "IP addresses such as 192.0.2.10,2001:db8::10", ())
 
     def secret(self, name: str) -> str:
         """The value of NAME, or the content of the file that NAME_FILE names; "" when neither is set. No problem is
@@ -161,8 +170,8 @@ class Environment:
         """A problem for each variable that begins with `prefix` and was neither read so far nor is one of `others`: a
         setting with a letter wrong in its name sets nothing."""
         known = {name for name in self._known | set(others) if name.startswith(prefix)}
-        for name in sorted(self._variables):
-            if name in known or not name.upper().startswith(prefix) or _SERVICE_LINK.fullmatch(name):
+        for name, value in sorted(self._variables.items()):
+            if name in known or not name.upper().startswith(prefix) or _is_service_link(name, value):
                 continue
             near = get_close_matches(name.upper(), sorted(known), 1)
             self.problems.append(
@@ -176,8 +185,26 @@ class Environment:
             raise SettingsError("\n".join(self.problems))
 
     def _wrong(self, name: str, value: str, wanted: str, default: T) -> T:
-        self.problems.append(f"{name} is {value!r}; it must be {wanted}.")
+        # What stands before an @ in a URL may be a password.
+        shown = re.sub(r"//[^/@]*@", "//…@", value)
+        self.problems.append(f"{name} is {shown!r}; it must be {wanted}.")
         return default
+
+
+def _is_host(text: str) -> bool:
+    """Whether the text is an address, in brackets perhaps, or a name; containers have names with underscores, too."""
+    try:
+        return bool(ip_address(text.strip("[]")))
+    except ValueError:
+        return bool(re.fullmatch(r"\w[\w.-]*", text))
+
+
+def _is_one_host(address: IPv4Address | IPv6Address) -> bool:
+    return not (address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255")
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    return bool(_SERVICE_LINK.fullmatch(f"{name}={value}" if name.endswith("_PORT") else name))
 
 
 def with_file(variables: Mapping[str, str], default: Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 import re
 from datetime import timedelta
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -134,7 +135,9 @@ def test_host_name(value, expected):
     assert env.problems == []
 
 
-@pytest.mark.parametrize("value", ["", "127.0.0.1:53", "dns", "dns:5353", "[::1]:53", "::1", "192.0.2.1"])
+@pytest.mark.parametrize(
+    "value", ["", "127.0.0.1:53", "dns", "dns:5353", "my_dns-1:53", "[::1]:53", "::1", "192.0.2.1"]
+)
 def test_server(value):
     env = Environment({"X": value})
     assert env.server("X") == value
@@ -226,6 +229,41 @@ def test_an_unknown_setting_is_an_error_with_the_nearest_known_name():
         "X_QQQQ is no setting. deploy/env.example has all of them.",
         "x_data is no setting. Did you mean X_DATA?",
     ]
+
+
+def test_what_kubernetes_sets_beside_services_of_our_name_is_no_mistake():
+    env = Environment(
+        {
+            "X_SMTP_SERVICE_HOST": "10.0.0.1",
+            "X_SMTP_IN_SERVICE_PORT_SMTP": "25",
+            "X_SMTP_PORT": "tcp://10.0.0.1:25",
+            "X_SMTP_PORT_25_TCP_PROTO": "tcp",
+            "X_WEB_PORT": "8000",
+        }
+    )
+    env.refuse_unknown("X_")
+    assert [problem.split()[0] for problem in env.problems] == ["X_WEB_PORT"]
+
+
+@pytest.mark.parametrize(
+    "value", ["-1", ",", "a,b", "/etc/x", "127.0.0.1:99999", "[::1", "~", "1:2:3:4", "192.0.2.1/24"]
+)
+def test_no_server(value):
+    env = Environment({"X": value})
+    assert env.server("X") == "" and "X is" in env.problems[0]
+
+
+@pytest.mark.parametrize("value", ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "192.0.2.1,x"])
+def test_addresses_that_no_host_has(value):
+    env = Environment({"X": value})
+    assert env.addresses("X") == () and "X is" in env.problems[0]
+
+
+def test_a_home_that_nobody_has_and_a_password_in_the_wrong_place():
+    env = Environment({"X": "~nobody.here/x", "Y": "http://me:s3cret@host:1/y"})
+    assert env.path("X", Path("/d")) == Path("/d") and "no user of that name" in env.problems[0]
+    env.http_server("Y")
+    assert "s3cret" not in env.problems[1] and "http://…@host" in env.problems[1]
 
 
 def test_every_variable_is_in_the_example():

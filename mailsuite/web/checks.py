@@ -11,9 +11,11 @@ E003 a site whose URLs leave our pages out              W003 production with the
                                                         W009 a service that runs as root
                                                         W010 a database across a network without verified TLS
                                                         W011 alarms that reach nobody
+                                                        W012 mail that goes out from an address of others
 """
 
 import os
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -45,7 +47,7 @@ def check_configuration(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
     """What the settings alone tell."""
     configuration = settings.MAILSUITE
     found = [*_trusted_proxies(configuration), *_private_hosts(configuration), *_plain_http(configuration)]
-    found += _metrics(configuration)
+    found += [*_metrics(configuration), *_source_addresses(configuration)]
     return [*found, *(_production(configuration) if configuration.production else ())]
 
 
@@ -159,6 +161,20 @@ def _metrics(configuration: Configuration) -> Iterable[CheckMessage]:
             hint="Name the addresses of your own monitoring only.",
             id="mailsuite.W008",
         )
+
+
+def _source_addresses(configuration: Configuration) -> Iterable[CheckMessage]:
+    for address in configuration.source_addresses:
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.bind((str(address), 0))
+        except OSError as error:
+            yield Warning(
+                f"Mail shall go out from {address} (MAILSUITE_SOURCE_ADDRESSES), and can't: {error.strerror}.",
+                hint="Name an address that this machine itself has (`ip address`): behind NAT its private one.",
+                id="mailsuite.W012",
+            )
 
 
 def _plain_http(configuration: Configuration) -> Iterable[CheckMessage]:

@@ -1,5 +1,5 @@
 import sys
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ from mailsuite.secrets import FieldCipher
 from mailsuite.web.checks import (
     EXAMPLE_HOSTNAME,
     _database,
+    _source_addresses,
     check_configuration,
     check_pages,
     check_secrets,
@@ -132,6 +133,12 @@ def test_a_secret_being_rotated_out_still_opens(key, settings):
 def test_keys_that_sign_nothing_any_more_may_be_closed(key):
     DkimKey.objects.filter(pk=key.pk).update(state="retired", private_key=FieldCipher(["another"]).encrypt("pem"))
     assert check_secrets(None) == []
+
+
+def test_a_source_address_that_is_not_this_machine_s():
+    sources = (ip_address("127.0.0.1"), ip_address("192.0.2.1"))
+    [found] = _source_addresses(SimpleNamespace(source_addresses=sources))
+    assert found.id == "mailsuite.W012" and "192.0.2.1" in found.msg
 
 
 def test_root_is_warned_of(monkeypatch):
