@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -39,11 +40,21 @@ def prune_copies(folder: Path, keep: int) -> list[Path]:
         return []
     copies = sorted(folder.glob(f"{PREFIX}*"), key=lambda path: path.stat().st_mtime, reverse=True)
     finished = [path for path in copies if path.suffix != UNFINISHED]
-    gone = [*finished[keep:], *(path for path in copies if path.suffix == UNFINISHED)]
-    for path in gone:
+    return [*_remove(finished[keep:]), *remove_unfinished(folder)]
+
+
+def remove_unfinished(folder: Path) -> list[Path]:
+    """Removes copies that were never finished: a start that was killed leaves one, and so does the next."""
+    return _remove(folder.glob(f"{PREFIX}*{UNFINISHED}"))
+
+
+def _remove(paths: Iterable[Path]) -> list[Path]:
+    gone = []
+    for path in paths:
         with contextlib.suppress(OSError):
             path.unlink()
-    return [path for path in gone if not path.exists()]
+            gone.append(path)
+    return gone
 
 
 def _sync(path: Path) -> None:

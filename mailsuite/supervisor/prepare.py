@@ -15,12 +15,13 @@ from pathlib import Path
 from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 
 import mailsuite
 from mailsuite.configuration import Configuration
-from mailsuite.supervisor.backup import copy_database, prune_copies
+from mailsuite.supervisor.backup import copy_database, prune_copies, remove_unfinished
 from mailsuite.supervisor.certificate import ensure_certificate
 
 # unix(7) allows a socket's path 107 octets; the longest in the data folder is /run/.store.sock.PID.
@@ -104,11 +105,27 @@ def _migrate(configuration: Configuration, *, copy_first: bool) -> tuple[str, in
     said = _Progress(
         "Changing the database" if executor.loader.applied_migrations else "Making the database", len(plan)
     )
-    call_command("migrate", verbosity=1, interactive=False, stdout=said)
-    said.end()
+    before = set(executor.loader.applied_migrations)
+    try:
+        call_command("migrate", verbosity=1, interactive=False, stdout=said)
+    except BaseException:
+        if backup and _applied() == before:
+            # Nothing has changed: who starts again and again, as a unit does, would fill the disk with copies.
+            backup.unlink(missing_ok=True)
+        raise
+    finally:
+        said.end()
     # Not before: who goes back wants the copy of this upgrade.
     prune_copies(configuration.data / "backups", configuration.database_copies)
     return str(backup or ""), len(plan)
+
+
+def _applied() -> set[tuple[str, str]] | None:
+    """The migrations that the database has; None where it can't say."""
+    try:
+        return set(MigrationRecorder(connection).applied_migrations())
+    except DatabaseError:
+        return None
 
 
 class _Progress(io.StringIO):
@@ -144,6 +161,7 @@ def _copy(folder: Path) -> Path:
     name = f"{mailsuite.__version__}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        remove_unfinished(folder)
         return copy_database(connection, folder, name)
     except (OSError, RuntimeError) as error:
         free = shutil.disk_usage(folder.parent).free // 2**20

@@ -4,11 +4,15 @@ import os
 import sqlite3
 import subprocess
 from contextlib import closing
+from dataclasses import replace
 
 import psycopg
 import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 
-from mailsuite.supervisor import backup
+from mailsuite.supervisor import backup, prepare
 
 # The sessions table is not there yet, as before an upgrade that brings it.
 MAKE_OLDER = ("DROP TABLE django_session", "DELETE FROM django_migrations WHERE app = 'sessions'")
@@ -106,3 +110,32 @@ def holds_users_but_no_sessions(copy) -> bool:
         tables = {name for (name,) in plain.execute("SELECT name FROM sqlite_master")}
         users = plain.execute("SELECT count(*) FROM directory_user").fetchone()
     return users == (1,) and "django_session" not in tables
+
+
+@pytest.mark.django_db
+def test_a_failed_upgrade_leaves_a_copy_only_where_it_changed_something(tmp_path, monkeypatch):
+    """A unit starts it again every few seconds: each start left one more copy."""
+    recorder = MigrationRecorder(connection)
+    recorder.record_unapplied("sessions", "0001_initial")
+
+    def copy(_, folder, name):
+        (folder / f"before-{name}").touch()
+        return folder / f"before-{name}"
+
+    def fails(*_, **__):
+        raise RuntimeError("no")
+
+    def fails_half_way(*_, **__):
+        recorder.record_applied("sessions", "0001_initial")
+        fails()
+
+    monkeypatch.setattr(prepare, "copy_database", copy)
+    configuration = replace(settings.MAILSUITE, data=tmp_path)
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    (folder / "before-0.0.sqlite3.part").touch()
+    for migrate, left in ((fails, 0), (fails_half_way, 1)):
+        monkeypatch.setattr(prepare, "call_command", migrate)
+        with pytest.raises(RuntimeError):
+            prepare._migrate(configuration, copy_first=True)
+        assert len(list(folder.iterdir())) == left
