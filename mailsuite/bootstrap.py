@@ -23,6 +23,8 @@ DEV_LOCK = BASE / "requirements-dev.lock"
 ROOMS = ("mailsuite", "smtpd_service", "retrieval")
 # Of a step that failed; pip's reason stands at the end.
 LAST_LINES = 20
+# Nobody waits for longer without a sign.
+PROGRESS_SECONDS = 1.0
 # What pip says of one try and the next to reach the index of packages, and what of it says that there is no way there.
 _RETRY = "WARNING: Retrying ("
 _UNREACHABLE = re.compile(r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError")
@@ -152,21 +154,23 @@ def _why_not_installed(lock: Path, said: str) -> str:
 
 
 def _step(text: str, command: list[str]) -> tuple[int, str]:
-    """Runs a command under one line that says what is done and, at a terminal, for how long already. Returns its exit
-    status, and the end of what it said, which nobody sees while all goes well."""
+    """Runs a command under one line that says what is done and, at a terminal, for how long already; elsewhere a dot a
+    second follows in the next line. Returns its exit status, and the end of what it said, which nobody sees while all
+    goes well."""
     shows_time = sys.stderr.isatty()
     print(text, file=sys.stderr, end="" if shows_time else "\n", flush=True)
-    began = time.monotonic()
+    began, dots = time.monotonic(), 0
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
         while True:
             try:
-                code = process.wait(timeout=1)
+                code = process.wait(timeout=PROGRESS_SECONDS)
                 break
             except subprocess.TimeoutExpired:
-                if shows_time:
-                    print(f"\r{text}: {time.monotonic() - began:.0f} s", file=sys.stderr, end="", flush=True)
-        if shows_time:
+                dots += 1
+                said_now = f"\r{text}: {time.monotonic() - began:.0f} s" if shows_time else "."
+                print(said_now, file=sys.stderr, end="", flush=True)
+        if shows_time or dots:
             print(file=sys.stderr)
         said.seek(0)
         return code, "\n".join(said.read().strip().splitlines()[-LAST_LINES:])

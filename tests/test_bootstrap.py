@@ -199,6 +199,13 @@ def test_a_step_that_fails_says_the_end_of_what_was_said(capfd):
     assert capfd.readouterr().err == "A step\n", "and shows nothing of it by itself"
 
 
+def test_a_step_shows_that_it_goes_on_where_there_is_no_terminal_too(capfd, monkeypatch):
+    monkeypatch.setattr(bootstrap, "PROGRESS_SECONDS", 0.01)
+    assert bootstrap._step("A step", ["sleep", "0.2"]) == (0, "")
+    first, dots, end = capfd.readouterr().err.split("\n")
+    assert first == "A step" and set(dots) == {"."} and end == ""
+
+
 def test_a_bench_gets_the_packages_that_the_tests_have(monkeypatch):
     import manage
 
