@@ -18,6 +18,7 @@ from django.db.migrations.executor import MigrationExecutor
 import mailsuite
 from mailsuite.database.patience import is_busy
 from mailsuite.store.reserve import is_disk_full, reserve
+from mailsuite.supervisor.versions import NEWER, is_newer
 
 # They only tell: what reads them through a pipe gets the answer alone.
 READING_COMMANDS = frozenset({"trace", "delivery", "showmigrations", "dumpdata", "diffsettings", "sqlmigrate"})
@@ -67,10 +68,11 @@ def execute(argv: Sequence[str]) -> None:
         _give_up_output()
         sys.exit(BROKEN_PIPE_STATUS)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if "--traceback" in argv or not (said := explain_file(error)):
             raise
-        _give_up_output()
-        sys.exit(f"There is no room left for {error.filename or 'the answer, where it is written to'}.")
+        if error.filename is None:
+            _give_up_output()
+        sys.exit(said)
     except EOFError:
         sys.exit("\nThat asks for an answer, and standard input has ended: run it at a terminal.")
     except KeyboardInterrupt:
@@ -148,6 +150,16 @@ def refuse_before_first_start(argv: Sequence[str]) -> None:
     )
 
 
+def explain_file(error: OSError) -> str | None:
+    """What a person can do about a file that can't be read or written; None for what is a fault of ours."""
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"The disk is full, or what the answer is written to{where}: make room, then try again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+        return f"{error.filename} is not this user's to use: {error.strerror}. Be the user that Mailsuite runs as."
+    return None
+
+
 def explain(error: DatabaseError) -> str | None:
     """What a person can do about a database that failed; None for what is a fault of ours."""
     if is_disk_full(error):
@@ -180,12 +192,8 @@ def _explain_tables(error: DatabaseError) -> str | None:
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError:
         return None
-    ours = {app for app, _ in executor.loader.disk_migrations}
-    if any(app in ours and (app, name) not in executor.loader.disk_migrations for app, name in applied):
-        return (
-            "A newer version of Mailsuite has changed this database: use that version, or put back the copy from "
-            "before, as deploy/guide/upgrade.md tells."
-        )
+    if is_newer(executor.loader):
+        return NEWER
     if pending and not applied:
         return f"The database has no tables yet: {START}."
     if pending and _names_what_is_missing(error):

@@ -23,6 +23,7 @@ import mailsuite
 from mailsuite.configuration import Configuration
 from mailsuite.supervisor.backup import copy_database, prune_copies, remove_unfinished
 from mailsuite.supervisor.certificate import ensure_certificate
+from mailsuite.supervisor.versions import NEWER, is_newer
 
 # unix(7) allows a socket's path 107 octets; the longest in the data folder is /run/.store.sock.PID.
 DATA_PATH_OCTETS = 107 - len("/run/.store.sock.4194304")
@@ -94,6 +95,8 @@ def _line(message: checks.CheckMessage) -> str:
 def _migrate(configuration: Configuration, *, copy_first: bool) -> tuple[str, int]:
     """Applies what is not applied yet; returns where the copy of the database is ("" for none) and how many."""
     executor = MigrationExecutor(connection)
+    if is_newer(executor.loader):
+        raise PrepareError(NEWER)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if not plan:
         return "", 0

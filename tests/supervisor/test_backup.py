@@ -139,3 +139,11 @@ def test_a_failed_upgrade_leaves_a_copy_only_where_it_changed_something(tmp_path
         with pytest.raises(RuntimeError):
             prepare._migrate(configuration, copy_first=True)
         assert len(list(folder.iterdir())) == left
+
+
+@pytest.mark.django_db
+def test_an_older_version_does_not_start_on_the_tables_of_a_newer_one(tmp_path):
+    """It would write rows that lack what the newer one needs, and fail amid mail."""
+    MigrationRecorder(connection).record_applied("store", "9999_from_tomorrow")
+    with pytest.raises(prepare.PrepareError, match="A newer version of Mailsuite has changed this database"):
+        prepare._migrate(replace(settings.MAILSUITE, data=tmp_path), copy_first=True)

@@ -1,5 +1,6 @@
 """What commands say instead of a traceback, and what they leave unsaid."""
 
+import errno
 import io
 import os
 import subprocess
@@ -191,7 +192,11 @@ def test_a_full_disk_behind_the_answer_is_one_line(tmp_path):
     with open("/dev/full", "w") as full:
         process = manage(tmp_path, "help", stdout=full)
     said = process.communicate(timeout=60)[1].decode()
-    assert process.returncode == 1 and said == "There is no room left for the answer, where it is written to.\n"
+    assert (
+        process.returncode == 1
+        and said.startswith("The disk is full, or what the answer is written to: ")
+        and said.count("\n") == 1
+    )
 
 
 def test_closed_standard_streams_are_filled_before_a_file_takes_their_place(tmp_path):
@@ -232,3 +237,11 @@ def test_a_search_has_a_budget():
     for command in (["trace"], ["queue", "list"]):
         with pytest.raises(CommandError, match="10 words at most"):
             call_command(*command, *["x"] * 11)
+
+
+def test_a_file_of_another_user_or_on_a_read_only_disk_is_one_line(monkeypatch):
+    for code in (errno.EACCES, errno.EROFS):
+        error = OSError(code, os.strerror(code), "/data/write.lock")
+        monkeypatch.setattr(CommandLine, "execute", lambda self, error=error: (_ for _ in ()).throw(error))
+        assert run(monkeypatch, "queue").startswith("/data/write.lock is not this user's to use: ")
+    assert command_line.explain_file(OSError(errno.EIO, "x", "y")) is None
