@@ -120,6 +120,22 @@ def test_what_leads_to_a_story(several, words, subjects, few, monkeypatch):
     assert sorted(story.subject for story in services.find(words)) == subjects
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("words", ["ПРИВЕТ über", "überÄ100%", "'привет, ÜBER'"])
+def test_letters_of_all_scripts_are_found_in_either_case(words):
+    tell_of("Привет, ÜBERä100%")
+    tell_of("Привет, ubera1001")
+    assert services.find(words)[0].subject == "Привет, ÜBERä100%"
+
+
+@pytest.mark.sqlite_only
+def test_on_sqlite_words_are_compared_as_in_a_search_of_mail(db):
+    tell_of("Mu\u0308ller in der Straße, ＦＵＬＬ_x")
+    for words in ("müller", "STRAßE", "MÜLLER", "straße,", "ｆｕｌｌ＿x"):
+        assert len(services.find(words)) == 1, words
+    assert not services.find("％müller") and not services.find("ｆｕｌｌ＿＿")
+
+
 @pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     "words", ["ann@example.org", "<offer@example.org>", "0s9dt2gem0000", "refused ann@example.org"]

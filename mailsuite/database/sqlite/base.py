@@ -12,6 +12,9 @@ from django.db.backends.sqlite3 import base
 
 from mailsuite.database import write_lock
 from mailsuite.database.patience import lock_seconds
+from mailsuite.database.sqlite import without_case
+
+without_case.register()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -25,6 +28,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if parameters.pop("must_exist", False):
             parameters["database"] = f"file:{quote(str(parameters['database']))}?mode=rw"
         return parameters
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        connection = super().get_new_connection(conn_params)
+        connection.create_function("FOLDED", 1, without_case.fold, deterministic=True)
+        return connection
 
     def _start_transaction_under_autocommit(self) -> None:
         if self.transaction_mode != "IMMEDIATE":
