@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from mailsuite.adminkit.addresses import address_in_list
 from mailsuite.adminkit.parameters import WordFilter
 from mailsuite.directory.admin.fields import as_lines, badge, password_field
 from mailsuite.directory.scoping import (
@@ -133,7 +134,7 @@ class QueuedMessageAdmin(ScopedAdmin):
     scope = ("domain",)
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
     list_before_template = "admin/queue.html"
-    list_display = ("to", "state_badge", "sender", "why", "next_try", "queue_id")
+    list_display = ("to", "state_badge", "sender_in_list", "why", "next_try", "queue_id")
     list_filter = (SettledFilter, DestinationFilter, CauseFilter, ("domain", ScopedFilter))
     search_fields = ("reverse_path", "recipients__forward_path", "recipients__destination")
     ordering = ("-id",)
@@ -257,13 +258,17 @@ class QueuedMessageAdmin(ScopedAdmin):
         return format_html('<code class="ms-id">{}</code>', message.reference)
 
     @admin.display(description="Sender", ordering="reverse_path")
+    def sender_in_list(self, message: QueuedMessage) -> SafeString:
+        return address_in_list(self.sender(message))
+
+    @admin.display(description="Sender")
     def sender(self, message: QueuedMessage) -> str:
         return message.reverse_path or "<>"
 
     @admin.display(description="To")
-    def to(self, message: Any) -> str:
+    def to(self, message: Any) -> SafeString:
         more = message.recipient_total - 1
-        return f"{message.first_recipient or ''}{f' and {more} more' if more > 0 else ''}"
+        return address_in_list(message.first_recipient or "", f" and {more} more" if more > 0 else "")
 
     @admin.display(description="Subject")
     def subject(self, message: QueuedMessage) -> str:

@@ -13,6 +13,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from mailsuite.adminkit.addresses import address_in_list, shorten_address
 from mailsuite.directory import history
 from mailsuite.directory.admin.fields import badge, moment
 from mailsuite.directory.errors import DirectoryError
@@ -27,8 +28,8 @@ from mailsuite.trace.sentences import WORDLESS
 
 # So many domains are offered to filter by, and so many days.
 DOMAINS, DAYS = 50, 7
-# As much of a sentence stands in the list, and of an address on a button.
-BRIEF, BUTTON = 110, 36
+# As much of a sentence stands in the list.
+BRIEF = 110
 
 
 class NewestPaginator(Paginator):  # type: ignore[type-arg]
@@ -213,15 +214,17 @@ class StoryAdmin(ScopedAdmin):
             return []
         rows = list(fates.recipients(story, scope_of(request))[: fates.MOST])
         offered = deeds.offered(story, rows, self._queued(request, story))
-        return [(self._named(request, story, verb), url) for verb, url in found if verb.name in offered]
+        named = [(self._named(request, story, verb), url) for verb, url in found if verb.name in offered]
+        return [(verb, url) for verb, url in named if verb]
 
-    def _named(self, request: HttpRequest, story: Story, verb: Verb) -> Verb:
-        """One that writes a rule says about whom, and asks with all that it does."""
+    def _named(self, request: HttpRequest, story: Story, verb: Verb) -> Verb | None:
+        """One that writes a rule says about whom, and asks with all that it does; None where it would do nothing."""
         if verb.name not in deeds.WHAT:
             return verb
         sender = shorten_address(deeds.sender_of(story))
         question = deeds.question(story, verb.name, scope_of(request))
-        return replace(verb, label=verb.label.replace("the sender", sender), confirm=question)
+        label = verb.label.replace("the sender", sender)
+        return replace(verb, label=label, confirm=question) if question else None
 
     @admin.display(description="When", ordering="id")
     def when(self, story: Story) -> SafeString:
@@ -233,11 +236,12 @@ class StoryAdmin(ScopedAdmin):
 
     @admin.display(description="From")
     def sender(self, story: Story) -> SafeString:
-        return format_html('<span class="ms-wrap ms-short">{}</span>', breakable(story.whose))
+        return address_in_list(story.whose)
 
     @admin.display(description="To")
     def to(self, story: Any) -> SafeString:
-        return format_html('<span class="ms-wrap ms-short">{}</span>', breakable(recipients_in_short(story.shares)))
+        first, more = first_recipient(story.shares)
+        return address_in_list(first, f" and {more} more" if first and more else "")
 
     @admin.display(description="Subject")
     def subject_text(self, story: Story) -> SafeString:
@@ -263,17 +267,6 @@ def _brief(sentence: str) -> str:
     return shorten(sentence, BRIEF, placeholder=" …")
 
 
-def shorten_address(address: str) -> str:
-    """The address, of a long one its beginning and end: the domain says most."""
-    return address if len(address) <= BUTTON else f"{address[: BUTTON // 3]}…{address[-BUTTON // 2 :]}"
-
-
-def breakable(address: str) -> SafeString:
-    """An address that may be parted before its domain, where a column is narrow."""
-    local_part, at, domain = address.partition("@")
-    return format_html("{}<wbr>{}{}", local_part, at, domain)
-
-
 def shares_as_badges(shares: Iterable[fates.Share]) -> SafeString:
     """How a story's recipients fared, each way a badge."""
     every = list(shares)
@@ -286,9 +279,14 @@ def shares_as_badges(shares: Iterable[fates.Share]) -> SafeString:
 
 def recipients_in_short(shares: Sequence[fates.Share]) -> str:
     """The first recipient, and how many more there are."""
+    first, more = first_recipient(shares)
+    return f"{first} and {more} more" if first and more else first
+
+
+def first_recipient(shares: Sequence[fates.Share]) -> tuple[str, int]:
+    """The first of the recipients by their addresses, "" where none has one, and how many more there are."""
     named = [one.address for one in shares if one.address]
-    more = sum(one.count for one in shares) - 1
-    return f"{min(named)}{f' and {more} more' if more else ''}" if named else ""
+    return min(named, default=""), sum(one.count for one in shares) - 1
 
 
 def _label(share: fates.Share, *, alone: bool) -> str:

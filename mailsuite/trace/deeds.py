@@ -25,6 +25,8 @@ from mailsuite.trace.services import Scope
 Fate = StoryRecipient.Fate
 # For more recipients than that a rule is written by hand, for their domain.
 MOST = 20
+# In so many mailboxes it is moved at one go.
+MOVED_AT_ONCE = 200
 # Refusals that have nothing to do with who sends: an allow rule would change nothing.
 NOT_THE_SENDER = frozenset(
     {
@@ -71,8 +73,11 @@ def sender_of(story: Story) -> str:
 
 
 def question(story: Story, action: str, scope: Scope) -> str:
-    """What is asked before a rule is written: about whom, and for whom it is to hold."""
+    """What is asked before a rule is written: about whom, and for whom it is to hold; "" where it is for nobody of the
+    person's, as where an alias has sent it on."""
     names = fates.named(place.name for place in _places(story, action, scope))
+    if not names:
+        return ""
     if action == "block":
         return f"Refuse all mail of {sender_of(story)} to {names} from now on?"
     return f"Take all mail of {sender_of(story)} to {names}, where SPF, DKIM or DMARC prove the sender?"
@@ -103,12 +108,15 @@ def say(story: Story, action: str, scope: Scope, by: str) -> str:
 def not_junk(story: Story, scope: Scope, by: str) -> str:
     """Moves it out of Junk, as its owner would: the filter and the sender's standing learn from that. Says what was
     done. Raises DirectoryError."""
-    rows = list(fates.recipients(story, scope).filter(fate=Fate.JUNK)[: fates.MOST])
+    found = list(fates.recipients(story, scope).filter(fate=Fate.JUNK)[: fates.MOST])
+    rows, left = found[:MOVED_AT_ONCE], len(found[MOVED_AT_ONCE:])
     mailboxes = _mailboxes(rows)
     moved = [row for row in rows if row.pk in mailboxes and _move_out_of_junk(mailboxes[row.pk], story, by)]
     if not moved:
         raise DirectoryError("It is not in Junk any more: its owner has moved or deleted it.")
-    return f"It is in the inbox of {fates.named(row.address for row in moved)} now, and the filter learns from that."
+    more = f" It is in Junk of {left} others: press once more for the next." if left else ""
+    names = fates.named(row.address for row in moved)
+    return f"It is in the inbox of {names} now, and the filter learns from that.{more}"
 
 
 def queued(story: Story, scope: Scope, messages: QuerySet[QueuedMessage]) -> list[QueuedMessage]:

@@ -18,8 +18,9 @@ from mailsuite.trace.services import FEW, Scope, any_of
 Fate = StoryRecipient.Fate
 # From what needs somebody most.
 ORDER = {fate: position for position, fate in enumerate(Fate.values)}
-# So many recipients of a story are read for its first lines, and so many are named in one.
-MOST, NAMED = 500, 8
+# So many recipients of a story are read for its first lines, which no message has more of (inbound.destinations), and
+# so many are named in one.
+MOST, NAMED = 2000, 8
 # Of so many recipients, the newest, the reasons are offered to filter by.
 LATELY, OFFERED = 5_000, 30
 # Up to so many recipients with a fate or reason are listed before stories are looked at: on a host with a million

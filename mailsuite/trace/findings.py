@@ -71,8 +71,11 @@ def _judgement(data: Any) -> Judgement | None:
 
 def _verdicts(judgement: Judgement, scope: Collection[int] | None) -> Iterable[VerdictLine]:
     """One line for all who fared alike; who is not the asker's is not named."""
-    if judgement.whole.reply is not None or not judgement.mailboxes:
-        yield _verdict(judgement.whole, ())
+    whole = judgement.whole
+    if whole.reply is not None or not judgement.mailboxes:
+        # What goes on to other hosts lies in no folder of ours.
+        sent_on = whole.reply is None and whole.action is Action.JUNK
+        yield _verdict(whole, (), f"Sent on, though it looks like junk: {whole.text}." if sent_on else "")
         return
     together: dict[Verdict, list[str]] = {}
     for one in judgement.mailboxes:
@@ -82,9 +85,9 @@ def _verdicts(judgement: Judgement, scope: Collection[int] | None) -> Iterable[V
         yield _verdict(verdict, tuple(addresses))
 
 
-def _verdict(verdict: Verdict, addresses: tuple[str, ...]) -> VerdictLine:
+def _verdict(verdict: Verdict, addresses: tuple[str, ...], sentence: str = "") -> VerdictLine:
     details = tuple(detail for detail in verdict.details if detail)
-    return VerdictLine(addresses, verdict.sentence, verdict.reason, details, ACTION_TONES[verdict.action])
+    return VerdictLine(addresses, sentence or verdict.sentence, verdict.reason, details, ACTION_TONES[verdict.action])
 
 
 def _checks(report: AuthReport) -> Iterable[CheckLine]:

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
 from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -29,6 +30,8 @@ LOOK_BACK = timedelta(days=30)
 # Up to so many stories and events of a domain are listed before stories are looked at.
 FEW = 5000
 FILED_WITHIN = timedelta(minutes=30)
+# Of so many recipients each has a line of its own, when the same happened to them at once.
+ALIKE = 5
 GOOD, WAITING, BAD, PLAIN = "good", "waiting", "bad", "plain"
 TONES = {
     "filed": GOOD, "delivered": GOOD, "relayed": GOOD, "fetched": GOOD, "delayed": WAITING, "held": WAITING,
@@ -93,16 +96,27 @@ def on_day(stories: QuerySet[Story], day: date) -> QuerySet[Story]:
 def tell(story: Story, scope: Scope = None) -> list[Line]:
     """The whole way of the message as lines in order of time."""
     lines = [_beginning(story, is_whole=knows_client(story, scope))]
-    for event in _events(story, scope):
-        # What was held from the start is one event.
-        kind = "held" if (event.kind, event.reason) == ("queued", "held") else event.kind
-        tone = TONES.get(kind, PLAIN)
-        title = f"{kind} {event.address}".strip()
-        says_nothing = event.reason in (kind, *WORDLESS) or event.reason in event.text
-        detail = "" if says_nothing else event.reason
-        lines.append(Line(event.at, kind, title, event.text, detail, tone))
+    for (kind, at, text, reason), events in groupby(_events(story, scope), key=_what_happened):
+        lines += _lines(kind, at, text, reason, [event.address for event in events])
     lines += [_attempt(attempt) for attempt in _attempts(story, scope)]
     return sorted(lines, key=lambda line: line.at)
+
+
+def _what_happened(event: Event) -> tuple[str, datetime, str, str]:
+    """The event but for whom it happened to. What was held from the start is one event."""
+    kind = "held" if (event.kind, event.reason) == ("queued", "held") else event.kind
+    return kind, event.at, event.text, event.reason
+
+
+def _lines(kind: str, at: datetime, text: str, reason: str, addresses: Sequence[str]) -> list[Line]:
+    """A line for each, or one for many to whom the same happened at once: a thousand lines tell nobody anything."""
+    tone = TONES.get(kind, PLAIN)
+    says_nothing = reason in (kind, *WORDLESS) or reason in text
+    detail = "" if says_nothing else reason
+    if len(addresses) <= ALIKE:
+        return [Line(at, kind, f"{kind} {address}".strip(), text, detail, tone) for address in addresses]
+    every = "\n".join(filter(None, (detail, ", ".join(addresses))))
+    return [Line(at, kind, f"{kind} {len(addresses)} recipients", text, every, tone)]
 
 
 def knows_client(story: Story, scope: Scope) -> bool:

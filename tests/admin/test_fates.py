@@ -36,6 +36,8 @@ from mailsuite.store.operations import (
 )
 from mailsuite.trace import deeds, fates, services
 from mailsuite.trace.models import Event, Story, StoryRecipient
+from mailsuite.verdict.verdict import Action, Verdict
+from mailsuite.verdict.verdict import Judgement as Judged
 
 NOW = datetime.now(UTC)
 FOREIGN = "theirs.example"
@@ -344,6 +346,38 @@ class TestStory:
         # Nobody in From: the envelope sender answers, as it does when rules are looked up.
         assert deeds.sender_of(came([])) == "eve@shop.example"
 
+    def test_what_an_alias_sent_on_lies_in_no_junk_and_has_no_rule(self, as_superuser, domains):
+        verdict = Verdict(Action.JUNK, "dmarc-quarantine", "its domain asks for that")
+        data = msgspec.json.encode({"verdict": Judged(verdict)}).decode()
+        told_ = facts(data=data)
+        outgoing = Outgoing(
+            "x@mine.example",
+            b"",
+            [RemoteRecipient("f@far.test", "far.test")],
+            NOW + timedelta(5),
+            domain_id=domains["mine.example"],
+        )
+        execute(Deliver.carrying(MAIL % b"on", told_, outgoing=[outgoing]))
+        settle("250 ok", "accepted", "delivered")
+        page = told(as_superuser, told_.story_id)
+        assert "Sent on, though it looks like junk: its domain asks for that." in page and "In Junk" not in page
+        assert "/do/block/" not in page
+
+    def test_of_many_mailboxes_some_at_a_time(self, domains, monkeypatch):
+        monkeypatch.setattr(deeds, "MOVED_AT_ONCE", 1)
+        number = deliver("winner", "ann@mine.example", "bob@mine.example", role="junk")
+        story = Story.objects.get(pk=number)
+        assert deeds.not_junk(story, None, "root").endswith("It is in Junk of 1 others: press once more for the next.")
+        assert deeds.not_junk(story, None, "root").endswith("learns from that.")
+        assert {row.folder.role for row in Message.objects.all()} == {"inbox"}
+
+    def test_long_addresses_are_short_in_lists(self, as_superuser, domains):
+        address = f"{'local-part-' * 5}end@{'department.' * 9}far.test"
+        send(domains, address)
+        for page in (listed(as_superuser), TestQueue().page(as_superuser)):
+            assert f'title="{address}"' in page and f">{address}<" not in page
+            assert "local-par…art-local-part-end<wbr>@departmen…epartment.far.test" in page
+
     def test_buttons_on_what_is_gone_or_without_rights(self, as_superuser, domains, client):
         held = send(domains, "bob@far.test", hold_reason="odd")
         press(as_superuser, held, "release")
@@ -423,7 +457,7 @@ class TestQueue:
         assert "mx.large.test takes less mail from here for now" in page and "it is tried again, more slowly" in page
         assert "mx.large.test: 421 4.7.28 rate limited" in page and "held</a>: looks odd" in page
         page = self.page(as_superuser, destination="large.test", cause="rate-limited")
-        assert "d@large.test" in page and "b0@friend.test" not in page
+        assert "d<wbr>@large.test" in page and "b0<wbr>@friend.test" not in page
 
     def test_others_mail_is_not_counted(self, as_domain_administrator, domains):
         send(domains, "a@friend.test")

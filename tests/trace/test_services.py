@@ -176,6 +176,17 @@ def test_the_whole_way_in_order(relayed):
     assert (lines[3].text, lines[3].detail) == ("451 later", "> EHLO here")
 
 
+def test_the_same_that_happens_to_many_at_once_is_one_line(relayed):
+    into = {f"m{number}@example.org": ("into Work", "") for number in range(20)}
+    for address, (text, reason) in (into | {"x@example.org": ("into Junk", "content")}).items():
+        Event.objects.create(story=relayed, at=relayed.at, kind="filed", address=address, text=text, reason=reason)
+    lines = [line for line in services.tell(relayed) if line.kind == "filed" and line.text != "into INBOX"]
+    told = [(line.title, line.text, line.detail) for line in lines]
+    assert told == [
+        ("filed 20 recipients", "into Work", ", ".join(into)), ("filed x@example.org", "into Junk", "content"),
+    ]  # fmt: skip
+
+
 def test_of_a_refusal_without_a_sender_the_client_and_the_reason_are_told(domains):
     fields = {"kind": "submission", "outcome": "refused", "reverse_path": "", "reason": "login-failed"}
     story = tell_of("", client_address="192.0.2.7", client_name="[192.0.2.7]", **fields)
