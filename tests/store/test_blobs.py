@@ -34,34 +34,37 @@ def calls(monkeypatch):
     return seen
 
 
-def spool(storage, count):
-    for number in range(count):
-        os.close(storage.open_spooled(f"s{number}", b"octets %d" % number))
-    return [(f"s{number}", f"2026113018/b{number}") for number in range(count)]
+def spool(storage, *names):
+    """Makes spool files that hold their names; returns what to adopt, in a folder that is there already."""
+    for name in names:
+        os.close(storage.open_spooled(name, name.encode()))
+    return [(name, f"2026113018/blob-{name}") for name in names]
 
 
-def test_a_file_and_its_entry_are_durable_with_one_wait_for_the_journal(storage, calls):
+@pytest.fixture(autouse=True)
+def folder(storage):
+    storage.adopt(spool(storage, "first"))
+    return storage.spool.parent / "2026113018"
+
+
+def test_a_file_and_its_entry_are_durable_with_one_wait_for_the_journal(storage, folder, calls):
     """The file is renamed before it is fsynced: after that its folder has nothing left to write."""
-    storage.adopt(spool(storage, 1))
-    calls.clear()
-    storage.adopt([("s0", "2026113018/second")] if spool(storage, 1) else [])
-    assert calls == ["rename", "fsync", "fsync folder"]
-    assert (storage.spool.parent / "2026113018" / "second").read_bytes() == b"octets 0"
-
-
-def test_the_writing_of_a_batch_is_begun_before_any_of_it_is_waited_for(storage, calls):
-    storage.adopt(spool(storage, 1))
-    pairs = spool(storage, FSYNCED_AT_ONCE + 2)[1:]
-    calls.clear()
+    pairs = spool(storage, "one")
     storage.adopt(pairs)
-    first = ["begin"] * FSYNCED_AT_ONCE + ["fsync"] * FSYNCED_AT_ONCE
-    assert calls == ["rename"] * len(pairs) + first + ["fsync", "fsync folder"]
-    blobs = [storage.spool.parent / blob for _, blob in pairs]
-    assert [blob.read_bytes() for blob in blobs] == [b"octets %d" % number for number in range(1, len(pairs) + 1)]
+    assert calls == ["rename", "fsync", "fsync folder"]
+    assert (folder / "blob-one").read_bytes() == b"one"
+
+
+def test_the_writing_of_a_batch_is_begun_before_any_of_it_is_waited_for(storage, folder, calls):
+    pairs = spool(storage, *(f"s{number}" for number in range(FSYNCED_AT_ONCE + 1)))
+    storage.adopt(pairs)
+    together = ["begin"] * FSYNCED_AT_ONCE + ["fsync"] * FSYNCED_AT_ONCE
+    assert calls == ["rename"] * len(pairs) + together + ["fsync", "fsync folder"]
+    assert [(folder / f"blob-{name}").read_bytes().decode() for name, _ in pairs] == [name for name, _ in pairs]
 
 
 def test_what_is_gone_from_the_spool_stops_the_batch(storage):
-    pairs = spool(storage, 2)
-    os.unlink(storage.spool / "s1")
+    pairs = spool(storage, "here", "gone")
+    os.unlink(storage.spool / "gone")
     with pytest.raises(FileNotFoundError):
         storage.adopt(pairs)
