@@ -366,14 +366,17 @@ def _empty_notice(domain: Domain) -> Notice:
 
 def _worse_notice(look: DnsCheck) -> Notice:
     several = _several(
-        look.domain, f"The DNS of {{count}} domains ({{names}}) got worse: {_of_any(look, look.worse_text)}"
+        look.domain,
+        f"The DNS of {{count}} domains ({{names}}) got worse: {_of_any(look, look.worse_text)}",
+        kind="worse",
     )
     text = f"The DNS of {look.domain} got worse: {_brief(look.worse_text)}"
     return Notice("bad", text, _records(look.domain_id), "Look", several=several)
 
 
 def _step_notice(look: DnsCheck) -> Notice:
-    several = _several(look.domain, f"The DNS of {{count}} domains ({{names}}): {_of_any(look, look.next_step)}")
+    text = f"The DNS of {{count}} domains ({{names}}): {_of_any(look, look.next_step)}"
+    several = _several(look.domain, text, kind="next step")
     text = f"The DNS of {look.domain}: {_brief(look.next_step)}"
     return Notice("waiting", text, _records(look.domain_id), "See its records", several=several)
 
@@ -384,9 +387,9 @@ def _unseen_notice(domain: Domain) -> Notice:
     return Notice("waiting", text, _records(domain.pk), "Publish and check", several=several)
 
 
-def _several(domain: Domain, text: str, column: str = DNS_COLUMN) -> Several:
+def _several(domain: Domain, text: str, column: str = DNS_COLUMN, kind: str = "") -> Several:
     """With the list of domains, those concerned first."""
-    return Several(domain.name, text, reverse("admin:directory_domain_changelist", query={"o": column}))
+    return Several(domain.name, text, reverse("admin:directory_domain_changelist", query={"o": column}), kind=kind)
 
 
 def _records(domain_id: int) -> str:

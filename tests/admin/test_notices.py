@@ -64,6 +64,16 @@ def test_what_differs_or_was_cut_off_says_so():
     assert joined(alike[:1], most=4) == alike[:1]
 
 
+def test_each_count_of_a_search_that_was_cut_off_says_so():
+    """Two troubles among the first hundred of a thousand domains were counted as if these were all."""
+    found = [
+        Notice("bad", "", "", "", several=Several(f"{number}", f"{{count}} {number % 2}", "/", kind="step"))
+        for number in range(5)
+    ]
+    assert [one.text for one in joined(found, most=5)] == ["3 or more 0", "2 or more 1"]
+    assert [one.text for one in joined(found, most=6)] == ["3 0", "2 1"]
+
+
 @pytest.mark.parametrize(
     ("column", "name"), [(dashboard.MAILBOX_COLUMN, "mailbox_count"), (dashboard.DNS_COLUMN, "records_link")]
 )
