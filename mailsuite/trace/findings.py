@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from mailsuite.authcheck.report import AuthReport, DkimCheck, decode
+from mailsuite.trace.fates import named
 from mailsuite.trace.models import Story
 from mailsuite.verdict.verdict import Action, Judgement, Verdict
 
@@ -36,6 +37,11 @@ class VerdictLine:
     reason: str
     details: tuple[str, ...] = ()
     tone: str = PLAIN
+
+    @property
+    def whose(self) -> str:
+        """The first of the addresses in words; the story's way has them all."""
+        return named(self.addresses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipie
 from mailsuite.store.models import Content
 from mailsuite.trace import services
 from mailsuite.trace.admin import NewestPaginator
+from mailsuite.trace.findings import VerdictLine
 from mailsuite.trace.models import Event, Story
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -185,6 +186,11 @@ def test_the_same_that_happens_to_many_at_once_is_one_line(relayed):
     assert told == [
         ("filed 20 recipients", "into Work", ", ".join(into)), ("filed x@example.org", "into Junk", "content"),
     ]  # fmt: skip
+
+
+def test_a_verdict_names_the_first_of_many():
+    every = tuple(f"m{number}@example.org" for number in range(100))
+    assert VerdictLine(every, "In the inbox.", "ordinary").whose.endswith(", m7@example.org and 92 more")
 
 
 def test_of_a_refusal_without_a_sender_the_client_and_the_reason_are_told(domains):
