@@ -42,6 +42,12 @@ def test_a_text_in_pieces_is_folded_as_a_whole(size, text):
     assert len(folder.end()) <= 2_000
 
 
+def test_a_text_of_what_becomes_eighteen_characters_is_not_normalized(monkeypatch):
+    expected = unicodedata.normalize("NFKC", "\ufdfa") * 5_000
+    monkeypatch.setattr(folding, "_RUN", None)
+    assert folded("\ufdfa" * 5_000) == expected
+
+
 @pytest.mark.parametrize(
     "text", ["a" + "\u0300\u0323" * 20_000, "\u0300" * 20_000 + "\u0323" * 20_000, "か\u3099" * 9_000]
 )
