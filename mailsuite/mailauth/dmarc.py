@@ -10,7 +10,7 @@ pct, ri, rf and the sizes of report addresses, of RFC 7489, are ignored (§4.7, 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from mailsuite.mail.address import AddressError, format_address, normalize_domain, parse_address
@@ -37,8 +37,8 @@ _URI = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9\-._~:/?#\[\]@$&'()*+;=]|%[0-9A-Fa-f]{2})*(?:![0-9]+[kmgtKMGT]?)?"
 )
 
-# What stands in a text for an address, and in what is no domain for one.
-_ADDRESS = re.compile(r'([^\s"()<>@,;:]*+)@([^\s"()<>@,;:]++)')
+# What parts addresses in a text, and what stands for a domain in what is none.
+_PARTING = re.compile(r'[\s"()<>,;:]+')
 _DOMAIN = re.compile(r"\w[\w-]*+(?:\.{1,2}\w[\w-]*+)*+")
 # Characters that nobody sees (Default_Ignorable_Code_Point)
 _IGNORED = re.compile(
@@ -160,7 +160,8 @@ def author(from_values: Sequence[bytes], *, is_bounce: bool = False) -> Author:
     lists = [read_authors(value) for value in values]
     claims = list(islice((claim for one in lists for claim in _claimed(one)), MAX_AUTHORS + 1))
     if not claims:  # where no entry has a domain some show the whole as it is when it is decoded
-        claims = [claim for value in values for claim in _claimed_by(decode_text(value, MAX_FROM_OCTETS))]
+        texts = (decode_text(value, MAX_FROM_OCTETS) for value in values)
+        claims = list(islice((claim for text in texts for claim in _claimed_by(text)), MAX_AUTHORS + 1))
     addresses = tuple(dict.fromkeys(claim.address for claim in claims if claim.domain))
     domains = tuple(dict.fromkeys(claim.domain for claim in claims if claim.domain))
     if len(domains) > MAX_AUTHOR_DOMAINS or len(claims) > MAX_AUTHORS or any(one.is_cut for one in lists):
@@ -217,9 +218,11 @@ def _claimed(found: AddressList) -> Iterator[_Claim]:
 
 
 def _claimed_by(text: str) -> Iterator[_Claim]:
-    for match in islice(_ADDRESS.finditer(compatible(text)), MAX_AUTHORS + 1):
-        domain, _ = _domain(match[2])
-        yield _Claim(format_address(match[1], domain), domain)
+    for word in _PARTING.split(compatible(text)):
+        for local_part, at in pairwise(islice(word.split("@"), MAX_AUTHORS + 2)):
+            if at:
+                domain, _ = _domain(at)
+                yield _Claim(format_address(local_part, domain), domain)
 
 
 def _text(value: bytes | None) -> str:

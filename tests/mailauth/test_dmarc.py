@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -763,3 +764,10 @@ def test_hostile_records_cost_little():
     assert parse_record(b"v=DMARC1; p=reject; " + b"a=b;" * 100_000) is None
     assert parse_record(b"v=DMARC1;" + b" " * 8000) is not None
     assert parse_record(b"v=DMARC1; p=reject; rua=" + b"a:," * 2000).p == "reject"
+
+
+@pytest.mark.parametrize("hostile", [b".", b".\xff", b"\\\xff", b"@", b"a@"])
+def test_hostile_authors_take_time_linear_to_their_length(hostile):
+    began = time.process_time()
+    author([(hostile * 32_000)[:32_000]])
+    assert time.process_time() - began < 2
