@@ -1,7 +1,4 @@
-"""rspamd as a scanner, by its HTTP protocol (POST /checkv2). The message streams from its file, one connection each.
-
-HTTP/1.0 on purpose: the answer's end is its length or the connection's end, never chunks.
-"""
+"""rspamd as a scanner, by its HTTP protocol (POST /checkv2). The message streams from its file, one connection each."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,6 +7,7 @@ from typing import Any
 import msgspec
 
 from mailsuite.scanning.scanner import ScanAction, ScannerError, ScanRequest, ScanResult
+from mailsuite.server.http_client import HttpError, HttpExchange, TooLarge
 
 MAX_ANSWER_OCTETS = 1024 * 1024
 MAX_SYMBOLS = 50
@@ -35,19 +33,23 @@ class Rspamd:
 
     async def scan(self, request: ScanRequest) -> ScanResult:
         reader, writer = await asyncio.open_connection(self._host, self._port)
+        exchange, host = HttpExchange(reader, writer), f"{self._host}:{self._port}"
         try:
-            writer.write(self._head(request))
-            async for chunk in _chunks(request):
-                writer.write(chunk)
-                await writer.drain()
-            return read_answer(await _answer(reader))
+            head = await exchange.ask(
+                *(host, "/checkv2", self._fields(request)), body=_chunks(request), body_octets=request.size_octets
+            )
+            if head.status != 200:
+                raise ScannerError(f"rspamd answered {head.status}")
+            return read_answer(await exchange.body(MAX_ANSWER_OCTETS))
+        except HttpError as error:
+            raise ScannerError(f"rspamd: {error}") from None
+        except TooLarge:
+            raise ScannerError("rspamd's answer has no end") from None
         finally:
             writer.close()
 
-    def _head(self, request: ScanRequest) -> bytes:
+    def _fields(self, request: ScanRequest) -> list[tuple[str, str]]:
         fields = [
-            ("Host", f"{self._host}:{self._port}"),
-            ("Content-Length", str(request.size_octets)),
             ("Queue-Id", request.queue_id),
             ("Ip", request.client_address),
             ("Helo", request.helo),
@@ -59,8 +61,7 @@ class Rspamd:
             ("TLS-Version", request.tls_version),
             ("TLS-Cipher", request.tls_cipher),
         ]
-        lines = ["POST /checkv2 HTTP/1.0", *(f"{name}: {_clean(value)}" for name, value in fields if value)]
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "replace")
+        return [(name, value) for name, value in fields if value]
 
 
 def read_answer(octets: bytes) -> ScanResult:
@@ -87,32 +88,3 @@ async def _chunks(request: ScanRequest) -> AsyncIterator[bytes]:
     chunks = iter(request.chunks())
     while chunk := next(chunks, b"") if request.is_in_memory else await asyncio.to_thread(next, chunks, b""):
         yield chunk
-
-
-async def _answer(reader: asyncio.StreamReader) -> bytes:
-    """The body of a 200. Raises ScannerError."""
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        raise ScannerError("rspamd ended the connection without an answer") from None
-    status, _, rest = head.partition("\r\n")
-    fields = {name.strip().lower(): value.strip() for name, _, value in (x.partition(":") for x in rest.split("\r\n"))}
-    length = fields.get("content-length", "")
-    octets = await _body(reader, int(length) if length.isdecimal() else MAX_ANSWER_OCTETS)
-    if status.split()[1:2] != ["200"]:
-        raise ScannerError(f"rspamd answered {status[:60]!r}")
-    return octets
-
-
-async def _body(reader: asyncio.StreamReader, wanted: int) -> bytes:
-    octets = b""
-    while len(octets) < wanted and (chunk := await reader.read(65536)):
-        octets += chunk
-        if len(octets) > MAX_ANSWER_OCTETS:
-            raise ScannerError("rspamd's answer has no end")
-    return octets
-
-
-def _clean(value: str) -> str:
-    """A header value that can't begin another field."""
-    return "".join(character if character.isprintable() else "?" for character in value)

@@ -9,7 +9,7 @@ from mailsuite.mailauth import mtasts
 from mailsuite.mailauth.mtasts import FETCH_SECONDS, MAX_POLICY_OCTETS, Policy, PolicyError
 from mailsuite.mailauth.tlsrpt import ResultType
 from mailsuite.resolver.answers import Resolver
-from mailsuite.transport_security import http
+from mailsuite.server.http_client import HttpError, HttpExchange, TooLarge
 from mailsuite.transport_security.connecting import Cause, ConnectError, Streams, connect, verified_context
 
 HTTPS_PORT = 443
@@ -57,7 +57,7 @@ async def _fetch(
         raise FetchError(result, str(error), error.cause) from None
     try:
         return await _ask(streams, host)
-    except (OSError, EOFError, asyncio.LimitOverrunError, ValueError) as problem:
+    except (OSError, HttpError) as problem:
         raise _failed(f"{host} gave no proper answer ({type(problem).__name__})") from None
     finally:
         streams[1].transport.abort()
@@ -65,13 +65,14 @@ async def _fetch(
 
 async def _ask(streams: Streams, host: str) -> bytes:
     """One GET; the body of an answer that is as RFC 8461 §3.3 demands."""
-    head = await http.ask(streams, host, mtasts.PATH, "text/plain")
+    exchange = HttpExchange(*streams)
+    head = await exchange.ask(host, mtasts.PATH, [("Accept", "text/plain")])
     try:
         mtasts.check_response(head.status, head.content_type)
-        return await http.read_body(streams[0], head, MAX_POLICY_OCTETS)
+        return await exchange.body(MAX_POLICY_OCTETS)
     except PolicyError as error:
         raise _failed(f"{host} does not serve a policy: {error}") from None
-    except http.TooLarge:
+    except TooLarge:
         text = f"the policy is larger than {MAX_POLICY_OCTETS // 1024} KB"
         raise FetchError(ResultType.STS_POLICY_INVALID, text) from None
 

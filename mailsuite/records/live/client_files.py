@@ -4,7 +4,7 @@ import asyncio
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from mailsuite.records.live.reach import Met, Reach, fails, good, no_connection, unknown, warns
-from mailsuite.transport_security import http
+from mailsuite.server.http_client import Head, HttpError, HttpExchange, TooLarge, in_one_piece
 from mailsuite.transport_security.connecting import Cause, ConnectError
 
 HTTPS_PORT = 443
@@ -37,7 +37,7 @@ async def meet_file(reach: Reach, label: str, domain: str, host: str) -> Met:
         return warns(met.judgement.sentence, met.text) if is_softer else met
     except TimeoutError:
         return unknown(f"{name} did not answer within {SECONDS:g} seconds")
-    except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, http.TooLarge):
+    except (OSError, HttpError, TooLarge):
         return fails(f"{name} gives no proper answer: let it lead to this host's web service.", "no proper answer")
     if head.status != 200:
         sentence = f"{name} answers {head.status}, not the settings: let it lead to this host's web service."
@@ -84,14 +84,18 @@ def texts_of(octets: bytes) -> Texts:
     return found
 
 
-async def _fetch(reach: Reach, label: str, name: str, address: str) -> tuple[http.Head, bytes]:
+async def _fetch(reach: Reach, label: str, name: str, address: str) -> tuple[Head, bytes]:
     streams = await reach.connect(name, HTTPS_PORT, tls=True)
+    exchange = HttpExchange(*streams)
     try:
         if label == "autoconfig":
-            target, body = f"/mail/config-v1.1.xml?emailaddress={address.replace('@', '%40')}", None
+            target = f"/mail/config-v1.1.xml?emailaddress={address.replace('@', '%40')}"
+            head = await exchange.ask(name, target, [("Accept", "text/xml")])
         else:
-            target, body = "/autodiscover/autodiscover.xml", REQUEST.format(address=address).encode()
-        head = await http.ask(streams, name, target, "text/xml", body=body)
-        return head, await http.read_body(streams[0], head, MAX_OCTETS)
+            request = REQUEST.format(address=address).encode()
+            fields = [("Accept", "text/xml"), ("Content-Type", "text/xml; charset=utf-8")]
+            target = "/autodiscover/autodiscover.xml"
+            head = await exchange.ask(name, target, fields, body=in_one_piece(request), body_octets=len(request))
+        return head, await exchange.body(MAX_OCTETS)
     finally:
         streams[1].transport.abort()
