@@ -5,9 +5,11 @@ in the order of asking. So whoever comes for the first time does not wait for a 
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
+
+from mailsuite.bounded import Bounded
 
 AT_ONCE = 4
 # Of whom it is known when they had their last turn.
@@ -83,7 +85,7 @@ class _Line:
 
     def __init__(self) -> None:
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
-        self._served: OrderedDict[Hashable, int] = OrderedDict()
+        self._served: Bounded[Hashable, int] = Bounded(REMEMBERED)
         self._now = 0
 
     def join(self, key: Hashable) -> "asyncio.Future[None]":
@@ -95,7 +97,7 @@ class _Line:
     def call_next(self) -> bool:
         """Call whose turn it is; False when nobody waits any more."""
         while self._waiting:
-            key = min(self._waiting, key=lambda waiting: self._served.get(waiting, 0))
+            key = min(self._waiting, key=lambda waiting: self._served.get(waiting) or 0)
             future = self._waiting[key].popleft()
             if not self._waiting[key]:
                 del self._waiting[key]
@@ -108,10 +110,7 @@ class _Line:
     def note(self, key: Hashable) -> None:
         """It has a turn now."""
         self._now += 1
-        self._served[key] = self._now
-        self._served.move_to_end(key)
-        if len(self._served) > REMEMBERED:
-            self._served.popitem(last=False)
+        self._served.put(key, self._now)
 
     def forget(self) -> None:
         """Forget who was served: nobody waits."""

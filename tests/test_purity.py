@@ -56,7 +56,7 @@ def test_what_is_pure_imports_no_io(rooms, forbidden):
             r"mailsuite\.(?!(?:mail|server)\.|errors|ids|files|tls|env)|retrieval|smtpd_service|django",
         ),
         ("mailsuite/database", r"mailsuite\.(?!(?:database|mail|errors|ids|files|env)\b)|retrieval|smtpd_service"),
-        ("mailsuite/resolver", r"mailsuite\.(?!(?:mail|resolver|turns)\b)|retrieval|smtpd_service|django"),
+        ("mailsuite/resolver", r"mailsuite\.(?!(?:mail|resolver|turns|bounded)\b)|retrieval|smtpd_service|django"),
         ("mailsuite/adminkit", r"mailsuite\.(?!(?:adminkit|mail|errors)\b)|retrieval|smtpd_service"),
         ("mailsuite/scanning", r"mailsuite\.(?!(?:scanning|mail|server)\b)|retrieval|smtpd_service"),
         ("mailsuite/authcheck", r"mailsuite\.(?!(?:authcheck|mail|mailauth|resolver)\b)|retrieval|smtpd_service"),

@@ -8,13 +8,13 @@ month, sign-ins to the web, where an account can be taken over, each time; what 
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
+from mailsuite.bounded import Bounded
 from mailsuite.database.stored_time import lately, within
 from mailsuite.directory.models import AccountEvent, Credential, KnownNetwork
 from mailsuite.mail.client_network import client_ip, client_network, wider_network
@@ -37,7 +37,7 @@ class _Recent:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._noted: OrderedDict[tuple[int, str], datetime] = OrderedDict()
+        self._noted: Bounded[tuple[int, str], datetime] = Bounded(REMEMBERED)
 
     def has(self, key: tuple[int, str], now: datetime) -> bool:
         with self._lock:
@@ -46,10 +46,7 @@ class _Recent:
 
     def add(self, key: tuple[int, str], now: datetime) -> None:
         with self._lock:
-            self._noted[key] = now
-            self._noted.move_to_end(key)
-            while len(self._noted) > REMEMBERED:
-                self._noted.popitem(last=False)
+            self._noted.put(key, now)
 
     def clear(self) -> None:
         with self._lock:

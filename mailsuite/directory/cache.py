@@ -8,10 +8,10 @@ version, which is no newer than what it reads, and asks for it no second time.
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from mailsuite.bounded import Bounded
 from mailsuite.directory.version import recent_version
 
 T = TypeVar("T")
@@ -30,8 +30,7 @@ class DirectoryCache:
         self._read_version, self._clock = version, clock
         self._lock = threading.Lock()
         self._version: int | None = None
-        self._entries: OrderedDict[Hashable, tuple[float | None, Any, int]] = OrderedDict()
-        self._weight = 0
+        self._entries: Bounded[Hashable, tuple[float | None, Any]] = Bounded(MAX_ENTRIES, max_weight=MAX_WEIGHT)
         self._outer = threading.local()
 
     def get(
@@ -46,12 +45,11 @@ class DirectoryCache:
         version = self._read_version() if outer is None else outer
         with self._lock:
             if outer is None and version != self._version:
-                self._forget()
+                self._entries.clear()
                 self._version = version
-            expires, value, _ = self._entries.get(key, (0.0, None, 0))
-            known = version == self._version
-        if known and (expires is None or expires > self._clock()):
-            return value  # type: ignore[no-any-return]
+            entry = self._entries.get(key) if version == self._version else None
+        if entry and (entry[0] is None or entry[0] > self._clock()):
+            return cast(T, entry[1])
         self._outer.version = version
         try:
             loaded = load()
@@ -59,22 +57,13 @@ class DirectoryCache:
             self._outer.version = outer
         with self._lock:
             if self._version == version:
-                self._keep(key, self._clock() + UNKNOWN_SECONDS if is_unknown(loaded) else None, loaded, weigh(loaded))
+                expires = self._clock() + UNKNOWN_SECONDS if is_unknown(loaded) else None
+                self._entries.put(key, (expires, loaded), weigh(loaded))
         return loaded
 
     def clear(self) -> None:
         with self._lock:
-            self._forget()
-
-    def _forget(self) -> None:
-        self._entries.clear()
-        self._weight = 0
-
-    def _keep(self, key: Hashable, expires: float | None, value: Any, weight: int) -> None:
-        self._weight += weight - self._entries.pop(key, (None, None, 0))[2]
-        self._entries[key] = (expires, value, weight)
-        while len(self._entries) > MAX_ENTRIES or self._weight > MAX_WEIGHT:
-            self._weight -= self._entries.popitem(last=False)[1][2]
+            self._entries.clear()
 
 
 CACHE = DirectoryCache()

@@ -9,13 +9,13 @@ as well, and nobody waits for more than a moment.
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 
+from mailsuite.bounded import Bounded
 from mailsuite.database.patience import brief_transaction
 from mailsuite.directory import account_events
 from mailsuite.directory.accounts import Account
@@ -37,24 +37,22 @@ class _Gathering:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: OrderedDict[Key, tuple[float, int]] = OrderedDict()
+        self._counts: Bounded[Key, tuple[float, int]] = Bounded(GATHERED)
 
     def take(self, key: Key) -> int:
         """How many to write now; 0 when the last writing was less than a minute ago."""
         now = time.monotonic()
         with self._lock:
-            written_at, count = self._counts.pop(key, (None, 0))
+            written_at, count = self._counts.get(key) or (None, 0)
             due = written_at is None or now - written_at >= MINUTE.total_seconds()
-            self._counts[key] = (now, 0) if due or written_at is None else (written_at, count + 1)
-            while len(self._counts) > GATHERED:
-                self._counts.popitem(last=False)
+            self._counts.put(key, (now, 0) if due or written_at is None else (written_at, count + 1))
             return count + 1 if due else 0
 
     def give_back(self, key: Key, times: int) -> None:
         """These could not be written: they are due the next time."""
         with self._lock:
-            _, count = self._counts.pop(key, (None, 0))
-            self._counts[key] = (time.monotonic() - MINUTE.total_seconds(), count + times)
+            _, count = self._counts.get(key) or (None, 0)
+            self._counts.put(key, (time.monotonic() - MINUTE.total_seconds(), count + times))
 
     def clear(self) -> None:
         with self._lock:

@@ -27,7 +27,6 @@ don't exist are counted like those that do.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +35,7 @@ from enum import Enum
 from django.db import transaction
 from django.db.models import Q
 
+from mailsuite.bounded import Bounded
 from mailsuite.database.stored_time import SKEW, holds, within
 from mailsuite.directory.models import LoginThrottle
 from mailsuite.mail.client_network import client_network
@@ -161,18 +161,16 @@ class Unwritten:
     """The counters of failures that could not be written: a full disk must not make guessing free."""
 
     def __init__(self) -> None:
-        self._rows: OrderedDict[str, LoginThrottle] = OrderedDict()
+        self._rows: Bounded[str, LoginThrottle] = Bounded(REMEMBERED_REPEATS)
         self._lock = threading.Lock()
 
     def add(self, attempt: Attempt, now: datetime) -> float:
         """Counts it; returns how many seconds late it should be answered: as long as any is."""
         with self._lock:
             for key, limit in attempt.limits.items():
-                row = self._rows.pop(key, None) or LoginThrottle(key=key, window_started_at=now)
+                row = self._rows.get(key) or LoginThrottle(key=key, window_started_at=now)
                 _count(row, limit, now)
-                self._rows[key] = row
-            while len(self._rows) > REMEMBERED_REPEATS:
-                self._rows.popitem(last=False)
+                self._rows.put(key, row)
         return DELAY_SECONDS[-1]
 
     def blocking(self, attempt: Attempt, now: datetime) -> dict[str, int]:
@@ -181,14 +179,14 @@ class Unwritten:
             return {}
         limits = attempt.limits
         with self._lock:
-            rows = [self._rows[key] for key in limits if key in self._rows]
+            rows = [row for key in limits if (row := self._rows.get(key))]
         return {row.key: row.failures for row in rows if holds(row.blocked_until, now, limits[row.key].longest)}
 
     def forget(self, keys: Iterable[str] | None = None) -> None:
         """Forgets these, or all."""
         with self._lock:
             for key in list(self._rows) if keys is None else keys:
-                self._rows.pop(key, None)
+                self._rows.pop(key)
 
 
 _unwritten = Unwritten()
@@ -198,19 +196,16 @@ class Repeats:
     """Which wrong passwords were tried lately, as keyed fingerprints of this process (rule 3)."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[bytes, tuple[datetime, int]] = OrderedDict()
+        self._seen: Bounded[bytes, tuple[datetime, int]] = Bounded(REMEMBERED_REPEATS)
         self._lock = threading.Lock()
 
     def is_repeat(self, fingerprint: bytes, now: datetime, repeats: int = REPEATS) -> bool:
         """Whether this failure is one that was counted already, and may be repeated so often."""
         with self._lock:
-            since, times = self._seen.get(fingerprint, (now, 0))
+            since, times = self._seen.get(fingerprint) or (now, 0)
             if not within(since, now, PAIR.window):
                 since, times = now, 0
-            self._seen[fingerprint] = (since, times + 1)
-            self._seen.move_to_end(fingerprint)
-            while len(self._seen) > REMEMBERED_REPEATS:
-                self._seen.popitem(last=False)
+            self._seen.put(fingerprint, (since, times + 1))
             return 0 < times <= repeats
 
 

@@ -3,10 +3,10 @@
 Counters are kept in memory and read anew when their row's version has moved on, which one small query tells.
 """
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from threading import Lock
 
+from mailsuite.bounded import Bounded
 from mailsuite.junk.features import Features
 from mailsuite.junk.models import WordTable
 from mailsuite.junk.words import LEAST, SITE_LEAST, Words, weigh
@@ -19,7 +19,7 @@ KEPT_TABLES = 32
 _COUNTS = Select(WordTable, "id", "version", "wanted_count", "junk_count")
 NEUTRAL = OpinionFact(None, (), "the filter has seen too little to say anything")
 
-_kept: OrderedDict[int, Words] = OrderedDict()
+_kept: Bounded[int, Words] = Bounded(KEPT_TABLES)
 _lock = Lock()
 
 
@@ -67,17 +67,16 @@ def _tables(ids: Collection[int]) -> dict[int, Words]:
     counts, found = _counts(ids), dict[int, Words]()
     with _lock:
         for one, (version, _, _) in counts.items():
-            if (words := _kept.get(one)) and words.version == version:
-                _kept.move_to_end(one)
+            if (words := _kept.use(one)) and words.version == version:
                 found[one] = words
     stale = [one for one in counts if one not in found]
     rows = WordTable.objects.using("reader").filter(pk__in=stale) if stale else ()
     for row in rows:
         found[row.pk] = decode(row)
     with _lock:
-        _kept.update((one, found[one]) for one in stale if one in found)
-        while len(_kept) > KEPT_TABLES:
-            _kept.popitem(last=False)
+        for one in stale:
+            if one in found:
+                _kept.put(one, found[one])
     return found
 
 

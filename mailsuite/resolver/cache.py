@@ -3,8 +3,7 @@
 Strangers choose which names are asked for and how much is said about them, so what is kept is counted in octets too.
 """
 
-from collections import OrderedDict
-
+from mailsuite.bounded import Bounded
 from mailsuite.resolver.answers import Answer, Rdata, Tlsa
 
 MAX_ENTRIES = 50_000
@@ -19,30 +18,17 @@ class AnswerCache:
     """Answers by (name, type). Times are the caller's, in seconds of a clock that never goes back."""
 
     def __init__(self, *, max_entries: int = MAX_ENTRIES, max_octets: int = MAX_OCTETS) -> None:
-        self._max_entries, self._max_octets = max_entries, max_octets
-        self._entries: OrderedDict[Key, tuple[float, int, Answer]] = OrderedDict()
-        self._octets = 0
+        self._entries: Bounded[Key, tuple[float, Answer]] = Bounded(max_entries, max_weight=max_octets)
 
     def get(self, key: Key, now: float) -> Answer | None:
         """Return what is known still."""
-        entry = self._entries.get(key)
-        if entry is None or entry[0] <= now:
-            return None
-        self._entries.move_to_end(key)
-        return entry[2]
+        entry = self._entries.use(key)
+        return entry[1] if entry and entry[0] > now else None
 
     def put(self, key: Key, answer: Answer, now: float) -> None:
         """Remember the answer, from now for its TTL."""
-        self._forget(key)
         octets = _ENTRY_OCTETS + len(key[0]) + sum(map(_cost, answer.rdata))
-        self._entries[key] = (now + answer.ttl, octets, answer)
-        self._octets += octets
-        while len(self._entries) > self._max_entries or self._octets > self._max_octets:
-            self._forget(next(iter(self._entries)))
-
-    def _forget(self, key: Key) -> None:
-        if entry := self._entries.pop(key, None):
-            self._octets -= entry[1]
+        self._entries.put(key, (now + answer.ttl, answer), octets)
 
 
 def _cost(value: Rdata) -> int:

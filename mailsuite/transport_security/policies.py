@@ -6,7 +6,6 @@ the record has it fetched anew, and a fetch that fails changes nothing.
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from django.db import Error, connections
 
+from mailsuite.bounded import Bounded
 from mailsuite.mail.networks import Network
 from mailsuite.mailauth import mtasts
 from mailsuite.mailauth.mtasts import Policy, PolicyError
@@ -99,18 +99,15 @@ class Briefly:
     """What a source found, remembered for some seconds: the queue asks for each connection."""
 
     def __init__(self, source: StsSource, seconds: float = BRIEFLY_SECONDS, most: int = MAX_BRIEFLY) -> None:
-        self._source, self._seconds, self._most = source, seconds, most
-        self._found: OrderedDict[str, tuple[float, Sts]] = OrderedDict()
+        self._source, self._seconds = source, seconds
+        self._found: Bounded[str, tuple[float, Sts]] = Bounded(most)
 
     async def of(self, domain: str) -> Sts:
-        until, sts = self._found.get(domain, (0.0, None))
-        if sts is not None and asyncio.get_running_loop().time() < until:
-            return sts
+        clock = asyncio.get_running_loop().time
+        if (found := self._found.get(domain)) and clock() < found[0]:
+            return found[1]
         sts = await self._source.of(domain)
-        self._found[domain] = asyncio.get_running_loop().time() + self._seconds, sts
-        self._found.move_to_end(domain)
-        if len(self._found) > self._most:
-            self._found.popitem(last=False)
+        self._found.put(domain, (clock() + self._seconds, sts))
         return sts
 
 

@@ -3,9 +3,10 @@
 In the order of their coming, one client that sends hundreds ahead would have everybody else wait for all of them.
 """
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from typing import Generic, TypeVar
 
+from mailsuite.bounded import Bounded
 from mailsuite.mail.client_network import Network
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ class WaitingLine(Generic[T]):
         self._at_once = at_once
         self._waiting: dict[Network | None, deque[T]] = {}
         # In which order clients had their last turn.
-        self._served: OrderedDict[Network | None, int] = OrderedDict()
+        self._served: Bounded[Network | None, int] = Bounded(REMEMBERED)
         self._turns = 0
         self._working: Counter[Network] = Counter()
 
@@ -42,7 +43,7 @@ class WaitingLine(Generic[T]):
         if not able:
             return None
         # Whoever comes for the first time does not wait for a crowd that comes again and again.
-        client = min(able, key=lambda one: self._served.get(one, 0))
+        client = min(able, key=lambda one: self._served.get(one) or 0)
         waiting = self._waiting[client]
         request = waiting.popleft()
         if not waiting:
@@ -54,10 +55,7 @@ class WaitingLine(Generic[T]):
 
     def _note(self, client: Network | None) -> None:
         self._turns += 1
-        self._served[client] = self._turns
-        self._served.move_to_end(client)
-        if len(self._served) > REMEMBERED:
-            self._served.popitem(last=False)
+        self._served.put(client, self._turns)
 
     def done(self, client: Network | None) -> None:
         """A request of the client was worked on."""

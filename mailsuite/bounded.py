@@ -1,0 +1,57 @@
+"""A memory of limited size: what strangers can fill must not grow with what they send."""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Bounded(Generic[K, V]):
+    """Values by key: at most `max_entries`, whose weights together are at most `max_weight` (0: no matter). Those put
+    in, or used, the longest ago make room. Whoever shares it between threads locks it."""
+
+    def __init__(self, max_entries: int, *, max_weight: int = 0) -> None:
+        self._max_entries, self._max_weight = max_entries, max_weight
+        self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._weight = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._entries)
+
+    def get(self, key: K) -> V | None:
+        """The value of the key, or None; its turn to make room stays as it is."""
+        entry = self._entries.get(key)
+        return entry[0] if entry else None
+
+    def use(self, key: K) -> V | None:
+        """The same, and it is the last that makes room from now on."""
+        if entry := self._entries.get(key):
+            self._entries.move_to_end(key)
+            return entry[0]
+        return None
+
+    def put(self, key: K, value: V, weight: int = 1) -> None:
+        """Keep the value in place of what the key had; one that weighs too much by itself is not kept."""
+        self.pop(key)
+        self._entries[key] = (value, weight)
+        self._weight += weight
+        while len(self._entries) > self._max_entries or (self._max_weight and self._weight > self._max_weight):
+            self.pop(next(iter(self._entries)))
+
+    def pop(self, key: K) -> V | None:
+        """Forget the key; returns what it had, or None."""
+        value, weight = self._entries.pop(key, (None, 0))
+        self._weight -= weight
+        return value
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self._weight = 0
