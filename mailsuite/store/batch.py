@@ -15,54 +15,10 @@ from django.db import connection
 
 from mailsuite.abuse import sending
 from mailsuite.abuse.sending import Sending
-from mailsuite.junk.models import Judgement
-from mailsuite.queue.models import QueuedMessage, QueuedRecipient
-from mailsuite.reports.models import IncomingReport
 from mailsuite.store import flags
-from mailsuite.store.models import Content, Message, Tombstone
 from mailsuite.store.operations import Refused
 from mailsuite.store.reading import Reading
-from mailsuite.store.sql import SLICE, Insert, for_update, placeholders, slices, timestamp
-from mailsuite.trace.models import Event, Story, StoryRecipient
-
-CONTENT = Insert(
-    Content,
-    *("id", "blob", "size_octets", "header_octets", "received_at", "header", "envelope", "body_structure", "body"),
-    *("parts", "message_id", "subject", "from_text", "to_text", "cc_text", "sent_at", "thread_id"),
-)
-MESSAGE = Insert(
-    Message,
-    *("id", "folder", "mailbox", "content", "uid", "unique_id", "flags", "keywords", "modseq", "internal_date"),
-    *("save_date", "prefix", "size_octets", "story_id"),
-)
-TOMBSTONE = Insert(Tombstone, "id", "folder", "uid", "modseq")
-STORY = Insert(
-    Story,
-    *("id", "kind", "outcome", "reason", "at", "client_address", "client_name", "reverse_path", "sender_key"),
-    *("sender_domain", "sender_mailbox", "from_text", "subject", "message_id", "size_octets", "data"),
-)
-EVENT = Insert(Event, *("id", "story", "at", "kind", "address", "address_key", "domain", "mailbox", "reason", "text"))
-STORY_RECIPIENT = Insert(StoryRecipient, "id", "story", "address", "domain", "fate", "reason", "text", "attempt_count")
-QUEUED_MESSAGE = Insert(
-    QueuedMessage,
-    *("id", "content", "prefix", "size_octets", "reverse_path", "story_id", "sender_mailbox", "domain", "smtputf8"),
-    *("eight_bit", "dsn_ret", "dsn_envid", "created_at", "expires_at", "held_at", "hold_reason"),
-)
-QUEUED_RECIPIENT = Insert(
-    QueuedRecipient,
-    *("id", "message", "forward_path", "destination", "state", "next_attempt_at", "claim_token", "attempt_count"),
-    *("last_reply", "last_host", "cause", "dsn_notify", "dsn_orcpt"),
-)
-REPORT = Insert(
-    IncomingReport,
-    *("id", "domain", "address", "kind", "content", "story_id", "received_at", "state", "is_verified", "reason"),
-    *("sender_domain", "attempt_count", "cause", "rows", "octets_read"),
-)
-JUDGEMENT = Insert(Judgement, "id", "mailbox", "content_id", "story_id", "word", "at")
-INSERTS = (
-    *(CONTENT, STORY, EVENT, STORY_RECIPIENT, MESSAGE, TOMBSTONE, QUEUED_MESSAGE, QUEUED_RECIPIENT, REPORT),
-    JUDGEMENT,
-)
+from mailsuite.store.sql import INSERTS, SLICE, for_update, placeholders, slices, timestamp
 
 USAGE_COLUMNS = "mailbox_id, used_octets, message_count, next_uid_validity, is_removed"
 FOLDER_COLUMNS = (
@@ -143,7 +99,7 @@ class Batch:
     _mailboxes: set[int] = field(default_factory=set)
     _by_role: dict[tuple[int, str], FolderRow] = field(default_factory=dict)
     _by_name: dict[tuple[int, str], FolderRow] = field(default_factory=dict)
-    _rows: dict[Insert, list[tuple[Any, ...]]] = field(default_factory=dict)
+    _rows: dict[type[Any], list[tuple[Any, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cursor = connection.cursor()
@@ -230,13 +186,15 @@ class Batch:
             self._mailboxes.add(folder.mailbox_id)
         return modseq
 
-    def insert(self, statement: Insert, row: tuple[Any, ...]) -> None:
-        self._rows.setdefault(statement, []).append(row)
+    def insert(self, row: tuple[Any, ...]) -> None:
+        """Has a row (sql.row_of) inserted with all others of its kind."""
+        self._rows.setdefault(type(row), []).append(row)
 
     def flush(self) -> None:
         """Writes what gathered; also called by operations that must read their own batch's rows."""
-        for statement in INSERTS:
-            statement.run(self.cursor, self._rows.pop(statement, ()))
+        rows, self._rows = self._rows, {}
+        for kind, some in rows.items():
+            INSERTS[kind].run(self.cursor, some)
 
     def finish(self) -> None:
         """Writes rows and counters; the commit follows."""

@@ -7,11 +7,11 @@ from collections.abc import Collection
 from typing import Any
 
 from mailsuite.ids import new_id
-from mailsuite.store import batch as tables
 from mailsuite.store.batch import Batch
 from mailsuite.store.operations import EventFacts, LocalDelivery
 from mailsuite.store.sql import Update, slices
 from mailsuite.trace.models import StoryRecipient
+from mailsuite.trace.rows import StoryRecipientRow
 
 Fate = StoryRecipient.Fate
 # What an event of a story that is just written means for the recipient that it names.
@@ -35,7 +35,7 @@ def insert(
     row_id: int = 0,
 ) -> None:
     """One recipient of a story; `row_id` is its QueuedRecipient's."""
-    batch.insert(tables.STORY_RECIPIENT, (row_id or new_id(), story_id, address, domain_id, str(fate), reason, text, 0))
+    batch.insert(StoryRecipientRow(row_id or new_id(), story_id, address, domain_id, str(fate), reason, text))
 
 
 def insert_local(batch: Batch, story_id: int, local: LocalDelivery, folder_role: str) -> None:

@@ -11,7 +11,8 @@ from mailsuite.directory.models import Mailbox
 from mailsuite.ids import new_id
 from mailsuite.mail.address import AddressError, address_key
 from mailsuite.queue.models import QueuedMessage
-from mailsuite.store import batch as tables
+from mailsuite.queue.rows import QueuedMessageRow, QueuedRecipientRow
+from mailsuite.reports.rows import IncomingReportRow
 from mailsuite.store import fates
 from mailsuite.store.batch import Batch, Filed, FolderRow
 from mailsuite.store.operations import (
@@ -27,8 +28,10 @@ from mailsuite.store.operations import (
     StoryFacts,
 )
 from mailsuite.store.reading import Reading
+from mailsuite.store.rows import ContentRow, MessageRow
 from mailsuite.store.sql import timestamp
 from mailsuite.trace.models import Event, Story
+from mailsuite.trace.rows import EventRow, StoryRow
 
 # The reason, in one word, why what was queued is not tried; the event's text has the sentence.
 HELD = "held"
@@ -123,13 +126,25 @@ def already_delivered(story_id: int) -> bool:
 def _insert_content(batch: Batch, filed: Filed) -> int:
     reading, content_id = filed.reading, new_id()
     batch.insert(
-        tables.CONTENT,
-        (
-            *(content_id, filed.blob, reading.size_octets, reading.header_octets, batch.now_value, reading.header),
-            *(reading.envelope, reading.body_structure, reading.body, reading.parts, reading.message_id),
-            *(reading.subject, reading.from_text, reading.to_text, reading.cc_text),
-            *(timestamp()(reading.sent_at) if reading.sent_at else None, reading.thread_id),
-        ),
+        ContentRow(
+            id=content_id,
+            blob=filed.blob,
+            size_octets=reading.size_octets,
+            header_octets=reading.header_octets,
+            received_at=batch.now_value,
+            header=reading.header,
+            envelope=reading.envelope,
+            body_structure=reading.body_structure,
+            body=reading.body,
+            parts=reading.parts,
+            message_id=reading.message_id,
+            subject=reading.subject,
+            from_text=reading.from_text,
+            to_text=reading.to_text,
+            cc_text=reading.cc_text,
+            sent_at=timestamp()(reading.sent_at) if reading.sent_at else None,
+            thread_id=reading.thread_id,
+        )
     )
     return content_id
 
@@ -156,11 +171,22 @@ def _insert_message(
     usage.message_count += 1
     received_at: Any = timestamp()(internal_date.astimezone(UTC)) if internal_date else batch.now_value
     batch.insert(
-        tables.MESSAGE,
-        (
-            *(row_id, folder.id, folder.mailbox_id, content_id, uid, row_id, bits, keywords, batch.modseq(folder)),
-            *(received_at, batch.now_value, prefix, size, story_id),
-        ),
+        MessageRow(
+            id=row_id,
+            folder_id=folder.id,
+            mailbox_id=folder.mailbox_id,
+            content_id=content_id,
+            uid=uid,
+            unique_id=row_id,
+            flags=bits,
+            keywords=keywords,
+            modseq=batch.modseq(folder),
+            internal_date=received_at,
+            save_date=batch.now_value,
+            prefix=prefix,
+            size_octets=size,
+            story_id=story_id,
+        )
     )
     return uid
 
@@ -171,11 +197,9 @@ def _filed_event(local: LocalDelivery, folder: FolderRow) -> EventFacts:
 
 def _insert_report(batch: Batch, report: ReportDelivery, content_id: int, story_id: int) -> EventFacts:
     batch.insert(
-        tables.REPORT,
-        (
-            *(new_id(), report.domain_id, report.address, report.kind, content_id, story_id, batch.now_value),
-            *("waiting", False, "", "", 0, "", 0, 0),
-        ),
+        IncomingReportRow(
+            *(new_id(), report.domain_id, report.address, report.kind, content_id, story_id, batch.now_value)
+        )
     )
     fates.insert(batch, story_id, report.address, report.domain_id, fates.Fate.DELIVERED)
     return EventFacts(FILED, report.address, "", "for the report reader", report.domain_id)
@@ -214,23 +238,38 @@ def _enqueue(
     message_id, held = new_id(), batch.now_value if hold_reason else None
     batch.queued = True
     batch.insert(
-        tables.QUEUED_MESSAGE,
-        (
-            *(message_id, content_id, outgoing.prefix, len(outgoing.prefix) + size_octets),
-            *(outgoing.reverse_path, story_id, outgoing.sender_mailbox_id, outgoing.domain_id),
-            *(outgoing.smtputf8, outgoing.eight_bit, outgoing.dsn_ret, outgoing.dsn_envid, batch.now_value),
-            *(timestamp()(outgoing.expires_at), held, hold_reason),
-        ),
+        QueuedMessageRow(
+            id=message_id,
+            content_id=content_id,
+            prefix=outgoing.prefix,
+            size_octets=len(outgoing.prefix) + size_octets,
+            reverse_path=outgoing.reverse_path,
+            story_id=story_id,
+            sender_mailbox_id=outgoing.sender_mailbox_id,
+            domain_id=outgoing.domain_id,
+            smtputf8=outgoing.smtputf8,
+            eight_bit=outgoing.eight_bit,
+            dsn_ret=outgoing.dsn_ret,
+            dsn_envid=outgoing.dsn_envid,
+            created_at=batch.now_value,
+            expires_at=timestamp()(outgoing.expires_at),
+            held_at=held,
+            hold_reason=hold_reason,
+        )
     )
     fate, reason = (fates.Fate.HELD, HELD) if held else (fates.Fate.WAITING, "")
     for recipient in outgoing.recipients:
         row_id, path = new_id(), recipient.forward_path
         batch.insert(
-            tables.QUEUED_RECIPIENT,
-            (
-                *(row_id, message_id, path, recipient.destination, "queued", None if held else batch.now_value),
-                *("", 0, "", "", "", recipient.dsn_notify, recipient.dsn_orcpt),
-            ),
+            QueuedRecipientRow(
+                id=row_id,
+                message_id=message_id,
+                forward_path=path,
+                destination=recipient.destination,
+                next_attempt_at=None if held else batch.now_value,
+                dsn_notify=recipient.dsn_notify,
+                dsn_orcpt=recipient.dsn_orcpt,
+            )
         )
         fates.insert(batch, story_id, path, outgoing.domain_id, fate, reason, hold_reason, row_id=row_id)
     return [
@@ -241,15 +280,26 @@ def _enqueue(
 
 def insert_story(batch: Batch, story: StoryFacts, events: list[EventFacts], reading: Reading | None) -> None:
     """A Story with its first events; what the message says of itself comes from its reading."""
+    said = reading or story
     batch.insert(
-        tables.STORY,
-        (
-            *(story.story_id, story.kind, story.outcome, story.reason, timestamp()(story.at), story.client_address),
-            *(story.client_name, story.reverse_path, _key(story.reverse_path), story.sender_domain_id),
-            *(story.sender_mailbox_id, reading.from_text if reading else story.from_text),
-            *(reading.subject if reading else story.subject, reading.message_id if reading else story.message_id),
-            *(reading.size_octets if reading else story.size_octets, story.data),
-        ),
+        StoryRow(
+            id=story.story_id,
+            kind=story.kind,
+            outcome=story.outcome,
+            reason=story.reason,
+            at=timestamp()(story.at),
+            client_address=story.client_address,
+            client_name=story.client_name,
+            reverse_path=story.reverse_path,
+            sender_key=_key(story.reverse_path),
+            sender_domain_id=story.sender_domain_id,
+            sender_mailbox_id=story.sender_mailbox_id,
+            from_text=said.from_text,
+            subject=said.subject,
+            message_id=said.message_id,
+            size_octets=said.size_octets,
+            data=story.data,
+        )
     )
     # A mailbox that has the message has it, whatever does not go on from there.
     filed = {event.address for event in events if event.kind == FILED}
@@ -261,11 +311,18 @@ def insert_story(batch: Batch, story: StoryFacts, events: list[EventFacts], read
 
 def insert_event(batch: Batch, story_id: int, event: EventFacts) -> None:
     batch.insert(
-        tables.EVENT,
-        (
-            *(new_id(), story_id, batch.now_value, event.kind, event.address, _key(event.address)),
-            *(event.domain_id, event.mailbox_id, event.reason, event.text),
-        ),
+        EventRow(
+            id=new_id(),
+            story_id=story_id,
+            at=batch.now_value,
+            kind=event.kind,
+            address=event.address,
+            address_key=_key(event.address),
+            domain_id=event.domain_id,
+            mailbox_id=event.mailbox_id,
+            reason=event.reason,
+            text=event.text,
+        )
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from mailsuite.ids import new_id
 from mailsuite.junk.keywords import JUNK, said_by_keywords, said_by_move
-from mailsuite.store import batch as tables
+from mailsuite.junk.rows import JudgementRow
 from mailsuite.store import copies, departed, flags, moved
 from mailsuite.store.batch import Batch, FolderRow
 from mailsuite.store.filing import insert_event
@@ -25,6 +25,7 @@ from mailsuite.store.operations import (
     StoreFlags,
     StoreFlagsAnswer,
 )
+from mailsuite.store.rows import MessageRow, TombstoneRow
 from mailsuite.store.sql import placeholders, slices
 from mailsuite.store.wire import MAX_FRAME
 
@@ -104,7 +105,7 @@ def remove(batch: Batch, folder: FolderRow, rows: Sequence[tuple[int, int, int, 
         folder.count(bits, size, -1)
         usage.used_octets -= size
         usage.message_count -= 1
-        batch.insert(tables.TOMBSTONE, (new_id(), folder.id, uid, modseq))
+        batch.insert(TombstoneRow(new_id(), folder.id, uid, modseq))
     for some in slices([row[0] for row in rows]):
         batch.cursor.execute(f"DELETE FROM store_message WHERE id IN ({placeholders(some)})", list(some))
     return ExpungeAnswer([row[1] for row in rows], modseq)
@@ -139,7 +140,7 @@ def _judge_all(batch: Batch, op: Copy, rows: Sequence[tuple[Any, ...]], word: st
 
 def _judge(batch: Batch, mailbox_id: int, content_id: int, story_id: int | None, word: str) -> None:
     """Notes what the owner said of a message; mailsuite.junk.training learns it later."""
-    batch.insert(tables.JUDGEMENT, (new_id(), mailbox_id, content_id, story_id, word, batch.now_value))
+    batch.insert(JudgementRow(new_id(), mailbox_id, content_id, story_id, word, batch.now_value))
 
 
 def _copy_one(batch: Batch, target: FolderRow, row: tuple[Any, ...], row_id: int | None) -> tuple[int, int]:
@@ -149,11 +150,22 @@ def _copy_one(batch: Batch, target: FolderRow, row: tuple[Any, ...], row_id: int
     usage.used_octets += size
     usage.message_count += 1
     batch.insert(
-        tables.MESSAGE,
-        (
-            *(row_id, target.id, target.mailbox_id, content_id, uid, row_id, bits, keywords, batch.modseq(target)),
-            *(internal_date, batch.now_value, bytes(prefix), size, story_id),
-        ),
+        MessageRow(
+            id=row_id,
+            folder_id=target.id,
+            mailbox_id=target.mailbox_id,
+            content_id=content_id,
+            uid=uid,
+            unique_id=row_id,
+            flags=bits,
+            keywords=keywords,
+            modseq=batch.modseq(target),
+            internal_date=internal_date,
+            save_date=batch.now_value,
+            prefix=bytes(prefix),
+            size_octets=size,
+            story_id=story_id,
+        )
     )
     return old_uid, uid
 
@@ -167,7 +179,7 @@ def move(batch: Batch, source: FolderRow, target: FolderRow, rows: Sequence[tupl
         uid = target.draw_uid()
         source.count(bits, size, -1)
         target.count(bits, size)
-        batch.insert(tables.TOMBSTONE, (new_id(), source.id, old_uid, batch.modseq(source)))
+        batch.insert(TombstoneRow(new_id(), source.id, old_uid, batch.modseq(source)))
         updates.append((target.id, uid, batch.modseq(target), batch.now_value, row_id))
         pairs.append((old_uid, uid))
     if updates:

@@ -9,19 +9,21 @@ the questions that every message asks.
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connections
 from django.db.models import Model
+
+R = TypeVar("R", bound=tuple[Any, ...])
 
 SLICE = 500  # parameters in one IN list: below every limit of both databases
 
 
 class Insert:
-    """INSERT of whole rows of `model`; `names` are field names, every other column must be nullable or have a default
-    that is given here, since the databases know none."""
+    """INSERT of whole rows of `model`, which are tuples with a value for each of the fields `names`; every other column
+    must be nullable, since the databases know no defaults."""
 
-    def __init__(self, model: type[Model], *names: str) -> None:
+    def __init__(self, model: type[Model], names: Sequence[str]) -> None:
         self._model, self._names = model, names
 
     @cached_property
@@ -36,6 +38,19 @@ class Insert:
     def run(self, cursor: Any, rows: Sequence[Sequence[object]]) -> None:
         if rows:
             cursor.executemany(self._sql, rows)
+
+
+INSERTS: dict[type[Any], Insert] = {}
+
+
+def row_of(model: type[Model]) -> Callable[[type[R]], type[R]]:
+    """Decorates a NamedTuple whose fields are named as the model's are, so that a batch can insert rows of it."""
+
+    def note(row: type[R]) -> type[R]:
+        INSERTS[row] = Insert(model, row._fields)  # type: ignore[attr-defined]
+        return row
+
+    return note
 
 
 class Update:

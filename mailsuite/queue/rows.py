@@ -1,0 +1,43 @@
+"""Rows of the queue as batches of the store insert them. Times are as `sql.timestamp` adapts them."""
+
+from typing import Any, NamedTuple
+
+from mailsuite.queue.models import QueuedMessage, QueuedRecipient
+from mailsuite.store.sql import row_of
+
+
+@row_of(QueuedMessage)
+class QueuedMessageRow(NamedTuple):
+    id: int
+    content_id: int
+    prefix: bytes
+    size_octets: int
+    reverse_path: str
+    story_id: int | None
+    sender_mailbox_id: int | None
+    domain_id: int | None
+    smtputf8: bool
+    eight_bit: bool
+    dsn_ret: str
+    dsn_envid: str
+    created_at: Any
+    expires_at: Any
+    held_at: Any
+    hold_reason: str
+
+
+@row_of(QueuedRecipient)
+class QueuedRecipientRow(NamedTuple):
+    id: int
+    message_id: int
+    forward_path: str
+    destination: str
+    next_attempt_at: Any
+    dsn_notify: str
+    dsn_orcpt: str
+    state: str = "queued"
+    claim_token: str = ""
+    attempt_count: int = 0
+    last_reply: str = ""
+    last_host: str = ""
+    cause: str = ""
