@@ -17,7 +17,7 @@ from mailsuite.directory.authentication import Authentication, authenticate, ses
 from mailsuite.ids import new_id
 from mailsuite.mail.folding import folded_field
 from mailsuite.store import operations
-from mailsuite.store.handlers import StoreBug
+from mailsuite.writer.operation import ROWS_AT_ONCE, StoreBug
 from retrieval.mail_store import (
     FlagMode,
     FolderChanges,
@@ -253,7 +253,7 @@ class OrmStore:
     async def copy(
         self, folder_id: int, uids: Sequence[int], target_id: int, *, move: bool
     ) -> tuple[int, Sequence[tuple[int, int]]]:
-        if len(uids) > operations.ROWS_AT_ONCE:
+        if len(uids) > ROWS_AT_ONCE:
             assert not move  # which is asked for in portions
             return await self._copy_in_slices(folder_id, uids, target_id)
         answer = await self._run(
@@ -269,7 +269,7 @@ class OrmStore:
         self, folder_id: int, uids: Sequence[int], target_id: int
     ) -> tuple[int, Sequence[tuple[int, int]]]:
         """All or nothing (mailsuite.store.copies): whatever stops it, what was copied is removed again."""
-        copy_id, pairs, slices = new_id(), list[tuple[int, int]](), list(_slices(uids, operations.ROWS_AT_ONCE))
+        copy_id, pairs, slices = new_id(), list[tuple[int, int]](), list(_slices(uids, ROWS_AT_ONCE))
         octets, quota = 0, self.principal.quota_octets
         for some in slices:
             octets += await self._backend.reader.run(reads.octets, folder_id, some)
@@ -296,7 +296,7 @@ class OrmStore:
             try:
                 await self._run(operations.EndCopy(self._mailbox_id, copy_id))
             except StoreUnavailable:
-                self._backend.client.doubt(operations.DoubtfulCopy(self._mailbox_id, copy_id))
+                self._backend.client.withdraw(operations.ReopenCopy(self._mailbox_id, copy_id))
                 raise
 
     async def _undo_copy(self, copy_id: int) -> None:
@@ -323,7 +323,7 @@ class OrmStore:
         if inbox is None:
             return
         uids = [state.uid for state in (await self.states(inbox.folder_id)).changed]
-        for some in _slices(uids, operations.ROWS_AT_ONCE):
+        for some in _slices(uids, ROWS_AT_ONCE):
             await self.copy(inbox.folder_id, some, target_id, move=True)
 
     async def subscribe(self, name: str, *, on: bool) -> None:
@@ -388,10 +388,10 @@ class OrmStore:
 
     async def quit_maildrop(self, folder_id: int, token: str, uids: Sequence[int]) -> None:
         """In portions, since the store has others to serve; when the lock is lost between two, the rest stays."""
-        for start in range(0, max(1, len(uids)), operations.ROWS_AT_ONCE):
+        for start in range(0, max(1, len(uids)), ROWS_AT_ONCE):
             some, more = (
-                list(uids[start : start + operations.ROWS_AT_ONCE]),
-                start + operations.ROWS_AT_ONCE < len(uids),
+                list(uids[start : start + ROWS_AT_ONCE]),
+                start + ROWS_AT_ONCE < len(uids),
             )
             if not more:
                 self._backend.leases.pop(token, None)

@@ -9,12 +9,11 @@ import uvloop
 from mailsuite.configuration import Configuration
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.secrets import site_keys
-from mailsuite.store.client import StoreClient
-from mailsuite.store.handlers import StoreUnavailable
-from mailsuite.store.operations import Hint
 from mailsuite.supervisor.services import ServiceContext, join_suite
 from mailsuite.transport_security.policies import Briefly, DatabaseMemory, StsPolicies, fetcher
 from mailsuite.transport_security.validation import ValidationWatch
+from mailsuite.writer.client import StoreClient
+from mailsuite.writer.operation import Hint, StoreUnavailable
 from smtpd_service.outbound.courier import Courier
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.homecoming import Homecomings

@@ -14,8 +14,8 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from mailsuite.abuse.models import Alarm, SendingCap, SendingDay, SendingSettings, SentRecipient
+from mailsuite.database.sql import placeholders, slices
 from mailsuite.directory.models import Mailbox
-from mailsuite.store.sql import placeholders, slices
 
 SENDER_SUSPENDED = "its sender is suspended"
 OVER_CAP = "its sender is over the day's cap"

@@ -12,13 +12,13 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from mailsuite.abuse.sending import SENDER_SUSPENDED
+from mailsuite.database.sql import slices
 from mailsuite.directory import services as directory
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox
 from mailsuite.directory.services import parsing
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage
-from mailsuite.store.sql import slices
 
 
 def suspend(address: str) -> int:

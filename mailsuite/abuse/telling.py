@@ -34,7 +34,8 @@ from mailsuite.queue import own_mail
 from mailsuite.queue.models import QueuedRecipient
 from mailsuite.queue.own_mail import Ways
 from mailsuite.store.notices import compose, file_notice
-from mailsuite.store.operations import Deliver, StoryFacts
+from mailsuite.store.operations import Deliver
+from mailsuite.trace.operations import StoryFacts
 
 logger = logging.getLogger(__name__)
 

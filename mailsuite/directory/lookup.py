@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from django.conf import settings
 
+from mailsuite.database.sql import Select, placeholders, slices
 from mailsuite.directory import resolution
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.models import Domain, Mailbox, SendAs
@@ -33,7 +34,6 @@ from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.records.models import DkimKey
 from mailsuite.secrets import field_cipher, site_keys
 from mailsuite.store.models import Usage
-from mailsuite.store.sql import Select, placeholders, slices
 
 T = TypeVar("T")
 # Keys of more addresses than a recipient and its detail need are read at once and not remembered one by one.

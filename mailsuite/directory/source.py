@@ -7,9 +7,9 @@ from typing import TypeVar
 from django.db import connections
 from django.db.models import Q
 
+from mailsuite.database.sql import placeholders, slices
 from mailsuite.directory.models import Alias, Domain, Mailbox
 from mailsuite.directory.resolution import FORWARD, AliasEntry, DomainEntry, Entry, MailboxEntry, by_weight
-from mailsuite.store.sql import placeholders, slices
 
 T = TypeVar("T")
 # With its forward, an alias of the same key.

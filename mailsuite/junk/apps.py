@@ -5,3 +5,9 @@ class JunkConfig(AppConfig):
     name = "mailsuite.junk"
     label = "junk"
     verbose_name = "Junk filter"
+
+    def ready(self) -> None:
+        from mailsuite.junk.hearing import hear
+        from mailsuite.store import hooks
+
+        hooks.HEARD.append(hear)

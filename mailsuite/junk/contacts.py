@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db import transaction
 
+from mailsuite.database.sql import Select, placeholders
 from mailsuite.directory.models import Mailbox
 from mailsuite.ids import COUNTER_BITS, new_id
 from mailsuite.junk.models import Progress, Sender
@@ -29,7 +30,6 @@ from mailsuite.junk.signs import (
     reply_rungs,
     sender_rungs,
 )
-from mailsuite.store.sql import Select, placeholders
 from mailsuite.trace.models import Story
 
 _SENT = Select(Story, "sender_mailbox", "at", "message_id", "data")

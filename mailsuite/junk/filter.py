@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from threading import Lock
 
 from mailsuite.bounded import Bounded
+from mailsuite.database.sql import Select, placeholders
 from mailsuite.junk.features import Features
 from mailsuite.junk.models import WordTable
 from mailsuite.junk.words import LEAST, SITE_LEAST, Words, weigh
-from mailsuite.store.sql import Select, placeholders
 from mailsuite.verdict.facts import OpinionFact
 
 # Of the words that decided, these many are told: half of them the surest for junk, half for wanted.

@@ -8,11 +8,11 @@ from typing import Any
 
 from django.db.models import F
 
+from mailsuite.database.sql import Select, placeholders
 from mailsuite.junk import contacts
 from mailsuite.junk.models import Judgement, Sender
 from mailsuite.junk.signs import Rung, SenderSigns, reply_rungs, sender_rungs
 from mailsuite.junk.standing import History, decide
-from mailsuite.store.sql import Select, placeholders
 from mailsuite.verdict.facts import StandingFact
 
 Word = Judgement.Word

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from mailsuite.database.sql import row_of
 from mailsuite.junk.models import Judgement
-from mailsuite.store.sql import row_of
 
 
 @row_of(Judgement)

@@ -26,9 +26,9 @@ from mailsuite.junk.signs import Rung, sender_rungs, signs_of
 from mailsuite.junk.text import BODY_OCTETS
 from mailsuite.junk.words import Words, buckets_of
 from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Story
+from mailsuite.writer.blobs import mail_storage
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """The store's side of delivery: leases on recipients that are due, and the results of trying them.
 
-The three operations run inside a batch's transaction (mailsuite.store.handlers). A claim moves `next_attempt_at` to
+The three operations run inside a batch's transaction (mailsuite.writer.run). A claim moves `next_attempt_at` to
 the end of its lease and writes the worker's token: should the worker die, the row falls due again by itself. Results
 count only where the token is still the writer's own, so that two workers never settle one recipient.
 """
@@ -12,19 +12,17 @@ from typing import Any
 from django.db import connection
 from django.db.models import F, QuerySet
 
+from mailsuite.database.sql import Update, timestamp
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
-from mailsuite.store import fates, filing
-from mailsuite.store.batch import Batch
-from mailsuite.store.operations import (
-    AttemptResult,
-    Claim,
-    ClaimDue,
-    EventFacts,
-    Refused,
-    RenewClaims,
-    Settle,
-)
-from mailsuite.store.sql import Update, timestamp
+from mailsuite.queue.operations import AttemptResult, Claim, ClaimDue, RenewClaims, Settle
+from mailsuite.queue.placing import arrive
+from mailsuite.queue.rows import SETTLED_MESSAGE
+from mailsuite.store import filing
+from mailsuite.store.locked import locked as locked_in
+from mailsuite.trace import telling
+from mailsuite.trace.operations import EventFacts
+from mailsuite.writer.batch import Batch
+from mailsuite.writer.operation import Refused
 
 State = QueuedRecipient.State
 SETTLED = frozenset({State.DELIVERED, State.RELAYED, State.FAILED})
@@ -42,13 +40,6 @@ ATTEMPT = Update(
     DeliveryAttempt,
     *("ended_at", "remote_host", "remote_address", "tls", "outcome", "code", "enhanced_code", "reply", "dialog"),
     condition="recipient_id = %s AND token = %s AND ended_at IS NULL",
-)
-# Those that wait for no recipient any more.
-SETTLED_MESSAGE = Update(
-    QueuedMessage,
-    "settled_at",
-    condition="id = %s AND settled_at IS NULL AND NOT EXISTS (SELECT 1 FROM queue_queuedrecipient r"
-    " WHERE r.message_id = queue_queuedmessage.id AND r.settled_at IS NULL)",
 )
 # What an attempt says whose worker never came back to tell.
 # Megabytes in some, and joined to each recipient of a message.
@@ -123,7 +114,7 @@ def settle(batch: Batch, op: Settle) -> list[int]:
         raise Refused("lease-lost", "a recipient is no longer this worker's")
     for notification in op.notifications:
         for local in notification.local:
-            batch.folder_for(local.mailbox_id, local.role, local.folder)
+            locked_in(batch).folder_for(local.mailbox_id, local.role, local.folder)
     for notification in op.notifications:
         filing.deliver(batch, notification)
     pairs = [(row, _filed(batch, row, results[row.pk])) for row in held]
@@ -131,7 +122,7 @@ def settle(batch: Batch, op: Settle) -> list[int]:
     ATTEMPT.run(batch.cursor, [_attempt(batch, op.token, result) for _, result in pairs])
     # What was held meanwhile is held, whatever the last try came to.
     moved_on = [one for one in pairs if one[1].state in SETTLED or one[0].message.held_at is None]
-    fates.RESULT.run(batch.cursor, [_fate(row, result) for row, result in moved_on])
+    telling.RESULT.run(batch.cursor, [_fate(row, result) for row, result in moved_on])
     for row, result in pairs:
         _tell(batch, row, result)
     settled = {row.message_id for row, result in pairs if result.state in SETTLED}
@@ -146,10 +137,10 @@ def _filed(batch: Batch, row: QueuedRecipient, result: AttemptResult) -> Attempt
         return result
     try:
         for local in result.arrival.local:
-            batch.folder_for(local.mailbox_id, local.role, local.folder)
+            locked_in(batch).folder_for(local.mailbox_id, local.role, local.folder)
     except Refused as refusal:
         return AttemptResult(row.pk, State.QUEUED, refusal.text, batch.now + RESOLVE_AGAIN_AFTER, reason="no-mailbox")
-    filing.arrive(batch, result.arrival, QueuedMessage.objects.select_related("content").get(pk=row.message_id))
+    arrive(batch, result.arrival, QueuedMessage.objects.select_related("content").get(pk=row.message_id))
     return result
 
 
@@ -200,15 +191,15 @@ def _attempt(batch: Batch, token: str, result: AttemptResult) -> tuple[Any, ...]
 
 
 def _fate(row: QueuedRecipient, result: AttemptResult) -> tuple[Any, ...]:
-    """For fates.RESULT."""
-    return fates.result(result.state, result.reason, _said(result), row.attempt_count, row.pk)
+    """For telling.RESULT."""
+    return telling.result(result.state, result.reason, _said(result), row.attempt_count, row.pk)
 
 
 def _tell(batch: Batch, row: QueuedRecipient, result: AttemptResult) -> None:
     if row.message.story_id is not None:
         kind = result.state if result.state in SETTLED else DELAYED
         event = EventFacts(kind, row.forward_path, result.reason, _said(result), row.message.domain_id)
-        filing.insert_event(batch, row.message.story_id, event)
+        telling.insert_event(batch, row.message.story_id, event)
 
 
 def _said(result: AttemptResult) -> str:

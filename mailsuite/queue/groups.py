@@ -7,10 +7,10 @@ from typing import Any
 
 from django.db.models import Count, Max, Min, Q, QuerySet
 
+from mailsuite.database.sql import slices
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.queue import services
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
-from mailsuite.store.sql import slices
 from mailsuite.trace import sentences
 from mailsuite.trace.models import StoryRecipient
 

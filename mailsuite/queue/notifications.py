@@ -22,8 +22,10 @@ from mailsuite.mail.dsn import MAX_RETURNED_OCTETS, Action, DsnRecipient, DsnRep
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, header_end
 from mailsuite.queue import own_mail
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.operations import Claim, Deliver, EventFacts, StoryFacts
+from mailsuite.queue.operations import Claim
+from mailsuite.store.operations import Deliver
+from mailsuite.trace.operations import EventFacts, StoryFacts
+from mailsuite.writer.blobs import mail_storage
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from django.db.models import QuerySet
 from mailsuite.database.stored_time import SKEW
 from mailsuite.ids import first_id, moment_of
 from mailsuite.queue.models import QueuedRecipient
-from mailsuite.store.batch import database_clock
 from mailsuite.trace.models import Story
+from mailsuite.writer.batch import database_clock
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from mailsuite.database.sql import Update, row_of
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
-from mailsuite.store.sql import row_of
 
 
 @row_of(QueuedMessage)
@@ -41,3 +41,12 @@ class QueuedRecipientRow(NamedTuple):
     last_reply: str = ""
     last_host: str = ""
     cause: str = ""
+
+
+# Those that wait for no recipient any more.
+SETTLED_MESSAGE = Update(
+    QueuedMessage,
+    "settled_at",
+    condition="id = %s AND settled_at IS NULL AND NOT EXISTS (SELECT 1 FROM queue_queuedrecipient r"
+    " WHERE r.message_id = queue_queuedmessage.id AND r.settled_at IS NULL)",
+)

@@ -23,11 +23,13 @@ from mailsuite.queue.claims import UNREAD_FIELDS, claim_of, locked
 from mailsuite.queue.kept import is_read
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.queue.notifications import Fate, compose_notifications
-from mailsuite.store import fates
-from mailsuite.store.client import tell_service
-from mailsuite.store.handlers import execute
-from mailsuite.store.operations import KEPT, AttemptResult, Claim, Refused, Settle
+from mailsuite.queue.operations import AttemptResult, Claim, Settle
+from mailsuite.store.operations import KEPT
+from mailsuite.trace import telling
 from mailsuite.trace.models import Event
+from mailsuite.writer.operation import Refused
+from mailsuite.writer.run import execute
+from mailsuite.writer.telling import tell_service
 
 LEASE = timedelta(minutes=10)
 # All recipients of a message.
@@ -55,7 +57,7 @@ def hold(message_ids: Collection[int], reason: str) -> int:
         messages = _locked(message_ids, QueuedMessage.objects.filter(held_at=None))
         rows = _unsettled(messages)
         _tell(rows, "held", reason, now)
-        fates.move_on([row.pk for row in rows], fates.Fate.HELD, "held", reason[:200])
+        telling.move_on([row.pk for row in rows], telling.Fate.HELD, "held", reason[:200])
         QueuedMessage.objects.filter(pk__in=[message.pk for message in messages]).update(
             held_at=now, hold_reason=reason[:200]
         )
@@ -80,7 +82,7 @@ def release(message_ids: Collection[int]) -> int:
             )
         rows = _unsettled(messages)
         _tell(rows, "released", "", now)
-        fates.move_on([row.pk for row in rows], fates.Fate.WAITING)
+        telling.move_on([row.pk for row in rows], telling.Fate.WAITING)
         for message in messages:
             message.expires_at += max(now - (message.held_at or now), timedelta())
             message.held_at, message.hold_reason = None, ""
@@ -111,7 +113,7 @@ def drop(message_ids: Collection[int], by: str) -> int:
         messages = _locked(message_ids, QueuedMessage.objects.all())
         rows = _idle(messages, now)
         _tell(rows, "dropped", f"by {by}", now)
-        fates.move_on([row.pk for row in rows], fates.Fate.DROPPED, "by-hand", f"by {by}")
+        telling.move_on([row.pk for row in rows], telling.Fate.DROPPED, "by-hand", f"by {by}")
         QueuedRecipient.objects.filter(pk__in=[row.pk for row in rows]).update(
             state=QueuedRecipient.State.DROPPED, settled_at=now, next_attempt_at=None, last_reply=f"dropped by {by}"
         )

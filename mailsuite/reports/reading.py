@@ -37,8 +37,8 @@ from mailsuite.reports.models import FailureReport, IncomingReport
 from mailsuite.reports.tls_import import MAX_JSON_OCTETS, import_tls_report
 from mailsuite.resolver.answers import Resolver
 from mailsuite.resolver.dns_resolver import DnsResolver
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.models import Content
+from mailsuite.writer.blobs import mail_storage
 
 logger = logging.getLogger(__name__)
 

@@ -23,8 +23,10 @@ from mailsuite.reports.report_message import Carried, compose
 from mailsuite.resolver.answers import Resolver
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.store.filing import already_delivered
-from mailsuite.store.handlers import StoreBug, execute
-from mailsuite.store.operations import Deliver, Refused, StoryFacts
+from mailsuite.store.operations import Deliver
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer.operation import Refused, StoreBug
+from mailsuite.writer.run import execute
 
 RETRIES = (timedelta(hours=1), timedelta(hours=2), timedelta(hours=4), timedelta(hours=8))
 EXPIRES_AFTER = timedelta(days=2)

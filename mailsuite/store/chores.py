@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from mailsuite.store.copies import REMEMBERED
-from mailsuite.store.handlers import Job, run_jobs
 from mailsuite.store.models import Folder, PartialCopy
-from mailsuite.store.operations import ROWS_AT_ONCE, PurgeFolder, UndoCopy
+from mailsuite.store.operations import PurgeFolder, UndoCopy
+from mailsuite.writer.operation import ROWS_AT_ONCE
+from mailsuite.writer.run import Job, run_jobs
 
 
 def next_chore(now: datetime) -> Any:

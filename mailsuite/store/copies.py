@@ -11,11 +11,14 @@ and go as they see an expunge.
 from collections.abc import Iterator
 from datetime import timedelta
 
+from django.db import connection
 from django.utils import timezone
 
-from mailsuite.store.batch import Batch
+from mailsuite.store.locked import locked
 from mailsuite.store.models import PartialCopy
-from mailsuite.store.operations import ROWS_AT_ONCE, BeginCopy, Copy, DoubtfulCopy, EndCopy, Refused, UndoCopy
+from mailsuite.store.operations import BeginCopy, Copy, EndCopy, ReopenCopy, UndoCopy
+from mailsuite.writer.batch import Batch
+from mailsuite.writer.operation import ROWS_AT_ONCE, Refused
 
 # A copy for which no slice came for so long is given up: nobody is at it any more.
 COPY_SECONDS = 60
@@ -26,12 +29,12 @@ REMOVED_AGAIN_AFTER = timedelta(hours=1)
 
 
 def begin(batch: Batch, op: BeginCopy) -> None:
-    batch.folder(op.mailbox_id, op.target_id)
+    locked(batch).folder(op.mailbox_id, op.target_id)
     if PartialCopy.objects.filter(pk=op.copy_id).exists():
         return  # asked again
-    if op.quota_octets and batch.usage[op.mailbox_id].used_octets + op.octets > op.quota_octets:
+    if op.quota_octets and locked(batch).usage[op.mailbox_id].used_octets + op.octets > op.quota_octets:
         raise Refused("over-quota", "the mailbox is full")
-    batch.reserve(op.mailbox_id, op.octets)
+    locked(batch).reserve(op.mailbox_id, op.octets)
     PartialCopy.objects.create(
         pk=op.copy_id,
         mailbox_id=op.mailbox_id,
@@ -47,7 +50,7 @@ def note_slice(batch: Batch, op: Copy, octets: int, first_uid: int, count: int) 
     if copy.completed_at is not None or copy.target_id != op.target_id:
         raise Refused("cannot", "the copy is over")
     taken = min(copy.reserved_octets, octets)
-    batch.reserve(op.mailbox_id, -taken)
+    locked(batch).reserve(op.mailbox_id, -taken)
     copy.reserved_octets -= taken
     copy.uids = _joined(copy.uids, first_uid, count)
     copy.expires_at = batch.now + timedelta(seconds=COPY_SECONDS)
@@ -58,7 +61,7 @@ def end(batch: Batch, op: EndCopy) -> None:
     copy = _open(batch, op.mailbox_id, op.copy_id)
     if copy.completed_at is None:
         # What is left was for messages that somebody removed meanwhile.
-        batch.reserve(op.mailbox_id, -copy.reserved_octets)
+        locked(batch).reserve(op.mailbox_id, -copy.reserved_octets)
         PartialCopy.objects.filter(pk=copy.pk).update(completed_at=batch.now, reserved_octets=0)
 
 
@@ -69,15 +72,15 @@ def undo(batch: Batch, op: UndoCopy) -> bool:
     copy = PartialCopy.objects.filter(pk=op.copy_id, mailbox_id=op.mailbox_id, completed_at=None).first()
     if copy is None:
         return False
-    if op.mailbox_id not in batch.usage:  # removed; if it is brought back, so is this
+    if op.mailbox_id not in locked(batch).usage:  # removed; if it is brought back, so is this
         PartialCopy.objects.filter(pk=copy.pk).update(expires_at=batch.now + REMOVED_AGAIN_AFTER)
         return False
-    batch.reserve(op.mailbox_id, -copy.reserved_octets)
+    locked(batch).reserve(op.mailbox_id, -copy.reserved_octets)
     copy.reserved_octets, copy.expires_at = 0, min(copy.expires_at, batch.now)
     uids, copy.uids = _taken(copy.uids, ROWS_AT_ONCE)
-    folder = batch.folders.get(copy.target_id)
+    folder = locked(batch).folders.get(copy.target_id)
     if folder is not None and uids:
-        messages.remove(batch, folder, batch.messages(folder.id, uids, "id, uid, flags, size_octets"))
+        messages.remove(batch, folder, locked(batch).messages(folder.id, uids, "id, uid, flags, size_octets"))
     if not copy.uids:
         copy.delete()
         return False
@@ -85,20 +88,27 @@ def undo(batch: Batch, op: UndoCopy) -> bool:
     return True
 
 
-def reopen(batch: Batch, op: EndCopy | DoubtfulCopy) -> None:
+def reopen(batch: Batch, op: EndCopy | ReopenCopy) -> None:
     """Takes the end back, which came too late for its asker: all is undone."""
     copy = PartialCopy.objects.filter(pk=op.copy_id, mailbox_id=op.mailbox_id)
     copy.update(completed_at=None, expires_at=batch.now)
 
 
 def expire_all() -> None:
-    """Gives up what was under way: for when the one service of this database starts."""
+    """Gives up what was under way, where the service that starts is the only one: whoever asked the one before has
+    heard that it went away."""
+    if connection.vendor != "sqlite":
+        return
     PartialCopy.objects.filter(completed_at=None).update(expires_at=timezone.now())
 
 
 def _open(batch: Batch, mailbox_id: int, copy_id: int) -> PartialCopy:
     copy = PartialCopy.objects.filter(pk=copy_id, mailbox_id=mailbox_id).first()
-    if copy is None or mailbox_id not in batch.usage or (copy.completed_at is None and copy.expires_at <= batch.now):
+    if (
+        copy is None
+        or mailbox_id not in locked(batch).usage
+        or (copy.completed_at is None and copy.expires_at <= batch.now)
+    ):
         raise Refused("cannot", "the copy was given up")
     return copy
 

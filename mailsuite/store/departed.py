@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef
 
-from mailsuite.store.batch import Batch, FolderRow
+from mailsuite.database.sql import placeholders, slices
+from mailsuite.store.locked import FolderRow
 from mailsuite.store.models import DepartedMessage, Folder, MaildropLease
-from mailsuite.store.sql import placeholders, slices
+from mailsuite.writer.batch import Batch
 
 # A session whose store was away for a while is alive and goes on with its snapshot.
 DEAD_AFTER = timedelta(hours=1)

@@ -5,19 +5,13 @@ from datetime import UTC, datetime
 
 from django.db import transaction
 
+from mailsuite.database.sql import Update
 from mailsuite.directory.models import Mailbox
-from mailsuite.store.batch import Batch, FolderRow
+from mailsuite.store.locked import FolderRow, locked
 from mailsuite.store.models import Folder, Message, Subscription, Tombstone, Usage
-from mailsuite.store.operations import (
-    ROWS_AT_ONCE,
-    CreateFolder,
-    DeleteFolder,
-    PurgeFolder,
-    Refused,
-    RenameFolder,
-    Subscribe,
-)
-from mailsuite.store.sql import Update
+from mailsuite.store.operations import CreateFolder, DeleteFolder, PurgeFolder, RenameFolder, Subscribe
+from mailsuite.writer.batch import Batch
+from mailsuite.writer.operation import ROWS_AT_ONCE, Refused
 
 SEPARATOR = "/"
 MAX_NAME_CHARACTERS = 1000
@@ -67,10 +61,10 @@ def create_folder(batch: Batch, op: CreateFolder) -> int:
     """A name that only held others becomes a folder that can be selected. One of the first folders that was deleted and
     is made again has its special use again, so that clients find it and make no other."""
     name = _checked(op.name)
-    existing = batch.named(op.mailbox_id, name)
+    existing = locked(batch).named(op.mailbox_id, name)
     if existing and existing.is_selectable:
         raise Refused("exists", "there is a folder of that name already")
-    taken = {row.role for row in batch.in_mailbox(op.mailbox_id)}
+    taken = {row.role for row in locked(batch).in_mailbox(op.mailbox_id)}
     if op.role and op.role in taken:
         raise Refused("cannot", "another folder has that special use already")
     usual = str(FIRST_FOLDERS.get(name, ""))
@@ -91,9 +85,9 @@ def delete_folder(batch: Batch, op: DeleteFolder) -> None:
     children = _below(batch, op.mailbox_id, folder.name)
     if not folder.is_selectable and children:
         raise Refused("cannot", "delete the folders below it first")
-    batch.give_back(folder)
+    locked(batch).give_back(folder)
     batch.flush()
-    batch.forget_folder(folder)
+    locked(batch).forget_folder(folder)
     # Its rows, which may be many, go later (purge_folder). No client can make a folder of this name.
     Folder.objects.filter(pk=folder.id).update(
         name=f"\x7fremoved/{folder.id}", role="", is_selectable=False, removed_at=batch.now
@@ -119,7 +113,7 @@ def rename_folder(batch: Batch, op: RenameFolder) -> None:
     folder, new_name = _existing(batch, op.mailbox_id, op.name), _checked(op.new_name)
     if folder.role == Folder.Role.INBOX:
         raise Refused("cannot", "INBOX stays; make a folder and move its messages there")
-    if batch.named(op.mailbox_id, new_name):
+    if locked(batch).named(op.mailbox_id, new_name):
         raise Refused("exists", "there is a folder of that name already")
     if new_name.startswith(folder.name + SEPARATOR):
         raise Refused("cannot", "a folder can't be moved below itself")
@@ -128,10 +122,10 @@ def rename_folder(batch: Batch, op: RenameFolder) -> None:
     # The deepest last would do as well: no new name meets an old one, since none begins with the folder's own.
     renamed = [folder, *children]
     for row in renamed:
-        batch.forget_folder(row)
+        locked(batch).forget_folder(row)
         row.name = new_name + row.name[len(op.name) :]
         _checked(row.name)
-        batch.adopt_folder(row)
+        locked(batch).adopt_folder(row)
     RENAMED.run(batch.cursor, [(row.name, row.id) for row in renamed])
 
 
@@ -146,28 +140,28 @@ def subscribe(batch: Batch, op: Subscribe) -> None:
 
 
 def _existing(batch: Batch, mailbox_id: int, name: str) -> FolderRow:
-    folder = batch.named(mailbox_id, name)
+    folder = locked(batch).named(mailbox_id, name)
     if folder is None:
         raise Refused("nonexistent", "there is no folder of that name")
     return folder
 
 
 def _below(batch: Batch, mailbox_id: int, name: str) -> list[FolderRow]:
-    return [row for row in batch.in_mailbox(mailbox_id) if row.name.startswith(name + SEPARATOR)]
+    return [row for row in locked(batch).in_mailbox(mailbox_id) if row.name.startswith(name + SEPARATOR)]
 
 
 def _make_parents(batch: Batch, mailbox_id: int, name: str) -> None:
     parts = name.split(SEPARATOR)
     for depth in range(1, len(parts)):
         parent = SEPARATOR.join(parts[:depth])
-        if batch.named(mailbox_id, parent) is None:
+        if locked(batch).named(mailbox_id, parent) is None:
             _insert(batch, mailbox_id, parent)
 
 
 def _insert(batch: Batch, mailbox_id: int, name: str, role: str = "", *, is_selectable: bool = True) -> FolderRow:
-    if mailbox_id not in batch.usage:
+    if mailbox_id not in locked(batch).usage:
         raise Refused("nonexistent", f"mailbox {mailbox_id} is gone")
-    if len(batch.in_mailbox(mailbox_id)) >= MAX_FOLDERS:
+    if len(locked(batch).in_mailbox(mailbox_id)) >= MAX_FOLDERS:
         raise Refused("cannot", f"a mailbox holds at most {MAX_FOLDERS} folders")
     folder = Folder.objects.create(
         mailbox_id=mailbox_id,
@@ -178,13 +172,13 @@ def _insert(batch: Batch, mailbox_id: int, name: str, role: str = "", *, is_sele
     )
     places = (folder.pk, mailbox_id, name, role, is_selectable)
     row = FolderRow(*places, folder.uid_validity, 1, folder.highest_modseq, 1, 0, 0, 0, 0)
-    batch.adopt_folder(row)
+    locked(batch).adopt_folder(row)
     return row
 
 
 def _draw_uid_validity(batch: Batch, mailbox_id: int) -> int:
     """Never one that the mailbox had before, whatever was deleted (RFC 3501 §2.3.1.1)."""
-    usage = batch.usage[mailbox_id]
+    usage = locked(batch).usage[mailbox_id]
     value = max(usage.next_uid_validity, int(batch.now.timestamp()))
     usage.next_uid_validity = value + 1
     Usage.objects.filter(mailbox_id=mailbox_id).update(next_uid_validity=value + 1)

@@ -4,21 +4,16 @@ from datetime import timedelta
 
 from mailsuite.database.stored_time import holds
 from mailsuite.store import departed, messages
-from mailsuite.store.batch import Batch
+from mailsuite.store.locked import locked
 from mailsuite.store.models import Folder, MaildropLease
-from mailsuite.store.operations import (
-    ExpungeAnswer,
-    LeaseAnswer,
-    LeaseMaildrop,
-    QuitMaildrop,
-    Refused,
-    ReleaseMaildrop,
-)
+from mailsuite.store.operations import ExpungeAnswer, LeaseAnswer, LeaseMaildrop, QuitMaildrop, ReleaseMaildrop
+from mailsuite.writer.batch import Batch
+from mailsuite.writer.operation import Refused
 
 
 def lease(batch: Batch, op: LeaseMaildrop) -> LeaseAnswer:
     """A lease that ran out is renewed like any other while nobody else has taken it: the store was away."""
-    inbox = batch.folder_for(op.mailbox_id, Folder.Role.INBOX, "")
+    inbox = locked(batch).folder_for(op.mailbox_id, Folder.Role.INBOX, "")
     expires_at = batch.now + timedelta(seconds=op.seconds)
     held = MaildropLease.objects.filter(pk=op.mailbox_id).first()
     if held and held.token == op.token:
@@ -43,12 +38,12 @@ def release(batch: Batch, op: ReleaseMaildrop) -> None:
 def quit_maildrop(batch: Batch, op: QuitMaildrop) -> ExpungeAnswer:
     """Messages that have left the inbox meanwhile are gone already, which is no error; where they were moved to, they
     stay."""
-    folder = batch.folder(op.mailbox_id, op.folder_id)
+    folder = locked(batch).folder(op.mailbox_id, op.folder_id)
     messages.check_count(op.uids)
     held = MaildropLease.objects.filter(pk=op.mailbox_id, token=op.token)
     if not (held.exists() if op.more else end(op.mailbox_id, op.token)):
         raise Refused("lease-lost", "the lock on this mailbox was lost; nothing was deleted")
-    return messages.remove(batch, folder, batch.messages(folder.id, op.uids, "id, uid, flags, size_octets"))
+    return messages.remove(batch, folder, locked(batch).messages(folder.id, op.uids, "id, uid, flags, size_octets"))
 
 
 def end(mailbox_id: int, token: str) -> bool:

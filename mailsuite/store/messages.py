@@ -3,31 +3,30 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mailsuite.database.sql import placeholders, slices
 from mailsuite.ids import new_id
-from mailsuite.junk.keywords import JUNK, said_by_keywords, said_by_move
-from mailsuite.junk.rows import JudgementRow
-from mailsuite.store import copies, departed, flags, moved
-from mailsuite.store.batch import Batch, FolderRow
-from mailsuite.store.filing import insert_event
+from mailsuite.mail.junk_keywords import JUNK, said_by_keywords, said_by_move
+from mailsuite.store import copies, departed, flags, hooks, moved
 from mailsuite.store.flags import MAX_KEYWORDS_OCTETS
+from mailsuite.store.locked import FolderRow, locked
 from mailsuite.store.models import Message
 from mailsuite.store.operations import (
-    ROWS_AT_ONCE,
     ClaimRecent,
     Copy,
     CopyAnswer,
-    EventFacts,
     Expunge,
     ExpungeAnswer,
     FlagState,
     MarkFetched,
-    Refused,
     StoreFlags,
     StoreFlagsAnswer,
 )
 from mailsuite.store.rows import MessageRow, TombstoneRow
-from mailsuite.store.sql import placeholders, slices
-from mailsuite.store.wire import MAX_FRAME
+from mailsuite.trace.operations import EventFacts
+from mailsuite.trace.telling import insert_event
+from mailsuite.writer.batch import Batch
+from mailsuite.writer.operation import ROWS_AT_ONCE, Refused
+from mailsuite.writer.wire import MAX_FRAME
 
 # What a message's state takes in an answer beside its keywords, at most.
 STATE_OCTETS = 40
@@ -35,9 +34,9 @@ COPIED = "content_id, flags, keywords, internal_date, prefix, size_octets, story
 
 
 def store_flags(batch: Batch, op: StoreFlags) -> StoreFlagsAnswer:
-    folder = batch.folder(op.mailbox_id, op.folder_id)
+    folder = locked(batch).folder(op.mailbox_id, op.folder_id)
     check_count(op.uids)
-    rows = batch.messages(folder.id, op.uids, "id, uid, flags, keywords, modseq, content_id, story_id")
+    rows = locked(batch).messages(folder.id, op.uids, "id, uid, flags, keywords, modseq, content_id, story_id")
     combined = [_combine(op, row[2], row[3]) for row in rows]
     # Before anything is changed: refusals share a transaction with what others asked for.
     if any(len(words) > max(MAX_KEYWORDS_OCTETS, len(row[3])) for row, (_, words) in zip(rows, combined, strict=True)):
@@ -51,7 +50,7 @@ def store_flags(batch: Batch, op: StoreFlags) -> StoreFlagsAnswer:
             spared.append(uid)
             continue
         if (new_bits, new_keywords) != (bits, keywords):
-            modseq = batch.modseq(folder)
+            modseq = locked(batch).modseq(folder)
             updates.append((new_bits, new_keywords, modseq, row_id))
             if new_keywords != keywords and (word := said_by_keywords(keywords, new_keywords)):
                 _judge(batch, op.mailbox_id, content_id, story_id, word)
@@ -83,9 +82,11 @@ def _join(words: dict[str, str]) -> str:
 
 
 def expunge(batch: Batch, op: Expunge) -> ExpungeAnswer:
-    folder = batch.folder(op.mailbox_id, op.folder_id)
+    folder = locked(batch).folder(op.mailbox_id, op.folder_id)
     check_count(op.uids)
-    rows = batch.messages(folder.id, op.uids, "id, uid, flags, size_octets", f" AND (flags & {flags.DELETED}) <> 0")
+    rows = locked(batch).messages(
+        folder.id, op.uids, "id, uid, flags, size_octets", f" AND (flags & {flags.DELETED}) <> 0"
+    )
     departed.keep(batch, folder, [row[0] for row in rows])
     return remove(batch, folder, rows)
 
@@ -100,7 +101,7 @@ def remove(batch: Batch, folder: FolderRow, rows: Sequence[tuple[int, int, int, 
     """Deletes messages given as (id, uid, flags, size), leaving tombstones; the sweep takes what they held."""
     if not rows:
         return ExpungeAnswer([], folder.highest_modseq)
-    usage, modseq = batch.usage[folder.mailbox_id], batch.modseq(folder)
+    usage, modseq = locked(batch).usage[folder.mailbox_id], locked(batch).modseq(folder)
     for _, uid, bits, size in rows:
         folder.count(bits, size, -1)
         usage.used_octets -= size
@@ -112,9 +113,12 @@ def remove(batch: Batch, folder: FolderRow, rows: Sequence[tuple[int, int, int, 
 
 
 def copy(batch: Batch, op: Copy) -> CopyAnswer:
-    source, target = batch.folder(op.mailbox_id, op.folder_id), batch.folder(op.mailbox_id, op.target_id)
+    source, target = (
+        locked(batch).folder(op.mailbox_id, op.folder_id),
+        locked(batch).folder(op.mailbox_id, op.target_id),
+    )
     check_count(op.uids)
-    rows = batch.messages(source.id, op.uids, f"id, {COPIED}")
+    rows = locked(batch).messages(source.id, op.uids, f"id, {COPIED}")
     word = said_by_move(source.role, target.role)
     if op.move:
         _judge_all(batch, op, rows, word)
@@ -122,7 +126,7 @@ def copy(batch: Batch, op: Copy) -> CopyAnswer:
     octets, first_uid = sum(row[6] for row in rows), target.uid_next
     if op.copy_id:
         copies.note_slice(batch, op, octets, first_uid, len(rows))
-    elif op.quota_octets and batch.usage[op.mailbox_id].used_octets + octets > op.quota_octets:
+    elif op.quota_octets and locked(batch).usage[op.mailbox_id].used_octets + octets > op.quota_octets:
         raise Refused("over-quota", "the mailbox is full")
     _judge_all(batch, op, rows, word)
     ids = dict(zip(op.uids, op.message_ids, strict=False))
@@ -139,13 +143,14 @@ def _judge_all(batch: Batch, op: Copy, rows: Sequence[tuple[Any, ...]], word: st
 
 
 def _judge(batch: Batch, mailbox_id: int, content_id: int, story_id: int | None, word: str) -> None:
-    """Notes what the owner said of a message; mailsuite.junk.training learns it later."""
-    batch.insert(JudgementRow(new_id(), mailbox_id, content_id, story_id, word, batch.now_value))
+    """Tells what the owner said of a message."""
+    for heard in hooks.HEARD:
+        heard(batch, mailbox_id, content_id, story_id, word)
 
 
 def _copy_one(batch: Batch, target: FolderRow, row: tuple[Any, ...], row_id: int | None) -> tuple[int, int]:
     _, content_id, bits, keywords, internal_date, prefix, size, story_id, old_uid = row
-    usage, uid, row_id = batch.usage[target.mailbox_id], target.draw_uid(), row_id or new_id()
+    usage, uid, row_id = locked(batch).usage[target.mailbox_id], target.draw_uid(), row_id or new_id()
     target.count(bits, size)
     usage.used_octets += size
     usage.message_count += 1
@@ -159,7 +164,7 @@ def _copy_one(batch: Batch, target: FolderRow, row: tuple[Any, ...], row_id: int
             unique_id=row_id,
             flags=bits,
             keywords=keywords,
-            modseq=batch.modseq(target),
+            modseq=locked(batch).modseq(target),
             internal_date=internal_date,
             save_date=batch.now_value,
             prefix=bytes(prefix),
@@ -179,8 +184,8 @@ def move(batch: Batch, source: FolderRow, target: FolderRow, rows: Sequence[tupl
         uid = target.draw_uid()
         source.count(bits, size, -1)
         target.count(bits, size)
-        batch.insert(TombstoneRow(new_id(), source.id, old_uid, batch.modseq(source)))
-        updates.append((target.id, uid, batch.modseq(target), batch.now_value, row_id))
+        batch.insert(TombstoneRow(new_id(), source.id, old_uid, locked(batch).modseq(source)))
+        updates.append((target.id, uid, locked(batch).modseq(target), batch.now_value, row_id))
         pairs.append((old_uid, uid))
     if updates:
         batch.cursor.executemany(
@@ -190,7 +195,7 @@ def move(batch: Batch, source: FolderRow, target: FolderRow, rows: Sequence[tupl
 
 
 def claim_recent(batch: Batch, op: ClaimRecent) -> int:
-    folder = batch.folder(op.mailbox_id, op.folder_id)
+    folder = locked(batch).folder(op.mailbox_id, op.folder_id)
     first = folder.recent_uid
     if folder.recent_uid != folder.uid_next:
         folder.recent_uid = folder.uid_next

@@ -14,7 +14,7 @@ from django.db import models
 from mailsuite.database.guard import StoreOwned
 from mailsuite.directory.models import Mailbox
 from mailsuite.ids import new_id
-from mailsuite.store.blobs import mail_storage
+from mailsuite.writer.blobs import mail_storage
 
 MOST_OCTETS = 50 * 1024 * 1024
 

@@ -5,12 +5,13 @@ Other moves cost nothing.
 
 from collections.abc import Sequence
 
-from mailsuite.store.batch import Batch
-from mailsuite.store.fates import Fate
-from mailsuite.store.filing import FILED, insert_event
-from mailsuite.store.operations import Copy, EventFacts
+from mailsuite.store.locked import locked
+from mailsuite.store.operations import Copy
 from mailsuite.trace.models import Event, StoryRecipient
+from mailsuite.trace.operations import EventFacts
 from mailsuite.trace.sentences import MOVED
+from mailsuite.trace.telling import FILED, Fate, insert_event
+from mailsuite.writer.batch import Batch
 
 OWNER = "its owner"
 
@@ -28,7 +29,7 @@ def tell(batch: Batch, op: Copy, story_ids: Sequence[int], *, into_junk: bool) -
     who = op.by or OWNER
     text = f"{who} moved it {'there' if into_junk else 'out of Junk'}"
     StoryRecipient.objects.filter(pk__in=list(found)).update(fate=after, reason=MOVED, text=text)
-    way = f"from {batch.folders[op.folder_id].name} to {batch.folders[op.target_id].name}, by {who}"
+    way = f"from {locked(batch).folders[op.folder_id].name} to {locked(batch).folders[op.target_id].name}, by {who}"
     for story, address in found.values():
         event = EventFacts("moved", address, MOVED, way, places[story, address], op.mailbox_id)
         insert_event(batch, story, event)

@@ -10,8 +10,10 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail.dates import format_date
 from mailsuite.mail.encoded_word import encode_text
 from mailsuite.mail.transfer_encoding import seven_bit
-from mailsuite.store.handlers import execute
-from mailsuite.store.operations import Deliver, LocalDelivery, Refused, StoryFacts
+from mailsuite.store.operations import Deliver, LocalDelivery
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer.operation import Refused
+from mailsuite.writer.run import execute
 
 logger = logging.getLogger(__name__)
 

@@ -1,90 +1,19 @@
-"""What the store service can be asked to do: plain values that cross its socket (or are run directly).
+"""What the store is asked to do: deliver and append, and all that IMAP and POP3 do to folders and messages.
 
-An operation is a pure function of its input and may be run twice: the batch that it was in failed, or two hosts met.
-Each class names its answer's type; a refusal is raised at the caller as `Refused`. A missing answer promises nothing,
-an answer promises that its effect is durable (promise 1).
+What an operation promises is said in mailsuite.writer.operation.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from secrets import token_hex
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mailsuite.ids import new_id
-
-A = TypeVar("A")
-
-# How long an operation may take until its effect is durable: clients and proxies give up after 30 seconds and more, and
-# what they gave up they ask for again. Then it is withdrawn.
-OPERATION_SECONDS = 20.0
-# The answer's way back. Whoever has none by then may say that nothing was done.
-GRACE_SECONDS = 5.0
-
-
-class Refused(Exception):
-    """The operation can't be done and nothing was changed. `code` is one of the words below; text is for people.
-
-    nonexistent, exists, cannot, limit, over-quota, locked, lease-lost, invalid, storage-full
-    """
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code, self.text = code, text
-
-
-# Rows that one operation changes at most: whoever has more to do asks again, so that others have their turn with the
-# one writer between.
-ROWS_AT_ONCE = 500
-
-
-class Operation(Struct, Generic[A], frozen=True, tag=True):
-    """`Answer` is the type that the answer is decoded to. What may refuse after its first change runs `alone`, in a
-    transaction of its own; the others refuse before they change anything and share one. `limit_seconds` is how long
-    it may take before it is withdrawn; what is `lasting` stays true however late it is written, and never is. What
-    `frees` room, or leads to that, may use the reserve of a full disk (mailsuite.store.reserve)."""
-
-    Answer: ClassVar[Any] = None
-    alone: ClassVar[bool] = False
-    lasting: ClassVar[bool] = False
-    frees: ClassVar[bool] = False
-    limit_seconds: ClassVar[float] = OPERATION_SECONDS
-
-
-class EventFacts(Struct, frozen=True):
-    """A trace.Event to be. `text` is for people."""
-
-    kind: str
-    address: str = ""
-    reason: str = ""
-    text: str = ""
-    domain_id: int | None = None
-    mailbox_id: int | None = None
-
-
-class StoryFacts(Struct, frozen=True):
-    """A trace.Story to be; what stands in the message itself (subject, From, Message-ID) the store adds.
-
-    `story_id` is drawn by the caller (mailsuite.ids), who needs it for the Received field and the reply.
-    `data` is JSON.
-    """
-
-    story_id: int
-    kind: str
-    outcome: str
-    at: datetime
-    reason: str = ""
-    client_address: str = ""
-    client_name: str = ""
-    reverse_path: str = ""
-    sender_domain_id: int | None = None
-    sender_mailbox_id: int | None = None
-    subject: str = ""
-    from_text: str = ""
-    message_id: str = ""
-    size_octets: int = 0
-    data: str = "{}"
-    events: list[EventFacts] = []
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer.operation import Operation, Spooled
 
 
 class LocalDelivery(Struct, frozen=True):
@@ -150,6 +79,7 @@ class Deliver(Operation[None], frozen=True, tag=True):
     one that sends it; nobody got it then.
     """
 
+    takes_room: ClassVar[bool] = True
     spool: str
     size_octets: int
     story: StoryFacts
@@ -163,6 +93,18 @@ class Deliver(Operation[None], frozen=True, tag=True):
     def carrying(cls, octets: bytes, story: StoryFacts, **places: Any) -> "Deliver":
         """The delivery of a message that is at hand; `places` are the lists above."""
         return cls(token_hex(16), len(octets), story, octets=octets, **places)
+
+    def mailbox_ids(self) -> set[int]:
+        return {delivery.mailbox_id for delivery in self.local}
+
+    def files(self) -> Sequence[Spooled]:
+        return (self,)
+
+    def asked_again(self) -> "Deliver":
+        return replace(self, again=True)
+
+    def withdrawal(self) -> "WithdrawDelivery":
+        return WithdrawDelivery(self.story.story_id, sorted(self.mailbox_ids()))
 
 
 class AppendItem(Struct, frozen=True):
@@ -192,11 +134,18 @@ class AppendAnswer(Struct, frozen=True):
 class Append(Operation[AppendAnswer], frozen=True, tag=True):
     """IMAP APPEND (RFC 3501 §6.3.11), all items or none. Refused: nonexistent, over-quota."""
 
+    takes_room: ClassVar[bool] = True
     Answer: ClassVar[Any] = AppendAnswer
     mailbox_id: int
     folder_id: int
     items: list[AppendItem]
     quota_octets: int = 0
+
+    def files(self) -> Sequence[Spooled]:
+        return self.items
+
+    def withdrawal(self) -> "WithdrawMessages":
+        return WithdrawMessages(self.mailbox_id, [item.message_id for item in self.items])
 
 
 class FlagState(Struct, frozen=True, array_like=True):
@@ -258,6 +207,7 @@ class Copy(Operation[CopyAnswer], frozen=True, tag=True):
     Refused: nonexistent, limit; over-quota (COPY alone); cannot, when the larger copy was given up.
     """
 
+    takes_room: ClassVar[bool] = True
     Answer: ClassVar[Any] = CopyAnswer
     mailbox_id: int
     folder_id: int
@@ -268,6 +218,9 @@ class Copy(Operation[CopyAnswer], frozen=True, tag=True):
     copy_id: int = 0
     message_ids: list[int] = []
     by: str = ""
+
+    def withdrawal(self) -> "WithdrawMessages | None":
+        return WithdrawMessages(self.mailbox_id, self.message_ids) if self.message_ids and not self.move else None
 
 
 class BeginCopy(Operation[None], frozen=True, tag=True):
@@ -294,6 +247,7 @@ class UndoCopy(Operation[bool], frozen=True, tag=True):
     it removes nothing."""
 
     frees: ClassVar[bool] = True
+    leaves_chores: ClassVar[bool] = True
     Answer: ClassVar[Any] = bool
     lasting: ClassVar[bool] = True
     # Whoever waits has waited for the copy already.
@@ -317,6 +271,7 @@ class DeleteFolder(Operation[None], frozen=True, tag=True):
     rows some at a time. Refused: nonexistent, cannot."""
 
     frees: ClassVar[bool] = True
+    leaves_chores: ClassVar[bool] = True
     alone: ClassVar[bool] = True
     mailbox_id: int
     name: str
@@ -349,6 +304,9 @@ class Subscribe(Operation[None], frozen=True, tag=True):
     mailbox_id: int
     name: str
     on: bool
+
+    def mailbox_ids(self) -> set[int]:
+        return set()
 
 
 class ClaimRecent(Operation[int], frozen=True, tag=True):
@@ -389,6 +347,9 @@ class ReleaseMaildrop(Operation[None], frozen=True, tag=True):
     mailbox_id: int
     token: str
 
+    def mailbox_ids(self) -> set[int]:
+        return set()
+
 
 class QuitMaildrop(Operation[ExpungeAnswer], frozen=True, tag=True):
     """POP3's UPDATE state: removes the uids whatever their flags and drops the lock, unless `more` are to follow.
@@ -411,195 +372,32 @@ class MarkFetched(Operation[None], frozen=True, tag=True):
     text: str
 
 
-class TellStory(Operation[None], frozen=True, tag=True):
-    """A refusal or failed connection: buffered, written within a second, may be lost in a crash. A `count` above one
-    makes it the example of so many alike."""
+class WithdrawDelivery(Operation[None], frozen=True, tag=True):
+    """Takes back a delivery that was done after all: its client was told that it was not, and will bring the message
+    again. `delivered_to` are the mailboxes that were to get it."""
 
-    story: StoryFacts
-    network: str
-    count: int = 1
-
-
-class Touched(Operation[None], frozen=True, tag=True):
-    """Rows were changed by somebody else's transaction: tell those who watch these folders."""
-
-    folder_ids: list[int]
-
-
-class Forget(Operation[None], frozen=True, tag=True):
-    """Nobody waits any more for the answer to that request of this connection: it is dropped unless it has begun."""
-
-    request_id: int
-
-
-class DoubtfulDelivery(Struct, frozen=True):
-    """A Deliver without an answer: its story and the mailboxes that were to get it."""
-
+    frees: ClassVar[bool] = True
+    lasting: ClassVar[bool] = True
     story_id: int
-    mailbox_ids: list[int]
+    delivered_to: list[int]
+
+    def mailbox_ids(self) -> set[int]:
+        return set(self.delivered_to)
 
 
-class DoubtfulMessages(Struct, frozen=True):
-    """An Append or Copy without an answer: the rows that it may have made."""
+class WithdrawMessages(Operation[None], frozen=True, tag=True):
+    """Takes back the rows that an Append or Copy may have made."""
 
+    frees: ClassVar[bool] = True
+    lasting: ClassVar[bool] = True
     mailbox_id: int
     message_ids: list[int]
 
 
-class DoubtfulCopy(Struct, frozen=True):
-    """A COPY in slices whose EndCopy got no answer."""
+class ReopenCopy(Operation[None], frozen=True, tag=True):
+    """Takes back the end of a COPY in slices that got no answer: all of it is undone."""
 
+    frees: ClassVar[bool] = True
+    lasting: ClassVar[bool] = True
     mailbox_id: int
     copy_id: int
-
-
-class Withdraw(Operation[None], frozen=True, tag=True):
-    """Takes back what of these was done after all: their clients were told that it was not, and will bring them
-    again."""
-
-    frees: ClassVar[bool] = True
-    lasting: ClassVar[bool] = True
-    deliveries: list[DoubtfulDelivery] = []
-    messages: list[DoubtfulMessages] = []
-    copies: list[DoubtfulCopy] = []
-
-
-class Ping(Operation[None], frozen=True, tag=True):
-    """Asks for nothing but an answer: by way of the batch and a transaction that has its turn to write."""
-
-    limit_seconds: ClassVar[float] = 3.0
-
-
-class Watch(Operation[None], frozen=True, tag=True):
-    """Asks for hints on this connection: frames with request id 0 that hold a `Hint`."""
-
-
-class Hint(Struct, frozen=True):
-    """Folders that changed; `queued` when something came into the queue."""
-
-    folder_ids: list[int]
-    queued: bool = False
-
-
-class Claim(Struct, frozen=True):
-    """A recipient that is now ours to try until the lease ends, with what sending needs."""
-
-    recipient_id: int
-    message_id: int
-    forward_path: str
-    destination: str
-    attempt_count: int
-    warned: bool
-    reverse_path: str
-    blob: str
-    prefix: bytes
-    size_octets: int
-    smtputf8: bool
-    eight_bit: bool
-    created_at: datetime
-    expires_at: datetime
-    dsn_ret: str = ""
-    dsn_envid: str = ""
-    dsn_notify: str = ""
-    dsn_orcpt: str = ""
-    story_id: int | None = None
-
-
-class ClaimDue(Operation[list[Claim]], frozen=True, tag=True):
-    """Leases recipients that are due, those due longest first, and records the attempt before anybody is dialled.
-    `fresh` takes only those that were never tried."""
-
-    Answer: ClassVar[Any] = list[Claim]
-    token: str
-    limit: int
-    lease_seconds: int
-    busy_destinations: list[str] = []
-    fresh: bool = False
-
-
-class RenewClaims(Operation[list[int]], frozen=True, tag=True):
-    """Answers those of the recipients that are still held by `token`, their lease now ending later; at once when
-    `lease_seconds` is 0. `untried` takes back the attempt too: nothing was done about them."""
-
-    frees: ClassVar[bool] = True
-    Answer: ClassVar[Any] = list[int]
-    lasting: ClassVar[bool] = True
-    token: str
-    recipient_ids: list[int]
-    lease_seconds: int
-    untried: bool = False
-
-
-class Arrival(Struct, frozen=True):
-    """What is filed of a queued message whose recipient turned out to be ours, from the content that the queue holds:
-    the same as of a Deliver."""
-
-    local: list[LocalDelivery] = []
-    outgoing: list[Outgoing] = []
-    reports: list[ReportDelivery] = []
-    events: list[EventFacts] = []
-
-
-class AttemptResult(Struct, frozen=True):
-    """What came of one claim. `state` is queued (try again at `next_attempt_at`), delivered, relayed or failed."""
-
-    recipient_id: int
-    state: str
-    reply: str
-    next_attempt_at: datetime | None = None
-    code: int | None = None
-    enhanced_code: str = ""
-    remote_host: str = ""
-    remote_address: str = ""
-    tls: str = ""
-    dialog: str = ""
-    reason: str = ""
-    warned: bool = False
-    arrival: Arrival | None = None
-
-
-class Settle(Operation[list[int]], frozen=True, tag=True):
-    """Writes results where the token is still the writer's own, with the DSNs they call for and the mail that arrives
-    here after all, in one transaction.
-
-    Answers the recipient ids that were written.
-    """
-
-    frees: ClassVar[bool] = True
-    Answer: ClassVar[Any] = list[int]
-    # What a host took is taken, whoever waits to hear that it was written down.
-    lasting: ClassVar[bool] = True
-    token: str
-    results: list[AttemptResult]
-    notifications: list[Deliver] = []
-
-
-AnyOperation = (
-    Deliver
-    | Append
-    | StoreFlags
-    | Expunge
-    | Copy
-    | BeginCopy
-    | EndCopy
-    | UndoCopy
-    | CreateFolder
-    | DeleteFolder
-    | PurgeFolder
-    | RenameFolder
-    | Subscribe
-    | ClaimRecent
-    | LeaseMaildrop
-    | ReleaseMaildrop
-    | QuitMaildrop
-    | MarkFetched
-    | TellStory
-    | Touched
-    | Forget
-    | Withdraw
-    | Ping
-    | Watch
-    | ClaimDue
-    | RenewClaims
-    | Settle
-)

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from mailsuite.database.sql import row_of
 from mailsuite.store.models import Content, Message, Tombstone
-from mailsuite.store.sql import row_of
 
 
 @row_of(Content)

@@ -11,20 +11,19 @@ from itertools import groupby
 
 from mailsuite.directory.models import Mailbox
 from mailsuite.store.flags import BITS, DELETED, NAMES
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder, Message
 from mailsuite.store.operations import (
-    ROWS_AT_ONCE,
     Append,
     AppendItem,
     Copy,
     CreateFolder,
     DeleteFolder,
     Expunge,
-    Refused,
     RenameFolder,
     StoreFlags,
 )
+from mailsuite.writer.operation import ROWS_AT_ONCE, Refused
+from mailsuite.writer.run import execute
 
 
 def delete(messages: Iterable[Message]) -> int:

@@ -10,14 +10,12 @@ import time
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, ForeignObjectRel, OuterRef, Q
 
-from mailsuite.queue.models import QueuedMessage
-from mailsuite.reports.models import IncomingReport
-from mailsuite.store.blobs import LocalBlobs, mail_storage
 from mailsuite.store.chores import do_chores
 from mailsuite.store.departed import sweep_departed
-from mailsuite.store.models import Content, DepartedMessage, Message, OrphanBlob
+from mailsuite.store.models import Content, OrphanBlob
+from mailsuite.writer.blobs import LocalBlobs, mail_storage
 
 GRACE = timedelta(days=1)
 PRESSED_GRACE = timedelta(minutes=5)
@@ -43,10 +41,11 @@ def sweep_if_pressed(now: datetime) -> int:
 
 
 def forget_contents(now: datetime, grace: timedelta = GRACE) -> int:
-    """Deletes Content rows older than `grace` that no folder, maildrop, queue or unread report holds: how many."""
+    """Deletes Content rows older than `grace` that no row of any app holds by a foreign key: how many."""
     held = Q()
-    for model in (Message, DepartedMessage, QueuedMessage, IncomingReport):
-        held |= Q(Exists(model._default_manager.filter(content=OuterRef("pk"))))
+    for relation in _holders():
+        rows = relation.related_model._default_manager.filter(**{relation.field.name: OuterRef("pk")})
+        held |= Q(Exists(rows))
     forgotten, last = 0, 0
     while True:
         ids = list(
@@ -64,6 +63,12 @@ def forget_contents(now: datetime, grace: timedelta = GRACE) -> int:
                 Content.objects.select_for_update().filter(pk__in=ids).exclude(held).values_list("pk", flat=True)
             )
             forgotten += Content.objects.filter(pk__in=free).delete()[0]
+
+
+def _holders() -> list[ForeignObjectRel]:
+    """The foreign keys that lead to a Content, those without a way back included."""
+    fields = Content._meta.get_fields(include_hidden=True)
+    return [field for field in fields if isinstance(field, ForeignObjectRel)]
 
 
 def mark_orphans(now: datetime, grace: timedelta = GRACE) -> int:

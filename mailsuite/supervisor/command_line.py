@@ -17,8 +17,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 import mailsuite
 from mailsuite.database.patience import is_busy
-from mailsuite.store.reserve import is_disk_full, reserve
 from mailsuite.supervisor.versions import NEWER, is_newer
+from mailsuite.writer.reserve import is_disk_full, reserve
 
 # They only tell: what reads them through a pipe gets the answer alone.
 READING_COMMANDS = frozenset({"trace", "delivery", "showmigrations", "dumpdata", "diffsettings", "sqlmigrate"})

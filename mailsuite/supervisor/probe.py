@@ -5,8 +5,8 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailsuite.store.client import ping
-from mailsuite.store.handlers import StoreUnavailable
+from mailsuite.writer.operation import StoreUnavailable
+from mailsuite.writer.telling import ping
 
 # What a healthy service says first; HTTP is asked whether all is well.
 GREETINGS = {

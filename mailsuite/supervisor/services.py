@@ -59,7 +59,7 @@ class Service:
 # In the order of starting. Stopping goes the other way round, so that the store outlives all who write through it.
 SERVICES = (
     # It is silent while the database works on one transaction, which PostgreSQL ends after a minute.
-    Service("store", "mailsuite.store.service:run", grace_seconds=5.0, silence_seconds=90.0),
+    Service("store", "mailsuite.writer.daemon:run", grace_seconds=5.0, silence_seconds=90.0),
     Service("smtpd", "smtpd_service.service:run", per_worker=True),
     # Usually over at once; a host that got a whole message may take its time to say that it took it.
     Service("deliver", "smtpd_service.deliver:run", grace_seconds=45.0),

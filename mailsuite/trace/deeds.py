@@ -17,10 +17,10 @@ from mailsuite.screening import own_rules
 from mailsuite.screening.models import Rule
 from mailsuite.store import shell
 from mailsuite.store.models import Folder, Message
-from mailsuite.store.operations import Refused
 from mailsuite.trace import fates
 from mailsuite.trace.models import Event, Story, StoryRecipient
 from mailsuite.trace.services import Scope
+from mailsuite.writer.operation import Refused
 
 Fate = StoryRecipient.Fate
 # For more recipients than that a rule is written by hand, for their domain.

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from mailsuite.store.sql import row_of
+from mailsuite.database.sql import row_of
 from mailsuite.trace.models import Event, Story, StoryRecipient
 
 

@@ -11,9 +11,9 @@ from django.db import DatabaseError, connections
 from django.http import HttpRequest, HttpResponse
 
 from mailsuite.configuration import Configuration
-from mailsuite.store.client import ping
-from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.supervisor.state import read_state
+from mailsuite.writer.operation import StoreUnavailable
+from mailsuite.writer.telling import ping
 
 FRESH_SECONDS = 1.0
 

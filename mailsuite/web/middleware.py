@@ -17,11 +17,10 @@ from django.shortcuts import render
 
 from mailsuite.database.patience import is_busy
 from mailsuite.protocol.credential_text import credential_text
-from mailsuite.store.handlers import StoreUnavailable
-from mailsuite.store.operations import Refused
-from mailsuite.store.reserve import is_disk_full, reserve
 from mailsuite.web import client_settings, hosts
 from mailsuite.web.client import is_trusted_proxy
+from mailsuite.writer.operation import Refused, StoreUnavailable
+from mailsuite.writer.reserve import is_disk_full, reserve
 
 logger = logging.getLogger(__name__)
 

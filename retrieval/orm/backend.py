@@ -14,11 +14,11 @@ from mailsuite.configuration import Configuration
 from mailsuite.directory.version import directory_version
 from mailsuite.mail.client_network import around
 from mailsuite.server.octets import OctetBudget
-from mailsuite.store.client import StoreClient
-from mailsuite.store.handlers import StoreUnavailable as ServiceUnavailable
 from mailsuite.store.operations import LeaseMaildrop, MarkFetched
-from mailsuite.store.operations import Refused as ServiceRefused
 from mailsuite.turns import FairTurns
+from mailsuite.writer.client import StoreClient
+from mailsuite.writer.operation import Refused as ServiceRefused
+from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
 from retrieval.mail_store import Refused, StoreUnavailable
 from retrieval.orm.changes import Changes
 from retrieval.orm.reader import Reader

@@ -9,9 +9,9 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from mailsuite.store.client import StoreClient
-from mailsuite.store.handlers import StoreUnavailable as ServiceUnavailable
-from mailsuite.store.operations import Hint
+from mailsuite.writer.client import StoreClient
+from mailsuite.writer.operation import Hint
+from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
 from retrieval.mail_store import StoreUnavailable
 from retrieval.orm import reads
 from retrieval.orm.reader import Reader

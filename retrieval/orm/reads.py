@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
-from mailsuite.store.sql import placeholders
+from mailsuite.database.sql import placeholders
 from retrieval.mail_store import (
     FolderChanges,
     FolderInfo,

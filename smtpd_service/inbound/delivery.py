@@ -14,17 +14,9 @@ from mailsuite.mail import srs
 from mailsuite.mail.address import Address, AddressError, Path, parse_address, parse_path
 from mailsuite.mail.header import unfold
 from mailsuite.mail.trace_fields import TlsInfo, delivered_to, protocol_name, received, return_path
-from mailsuite.store.operations import (
-    KEPT,
-    Arrival,
-    Deliver,
-    EventFacts,
-    LocalDelivery,
-    Outgoing,
-    RemoteRecipient,
-    ReportDelivery,
-    StoryFacts,
-)
+from mailsuite.queue.operations import Arrival
+from mailsuite.store.operations import KEPT, Deliver, LocalDelivery, Outgoing, RemoteRecipient, ReportDelivery
+from mailsuite.trace.operations import EventFacts, StoryFacts
 from mailsuite.verdict.verdict import Action, Verdict
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal

@@ -18,7 +18,7 @@ from mailsuite.directory.resolution import (
     effective_detail,
 )
 from mailsuite.mail.address import Address, Path, parse_path
-from mailsuite.store.operations import EventFacts
+from mailsuite.trace.operations import EventFacts
 
 # Mailboxes and addresses elsewhere of one message: the largest alias, and as many more as a transaction has recipients.
 # One recipient alone never has more than MAX_TARGETS, so the first one always fits.

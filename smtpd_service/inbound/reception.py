@@ -23,8 +23,8 @@ from mailsuite.mail.client_network import around
 from mailsuite.mail.header import collect_fields, header_end, header_fields, missing_blank_line
 from mailsuite.mail.message import parse_message
 from mailsuite.mail.reply import Reply
-from mailsuite.store.handlers import StoreBug, StoreUnavailable
-from mailsuite.store.operations import EventFacts, Refused, StoryFacts, TellStory
+from mailsuite.trace.operations import EventFacts, StoryFacts, TellStory
+from mailsuite.writer.operation import Refused, StoreBug, StoreUnavailable
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient, address_keys, connection_data

@@ -70,7 +70,7 @@ class DirectoryView(Protocol):
 
 
 class Store(Protocol):
-    """mailsuite.store.client.StoreClient, or a test's own."""
+    """mailsuite.writer.client.StoreClient, or a test's own."""
 
     async def run(self, operation: Any) -> Any: ...
 

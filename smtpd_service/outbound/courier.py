@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mailsuite.mail.networks import Network
-from mailsuite.store.operations import Arrival
+from mailsuite.queue.operations import Arrival
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.routing import Unroutable
 from smtpd_service.outbound.tls_policy import TlsDemand, TlsPolicy, demand_of_route

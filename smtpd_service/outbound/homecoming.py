@@ -15,7 +15,7 @@ from mailsuite.directory.resolution import Resolution
 from mailsuite.ids import new_id, reference
 from mailsuite.mail.address import AddressError, Path, parse_path
 from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields, header_end
-from mailsuite.store.operations import Arrival, Claim
+from mailsuite.queue.operations import Arrival, Claim
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient, address_keys

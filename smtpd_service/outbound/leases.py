@@ -6,8 +6,8 @@ import time
 from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
-from mailsuite.store.handlers import StoreBug, StoreUnavailable
-from mailsuite.store.operations import Claim, ClaimDue, RenewClaims
+from mailsuite.queue.operations import Claim, ClaimDue, RenewClaims
+from mailsuite.writer.operation import StoreBug, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -15,13 +15,14 @@ from mailsuite.mail.address import Address
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.queue.models import QueuedRecipient, Route
 from mailsuite.queue.notifications import Fate, compose_notifications
+from mailsuite.queue.operations import Claim
 from mailsuite.queue.routes import route_password
 from mailsuite.records.setup import versions_without_name
 from mailsuite.secrets import SecretError
 from mailsuite.server.pulse import WatchedPool
-from mailsuite.store.handlers import StoreUnavailable
-from mailsuite.store.operations import Claim, Deliver
+from mailsuite.store.operations import Deliver
 from mailsuite.trace.models import Story
+from mailsuite.writer.operation import StoreUnavailable
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.delivery_stage import Stage
 from smtpd_service.outbound.homecoming import Homecomings

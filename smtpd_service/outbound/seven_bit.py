@@ -26,7 +26,7 @@ from mailsuite.mail.seven_bit_copy import NotConvertible, seven_bit_copy
 from mailsuite.mail.submission import author_addresses
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningKey, signature_fields
-from mailsuite.store.operations import Claim
+from mailsuite.queue.operations import Claim
 from smtpd_service.outbound.courier import Letter
 
 logger = logging.getLogger(__name__)

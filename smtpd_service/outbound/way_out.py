@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from mailsuite.configuration import Configuration
-from mailsuite.store.handlers import StoreUnavailable
+from mailsuite.writer.operation import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from mailsuite.ids import new_id, reference
-from mailsuite.store.handlers import StoreUnavailable
-from mailsuite.store.operations import Claim, Refused, RenewClaims, Settle
+from mailsuite.queue.operations import Claim, RenewClaims, Settle
+from mailsuite.writer.operation import Refused, StoreUnavailable
 from smtpd_service.outbound.courier import Courier, Delivery, Letter
 from smtpd_service.outbound.destinations import NextHop
 from smtpd_service.outbound.leases import Leases, Store

@@ -11,9 +11,9 @@ from mailsuite.directory import account_events, authentication, login_log, servi
 from mailsuite.directory.account_events import LEARNING, MOST_ROAMING
 from mailsuite.directory.models import AccountEvent, KnownNetwork, User
 from mailsuite.directory.services.accounts import change_account
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Story
+from mailsuite.writer.blobs import mail_storage
 
 NOW = datetime.now(UTC)
 PASSWORD = "correct horse battery"

@@ -9,9 +9,9 @@ from mailsuite.abuse.models import Alarm, SendingCap, SendingDay
 from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Login, Mailbox, User
 from mailsuite.ids import new_id
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Event, Story
+from mailsuite.writer.blobs import mail_storage
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 

@@ -10,11 +10,12 @@ from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.ids import new_id
 from mailsuite.queue.models import QueuedMessage
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import Job, run_jobs
 from mailsuite.store.models import Message
-from mailsuite.store.operations import Deliver, LocalDelivery, Outgoing, RemoteRecipient, StoryFacts
+from mailsuite.store.operations import Deliver, LocalDelivery, Outgoing, RemoteRecipient
 from mailsuite.trace.models import Event
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.run import Job, run_jobs
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 

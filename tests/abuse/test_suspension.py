@@ -11,9 +11,9 @@ from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage
-from mailsuite.store.handlers import execute
-from mailsuite.store.operations import AttemptResult, ClaimDue, Settle
+from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
 from mailsuite.trace.models import Event
+from mailsuite.writer.run import execute
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 

@@ -15,12 +15,12 @@ from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.records.services import make_key_pairs
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Event, Story
 from mailsuite.trace.services import visible
 from mailsuite.transport_security.models import DaneLook
 from mailsuite.web import checks
+from mailsuite.writer.blobs import mail_storage
 
 pytestmark = pytest.mark.usefixtures("bans")
 NOW = datetime.now(UTC)

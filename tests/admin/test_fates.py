@@ -17,27 +17,19 @@ from mailsuite.junk.models import Judgement
 from mailsuite.mailauth.dmarc import DmarcOutcome
 from mailsuite.queue import groups
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
+from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
 from mailsuite.screening.models import Rule
-from mailsuite.store.batch import Batch
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.filing import insert_story
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Message
-from mailsuite.store.operations import (
-    AttemptResult,
-    ClaimDue,
-    Deliver,
-    EventFacts,
-    LocalDelivery,
-    Outgoing,
-    RemoteRecipient,
-    Settle,
-    StoryFacts,
-)
+from mailsuite.store.operations import Deliver, LocalDelivery, Outgoing, RemoteRecipient
 from mailsuite.trace import deeds, fates, services
 from mailsuite.trace.models import Event, Story, StoryRecipient
+from mailsuite.trace.operations import EventFacts, StoryFacts
+from mailsuite.trace.telling import insert_story
 from mailsuite.verdict.verdict import Action, Verdict
 from mailsuite.verdict.verdict import Judgement as Judged
+from mailsuite.writer.batch import Batch
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.run import execute
 
 NOW = datetime.now(UTC)
 FOREIGN = "theirs.example"

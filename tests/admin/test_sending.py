@@ -12,10 +12,10 @@ from mailsuite.directory import services
 from mailsuite.directory.models import Mailbox, User
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Story, StoryRecipient
 from mailsuite.web import dashboard
+from mailsuite.writer.blobs import mail_storage
 
 
 @pytest.fixture

@@ -17,13 +17,14 @@ from mailsuite.mail.address import Path, parse_address
 from mailsuite.mail.dsn import Action
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.queue.notifications import Fate, compose_notifications
+from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
 from mailsuite.secrets import site_keys
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Message
-from mailsuite.store.operations import AttemptResult, ClaimDue, Deliver, Settle
+from mailsuite.store.operations import Deliver
 from mailsuite.trace import services as trace
 from mailsuite.trace.models import Story
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.run import execute
 from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient
 from smtpd_service.inbound.destinations import Destinations
 from smtpd_service.inbound.parameters import Mail

@@ -11,11 +11,12 @@ from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.ids import new_id
 from mailsuite.junk import filter as content_filter
 from mailsuite.mailauth.dmarc import DmarcOutcome
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.folders import prepare_mailbox
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder, Message
-from mailsuite.store.operations import Copy, Deliver, LocalDelivery, StoreFlags, StoryFacts
+from mailsuite.store.operations import Copy, Deliver, LocalDelivery, StoreFlags
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.run import execute
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -23,7 +24,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def blob_folder(settings, tmp_path):
     settings.STORAGES = settings.STORAGES | {
-        "mail": {"BACKEND": "mailsuite.store.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
+        "mail": {"BACKEND": "mailsuite.writer.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
     }
     mail_storage().prepare()
     content_filter.forget_kept()

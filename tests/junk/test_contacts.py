@@ -12,9 +12,10 @@ from mailsuite.junk import contacts
 from mailsuite.junk.models import Progress, Sender
 from mailsuite.junk.reputation import standing
 from mailsuite.junk.signs import SenderSigns
-from mailsuite.store.handlers import execute
-from mailsuite.store.operations import Deliver, Outgoing, RemoteRecipient, StoryFacts
+from mailsuite.store.operations import Deliver, Outgoing, RemoteRecipient
 from mailsuite.trace.models import Story
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer.run import execute
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])

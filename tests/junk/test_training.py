@@ -80,7 +80,7 @@ def test_keywords_say(post, deeds, words):
 
 
 def test_what_is_filed_as_junk_by_a_verdict_or_by_append_says_nothing(post, tmp_path):
-    from mailsuite.store.handlers import execute
+    from mailsuite.writer.run import execute
 
     post.deliver(LETTER, "junk")
     execute(Append(post.mailbox.pk, post.folder("junk").pk, [AppendItem("s", len(LETTER), octets=LETTER)]))

@@ -7,9 +7,12 @@ from django.db import connection
 
 from mailsuite.queue import services
 from mailsuite.queue.models import DeliveryAttempt, QueuedRecipient
-from mailsuite.store.handlers import execute
-from mailsuite.store.operations import AttemptResult, ClaimDue, Deliver, Refused, RenewClaims, Settle, StoryFacts
+from mailsuite.queue.operations import AttemptResult, ClaimDue, RenewClaims, Settle
+from mailsuite.store.operations import Deliver
 from mailsuite.trace.models import Event
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer.operation import Refused
+from mailsuite.writer.run import execute
 
 
 def claim(token, limit=10, lease=1200, busy=()):

@@ -18,6 +18,7 @@ from mailsuite.junk import contacts
 from mailsuite.junk.models import Progress, Sender
 from mailsuite.mailauth.mtasts import Mode, Policy
 from mailsuite.queue.models import QueuedRecipient
+from mailsuite.queue.operations import ClaimDue
 from mailsuite.queue.overdue import UNRENEWED, FallDue
 from mailsuite.records import alarms as drift
 from mailsuite.records import checking
@@ -26,13 +27,14 @@ from mailsuite.reports import preparing
 from mailsuite.reports import sending as report_sending
 from mailsuite.reports.models import OutgoingReport, ReportSettings
 from mailsuite.screening import greylist
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import MaildropLease, Usage
-from mailsuite.store.operations import ClaimDue, LeaseMaildrop, Refused
+from mailsuite.store.operations import LeaseMaildrop
 from mailsuite.store.quota import warn_full_mailboxes
 from mailsuite.trace.models import Story
 from mailsuite.transport_security import known
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.operation import Refused
+from mailsuite.writer.run import execute
 
 NOW = datetime.now(UTC)
 AHEAD = NOW + timedelta(days=20)

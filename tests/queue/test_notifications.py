@@ -11,12 +11,12 @@ from mailsuite.mail.address import parse_address, parse_path
 from mailsuite.mail.dsn import Action
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.queue.notifications import Fate, compose_notifications, is_wanted
+from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
 from mailsuite.secrets import site_keys
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Message
-from mailsuite.store.operations import AttemptResult, ClaimDue, Settle
 from mailsuite.trace.models import Story
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.run import execute
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 

@@ -11,10 +11,10 @@ from django.db import connection, connections, transaction
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.queue import services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
+from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
 from mailsuite.queue.retention import forget_settled, forget_stories
-from mailsuite.store.handlers import execute
-from mailsuite.store.operations import AttemptResult, ClaimDue, Settle
 from mailsuite.trace.models import Event, Story
+from mailsuite.writer.run import execute
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 

@@ -12,9 +12,10 @@ from mailsuite.directory.models import Domain, User
 from mailsuite.directory.passwords import Argon2idHasher
 from mailsuite.ids import new_id
 from mailsuite.reports.models import IncomingReport
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import execute
-from mailsuite.store.operations import Deliver, ReportDelivery, StoryFacts
+from mailsuite.store.operations import Deliver, ReportDelivery
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.run import execute
 
 PASSWORD = "correct horse battery"
 
@@ -28,7 +29,7 @@ def one_connection(db, monkeypatch, settings, tmp_path):
     authentication._dummy_hash.cache_clear()
     CACHE.clear()
     settings.STORAGES = settings.STORAGES | {
-        "mail": {"BACKEND": "mailsuite.store.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
+        "mail": {"BACKEND": "mailsuite.writer.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
     }
     mail_storage().prepare()
     yield

@@ -22,10 +22,10 @@ from mailsuite.reports.preparing import SETTLED_AFTER, SPREAD, prepare, report_s
 from mailsuite.reports.reading import read_waiting
 from mailsuite.reports.sending import RETRIES, send_due
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import StoreBug
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Story
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.operation import StoreBug
 
 DAY = date(2026, 11, 23)
 MORNING = datetime(2026, 11, 24, 7, tzinfo=UTC)

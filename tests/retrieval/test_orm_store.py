@@ -18,13 +18,14 @@ from mailsuite.directory.passwords import Argon2idHasher
 from mailsuite.ids import new_id
 from mailsuite.mail.structure import decode_parts
 from mailsuite.store import copies, flags, operations
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.chores import do_chores
 from mailsuite.store.copies import expire_all
-from mailsuite.store.handlers import StoreUnavailable as ServiceUnavailable
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import MaildropLease, Message, PartialCopy, Usage
-from mailsuite.store.operations import Hint, MarkFetched
+from mailsuite.store.operations import MarkFetched
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.operation import Hint
+from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
+from mailsuite.writer.run import execute
 from retrieval import orm_store
 from retrieval.mail_store import Refused, StoreUnavailable
 from retrieval.orm import changes, reads, text_search
@@ -58,7 +59,7 @@ class DirectClient:
 
     def __init__(self):
         self.away, self.sent, self.on_hint = False, [], None
-        self.doubts = []
+        self.withdrawn = []
 
     async def run(self, operation):
         if self.away:
@@ -68,8 +69,8 @@ class DirectClient:
     def send(self, operation):
         self.sent.append(operation)
 
-    def doubt(self, doubt):
-        self.doubts.append(doubt)
+    def withdraw(self, withdrawal):
+        self.withdrawn.append(withdrawal)
 
     async def watch(self, on_hint):
         self.on_hint = on_hint
@@ -88,7 +89,7 @@ def surroundings(settings, tmp_path, monkeypatch):
     authentication.forget_logins()
     settings.STORAGES = settings.STORAGES | {
         "mail": {
-            "BACKEND": "mailsuite.store.blobs.LocalBlobs",
+            "BACKEND": "mailsuite.writer.blobs.LocalBlobs",
             "OPTIONS": {"location": str(settings.MAILSUITE.blobs)},
         }
     }
@@ -824,7 +825,7 @@ def test_a_large_copy_that_fails_leaves_the_target_as_it_was(inside, monkeypatch
             backend.client.run = no_end
             with pytest.raises(StoreUnavailable):
                 await store.copy(folder_id, uids, archive, move=False)
-            assert [type(doubt) for doubt in backend.client.doubts] == [operations.DoubtfulCopy]
+            assert [type(one) for one in backend.client.withdrawn] == [operations.ReopenCopy]
         assert await state_of(store) == before and not PartialCopy.objects.exists()
         removed = [operation for operation in asked if isinstance(operation, operations.UndoCopy)]
         assert len(removed) == (0 if fails_at == 1 else max(1, min(fails_at, 5) - 2))
@@ -866,7 +867,7 @@ def test_a_large_copy_whose_asker_died_is_undone_by_the_service(inside, monkeypa
             do_chores(timezone.now())
             assert PartialCopy.objects.count() == 1  # somebody may be at it
             expire_all()
-            with pytest.raises(operations.Refused):
+            with pytest.raises(Refused):
                 execute(operations.EndCopy(mailbox_id, copy_id))
             do_chores(timezone.now())
             assert await state_of(store) == before and not PartialCopy.objects.exists()

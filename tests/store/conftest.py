@@ -3,17 +3,17 @@ import secrets
 import pytest
 
 from mailsuite.directory.models import Domain, Mailbox, User
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.folders import prepare_mailbox
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder
 from mailsuite.store.operations import Append, AppendItem
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.run import execute
 
 
 @pytest.fixture(autouse=True)
 def blob_folder(settings, tmp_path):
     settings.STORAGES = settings.STORAGES | {
-        "mail": {"BACKEND": "mailsuite.store.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
+        "mail": {"BACKEND": "mailsuite.writer.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
     }
     mail_storage().prepare()
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mailsuite.store.blobs import FSYNCED_AT_ONCE, LocalBlobs
+from mailsuite.writer.blobs import FSYNCED_AT_ONCE, LocalBlobs
 
 
 @pytest.fixture

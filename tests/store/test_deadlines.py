@@ -19,10 +19,7 @@ from store_process import Service, run
 
 from mailsuite.ids import new_id
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
-from mailsuite.store import client as client_module
-from mailsuite.store.blobs import mail_storage
 from mailsuite.store.chores import do_chores
-from mailsuite.store.handlers import Job, StoreUnavailable, execute, run_jobs
 from mailsuite.store.models import Folder, MaildropLease, Message, Usage
 from mailsuite.store.operations import (
     Append,
@@ -31,19 +28,21 @@ from mailsuite.store.operations import (
     Copy,
     CreateFolder,
     Deliver,
-    DoubtfulCopy,
     EndCopy,
     LeaseMaildrop,
     LocalDelivery,
     Outgoing,
     RemoteRecipient,
+    ReopenCopy,
     StoreFlags,
-    StoryFacts,
     Subscribe,
-    Withdraw,
 )
-from mailsuite.store.withdrawal import doubtful
 from mailsuite.trace.models import Event, Story
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer import client as client_module
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.operation import StoreUnavailable
+from mailsuite.writer.run import Job, execute, run_jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MAIL = b"Subject: x\r\n\r\nbody\r\n"
@@ -160,7 +159,8 @@ def test_what_somebody_has_begun_to_send_on_is_not_taken_back_and_the_others_are
     tried = QueuedRecipient.objects.filter(forward_path="x@far.test", message__story_id__lt=untouched.story.story_id)
     tried.update(attempt_count=1)
     tried.filter(message__story_id=done.story.story_id).update(state="delivered", settled_at=timezone.now())
-    execute(Withdraw([doubtful(operation) for operation in (begun, done, untouched)]))
+    for operation in (begun, done, untouched):
+        execute(operation.withdrawal())
     assert list(QueuedRecipient.objects.values_list("forward_path", "message__story_id")) == [
         ("x@far.test", operation.story.story_id) for operation in (begun, done)
     ]
@@ -265,7 +265,7 @@ def test_a_delivery_whose_answer_was_lost_for_good_is_withdrawn(service, mailbox
     execute(carried(other))
 
     async def work(client):
-        client.doubt(doubtful(operation))
+        client.withdraw(operation.withdrawal())
         await withdrawn(client)
 
     run(service, work)
@@ -308,7 +308,7 @@ def test_what_is_in_doubt_when_its_asker_ends_is_withdrawn_first(service, mailbo
     execute(operation)
 
     async def work(client):
-        client.doubt(doubtful(operation))
+        client.withdraw(operation.withdrawal())
 
     run(service, work)
     assert not Message.objects.exists()
@@ -325,7 +325,7 @@ def test_a_large_copy_whose_end_got_no_answer_is_undone(service, mailbox, patien
         execute(operation)
 
     async def work(client):
-        client.doubt(DoubtfulCopy(mailbox.pk, copy_id))
+        client.withdraw(ReopenCopy(mailbox.pk, copy_id))
         await withdrawn(client)
 
     run(service, work)

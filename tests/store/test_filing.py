@@ -9,9 +9,6 @@ from msgspec.structs import replace
 
 from mailsuite.ids import new_id
 from mailsuite.reports.models import IncomingReport
-from mailsuite.store import blobs
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import Job, StoreBug, StoreUnavailable, execute, run_jobs
 from mailsuite.store.models import Content, Folder, Message, Usage
 from mailsuite.store.operations import (
     Append,
@@ -19,12 +16,15 @@ from mailsuite.store.operations import (
     Deliver,
     LocalDelivery,
     Outgoing,
-    Refused,
     RemoteRecipient,
     ReportDelivery,
-    StoryFacts,
 )
 from mailsuite.trace.models import Event, Story
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer import blobs
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.operation import Refused, StoreBug, StoreUnavailable
+from mailsuite.writer.run import Job, execute, run_jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -6,7 +6,6 @@ from django.utils import timezone
 from mailsuite.store import folders
 from mailsuite.store.chores import do_chores, next_chore
 from mailsuite.store.flags import DELETED
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder, Message
 from mailsuite.store.operations import (
     Append,
@@ -16,11 +15,12 @@ from mailsuite.store.operations import (
     DeleteFolder,
     Expunge,
     PurgeFolder,
-    Refused,
     RenameFolder,
     StoreFlags,
     Subscribe,
 )
+from mailsuite.writer.operation import Refused
+from mailsuite.writer.run import execute
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -14,7 +14,7 @@ from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.store import shell
 from mailsuite.store.flags import FLAGGED, SEEN
 from mailsuite.store.models import Content, Folder, Message, Usage
-from mailsuite.store.operations import Refused
+from mailsuite.writer.operation import Refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MAIL = b"From: Ann <ann@example.org>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\nHello\r\n"

@@ -9,16 +9,10 @@ from django.db import connection
 from mailsuite.store import departed as kept
 from mailsuite.store.departed import DEAD_AFTER, sweep_departed
 from mailsuite.store.flags import DELETED
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import DepartedMessage, Folder, MaildropLease, Message, Usage
-from mailsuite.store.operations import (
-    Copy,
-    Expunge,
-    LeaseMaildrop,
-    QuitMaildrop,
-    Refused,
-    ReleaseMaildrop,
-)
+from mailsuite.store.operations import Copy, Expunge, LeaseMaildrop, QuitMaildrop, ReleaseMaildrop
+from mailsuite.writer.operation import Refused
+from mailsuite.writer.run import execute
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SERVED = ("mailbox_id", "content_id", "uid", "unique_id", "internal_date", "save_date", "prefix", "size_octets")

@@ -4,9 +4,10 @@ import pytest
 from django.db.models import Count, Q, Sum
 
 from mailsuite.store import flags
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder, Message, Tombstone, Usage
-from mailsuite.store.operations import ClaimRecent, Copy, Expunge, Refused, StoreFlags
+from mailsuite.store.operations import ClaimRecent, Copy, Expunge, StoreFlags
+from mailsuite.writer.operation import Refused
+from mailsuite.writer.run import execute
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -6,8 +6,8 @@ import select
 
 import pytest
 
-from mailsuite.store import reading
-from mailsuite.store.reading import HEADER_IN_ROW_OCTETS, LIMITS, Child, is_much_work, read_hastily, summarize
+from mailsuite.writer import reading
+from mailsuite.writer.reading import HEADER_IN_ROW_OCTETS, LIMITS, Child, is_much_work, read_hastily, summarize
 
 PART = b"--b\r\nContent-Type: text/plain; name=%b\r\n\r\nx\r\n"
 

@@ -12,9 +12,6 @@ from mailsuite.directory.services.removal import remove_domain, remove_mailbox
 from mailsuite.directory.services.restoring import restore_mailbox
 from mailsuite.ids import new_id
 from mailsuite.store import quota
-from mailsuite.store.batch import Batch
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Content, DepartedMessage, Folder, MaildropLease, Message, Usage
 from mailsuite.store.operations import (
     Append,
@@ -22,13 +19,17 @@ from mailsuite.store.operations import (
     Copy,
     CreateFolder,
     Deliver,
+    Expunge,
     LeaseMaildrop,
     LocalDelivery,
-    Refused,
     RenameFolder,
-    StoryFacts,
 )
 from mailsuite.store.removal import remove_marked
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer.batch import Batch
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.operation import Refused
+from mailsuite.writer.run import execute
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 PASSWORD = "a long enough password"
@@ -152,7 +153,7 @@ def test_a_removal_waits_for_what_is_being_filed(mailboxes):
     other.connect()
     try:
         with transaction.atomic():
-            Batch().lock([ann.pk])
+            Batch().lock([Expunge(ann.pk, 0, [])])
             other.cursor().execute("SET lock_timeout = '100ms'")
             with pytest.raises(OperationalError), other.cursor() as cursor:
                 cursor.execute("SELECT 1 FROM store_usage WHERE mailbox_id = %s FOR UPDATE", [ann.pk])

@@ -7,11 +7,13 @@ import secrets
 import pytest
 from django.db import connection
 
-from mailsuite.store import flags, handlers, reserve
-from mailsuite.store.handlers import Job, StoreUnavailable, execute, run_jobs
+from mailsuite.store import flags
 from mailsuite.store.models import Message
-from mailsuite.store.operations import Append, AppendItem, Expunge, Refused, StoreFlags
-from mailsuite.store.reserve import PIECE_OCTETS, PIECES, Reserve, is_disk_full
+from mailsuite.store.operations import Append, AppendItem, Expunge, StoreFlags
+from mailsuite.writer import reserve, run
+from mailsuite.writer.operation import Refused, StoreUnavailable
+from mailsuite.writer.reserve import PIECE_OCTETS, PIECES, Reserve, is_disk_full
+from mailsuite.writer.run import Job, execute, run_jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MAIL = b"Subject: x\r\n\r\n" + b"x" * 20_000
@@ -46,7 +48,7 @@ class SmallDisk(Reserve):
 def disk(tmp_path, monkeypatch):
     made = SmallDisk(tmp_path / "reserve")
     made.make()
-    monkeypatch.setattr(handlers, "reserve", lambda: made)
+    monkeypatch.setattr(run, "reserve", lambda: made)
     yield made
     connection.close()
 
@@ -96,7 +98,7 @@ def test_without_a_reserve_it_is_said_and_nothing_is_half_done(fill, disk):
 
 def test_what_is_kept_for_deletions_is_not_filled_with_mail(mailbox, fill, monkeypatch):
     inbox = fill(flags.DELETED)
-    monkeypatch.setattr(handlers, "KEPT_FREE_OCTETS", 1 << 62)
+    monkeypatch.setattr(run, "KEPT_FREE_OCTETS", 1 << 62)
     jobs = [Job(Append(mailbox.pk, inbox.pk, [item()])), Job(Expunge(mailbox.pk, inbox.pk, [1]))]
     run_jobs(jobs)
     assert isinstance(jobs[0].error, Refused) and jobs[0].error.code == "storage-full"
@@ -109,7 +111,7 @@ def test_a_folder_for_blobs_that_can_not_be_made_keeps_nobody_from_deleting(mail
     def full(self, folder):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("mailsuite.store.blobs.LocalBlobs._make_folder", full)
+    monkeypatch.setattr("mailsuite.writer.blobs.LocalBlobs._make_folder", full)
     jobs = [Job(Append(mailbox.pk, inbox.pk, [item()])), Job(Expunge(mailbox.pk, inbox.pk, [1]))]
     run_jobs(jobs)
     assert (jobs[0].error.code, jobs[1].error) == ("storage-full", None)

@@ -15,10 +15,6 @@ from msgspec.structs import replace
 from store_process import Service, run
 
 from mailsuite.ids import new_id
-from mailsuite.store import service as store_service
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.client import tell_service
-from mailsuite.store.handlers import StoreBug, StoreUnavailable
 from mailsuite.store.models import Content, Folder, Message, PartialCopy
 from mailsuite.store.operations import (
     Append,
@@ -29,12 +25,14 @@ from mailsuite.store.operations import (
     Deliver,
     EndCopy,
     LocalDelivery,
-    Refused,
-    StoryFacts,
     Subscribe,
-    TellStory,
 )
 from mailsuite.trace.models import RefusalCount, Story
+from mailsuite.trace.operations import StoryFacts, TellStory
+from mailsuite.writer import daemon
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.operation import Refused, StoreBug, StoreUnavailable
+from mailsuite.writer.telling import tell_service
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,11 +52,11 @@ def delivery(mailbox, spooled, octets=b"Subject: x\r\n\r\n"):
 
 def test_a_second_store_leaves_the_first_alone(service, tmp_path, monkeypatch):
     """It swept what the first was receiving, and took its socket with it when it ended: no mail came in any more."""
-    monkeypatch.setattr(store_service, "TURN_SECONDS", 0.0)
-    assert store_service._take_lock(service.path) is None
+    monkeypatch.setattr(daemon, "TURN_SECONDS", 0.0)
+    assert daemon._take_lock(service.path) is None
     assert service._answers()
     service.stop()
-    lock = store_service._take_lock(service.path)
+    lock = daemon._take_lock(service.path)
     assert lock is not None
     os.close(lock)
 

@@ -9,8 +9,6 @@ from mailsuite.ids import new_id
 from mailsuite.reports.models import IncomingReport
 from mailsuite.store import flags
 from mailsuite.store import sweep as sweeping
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Content, Folder, Message, OrphanBlob
 from mailsuite.store.operations import (
     Append,
@@ -21,9 +19,11 @@ from mailsuite.store.operations import (
     LeaseMaildrop,
     ReleaseMaildrop,
     ReportDelivery,
-    StoryFacts,
 )
 from mailsuite.store.sweep import sweep, sweep_if_pressed, sweep_spool
+from mailsuite.trace.operations import StoryFacts
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.run import execute
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1, seconds=1)
@@ -164,3 +164,9 @@ def test_where_room_is_wanted_minutes_must_do(kept, monkeypatch):
     monkeypatch.setattr(sweeping, "PRESSED_OCTETS", 1 << 62)
     assert [sweep_if_pressed(now + number * minutes) for number in range(3)] == [0, 0, 1]
     assert blobs() == []
+
+
+def test_a_content_is_held_by_every_table_that_names_it():
+    assert {relation.related_model.__name__ for relation in sweeping._holders()} == {
+        *("Message", "DepartedMessage", "QueuedMessage", "IncomingReport"),
+    }

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mailsuite.store import client, service, wire
-from mailsuite.store.handlers import StoreBug
-from mailsuite.store.operations import CopyAnswer, Refused, StoreFlags, StoreFlagsAnswer, Touched
+from mailsuite.store.operations import CopyAnswer, StoreFlags, StoreFlagsAnswer
+from mailsuite.writer import client, daemon, wire
+from mailsuite.writer.operation import Refused, StoreBug, Touched
 
 
 @pytest.fixture(autouse=True)
@@ -98,12 +98,12 @@ class Selector:
 
 
 def test_answers_that_the_asker_had_no_time_to_read_cut_nobody_off_but_hints_do(monkeypatch):
-    monkeypatch.setattr(service, "MAX_UNSENT", 100_000)
+    monkeypatch.setattr(daemon, "MAX_UNSENT", 100_000)
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     ours.setblocking(False)
     with ours, theirs:
-        store = object.__new__(service.StoreService)
-        connection = service.Connection(ours)
+        store = object.__new__(daemon.StoreService)
+        connection = daemon.Connection(ours)
         connection.watches = True
         store._selector, store._connections = Selector(), {connection}
         store._ready, store._large, store._children = [], [], {}

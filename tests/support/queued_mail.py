@@ -23,9 +23,10 @@ def enqueue(db: None) -> Callable[..., Any]:
     # Models can't be imported before the apps are ready, which they are not when this file is read.
     from mailsuite.ids import new_id
     from mailsuite.queue.models import QueuedMessage
-    from mailsuite.store.blobs import mail_storage
-    from mailsuite.store.handlers import execute
-    from mailsuite.store.operations import Deliver, Outgoing, RemoteRecipient, StoryFacts
+    from mailsuite.store.operations import Deliver, Outgoing, RemoteRecipient
+    from mailsuite.trace.operations import StoryFacts
+    from mailsuite.writer.blobs import mail_storage
+    from mailsuite.writer.run import execute
 
     def put(*recipients: str, octets: bytes = MESSAGE, notify: str = "", **envelope: Any) -> QueuedMessage:
         mail_storage().prepare()

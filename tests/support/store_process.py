@@ -10,8 +10,8 @@ import time
 
 from django.db import connection
 
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.client import StoreClient
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.client import StoreClient
 
 SERVE = """
 import dataclasses, sys
@@ -21,11 +21,11 @@ from django.conf import settings
 from pathlib import Path
 from types import SimpleNamespace
 from mailsuite.server.pulse import Pulse
-from mailsuite.store import service
+from mailsuite.writer import daemon
 settings.STORAGES["mail"]["OPTIONS"]["location"] = sys.argv[1]
 configuration = SimpleNamespace(store_socket=Path(sys.argv[2]))
 context = SimpleNamespace(configuration=configuration, parent_pipe=0, name="store", sockets={}, pulse=Pulse())
-sys.exit(service.run(context))
+sys.exit(daemon.run(context))
 """
 
 

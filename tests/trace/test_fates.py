@@ -14,31 +14,26 @@ from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.ids import new_id
 from mailsuite.queue import services
 from mailsuite.queue.models import QueuedRecipient
+from mailsuite.queue.operations import Arrival, AttemptResult, ClaimDue, Settle
 from mailsuite.queue.retention import forget_stories
-from mailsuite.store.batch import Batch
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.filing import insert_story
 from mailsuite.store.folders import prepare_mailbox
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder, Message
 from mailsuite.store.operations import (
-    Arrival,
-    AttemptResult,
-    ClaimDue,
     Copy,
     Deliver,
-    DoubtfulDelivery,
-    EventFacts,
     LocalDelivery,
     Outgoing,
     RemoteRecipient,
     ReportDelivery,
-    Settle,
-    StoryFacts,
-    Withdraw,
+    WithdrawDelivery,
 )
-from mailsuite.store.refusals import RefusalBuffer
 from mailsuite.trace.models import Event, RefusalCount, Story, StoryRecipient
+from mailsuite.trace.operations import EventFacts, StoryFacts, TellStory
+from mailsuite.trace.refusals import RefusalBuffer
+from mailsuite.trace.telling import insert_story
+from mailsuite.writer.batch import Batch
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.run import execute
 
 __all__ = ["enqueue", "forget_the_directory"]
 NOW = datetime.now(UTC)
@@ -184,7 +179,7 @@ def test_what_was_taken_back_is_to_come_again(mailbox):
     execute(Deliver.carrying(MAIL, facts, local=[local(mailbox)], outgoing=[remote("b@far.test", "c@far.test")]))
     # One of them is on its way.
     QueuedRecipient.objects.filter(forward_path="c@far.test").update(attempt_count=1)
-    execute(Withdraw([DoubtfulDelivery(facts.story_id, [mailbox.pk])]))
+    execute(WithdrawDelivery(facts.story_id, [mailbox.pk]))
     assert [row[:3] for row in fates()] == [
         ("a@example.org", "deferred", "too-late"),
         ("b@far.test", "deferred", "too-late"),
@@ -273,7 +268,7 @@ class TestEarlierMessages:
         services.hold([enqueue("f@far.test").pk], "looks odd")
         facts = story()
         execute(Deliver.carrying(MAIL, facts, local=[local(mailbox)]))
-        execute(Withdraw([DoubtfulDelivery(facts.story_id, [mailbox.pk])]))
+        execute(WithdrawDelivery(facts.story_id, [mailbox.pk]))
         before = {tuple(row[:2]) for row in fates()}
         rows = StoryRecipient.objects.order_by("story", "address").values_list("story", "address", "domain", "fate")
         kept = list(rows)
@@ -307,10 +302,10 @@ def test_refusals_of_many_recipients_fill_no_database(db):
     buffer = RefusalBuffer()
     for number in range(30):
         events = [EventFacts("refused", f"r{one}@example.org", "mail-loop", "554 loop") for one in range(100)]
-        buffer.add(story("refused", reason="mail-loop", events=events), f"192.0.{number}.0/24", 0.0)
+        buffer.add(TellStory(story("refused", reason="mail-loop", events=events), f"192.0.{number}.0/24"), 0.0)
     buffer.flush(10.0)
     assert Story.objects.count() == 20 and StoryRecipient.objects.count() == 2000
     assert RefusalCount.objects.count() == 10
-    buffer.add(story("refused", reason="mail-loop", events=events), "192.0.2.0/24", 10.0)
+    buffer.add(TellStory(story("refused", reason="mail-loop", events=events), "192.0.2.0/24"), 10.0)
     buffer.flush(20.0)
     assert Story.objects.count() == 21

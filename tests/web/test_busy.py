@@ -8,8 +8,8 @@ from django.db import DatabaseError, OperationalError, connection, connections, 
 from mailsuite.database import patience
 from mailsuite.database.patience import WriterBusy
 from mailsuite.directory.models import Domain, User
-from mailsuite.store.handlers import StoreUnavailable
 from mailsuite.web import middleware
+from mailsuite.writer.operation import StoreUnavailable
 
 PASSWORD = "correct horse battery"
 

@@ -8,11 +8,11 @@ import pytest
 from django.conf import settings
 from store_process import Service
 
-from mailsuite.store import client
-from mailsuite.store.blobs import mail_storage
 from mailsuite.supervisor.probe import ask_store
 from mailsuite.supervisor.state import SuiteState, write_state
 from mailsuite.web import health
+from mailsuite.writer import telling
+from mailsuite.writer.blobs import mail_storage
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "read
 @pytest.fixture
 def service(settings, tmp_path):
     settings.STORAGES = settings.STORAGES | {
-        "mail": {"BACKEND": "mailsuite.store.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
+        "mail": {"BACKEND": "mailsuite.writer.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
     }
     mail_storage().prepare()
     service = Service(tmp_path)
@@ -40,7 +40,7 @@ def test_a_stopped_store_is_red_everywhere(service, configuration, monkeypatch):
     assert health.Health().problems(configuration) == []
     assert ask_store(service.path, 20.0).ready
     service.process.send_signal(signal.SIGSTOP)
-    monkeypatch.setattr(health, "ping", lambda path: client.ping(path, 0.1))
+    monkeypatch.setattr(health, "ping", lambda path: telling.ping(path, 0.1))
     assert health.Health().problems(configuration) == ["the store does not answer"]
     answer = ask_store(service.path, 0.1)
     assert (answer.ready, answer.text) == (False, "no answer within 0.1 s")

@@ -19,9 +19,10 @@ from mailsuite.mail import srs
 from mailsuite.mail.address import Address, Path
 from mailsuite.resolver.answers import ZoneResolver
 from mailsuite.server.admission import Admission, AdmissionLimits
-from mailsuite.store.operations import Deliver, TellStory
+from mailsuite.store.operations import Deliver
 from mailsuite.supervisor.certificate import ensure_certificate
 from mailsuite.tls import server_context
+from mailsuite.trace.operations import TellStory
 from smtpd_service.inbound.delivery import Composer
 from smtpd_service.inbound.judging import Judging
 from smtpd_service.inbound.listener import close, listen, make_listeners

@@ -13,8 +13,8 @@ from mailsuite.directory import resolution
 from mailsuite.directory.resolution import AliasEntry, DomainEntry, MailboxEntry
 from mailsuite.mail.address import Path, parse_address
 from mailsuite.resolver.answers import Mx
-from mailsuite.store import wire
 from mailsuite.store.operations import KEPT
+from mailsuite.writer import wire
 from smtpd_service.inbound import decisions, judging
 from smtpd_service.inbound.destinations import MAX_MESSAGE_TARGETS, NAMED, Destinations
 

@@ -23,8 +23,8 @@ from mailsuite.directory.resolution import LocalTarget, ReportTarget
 from mailsuite.mail import srs
 from mailsuite.mail.address import Address
 from mailsuite.server.turned_away import TOLD_ONE_BY_ONE
-from mailsuite.store.handlers import StoreBug, StoreUnavailable
-from mailsuite.store.operations import Refused, ReportDelivery
+from mailsuite.store.operations import ReportDelivery
+from mailsuite.writer.operation import Refused, StoreBug, StoreUnavailable
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound import dialog as dialog_module
 from smtpd_service.inbound import listener as listener_module

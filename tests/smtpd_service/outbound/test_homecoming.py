@@ -21,13 +21,14 @@ from mailsuite.mail import srs
 from mailsuite.mail.address import parse_address
 from mailsuite.queue import giving, kept, own_mail, services
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
+from mailsuite.queue.operations import ClaimDue, Settle
 from mailsuite.secrets import site_keys
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.handlers import execute
 from mailsuite.store.models import Folder, Message, Usage
-from mailsuite.store.operations import KEPT, ClaimDue, Settle
+from mailsuite.store.operations import KEPT
 from mailsuite.store.sweep import sweep
 from mailsuite.trace.models import Event
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.run import execute
 from smtpd_service.outbound.homecoming import Homecomings
 from smtpd_service.outbound.queue_reader import QueueReader
 from smtpd_service.outbound.results import judge

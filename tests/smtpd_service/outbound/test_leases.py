@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailsuite.store.handlers import StoreUnavailable
-from mailsuite.store.operations import Claim, ClaimDue, RenewClaims
+from mailsuite.queue.operations import Claim, ClaimDue, RenewClaims
+from mailsuite.writer.operation import StoreUnavailable
 from smtpd_service.outbound.leases import FINISH_SECONDS, Leases
 
 NOW = datetime.now(UTC)

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from django.db import InterfaceError, OperationalError
 
-from mailsuite.store.handlers import StoreUnavailable
+from mailsuite.writer.operation import StoreUnavailable
 from smtpd_service.outbound import queue_reader
 from smtpd_service.outbound.queue_reader import QueueReader
 

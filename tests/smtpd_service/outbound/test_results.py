@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailsuite.mail.dsn import Action
-from mailsuite.store.operations import Claim
+from mailsuite.queue.operations import Claim
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.results import judge
 from smtpd_service.outbound.retry import RetryPlan

@@ -19,8 +19,8 @@ from mailsuite.directory.services.domains import add_domain
 from mailsuite.mail.header import header_end
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, signature_fields
+from mailsuite.queue.operations import Claim
 from mailsuite.resolver.answers import Mx, ZoneResolver
-from mailsuite.store.operations import Claim
 from mailsuite.trace.models import Story
 from smtpd_service.outbound.courier import Courier, Letter
 from smtpd_service.outbound.destinations import Destinations, NextHop

@@ -16,7 +16,7 @@ from mailsuite.env import Environment
 from mailsuite.records.models import Observation
 from mailsuite.records.setup import host_addresses, versions_without_name
 from mailsuite.resolver.answers import Mx, ZoneResolver
-from mailsuite.store.handlers import StoreUnavailable
+from mailsuite.writer.operation import StoreUnavailable
 from smtpd_service.outbound import way_out
 from smtpd_service.outbound.connection import connect
 from smtpd_service.outbound.destinations import Destinations, NextHop

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mailsuite.store.handlers import StoreUnavailable
-from mailsuite.store.operations import Arrival, AttemptResult, Claim, ClaimDue, Refused, RenewClaims, Settle
+from mailsuite.queue.operations import Arrival, AttemptResult, Claim, ClaimDue, RenewClaims, Settle
+from mailsuite.writer.operation import Refused, StoreUnavailable
 from smtpd_service.outbound import worker as module
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.retry import RetryPlan

@@ -9,13 +9,13 @@ from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
 from mailsuite.adminkit import parameters
+from mailsuite.database.sql import slices
 from mailsuite.directory import history
 from mailsuite.directory.command import SubcommandCommand, whole_number
 from mailsuite.directory.errors import DirectoryError
 from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.queue import groups, services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
-from mailsuite.store.sql import slices
 from mailsuite.trace import services as trace
 from mailsuite.trace.models import Story
 

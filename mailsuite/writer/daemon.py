@@ -21,16 +21,12 @@ from django.utils import timezone
 
 from mailsuite.database.patience import limit_statements
 from mailsuite.server.pulse import BEAT_SECONDS
-from mailsuite.store import operations as ops
-from mailsuite.store import wire
-from mailsuite.store.blobs import mail_storage
-from mailsuite.store.chores import next_chore
-from mailsuite.store.copies import expire_all
-from mailsuite.store.handlers import Job, StoreBug, StoreUnavailable, run_jobs, spooled
-from mailsuite.store.reading import CHILD_SECONDS, INLINE_OCTETS, Child, is_much_work
-from mailsuite.store.refusals import RefusalBuffer
-from mailsuite.store.reserve import reserve
-from mailsuite.store.sweep import sweep_spool
+from mailsuite.writer import registry, wire
+from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.operation import Forget, Hint, Refused, Spooled, StoreBug, StoreUnavailable, Touched, Watch
+from mailsuite.writer.reading import CHILD_SECONDS, INLINE_OCTETS, Child, is_much_work
+from mailsuite.writer.reserve import reserve
+from mailsuite.writer.run import Job, run_jobs
 
 if TYPE_CHECKING:
     from mailsuite.supervisor.services import ServiceContext
@@ -69,8 +65,8 @@ class StoreService:
         self._connections: set[Connection] = set()
         self._ready: list[Job] = []
         self._large: list[Job] = []
-        self._children: dict[Child, tuple[Job, Sequence[ops.Deliver | ops.AppendItem], int, str]] = {}
-        self._refusals = RefusalBuffer()
+        self._children: dict[Child, tuple[Job, Sequence[Spooled], int, str]] = {}
+        self._buffers = {operation: make() for operation, make in registry.BUFFERS.items()}
         self._stopping = False
         self._chores_due = 0.0
         self._reserve_at = 0.0
@@ -91,12 +87,16 @@ class StoreService:
                 if jobs:
                     self._run(jobs)
                 self._do_chore(jobs)
-                self._refusals.flush(time.monotonic())
-            self._refusals.flush(float("inf"))
+                self._flush(time.monotonic())
+            self._flush(float("inf"))
         finally:
             self._path.unlink(missing_ok=True)
             for connection in list(self._connections):
                 self._close(connection)
+
+    def _flush(self, now: float) -> None:
+        for buffer in self._buffers.values():
+            buffer.flush(now)
 
     def _look_after_reserve(self) -> None:
         """Makes it again where there is room: it was given up piece by piece."""
@@ -148,7 +148,7 @@ class StoreService:
             return 0
         waits = [child.deadline for child in self._children]
         waits.append(self._chores_due)
-        waits += [self._refusals.due] if self._refusals.due else []
+        waits += [buffer.due for buffer in self._buffers.values() if buffer.due]
         return min(BEAT_SECONDS, max(0.0, min(waits) - time.monotonic()))
 
     def _accept(self, listener: socket.socket, _events: int) -> None:
@@ -176,14 +176,14 @@ class StoreService:
 
     def _take(self, connection: Connection, request_id: int, operation: Any, deadline: float) -> None:
         match operation:
-            case ops.Forget(request_id=forgotten):
+            case Forget(request_id=forgotten):
                 self._forget(lambda context: context == (connection, forgotten))
-            case ops.Watch():
+            case Watch():
                 connection.watches = True
-            case ops.Touched(folder_ids=folder_ids):
+            case Touched(folder_ids=folder_ids):
                 self._hint(folder_ids, queued=not folder_ids)
-            case ops.TellStory(story=story, network=network, count=count):
-                self._refusals.add(story, network, time.monotonic(), count)
+            case _ if buffer := self._buffers.get(type(operation)):
+                buffer.add(operation, time.monotonic())
             case _:
                 job = Job(operation, (connection, request_id), deadline)
                 (self._large if _large(operation) else self._ready).append(job)
@@ -204,7 +204,7 @@ class StoreService:
             job = self._large.pop(0)
             self._read_next(job, _large(job.operation))
 
-    def _read_next(self, job: Job, items: Sequence[ops.Deliver | ops.AppendItem]) -> None:
+    def _read_next(self, job: Job, items: Sequence[Spooled]) -> None:
         if not items or job.is_late():
             self._ready.append(job)
             return
@@ -250,12 +250,12 @@ class StoreService:
 
     def _do_chore(self, jobs: Sequence[Job]) -> None:
         """A slice of what nobody waits for, when it is time to look or one of these may have left some."""
-        if not any(isinstance(job.operation, ops.DeleteFolder | ops.UndoCopy) for job in jobs):
+        if not any(job.operation.leaves_chores for job in jobs):
             if time.monotonic() < self._chores_due or self._stopping:
                 return
         self._chores_due = time.monotonic() + CHORES_SECONDS
         try:
-            operation = next_chore(timezone.now())
+            operation = registry.next_chore(timezone.now())
         except DatabaseError as error:
             logger.error("the database can't be asked what is left to be done: %s", error)
             return
@@ -271,7 +271,7 @@ class StoreService:
     def _hint(self, folder_ids: list[int], *, queued: bool) -> None:
         if not folder_ids and not queued:
             return
-        frame = wire.answer(0, wire.Status.DONE, ops.Hint(folder_ids, queued))
+        frame = wire.answer(0, wire.Status.DONE, Hint(folder_ids, queued))
         for connection in [c for c in self._connections if c.watches]:
             self._send(connection, frame, MAX_UNSENT)
 
@@ -305,12 +305,12 @@ class StoreService:
             self._forget(lambda context: context[0] is connection)
 
 
-def _large(operation: Any) -> Sequence[ops.Deliver | ops.AppendItem]:
+def _large(operation: Any) -> Sequence[Spooled]:
     """Of what the operation files that which a child is to read."""
-    return [item for item in spooled(operation) if _is_for_child(item)]
+    return [item for item in operation.files() if _is_for_child(item)]
 
 
-def _is_for_child(item: ops.Deliver | ops.AppendItem) -> bool:
+def _is_for_child(item: Spooled) -> bool:
     if item.size_octets > INLINE_OCTETS:
         return True
     try:
@@ -323,7 +323,7 @@ def _outcome(job: Job) -> tuple[wire.Status, Any]:
     match job.error:
         case None:
             return wire.Status.DONE, job.answer
-        case ops.Refused(code=code, text=text):
+        case Refused(code=code, text=text):
             return wire.Status.REFUSED, (code, text)
         case StoreBug(reference=reference):
             return wire.Status.BUG, reference
@@ -339,9 +339,8 @@ def run(context: "ServiceContext") -> int:
         return 1
     limit_statements(STATEMENT_SECONDS)
     mail_storage().prepare()
-    sweep_spool()
-    if connections["default"].vendor == "sqlite":
-        expire_all()  # this is the only service there is: whoever asked the one before has heard that it went away
+    for begin in registry.AT_START:
+        begin()
     try:
         StoreService(context).run()
     finally:

@@ -1,39 +1,33 @@
-"""The store service's clients: `StoreClient` for event loops, `tell_service` for those who write for themselves."""
+"""The client of the writer's service, for event loops."""
 
 import asyncio
 import logging
 import math
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from mailsuite.store import wire
-from mailsuite.store.handlers import StoreBug, StoreUnavailable, spooled
-from mailsuite.store.operations import (
+from mailsuite.writer import wire
+from mailsuite.writer.operation import (
     GRACE_SECONDS,
     OPERATION_SECONDS,
-    Deliver,
     Forget,
     Hint,
-    Ping,
+    Operation,
     Refused,
-    Touched,
+    StoreBug,
+    StoreUnavailable,
     Watch,
-    Withdraw,
 )
-from mailsuite.store.reading import CHILD_SECONDS
-from mailsuite.store.withdrawal import Doubtful, doubtful, withdrawing
+from mailsuite.writer.reading import CHILD_SECONDS
 
 logger = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 0.1
 # How long an operation waits for a store service that is just being restarted.
 PATIENCE_SECONDS = 5.0
-# What is large is read by another process before it is filed (mailsuite.store.reading).
+# What is large is read by another process before it is filed (mailsuite.writer.reading).
 LARGE_SECONDS = OPERATION_SECONDS + CHILD_SECONDS
 # What waits in memory while the service does not read.
 MAX_UNSENT_OCTETS = 64 * 1024 * 1024
@@ -60,8 +54,8 @@ class StoreClient:
     `run` raises Refused (with the code limit for what is too large to be asked for at once), StoreBug or
     StoreUnavailable, within the operation's seconds and some of grace. After the last it was not done, and is not done
     later: the service begins and commits nothing whose time is over. What can't be known (the service died amid it) is
-    asked for again in the case of a Deliver, since its story's id makes that harmless. A Deliver, Append or Copy that
-    stays in doubt is withdrawn as soon as the service can be asked.
+    asked for again where that is harmless (Operation.asked_again), and what stays in doubt is withdrawn as soon as the
+    service can be asked (Operation.withdrawal).
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -71,7 +65,7 @@ class StoreClient:
         self._waiting: dict[int, tuple[asyncio.Future[Any], Any]] = {}
         self._next_id = 0
         self._on_hint: Callable[[Hint], None] | None = None
-        self._doubtful: dict[int, Doubtful] = {}
+        self._doubtful: dict[int, Operation[None]] = {}
         self._withdrawing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -82,18 +76,19 @@ class StoreClient:
             try:
                 return await self._ask(operation, deadline)
             except StoreUnavailable:
-                if not isinstance(operation, Deliver) or self._closed or time.monotonic() > deadline:
+                again = operation.asked_again()
+                if again is None or self._closed or time.monotonic() > deadline:
                     raise
-            return await self._ask(msgspec.structs.replace(operation, again=True), deadline)
+            return await self._ask(again, deadline)
         except StoreUnavailable:
-            if doubt := doubtful(operation):
-                self.doubt(doubt)
+            if withdrawal := operation.withdrawal():
+                self.withdraw(withdrawal)
             raise
 
-    def doubt(self, doubt: Doubtful) -> None:
-        """Has it withdrawn, in case that it was done."""
+    def withdraw(self, withdrawal: Operation[None]) -> None:
+        """Has it done as soon as the service can be asked: it takes back what may have been done after all."""
         if len(self._doubtful) < MAX_DOUBTFUL:
-            self._doubtful[id(doubt)] = doubt
+            self._doubtful[id(withdrawal)] = withdrawal
         if self._withdrawing is None and not self._closed:
             self._withdrawing = asyncio.ensure_future(self._withdraw())
 
@@ -171,9 +166,14 @@ class StoreClient:
 
     async def _withdraw_some(self) -> None:
         some = list(self._doubtful.values())[:DOUBTFUL_AT_ONCE]
-        await self._ask(withdrawing(some), time.monotonic() + Withdraw.limit_seconds)
-        for one in some:
-            self._doubtful.pop(id(one), None)
+        asked = [self._ask(one, time.monotonic() + one.limit_seconds) for one in some]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        failed = [answer for answer in answers if isinstance(answer, BaseException)]
+        for one, answer in zip(some, answers, strict=True):
+            if not isinstance(answer, BaseException):
+                self._doubtful.pop(id(one), None)
+        if failed:
+            raise failed[0]
 
     async def _connect(self, deadline: float = math.inf) -> asyncio.WriteTransport:
         if self._connecting is None:
@@ -239,46 +239,7 @@ class StoreClient:
 
 def _seconds(operation: Any) -> float:
     """How long the operation may take."""
-    if any(item.octets is None for item in spooled(operation)):
+    if any(item.octets is None for item in operation.files()):
         return LARGE_SECONDS
     seconds: float = operation.limit_seconds
     return seconds
-
-
-def ping(path: Path | str, seconds: float = Ping.limit_seconds) -> None:
-    """Returns when the store service has answered, and had its turn to write. Raises StoreUnavailable."""
-    frames, deadline = wire.Frames(), time.monotonic() + seconds
-    answers: list[bytes] = []
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(seconds)
-            connection.connect(str(path))
-            connection.sendall(wire.request(1, Ping(), deadline))
-            while not answers and (left := deadline - time.monotonic()) > 0:
-                connection.settimeout(left)
-                answers = frames.feed(connection.recv(1 << 12) or wire.answer(1, wire.Status.UNAVAILABLE, "closed"))
-    except TimeoutError:
-        pass
-    except OSError as error:
-        raise StoreUnavailable(error.strerror or str(error)) from None
-    if not answers:
-        raise StoreUnavailable(f"no answer within {seconds:g} s")
-    _, status, payload = wire.read_answer(answers[0])
-    if status is not wire.Status.DONE:
-        raise StoreUnavailable(wire.decode(payload, str))
-
-
-def tell_service(folder_ids: list[int]) -> None:
-    """Tells the service of folders (or, by an empty list, of queue rows) that another transaction changed.
-
-    Best effort: a hint that is lost costs a moment, since watchers look for themselves now and then.
-    """
-    from django.conf import settings
-
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(0.2)
-            connection.connect(str(settings.MAILSUITE.store_socket))
-            connection.sendall(wire.request(0, Touched(folder_ids)))
-    except OSError as error:
-        logger.debug("no store service to tell: %s", error)

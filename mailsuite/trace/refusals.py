@@ -13,10 +13,10 @@ from django.db.models import F
 
 from mailsuite.database.patience import brief_transaction
 from mailsuite.ids import reference
-from mailsuite.store.batch import Batch
-from mailsuite.store.filing import insert_story
-from mailsuite.store.operations import StoryFacts
 from mailsuite.trace.models import RefusalCount
+from mailsuite.trace.operations import StoryFacts, TellStory
+from mailsuite.trace.telling import insert_story
+from mailsuite.writer.batch import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ class RefusalBuffer:
         self._collapsed: Counter[Key] = Counter()
         self._examples: dict[Key, str] = {}
 
-    def add(self, story: StoryFacts, network: str, now: float, count: int = 1) -> None:
+    def add(self, operation: TellStory, now: float) -> None:
+        story, network, count = operation.story, operation.network, operation.count
         self.due = self.due or now + FLUSH_SECONDS
         key = (network[:50], story.reason, story.at.replace(second=0, microsecond=0))
         self._seen[key] += count

@@ -1,6 +1,6 @@
-"""Which function does which operation, and running a batch of them: one transaction, one commit, all answered.
+"""Running a batch of operations: one transaction, one commit, all answered.
 
-The same functions serve the store service and whoever runs operations directly (admin, commands, tests).
+The same function serves the writer's service and whoever runs operations directly (admin, commands, tests).
 """
 
 import errno
@@ -8,65 +8,34 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from mailsuite.database.patience import WriterBusy
 from mailsuite.ids import new_id, reference
-from mailsuite.queue import claims
-from mailsuite.store import copies, filing, folders, maildrop, messages, withdrawal
-from mailsuite.store import operations as ops
-from mailsuite.store.batch import Batch, Filed
-from mailsuite.store.blobs import LocalBlobs, mail_storage
-from mailsuite.store.models import Content
-from mailsuite.store.operations import GRACE_SECONDS, OPERATION_SECONDS
-from mailsuite.store.reading import Reading, read_spooled
-from mailsuite.store.reserve import KEPT_FREE_OCTETS, is_disk_full, reserve
+from mailsuite.writer.batch import Batch, Filed
+from mailsuite.writer.blobs import LocalBlobs, mail_storage
+from mailsuite.writer.operation import (
+    GRACE_SECONDS,
+    OPERATION_SECONDS,
+    Refused,
+    Spooled,
+    StoreBug,
+    StoreUnavailable,
+    TooLate,
+    Touched,
+)
+from mailsuite.writer.reading import Reading, read_spooled
+from mailsuite.writer.registry import HANDLINGS, Handling
+from mailsuite.writer.reserve import KEPT_FREE_OCTETS, is_disk_full, reserve
+from mailsuite.writer.telling import tell_service
 
 logger = logging.getLogger(__name__)
 
-HANDLERS: dict[type[Any], Callable[[Batch, Any], Any]] = {
-    ops.Deliver: filing.deliver,
-    ops.Append: filing.append,
-    ops.StoreFlags: messages.store_flags,
-    ops.Expunge: messages.expunge,
-    ops.Copy: messages.copy,
-    ops.BeginCopy: copies.begin,
-    ops.EndCopy: copies.end,
-    ops.UndoCopy: copies.undo,
-    ops.CreateFolder: folders.create_folder,
-    ops.DeleteFolder: folders.delete_folder,
-    ops.PurgeFolder: folders.purge_folder,
-    ops.RenameFolder: folders.rename_folder,
-    ops.Subscribe: folders.subscribe,
-    ops.ClaimRecent: messages.claim_recent,
-    ops.LeaseMaildrop: maildrop.lease,
-    ops.ReleaseMaildrop: maildrop.release,
-    ops.QuitMaildrop: maildrop.quit_maildrop,
-    ops.MarkFetched: messages.mark_fetched,
-    ops.ClaimDue: claims.claim_due,
-    ops.RenewClaims: claims.renew,
-    ops.Settle: claims.settle,
-    ops.Withdraw: withdrawal.withdraw,
-}
-
-
-class StoreBug(Exception):
-    """An operation failed for a reason of ours; logged under `reference`, which a reply may carry."""
-
-    def __init__(self, reference: str) -> None:
-        super().__init__(f"internal error {reference}")
-        self.reference = reference
-
-
-class StoreUnavailable(Exception):
-    """The store can't do it now (no disk, no database, not running); nothing is known to have changed."""
-
-
-class TooLate(StoreUnavailable):
-    """Its time was over: it was not done, or was taken back."""
+# What is done by nobody, such as Ping, is answered all the same.
+NOTHING = Handling(lambda batch, operation: None)
 
 
 class Job:
@@ -83,6 +52,11 @@ class Job:
         self.readings: dict[str, Reading | OSError] = {}
         self.files: dict[str, Filed] = {}
 
+    @property
+    def handling(self) -> Handling:
+        """How its operation is done."""
+        return HANDLINGS.get(type(self.operation), NOTHING)
+
     def is_late(self) -> bool:
         """Whether its time is over."""
         return time.monotonic() > self.deadline
@@ -90,45 +64,6 @@ class Job:
     def is_given_up(self) -> bool:
         """Whether an answer might not reach the asker any more before it has gone."""
         return time.monotonic() > self.deadline + GRACE_SECONDS / 2
-
-
-def spooled(operation: Any) -> Sequence[ops.Deliver | ops.AppendItem]:
-    """What the operation files: each with the name of its spool file, its size, and its octets if they came along."""
-    match operation:
-        case ops.Deliver():
-            return (operation,)
-        case ops.Append(items=items):
-            return items
-        case ops.Settle(notifications=notifications):
-            return notifications
-    return ()
-
-
-def mailboxes(operation: Any) -> set[int]:
-    """The mailboxes whose rows the operation changes."""
-    match operation:
-        case ops.Deliver(local=local):
-            return {delivery.mailbox_id for delivery in local}
-        case ops.Settle(results=results, notifications=notifications):
-            local = [delivery for item in notifications for delivery in item.local]
-            local += [delivery for result in results if result.arrival for delivery in result.arrival.local]
-            return {delivery.mailbox_id for delivery in local}
-        case ops.Withdraw():
-            return withdrawal.mailboxes(operation)
-        case ops.ReleaseMaildrop() | ops.MarkFetched() | ops.Subscribe():
-            return set()
-    mailbox_id = getattr(operation, "mailbox_id", None)
-    return set() if mailbox_id is None else {mailbox_id}
-
-
-def submissions(jobs: Sequence[Job]) -> dict[int, dict[str, str]]:
-    """The mailboxes whose submissions these file, each with the address keys of its recipients elsewhere."""
-    found: dict[int, dict[str, str]] = {}
-    for job in jobs:
-        match job.operation:
-            case ops.Deliver(story=ops.StoryFacts(kind="submission", sender_mailbox_id=int(mailbox_id))):
-                found.setdefault(mailbox_id, {}).update(filing.recipients_elsewhere(job.operation))
-    return found
 
 
 def run_jobs(jobs: Sequence[Job]) -> Batch | None:
@@ -146,7 +81,7 @@ def run_jobs(jobs: Sequence[Job]) -> Batch | None:
     for job in jobs:
         # Only where it is certain that nothing was committed: a connection that broke at COMMIT may have left rows that
         # name these blobs. The sweep takes what nobody names.
-        if isinstance(job.error, ops.Refused):
+        if isinstance(job.error, Refused):
             mail_storage().discard(filed.blob for filed in job.files.values())
     return _merged([batch for batch in told if batch])
 
@@ -164,13 +99,14 @@ def _in_time(jobs: Sequence[Job]) -> list[Job]:
 def _take_back(job: Job) -> Batch | None:
     """Undoes what was committed too late, if it must not be done twice."""
     job.error = TooLate("it was done too late")
-    if not withdrawal.is_undone(job.operation):
+    undo = job.handling.undo
+    if undo is None:
         return None
     try:
         with transaction.atomic():
             batch = Batch()
-            batch.lock(mailboxes(job.operation))
-            withdrawal.undo(batch, job.operation, job.answer)
+            batch.lock([job.operation])
+            undo(batch, job.operation, job.answer)
             batch.finish()
     except Exception:
         logger.exception("%s was done too late and can't be taken back", type(job.operation).__name__)
@@ -186,8 +122,6 @@ def execute(operation: Any) -> Any:
     if job.error:
         raise job.error
     if batch and (batch.hints or batch.queued):
-        from mailsuite.store.client import tell_service
-
         folder_ids = sorted(batch.hints)
         transaction.on_commit(lambda: tell_service(folder_ids))
     return job.answer
@@ -201,9 +135,9 @@ def _file(jobs: Sequence[Job]) -> None:
         try:
             if is_full and _takes_room(job):
                 raise OSError(errno.ENOSPC, "what is left is kept for deletions")
-            if _is_done(job.operation):
-                job.operation = ops.Touched([])
-            for item in spooled(job.operation):
+            if _is_done(job):
+                job.operation = Touched([])
+            for item in job.operation.files():
                 reading = job.readings.get(item.spool) or _read(storage, item)
                 if isinstance(reading, OSError):
                     raise reading
@@ -228,10 +162,10 @@ def _file(jobs: Sequence[Job]) -> None:
 
 def _takes_room(job: Job) -> bool:
     """Whether it files what may be filed later as well: a notification must not keep a result from being written."""
-    return isinstance(job.operation, ops.Deliver | ops.Append)
+    return bool(job.operation.takes_room and job.operation.files())
 
 
-def _read(storage: LocalBlobs, item: ops.Deliver | ops.AppendItem) -> Reading:
+def _read(storage: LocalBlobs, item: Spooled) -> Reading:
     descriptor = storage.open_spooled(item.spool, item.octets)
     try:
         return read_spooled(descriptor)
@@ -239,16 +173,17 @@ def _read(storage: LocalBlobs, item: ops.Deliver | ops.AppendItem) -> Reading:
         os.close(descriptor)
 
 
-def _is_done(operation: Any) -> bool:
-    """Whether a delivery that is asked for again was committed the first time."""
-    return isinstance(operation, ops.Deliver) and operation.again and filing.already_delivered(operation.story.story_id)
+def _is_done(job: Job) -> bool:
+    """Whether what is asked for again was committed the first time."""
+    is_done = job.handling.is_done
+    return is_done is not None and job.operation.again and is_done(job.operation, None)
 
 
 def _commit(jobs: Sequence[Job], *, uncertain: bool = False) -> Batch | None:
     """One transaction for all; when it fails each runs alone, so that what fails fails alone.
 
-    When the connection broke it is `uncertain` whether the commit happened. Deliveries find out by their story and run
-    again if it did not; what can't find out is told that the store was away.
+    When the connection broke it is `uncertain` whether the commit happened. What can find out (Handling.is_done) does,
+    and runs again if it did not; what can't is told that the store was away.
     """
     session = connection.connection
     try:
@@ -266,12 +201,12 @@ def _commit(jobs: Sequence[Job], *, uncertain: bool = False) -> Batch | None:
             _fail(jobs, error)
             return None
         broke = _connection_broke(session)
-        again = [job for job in jobs if not broke or isinstance(job.operation, ops.Deliver)]
+        again = [job for job in jobs if not broke or job.handling.is_done]
         if uncertain or (len(jobs) == 1 and not broke):
             again = []
         for job in jobs:
             # The first asking may have been in this very batch, or the one before.
-            done = job in again or (not broke and _is_done(job.operation))
+            done = job in again or (not broke and _is_done(job))
             job.error = None if done else _error(error, job)
         if again:
             logger.warning("a batch of %d failed (%s); each runs alone", len(jobs), type(error).__name__)
@@ -315,27 +250,22 @@ def _connection_broke(session: Any) -> bool:
 
 
 def _was_committed(job: Job) -> bool:
-    """Whether the delivery's rows are there: its story's, and a content that names the blob that was made for it."""
-    names = [filed.blob for filed in job.files.values()]
-    done = filing.already_delivered(job.operation.story.story_id) and Content.objects.filter(blob__in=names).exists()
+    """Whether what it did is there, with the blobs that were made for it."""
     job.error = None
-    return done
+    is_done = job.handling.is_done
+    return is_done is not None and is_done(job.operation, [filed.blob for filed in job.files.values()])
 
 
 def _transact(jobs: Sequence[Job]) -> Batch:
     with transaction.atomic():
         batch = Batch()
-        wanted = set().union(*(mailboxes(job.operation) for job in jobs))
-        if wanted:
-            batch.lock(wanted)
-        batch.lock_senders(submissions(jobs))
+        batch.lock([job.operation for job in jobs])
         for job in jobs:
             batch.files.update(job.files)
-            handler = HANDLERS.get(type(job.operation))
             try:
                 job.error = None
-                job.answer = handler(batch, job.operation) if handler else None
-            except ops.Refused as refusal:
+                job.answer = job.handling.run(batch, job.operation)
+            except Refused as refusal:
                 if job.operation.alone:
                     raise
                 job.error = refusal
@@ -357,11 +287,11 @@ def _merged(batches: Sequence[Batch]) -> Batch | None:
 
 def _error(error: Exception, job: Job) -> Exception:
     """What the asker is told: refusals as they are, the rest without internals."""
-    if isinstance(error, ops.Refused):
+    if isinstance(error, Refused):
         return error
-    if is_disk_full(error) and isinstance(job.operation, ops.Deliver | ops.Append | ops.Copy):
+    if is_disk_full(error) and job.operation.takes_room:
         logger.error("%s is refused: the disk is full (%s)", type(job.operation).__name__, error)
-        return ops.Refused("storage-full", "the server has no room on its disk now")
+        return Refused("storage-full", "the server has no room on its disk now")
     if isinstance(error, OSError | OperationalError | InterfaceError):
         logger.error("%s can't be done now: %s", type(job.operation).__name__, error)
         return StoreUnavailable(str(error))

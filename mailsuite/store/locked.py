@@ -1,38 +1,22 @@
-"""One transaction of the writer: what a batch has locked, what it will insert, whom it will tell.
+"""What a batch has locked of mailboxes: their Usage rows, sorted by mailbox id, then the Folder rows that they own.
 
-Order within a batch: Usage rows are locked, sorted by mailbox id; then the Folder rows they own; then what its senders
-sent today. Uids and one modseq for each folder come from the locked row, so commit order is modseq order. Rows gather
-in lists and are written by `flush` before the commit. Operations are functions (batch, operation) -> answer, found in
-`handlers.HANDLERS`.
+Uids and one modseq for each folder come from the locked row, so commit order is modseq order.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from django.db import connection
-
-from mailsuite.abuse import sending
-from mailsuite.abuse.sending import Sending
+from mailsuite.database.sql import SLICE, for_update, placeholders, slices
 from mailsuite.store import flags
-from mailsuite.store.operations import Refused
-from mailsuite.store.reading import Reading
-from mailsuite.store.sql import INSERTS, SLICE, for_update, placeholders, slices, timestamp
+from mailsuite.writer.batch import Batch
+from mailsuite.writer.operation import Operation, Refused
 
 USAGE_COLUMNS = "mailbox_id, used_octets, message_count, next_uid_validity, is_removed"
 FOLDER_COLUMNS = (
     "id, mailbox_id, name, role, is_selectable, uid_validity, uid_next, highest_modseq, recent_uid, message_count,"
     " unseen_count, deleted_count, size_octets"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Filed:
-    """A spool file that was read and adopted: a Content row to be. Batches find it by the spool file's name."""
-
-    reading: Reading
-    blob: str
 
 
 @dataclass(slots=True)
@@ -73,61 +57,38 @@ class FolderRow:
         self.deleted_count += sign if bits & flags.DELETED else 0
 
 
-def database_clock() -> datetime:
-    """The database's time, which all hosts of a site share; with SQLite that is this machine's."""
-    if connection.vendor == "sqlite":
-        return datetime.now(UTC)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        return cast(datetime, cursor.fetchone()[0])
+class Locked:
+    """Mailboxes that operations of the batch change: `usage` by mailbox id, `folders` by id. Those that were removed
+    are left out: they have no folder that anything could be filed in. Who removes one waits for the lock, so that
+    nothing is filed after the removal."""
 
+    def __init__(self, batch: Batch, operations: Sequence[Operation[Any]]) -> None:
+        self.usage: dict[int, UsageRow] = {}
+        self.folders: dict[int, FolderRow] = {}
+        self._batch = batch
+        self._modseqs: dict[int, int] = {}
+        self._mailboxes: set[int] = set()
+        self._by_role: dict[tuple[int, str], FolderRow] = {}
+        self._by_name: dict[tuple[int, str], FolderRow] = {}
+        self._lock(sorted(set[int]().union(*(operation.mailbox_ids() for operation in operations))))
 
-@dataclass(slots=True)
-class Batch:
-    """The open transaction. `hints` are the folders that changed; `tell` runs after the commit."""
-
-    now: datetime = field(default_factory=database_clock)
-    usage: dict[int, UsageRow] = field(default_factory=dict)
-    folders: dict[int, FolderRow] = field(default_factory=dict)
-    hints: set[int] = field(default_factory=set)
-    queued: bool = False
-    files: dict[str, Filed] = field(default_factory=dict)
-    cursor: Any = None
-    now_value: Any = None
-    sendings: dict[int, Sending] = field(default_factory=dict)
-    _modseqs: dict[int, int] = field(default_factory=dict)
-    _mailboxes: set[int] = field(default_factory=set)
-    _by_role: dict[tuple[int, str], FolderRow] = field(default_factory=dict)
-    _by_name: dict[tuple[int, str], FolderRow] = field(default_factory=dict)
-    _rows: dict[type[Any], list[tuple[Any, ...]]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.cursor = connection.cursor()
-        self.now_value = timestamp()(self.now)
-
-    def lock(self, mailbox_ids: Collection[int]) -> None:
-        """Locks these mailboxes' Usage rows and reads their folders; call once, before any change. Those that were
-        removed are left out: they have no folder that anything could be filed in. Who removes one waits for the lock,
-        so that nothing is filed after the removal."""
-        for ids in slices(sorted(mailbox_ids)):
-            self.cursor.execute(
+    def _lock(self, mailbox_ids: Sequence[int]) -> None:
+        cursor = self._batch.cursor
+        for ids in slices(mailbox_ids):
+            cursor.execute(
                 f"SELECT {USAGE_COLUMNS} FROM store_usage WHERE mailbox_id IN ({placeholders(ids)})"
                 f" ORDER BY mailbox_id{for_update()}",
                 ids,
             )
-            self.usage.update((row[0], UsageRow(*row[:-1])) for row in self.cursor.fetchall() if not row[-1])
+            self.usage.update((row[0], UsageRow(*row[:-1])) for row in cursor.fetchall() if not row[-1])
         for ids in slices(sorted(self.usage)):
-            self.cursor.execute(
+            cursor.execute(
                 f"SELECT {FOLDER_COLUMNS} FROM store_folder WHERE mailbox_id IN ({placeholders(ids)})"
                 f" AND removed_at IS NULL ORDER BY id{for_update()}",
                 ids,
             )
-            for row in self.cursor.fetchall():
+            for row in cursor.fetchall():
                 self.adopt_folder(FolderRow(*row))
-
-    def lock_senders(self, recipients: Mapping[int, Mapping[str, str]]) -> None:
-        """Locks what these mailboxes sent today (sending.lock); call once, after `lock`."""
-        self.sendings = sending.lock(self.cursor, recipients, self.now.date())
 
     def adopt_folder(self, row: FolderRow) -> None:
         self.folders[row.id] = row
@@ -173,7 +134,7 @@ class Batch:
         usage = self.usage[folder.mailbox_id]
         usage.used_octets -= folder.size_octets
         usage.message_count -= folder.message_count
-        self.hints.add(folder.id)
+        self._batch.hints.add(folder.id)
         self._mailboxes.add(folder.mailbox_id)
 
     def modseq(self, folder: FolderRow) -> int:
@@ -182,24 +143,13 @@ class Batch:
         if modseq is None:
             folder.highest_modseq += 1
             modseq = self._modseqs[folder.id] = folder.highest_modseq
-            self.hints.add(folder.id)
+            self._batch.hints.add(folder.id)
             self._mailboxes.add(folder.mailbox_id)
         return modseq
 
-    def insert(self, row: tuple[Any, ...]) -> None:
-        """Has a row (sql.row_of) inserted with all others of its kind."""
-        self._rows.setdefault(type(row), []).append(row)
-
-    def flush(self) -> None:
-        """Writes what gathered; also called by operations that must read their own batch's rows."""
-        rows, self._rows = self._rows, {}
-        for kind, some in rows.items():
-            INSERTS[kind].run(self.cursor, some)
-
     def finish(self) -> None:
-        """Writes rows and counters; the commit follows."""
-        self.flush()
-        touched = [self.folders[folder_id] for folder_id in sorted(self.hints) if folder_id in self.folders]
+        """Writes counters of folders and mailboxes that changed."""
+        touched = [self.folders[folder_id] for folder_id in sorted(self._batch.hints) if folder_id in self.folders]
         self._update(
             "UPDATE store_folder SET uid_next = %s, highest_modseq = %s, message_count = %s, unseen_count = %s,"
             " deleted_count = %s, size_octets = %s WHERE id = %s",
@@ -213,27 +163,30 @@ class Batch:
             "UPDATE store_usage SET used_octets = %s, message_count = %s WHERE mailbox_id = %s",
             [(u.used_octets, u.message_count, u.mailbox_id) for u in usages],
         )
-        sending.write(self.cursor, self.sendings.values(), self.now)
-        self.cursor.close()
 
     def _update(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
         if rows:
-            self.cursor.executemany(sql, rows)
+            self._batch.cursor.executemany(sql, rows)
 
     def messages(self, folder_id: int, uids: Iterable[int] | None, columns: str, extra: str = "") -> list[Any]:
         """Rows of the folder's messages, ascending by uid; all of them when `uids` is None."""
-        self.flush()
+        self._batch.flush()
         if uids is None:
-            self.cursor.execute(
+            self._batch.cursor.execute(
                 f"SELECT {columns} FROM store_message WHERE folder_id = %s{extra} ORDER BY uid", [folder_id]
             )
-            return list(self.cursor.fetchall())
+            return list(self._batch.cursor.fetchall())
         found: list[Any] = []
         for some in slices(sorted(set(uids)), SLICE):
-            self.cursor.execute(
+            self._batch.cursor.execute(
                 f"SELECT {columns} FROM store_message WHERE folder_id = %s AND uid IN ({placeholders(some)}){extra}"
                 " ORDER BY uid",
                 [folder_id, *some],
             )
-            found.extend(self.cursor.fetchall())
+            found.extend(self._batch.cursor.fetchall())
         return found
+
+
+def locked(batch: Batch) -> Locked:
+    """The mailboxes that the batch has locked."""
+    return batch.locked(Locked)

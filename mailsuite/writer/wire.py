@@ -7,11 +7,13 @@ large is told to whoever asked. The socket is in the data folder, for this insta
 """
 
 from enum import IntEnum
+from functools import cache
+from types import GenericAlias
 from typing import Any
 
 import msgspec
 
-from mailsuite.store.operations import AnyOperation
+from mailsuite.writer import registry
 
 MAX_FRAME = 64 * 1024 * 1024
 HEADER = 4
@@ -27,7 +29,6 @@ class Status(IntEnum):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_requests: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(tuple[int, AnyOperation, float])
 _answers: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(tuple[int, int, msgspec.Raw])
 
 
@@ -55,9 +56,15 @@ def answer(request_id: int, status: Status, payload: Any) -> bytes:
     return _framed(octets)
 
 
+@cache
+def _requests() -> "msgspec.msgpack.Decoder[Any]":
+    """Made when all apps have said what they ask for."""
+    return msgspec.msgpack.Decoder(GenericAlias(tuple, (int, registry.any_operation(), float)))
+
+
 def read_request(frame: bytes) -> tuple[int, Any, float]:
     try:
-        request: tuple[int, Any, float] = _requests.decode(frame)
+        request: tuple[int, Any, float] = _requests().decode(frame)
         return request
     except msgspec.MsgspecError as error:
         raise WireError(str(error)) from None
