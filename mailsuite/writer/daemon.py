@@ -14,22 +14,19 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from mailsuite.database.patience import limit_statements
-from mailsuite.server.pulse import BEAT_SECONDS
+from mailsuite.server.pulse import BEAT_SECONDS, Pulse
 from mailsuite.writer import registry, wire
 from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.operation import Forget, Hint, Refused, Spooled, StoreBug, StoreUnavailable, Touched, Watch
 from mailsuite.writer.reading import CHILD_SECONDS, INLINE_OCTETS, Child, is_much_work
 from mailsuite.writer.reserve import reserve
 from mailsuite.writer.run import Job, run_jobs
-
-if TYPE_CHECKING:
-    from mailsuite.supervisor.services import ServiceContext
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +44,19 @@ MAX_UNSENT = 8 * 1024 * 1024
 MAX_UNSENT_ANSWERS = 4 * wire.MAX_FRAME
 
 
+class ServiceContext(Protocol):
+    """What the service needs to be given (mailsuite.supervisor.services.ServiceContext)."""
+
+    @property
+    def configuration(self) -> Any: ...
+
+    @property
+    def parent_pipe(self) -> int | None: ...
+
+    @property
+    def pulse(self) -> Pulse: ...
+
+
 class Connection:
     """One client of the service; `output` waits for the socket to take it."""
 
@@ -59,7 +69,7 @@ class Connection:
 
 
 class StoreService:
-    def __init__(self, context: "ServiceContext") -> None:
+    def __init__(self, context: ServiceContext) -> None:
         self._path = context.configuration.store_socket
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
@@ -332,7 +342,7 @@ def _outcome(job: Job) -> tuple[wire.Status, Any]:
     return wire.Status.BUG, ""
 
 
-def run(context: "ServiceContext") -> int:
+def run(context: ServiceContext) -> int:
     """Serves until SIGTERM or until the parent is gone."""
     lock = _take_lock(context.configuration.store_socket)
     if lock is None:
