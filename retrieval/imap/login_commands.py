@@ -2,11 +2,11 @@
 
 from mailsuite.mail.imap_string import imap_string
 from mailsuite.protocol.credential_text import credential_text
+from mailsuite.protocol.sasl import Credentials
 from retrieval.imap.commands import Enable, Id, Login, Plain
 from retrieval.imap.context import Completion, Context, Output, State
 from retrieval.imap.errors import CommandRefused
 from retrieval.mail_store import LoginAnswer
-from retrieval.sasl import Credentials
 
 # Only what is complete stands here.
 _ALWAYS = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE"

@@ -27,6 +27,7 @@ import logging
 from binascii import b2a_base64
 from collections.abc import AsyncIterator
 
+from mailsuite.protocol.sasl import EXCHANGES, Credentials, Exchange, SaslError, decode_response
 from retrieval.buffer import LineTooLong
 from retrieval.imap.append import (
     Appending,
@@ -49,7 +50,6 @@ from retrieval.imap.reader import Announcement, CommandLine, CommandReader
 from retrieval.imap.updates import FolderVanished, claim_seen, untagged_updates
 from retrieval.imap.view_cache import ViewCache
 from retrieval.mail_store import Directory, MailStore
-from retrieval.sasl import EXCHANGES, Credentials, Exchange, SaslError, decode_response
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ sent is judged here once and leaves as plain values.
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from mailsuite.mail import reply as replies
 from mailsuite.mail.address import AddressError
 from mailsuite.mail.foreign import foreign_protocol
 from mailsuite.mail.reply import Reply
+from mailsuite.protocol.sasl import EXCHANGES, Credentials, Exchange, SaslError, decode_response
 from smtpd_service.inbound.commands import ALWAYS, FORBIDDEN, KNOWN, LEGAL, NOT_OFFERED, WHY, State
 from smtpd_service.inbound.lines import Flaw, LineBuffer
 from smtpd_service.inbound.parameters import (
@@ -27,7 +29,6 @@ from smtpd_service.inbound.parameters import (
     read_mail,
     read_rcpt,
 )
-from smtpd_service.inbound.sasl import Credentials, SaslError, SaslExchange
 
 COMMAND_OCTETS = 4096  # RFC 5321 §4.5.3.1.4 asks for 512, extensions for some 1,000 more
 SASL_OCTETS = 12_288  # RFC 4954 §4
@@ -84,7 +85,7 @@ class Dialog:
         self._lines = LineBuffer()
         self._out: list[bytes] = []
         self._pending: Event | None = None
-        self._sasl: SaslExchange | None = None
+        self._sasl: Exchange | None = None
         self._errors = self._refusals = self._failed_logins = 0
         self._has_heard = False
         self._recipients = self._refused_recipients = self._too_many_recipients = 0
@@ -323,37 +324,40 @@ class Dialog:
             self._say(replies.ALREADY_AUTHENTICATED)
         else:
             mechanism, _, initial = argument.partition(" ")
-            self._sasl = SaslExchange.of(mechanism)
-            if self._sasl is None:
+            begin = EXCHANGES.get(mechanism.upper())
+            if begin is None:
                 self._error(replies.MECHANISM_UNKNOWN)
                 return None
-            self.state = State.SASL
-            initial = initial.strip(" ")
+            self.state, self._sasl = State.SASL, begin()
             # "=" is an initial response of no octets (RFC 4954 §4)
-            if initial:
-                return self._continue_sasl(initial.encode())
-            self._challenge()
+            initial = initial.strip(" ")
+            return self._continue_sasl(initial.encode() if initial else None)
         return None
 
-    def _challenge(self) -> None:
-        assert self._sasl is not None
-        self._out.append(b"334 " + self._sasl.challenge() + b"\r\n")
-
-    def _continue_sasl(self, line: bytes) -> Event | None:
+    def _continue_sasl(self, line: bytes | None) -> Event | None:
+        """Take the client's response, or None where it sent none with AUTH."""
         assert self._sasl is not None
         try:
-            credentials = self._sasl.response(line)
-        except SaslError as error:
-            self._error(error.reply)
-        else:
-            if credentials is None:
-                self._challenge()
+            if line is not None and line.strip(b" \t") == b"*":
+                self._fail_sasl(replies.AUTH_CANCELLED)
                 return None
-            self.state, self._sasl = State.READY, None
-            return credentials
+            step = self._sasl.step(None if line is None else decode_response(line))
+        except SaslError:
+            self._fail_sasl(replies.AUTH_MALFORMED)
+            return None
+        if isinstance(step, bytes):
+            self._out.append(b"334 " + b64encode(step) + b"\r\n")
+            return None
+        if step.acts_as_other:
+            self._fail_sasl(replies.AUTH_FAILED)
+            return None
+        self.state, self._sasl = State.READY, None
+        return step
+
+    def _fail_sasl(self, reply: Reply) -> None:
+        self._error(reply)
         if self.state is State.SASL:
             self.state, self._sasl = State.READY, None
-        return None
 
     def _on_rset(self, argument: str) -> None:
         if self.state is not State.CONNECTED:

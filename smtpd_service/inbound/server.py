@@ -30,6 +30,7 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail.reply import Reply
 from mailsuite.mail.trace_fields import TlsInfo
+from mailsuite.protocol.sasl import Credentials
 from mailsuite.server.accepting import acknowledge_at_once
 from mailsuite.server.admission import Admission
 from smtpd_service.inbound import decisions
@@ -40,7 +41,6 @@ from smtpd_service.inbound.delivery import Client
 from smtpd_service.inbound.dialog import DataAsked, Dialog, Event, Terms, TlsAsked
 from smtpd_service.inbound.parameters import Mail, Rcpt
 from smtpd_service.inbound.reception import Reception, Surroundings
-from smtpd_service.inbound.sasl import Credentials
 from smtpd_service.inbound.spool import SpoolFile
 from smtpd_service.inbound.submission import Submission
 

@@ -20,11 +20,11 @@ from mailsuite.mail.submission import Authors, author_addresses, complete_author
 from mailsuite.mailauth.authentication_results import strip
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields
+from mailsuite.protocol.sasl import Credentials
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.parameters import Mail
 from smtpd_service.inbound.reception import Prepared, Reception
-from smtpd_service.inbound.sasl import Credentials
 from smtpd_service.inbound.spool import HEAD_OCTETS, SpoolFile, undisturbed
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,9 @@ class Submission(Reception):
 
     async def login(self, credentials: Credentials) -> Reply:
         """Log in, or fail as slowly as the directory says."""
-        answer = await self._here.directory.login(credentials.name, credentials.password, self.client.address)
+        answer = await self._here.directory.login(
+            credentials.authentication_identity, credentials.password, self.client.address
+        )
         await asyncio.sleep(answer.delay_seconds)
         if answer.submitter is None:
             return self.refuse(decisions.LOGIN_BLOCKED if answer.try_later else decisions.LOGIN_FAILED)

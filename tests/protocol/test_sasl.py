@@ -2,7 +2,7 @@ from base64 import b64encode
 
 import pytest
 
-from retrieval.sasl import Credentials, LoginExchange, PlainExchange, SaslError, decode_response
+from mailsuite.protocol.sasl import Credentials, LoginExchange, PlainExchange, SaslError, decode_response
 
 
 def plain(response):

@@ -5,7 +5,7 @@ next challenge or with credentials. The protocols do the framing: `+ ` and base6
 """
 
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mailsuite.mail.address import is_same_mailbox
@@ -21,10 +21,11 @@ class SaslError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A name and password to check. `authorization_identity` is empty or whom the client wants to act as."""
+    """A name and password to check, neither of which stands in a log. `authorization_identity` is empty or whom the
+    client wants to act as."""
 
     authentication_identity: str
-    password: str
+    password: str = field(repr=False)
     authorization_identity: str = ""
 
     @property
