@@ -51,7 +51,7 @@ def _elsewhere(op: Deliver) -> Iterator[str]:
     """Those on other hosts whom the sender wrote to, also by aliases of the sender's own domain. Whom an alias of
     another customer leads to is not the sender's doing, and not for the sender's administrators to count."""
     own = (outgoing for outgoing in op.outgoing if outgoing.domain_id == op.story.sender_domain_id)
-    return (recipient.forward_path for outgoing in own for recipient in outgoing.recipients)
+    return (recipient.recipient.forward_path for outgoing in own for recipient in outgoing.recipients)
 
 
 def _recipients_elsewhere(op: Deliver) -> dict[str, str]:

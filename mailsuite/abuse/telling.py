@@ -251,11 +251,7 @@ def _mail(matter: Matter, address: Address, ways: Ways, now: datetime) -> Delive
     story = StoryFacts(story_id, "notification", "accepted", now, reason=matter.reason, sender_domain_id=domain_id)
     # The domain that it is about may know of it, and no other that a reader's mailbox happens to be of.
     local = [one if one.domain_id == domain_id else structs.replace(one, domain_id=None) for one in ways.local.values()]
-    is_ascii = octets.isascii()
-    outgoing = [
-        structs.replace(one, smtputf8=one.smtputf8 or not is_ascii)
-        for one in ways.outgoing(octets, now + EXPIRES_AFTER, hold_reason)
-    ]
+    outgoing = ways.outgoing(octets, now + EXPIRES_AFTER, hold_reason)
     return Deliver.carrying(octets, story, local=local, outgoing=outgoing)
 
 

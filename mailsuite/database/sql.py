@@ -6,13 +6,15 @@ adapted by `timestamp`. A QuerySet is built for ten times as long as the databas
 the questions that every message asks.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.db import connections
 from django.db.models import Model
+from msgspec import Struct
+from msgspec.structs import astuple
 
 R = TypeVar("R", bound=tuple[Any, ...])
 
@@ -20,11 +22,14 @@ SLICE = 500  # parameters in one IN list: below every limit of both databases
 
 
 class Insert:
-    """INSERT of whole rows of `model`, which are tuples with a value for each of the fields `names`; every other column
-    must be nullable, since the databases know no defaults."""
+    """INSERT of whole rows of `model`, which are tuples with a value for each of the fields `names`, or in the place of
+    a name that `spread` has a value of that type, whose fields stand for columns; every other column must be nullable,
+    since the databases know no defaults."""
 
-    def __init__(self, model: type[Model], names: Sequence[str]) -> None:
-        self._model, self._names = model, names
+    def __init__(self, model: type[Model], names: Sequence[str], spread: Mapping[str, type[Struct]]) -> None:
+        self._model = model
+        self._names = [one for name in names for one in (_fields(spread[name]) if name in spread else (name,))]
+        self._spread = [name in spread for name in names] if spread else []
 
     @cached_property
     def _sql(self) -> str:
@@ -37,17 +42,32 @@ class Insert:
 
     def run(self, cursor: Any, rows: Sequence[Sequence[object]]) -> None:
         if rows:
-            cursor.executemany(self._sql, rows)
+            cursor.executemany(self._sql, [self._flat(row) for row in rows] if self._spread else rows)
+
+    def _flat(self, row: Sequence[object]) -> list[object]:
+        values: list[object] = []
+        for value, is_spread in zip(row, self._spread, strict=True):
+            values.extend(map(_adapted, astuple(cast(Struct, value))) if is_spread else (value,))
+        return values
+
+
+def _fields(kind: type[Struct]) -> tuple[str, ...]:
+    return kind.__struct_fields__
+
+
+def _adapted(value: object) -> object:
+    return timestamp()(value) if isinstance(value, datetime) else value
 
 
 INSERTS: dict[type[Any], Insert] = {}
 
 
-def row_of(model: type[Model]) -> Callable[[type[R]], type[R]]:
-    """Decorates a NamedTuple whose fields are named as the model's are, so that a batch can insert rows of it."""
+def row_of(model: type[Model], **spread: type[Struct]) -> Callable[[type[R]], type[R]]:
+    """Decorates a NamedTuple whose fields are named as the model's are, so that a batch can insert rows of it. A field
+    named in `spread` holds a value of that type, each field of which is a column of its own."""
 
     def note(row: type[R]) -> type[R]:
-        INSERTS[row] = Insert(model, row._fields)  # type: ignore[attr-defined]
+        INSERTS[row] = Insert(model, row._fields, spread)  # type: ignore[attr-defined]
         return row
 
     return note

@@ -5,6 +5,7 @@ from django.db import models
 from mailsuite.database.guard import StoreOwned
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.ids import new_id, reference
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.store.models import Content
 
 
@@ -17,18 +18,20 @@ class QueuedMessage(StoreOwned):
     content = models.ForeignKey(Content, models.PROTECT, related_name="queued")
     prefix = models.BinaryField(default=b"")
     size_octets = models.BigIntegerField()
-    # "" is the null reverse-path; rewritten by SRS when the mail is forwarded.
-    reverse_path = models.CharField(max_length=320, blank=True)
     story_id = models.BigIntegerField(null=True)
     sender_mailbox = models.ForeignKey(Mailbox, models.SET_NULL, null=True, related_name="+")
     domain = models.ForeignKey(Domain, models.SET_NULL, null=True, related_name="+")
+    # As in mailsuite.mail.envelope; the reverse-path was rewritten by SRS when the mail is forwarded.
+    reverse_path = models.CharField(max_length=320, blank=True)
     smtputf8 = models.BooleanField(default=False)
     eight_bit = models.BooleanField(default=False)
-    # RFC 3461: what the sender asked to hear of.
+    require_tls = models.BooleanField(default=False)
     dsn_ret = models.CharField(max_length=4, blank=True)
     dsn_envid = models.CharField(max_length=100, blank=True)
-    created_at = models.DateTimeField("queued at")
+    hold_until = models.DateTimeField(null=True)
     expires_at = models.DateTimeField("given up at")
+    priority = models.SmallIntegerField(default=0)
+    created_at = models.DateTimeField("queued at")
     held_at = models.DateTimeField(null=True)
     hold_reason = models.CharField("held because", max_length=200, blank=True)
     settled_at = models.DateTimeField(null=True)
@@ -50,6 +53,11 @@ class QueuedMessage(StoreOwned):
         """The queue id that people see."""
         return reference(self.pk)
 
+    @property
+    def envelope(self) -> Envelope:
+        """What stands in the columns of its name."""
+        return Envelope(**{name: getattr(self, name) for name in Envelope.__struct_fields__})
+
 
 class QueuedRecipient(StoreOwned):
     """One recipient. It is due when `next_attempt_at` is past; a claim moves that to the end of its lease."""
@@ -65,7 +73,10 @@ class QueuedRecipient(StoreOwned):
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     message = models.ForeignKey(QueuedMessage, models.CASCADE, related_name="recipients")
+    # As in mailsuite.mail.envelope.
     forward_path = models.CharField("recipient", max_length=320)
+    dsn_notify = models.CharField(max_length=40, blank=True)
+    dsn_orcpt = models.CharField(max_length=500, blank=True)
     destination = models.CharField(max_length=255)
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     next_attempt_at = models.DateTimeField("next try", null=True)
@@ -77,8 +88,6 @@ class QueuedRecipient(StoreOwned):
     cause = models.CharField(max_length=40, blank=True, default="")
     warned_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)
-    dsn_notify = models.CharField(max_length=40, blank=True)
-    dsn_orcpt = models.CharField(max_length=500, blank=True)
 
     class Meta:
         indexes = [
@@ -93,6 +102,11 @@ class QueuedRecipient(StoreOwned):
 
     def __str__(self) -> str:
         return self.forward_path
+
+    @property
+    def envelope_recipient(self) -> EnvelopeRecipient:
+        """What stands in the columns of its name."""
+        return EnvelopeRecipient(**{name: getattr(self, name) for name in EnvelopeRecipient.__struct_fields__})
 
 
 class DeliveryAttempt(StoreOwned):

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
-from msgspec import structs
 
 from mailsuite.directory import lookup
 from mailsuite.ids import new_id, reference
@@ -55,11 +54,11 @@ class Fate:
 
 def is_wanted(claim: Claim, action: Action) -> bool:
     """Whether the sender wants to hear of this action (RFC 3461 §4.1) and can be told at all."""
-    if not claim.reverse_path:
+    if not claim.envelope.reverse_path:
         return False
-    if not claim.dsn_notify:
+    if not claim.recipient.dsn_notify:
         return action in _TOLD_BY_DEFAULT
-    return _NOTIFY_WORDS.get(action) in claim.dsn_notify.upper().split(",")
+    return _NOTIFY_WORDS.get(action) in claim.recipient.dsn_notify.upper().split(",")
 
 
 def compose_notifications(fates: Iterable[Fate], now: datetime) -> list[Deliver]:
@@ -75,16 +74,16 @@ def compose_notifications(fates: Iterable[Fate], now: datetime) -> list[Deliver]
 
 def _compose(fates: Sequence[Fate], now: datetime) -> Deliver | None:
     claim, story_id = fates[0].claim, new_id()
-    sender = _sender(claim.reverse_path)
+    sender = _sender(claim.envelope.reverse_path)
     if sender is None:
         return None
     ways = own_mail.ways_to([sender])
     if ways.is_empty:
-        logger.warning("%s can't be told of its mail's fate: it has no mailbox here", claim.reverse_path)
+        logger.warning("%s can't be told of its mail's fate: it has no mailbox here", claim.envelope.reverse_path)
         return None
     hosted = lookup.hosted_domain(sender.domain)
     from_domain = hosted.canonical if hosted else settings.MAILSUITE.hostname
-    octets = _message(fates, claim.reverse_path, from_domain, story_id, now)
+    octets = _message(fates, claim.envelope.reverse_path, from_domain, story_id, now)
     fields, hold_reason = own_mail.signatures(octets, from_domain, now)
     octets = fields + octets
     story = StoryFacts(
@@ -96,14 +95,11 @@ def _compose(fates: Sequence[Fate], now: datetime) -> Deliver | None:
         sender_domain_id=hosted.domain_id if hosted else None,
         data=json.dumps({"about": reference(claim.story_id)} if claim.story_id else {}),
         events=[
-            EventFacts("notified", claim.reverse_path, str(fates[0].action), "", domain_id) for domain_id in ways.remote
+            EventFacts("notified", claim.envelope.reverse_path, str(fates[0].action), "", domain_id)
+            for domain_id in ways.remote
         ],
     )
-    is_ascii = octets.isascii()
-    outgoing = [
-        structs.replace(one, smtputf8=one.smtputf8 or not is_ascii)
-        for one in ways.outgoing(octets, now + EXPIRES_AFTER, hold_reason)
-    ]
+    outgoing = ways.outgoing(octets, now + EXPIRES_AFTER, hold_reason)
     return Deliver.carrying(octets, story, local=list(ways.local.values()), outgoing=outgoing)
 
 
@@ -121,12 +117,12 @@ def _message(fates: Sequence[Fate], to_address: str, from_domain: str, story_id:
     hostname = settings.MAILSUITE.hostname
     recipients = tuple(
         DsnRecipient(
-            address=fate.claim.forward_path,
+            address=fate.claim.recipient.forward_path,
             action=fate.action,
             status=fate.status,
             remote_host=fate.remote_host or None,
             diagnostic=fate.diagnostic or None,
-            original_recipient=_from_xtext(fate.claim.dsn_orcpt) or None,
+            original_recipient=_from_xtext(fate.claim.recipient.dsn_orcpt) or None,
             last_attempt_at=now,
             will_retry_until=fate.retry_until,
         )
@@ -145,9 +141,9 @@ def _message(fates: Sequence[Fate], to_address: str, from_domain: str, story_id:
             now=now,
             message_id=f"<{reference(story_id)}.dsn@{from_domain}>",
             boundary_seed=reference(story_id),
-            envelope_id=_from_xtext(claim.dsn_envid) or None,
-            returns_header_only=claim.dsn_ret.upper() == "HDRS" or claim.size_octets > MAX_RETURNED_OCTETS,
-            smtputf8=claim.smtputf8,
+            envelope_id=_from_xtext(claim.envelope.dsn_envid) or None,
+            returns_header_only=claim.envelope.dsn_ret.upper() == "HDRS" or claim.size_octets > MAX_RETURNED_OCTETS,
+            smtputf8=claim.envelope.smtputf8,
         )
     )
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.store.operations import Deliver, LocalDelivery, Outgoing, ReportDelivery
 from mailsuite.trace.operations import EventFacts
 from mailsuite.writer.operation import Operation, Spooled
@@ -16,22 +17,15 @@ class Claim(Struct, frozen=True):
 
     recipient_id: int
     message_id: int
-    forward_path: str
+    recipient: EnvelopeRecipient
+    envelope: Envelope
     destination: str
     attempt_count: int
     warned: bool
-    reverse_path: str
     blob: str
     prefix: bytes
     size_octets: int
-    smtputf8: bool
-    eight_bit: bool
     created_at: datetime
-    expires_at: datetime
-    dsn_ret: str = ""
-    dsn_envid: str = ""
-    dsn_notify: str = ""
-    dsn_orcpt: str = ""
     story_id: int | None = None
 
 

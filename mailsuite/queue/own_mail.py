@@ -10,6 +10,7 @@ from django.conf import settings
 from mailsuite.directory import lookup
 from mailsuite.directory.resolution import Kind, LocalTarget
 from mailsuite.mail.address import Address, Path, parse_address, parse_path
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mail.header import header_end
 from mailsuite.mail.trace_fields import delivered_to, return_path
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
@@ -91,12 +92,14 @@ def _envelope(
     # As paths: a sender elsewhere may have a name that no address of ours could.
     parsed = [address for text in addresses if (address := parse_path(f"<{text}>").address)]
     return Outgoing(
-        reverse_path="",
+        Envelope(
+            reverse_path="",
+            smtputf8=not octets.isascii() or any(address.is_internationalized for address in parsed),
+            eight_bit=not octets.isascii(),
+            expires_at=expires_at,
+        ),
         prefix=b"",
-        recipients=[RemoteRecipient(str(address), address.domain) for address in parsed],
-        expires_at=expires_at,
-        eight_bit=not octets.isascii(),
-        smtputf8=any(address.is_internationalized for address in parsed),
+        recipients=[RemoteRecipient(EnvelopeRecipient(str(address)), address.domain) for address in parsed],
         domain_id=domain_id,
         hold_reason=hold_reason,
     )

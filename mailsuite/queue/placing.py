@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from msgspec import structs
 
-from mailsuite.database.sql import timestamp
 from mailsuite.ids import new_id
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.queue.operations import Arrival
@@ -35,37 +34,30 @@ def enqueue(batch: Batch, outgoing: Outgoing, placed: Placed) -> list[EventFacts
             content_id=placed.content_id,
             prefix=outgoing.prefix,
             size_octets=len(outgoing.prefix) + placed.size_octets,
-            reverse_path=outgoing.reverse_path,
             story_id=placed.story_id,
             sender_mailbox_id=outgoing.sender_mailbox_id,
             domain_id=outgoing.domain_id,
-            smtputf8=outgoing.smtputf8,
-            eight_bit=outgoing.eight_bit,
-            dsn_ret=outgoing.dsn_ret,
-            dsn_envid=outgoing.dsn_envid,
+            envelope=outgoing.envelope,
             created_at=batch.now_value,
-            expires_at=timestamp()(outgoing.expires_at),
             held_at=held,
             hold_reason=hold_reason,
         )
     )
     fate, reason = (Fate.HELD, HELD) if held else (Fate.WAITING, "")
     for recipient in outgoing.recipients:
-        row_id, path = new_id(), recipient.forward_path
+        row_id, path = new_id(), recipient.recipient.forward_path
         batch.insert(
             QueuedRecipientRow(
                 id=row_id,
                 message_id=message_id,
-                forward_path=path,
+                recipient=recipient.recipient,
                 destination=recipient.destination,
                 next_attempt_at=None if held else batch.now_value,
-                dsn_notify=recipient.dsn_notify,
-                dsn_orcpt=recipient.dsn_orcpt,
             )
         )
         insert_recipient(batch, placed.story_id, path, outgoing.domain_id, fate, reason, hold_reason, row_id=row_id)
     return [
-        EventFacts(QUEUED, recipient.forward_path, reason, hold_reason, outgoing.domain_id)
+        EventFacts(QUEUED, recipient.recipient.forward_path, reason, hold_reason, outgoing.domain_id)
         for recipient in outgoing.recipients
     ]
 
@@ -90,7 +82,9 @@ def arrive(batch: Batch, arrival: Arrival, queued: QueuedMessage) -> None:
             )
         events.append(filed_event(local, folder))
     for outgoing in arrival.outgoing:
-        if recipients := [one for one in outgoing.recipients if search_key(one.forward_path) not in queued_for]:
+        if recipients := [
+            one for one in outgoing.recipients if search_key(one.recipient.forward_path) not in queued_for
+        ]:
             outgoing = structs.replace(outgoing, recipients=recipients)
             events.extend(enqueue(batch, outgoing, placed))
     for report in arrival.reports:

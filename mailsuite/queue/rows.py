@@ -3,38 +3,32 @@
 from typing import Any, NamedTuple
 
 from mailsuite.database.sql import Update, row_of
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 
 
-@row_of(QueuedMessage)
+@row_of(QueuedMessage, envelope=Envelope)
 class QueuedMessageRow(NamedTuple):
     id: int
     content_id: int
     prefix: bytes
     size_octets: int
-    reverse_path: str
     story_id: int | None
     sender_mailbox_id: int | None
     domain_id: int | None
-    smtputf8: bool
-    eight_bit: bool
-    dsn_ret: str
-    dsn_envid: str
+    envelope: Envelope
     created_at: Any
-    expires_at: Any
     held_at: Any
     hold_reason: str
 
 
-@row_of(QueuedRecipient)
+@row_of(QueuedRecipient, recipient=EnvelopeRecipient)
 class QueuedRecipientRow(NamedTuple):
     id: int
     message_id: int
-    forward_path: str
+    recipient: EnvelopeRecipient
     destination: str
     next_attempt_at: Any
-    dsn_notify: str
-    dsn_orcpt: str
     state: str = "queued"
     claim_token: str = ""
     attempt_count: int = 0

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from mailsuite.ids import new_id
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.trace.operations import StoryFacts
 from mailsuite.writer.operation import Operation, Spooled
 
@@ -35,10 +36,10 @@ class LocalDelivery(Struct, frozen=True):
 
 
 class RemoteRecipient(Struct, frozen=True):
-    forward_path: str
+    """A recipient elsewhere, and the domain whose hosts are asked first."""
+
+    recipient: EnvelopeRecipient
     destination: str
-    dsn_notify: str = ""
-    dsn_orcpt: str = ""
 
 
 # Why mail to postmaster@ or abuse@ is held where nobody reads it.
@@ -46,16 +47,12 @@ KEPT = "kept for the administrators: nobody reads this address yet"
 
 
 class Outgoing(Struct, frozen=True):
-    """One envelope for the queue. `hold_reason` set means that it waits for an administrator."""
+    """One envelope for the queue, which expires some time. `hold_reason` set means that it waits for an
+    administrator."""
 
-    reverse_path: str
+    envelope: Envelope
     prefix: bytes
     recipients: list[RemoteRecipient]
-    expires_at: datetime
-    smtputf8: bool = False
-    eight_bit: bool = False
-    dsn_ret: str = ""
-    dsn_envid: str = ""
     sender_mailbox_id: int | None = None
     domain_id: int | None = None
     hold_reason: str = ""

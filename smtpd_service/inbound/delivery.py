@@ -12,6 +12,7 @@ from mailsuite.directory.resolution import LocalTarget
 from mailsuite.ids import reference
 from mailsuite.mail import srs
 from mailsuite.mail.address import Address, AddressError, Path, parse_address, parse_path
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mail.header import unfold
 from mailsuite.mail.trace_fields import TlsInfo, delivered_to, protocol_name, received, return_path
 from mailsuite.queue.operations import Arrival
@@ -197,12 +198,14 @@ class Composer:
         # Some say SMTPUTF8 with everything: the next host must know it only where something needs it (RFC 6531 §3.3).
         is_ascii = accepted.is_header_ascii and prefix.isascii() and "".join((str(sender), *targets)).isascii()
         return Outgoing(
-            reverse_path=str(sender),
+            Envelope(
+                reverse_path=str(sender),
+                smtputf8=accepted.mail.smtputf8 and not is_ascii,
+                eight_bit=accepted.eight_bit,
+                expires_at=accepted.at + self._expires_after,
+            ),
             prefix=prefix,
-            recipients=[RemoteRecipient(target, _address(target).domain) for target in targets],
-            expires_at=accepted.at + self._expires_after,
-            smtputf8=accepted.mail.smtputf8 and not is_ascii,
-            eight_bit=accepted.eight_bit,
+            recipients=[RemoteRecipient(EnvelopeRecipient(target), _address(target).domain) for target in targets],
             sender_mailbox_id=submitter.mailbox_id if submitter else None,
             domain_id=domain_id,
         )

@@ -5,12 +5,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from mailsuite.mail.envelope import EnvelopeRecipient
 from mailsuite.mail.networks import Network
 from mailsuite.queue.operations import Arrival
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.routing import Unroutable
 from smtpd_service.outbound.tls_policy import TlsDemand, TlsPolicy, demand_of_route
-from smtpd_service.outbound.transaction import Fate, Login, Mail, Outcome, Recipient
+from smtpd_service.outbound.transaction import Fate, Login, Mail, Outcome
 from smtpd_service.outbound.transport import Body, Endpoint, MayFinish, NoSession, Session, open_session
 
 logger = logging.getLogger(__name__)
@@ -183,7 +184,7 @@ class Courier:
 class _Attempt:
     """Who still waits, and what is known of the others."""
 
-    def __init__(self, recipients: Sequence[Recipient]) -> None:
+    def __init__(self, recipients: Sequence[EnvelopeRecipient]) -> None:
         self._found: list[Delivery | None] = [None] * len(recipients)
         self._done: set[int] = set()
         self.earlier = ""

@@ -47,7 +47,7 @@ class Homecomings:
             # Mail that was kept for the host's own postmaster is for us, though the name is not hosted.
             if claim.destination != self._hostname and lookup.hosted_domain(claim.destination) is None:
                 return None
-            return self._judge(claim, parse_path(f"<{claim.forward_path}>"))
+            return self._judge(claim, parse_path(f"<{claim.recipient.forward_path}>"))
         except AddressError:
             return None
         except OSError as error:
@@ -63,8 +63,10 @@ class Homecomings:
 
     def _judge(self, claim: Claim, path: Path) -> Delivery:
         resolution = lookup.resolve(path)
-        if any(target.address == claim.forward_path for target in resolution.kept):
-            return _delivery(Fate.LATER, "4.2.1", f"nobody reads {claim.forward_path} yet", "no-administrator")
+        if any(target.address == claim.recipient.forward_path for target in resolution.kept):
+            return _delivery(
+                Fate.LATER, "4.2.1", f"nobody reads {claim.recipient.forward_path} yet", "no-administrator"
+            )
         found = decisions.recipient(resolution, may_relay=False) or self._room_and_places(claim, path, resolution)
         if isinstance(found, Refusal):
             reply = found.reply
@@ -84,16 +86,16 @@ class Homecomings:
         with open(self._blobs / claim.blob, "rb") as file:
             head = claim.prefix + file.read(HEAD_OCTETS)
         before = collect_fields(head[: header_end(head, 0, len(head))]).get(b"delivered-to", [])
-        sender = parse_path(f"<{claim.reverse_path}>")
+        sender = parse_path(f"<{claim.envelope.reverse_path}>")
         accepted = Accepted(
             story_id=claim.story_id or claim.message_id,
             at=claim.created_at,
             spool="",
             size_octets=claim.size_octets,
-            eight_bit=claim.eight_bit,
-            is_header_ascii=not claim.smtputf8,
+            eight_bit=claim.envelope.eight_bit,
+            is_header_ascii=not claim.envelope.smtputf8,
             client=Client("", ""),
-            mail=Mail(sender, smtputf8=claim.smtputf8),
+            mail=Mail(sender, smtputf8=claim.envelope.smtputf8),
             recipients=[recipient],
             destinations=destinations,
             rewrites_sender=bool(destinations.forwards) and self._rewrites_sender(claim),
@@ -102,7 +104,7 @@ class Homecomings:
         return self._composer.places(accepted, claim.prefix)
 
     def _rewrites_sender(self, claim: Claim) -> bool:
-        return lookup.hosted_domain(claim.reverse_path.rpartition("@")[2]) is None
+        return lookup.hosted_domain(claim.envelope.reverse_path.rpartition("@")[2]) is None
 
 
 def _delivery(fate: Fate, status: str, text: str, reason: str, arrival: Arrival | None = None) -> Delivery:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mail.networks import Network, is_named
 from smtpd_service.outbound.certificate_facts import describe_chain
 from smtpd_service.outbound.connection import Connection, connect
@@ -24,7 +25,6 @@ from smtpd_service.outbound.transaction import (
     Mail,
     Outcome,
     Ready,
-    Recipient,
     Sent,
     SessionFailed,
     StartTls,
@@ -66,7 +66,7 @@ class HostTest:
     ) -> None:
         self.endpoint, self._demand, self._helo, self._login = endpoint, demand, helo, login
         is_ascii = recipient.isascii() and reverse_path.isascii()
-        self._mail = Mail(reverse_path, [Recipient(recipient)], SIZE_OCTETS, smtputf8=not is_ascii)
+        self._mail = Mail(Envelope(reverse_path, smtputf8=not is_ascii), [EnvelopeRecipient(recipient)], SIZE_OCTETS)
         self._allowed, self._ends_at, self._context = allowed, ends_at, context or verified_context()
         self.was_reached = False
         self.tone, self.conclusion = Tone.BAD, "no connection"

@@ -43,13 +43,13 @@ def judge(
         case Fate.NEVER:
             told = _told(claim, delivery, Action.FAILED, outcome.status)
             return Verdict(_result(claim, delivery, "failed", outcome.reason), told)
-    again = plan.next_attempt(claim.attempt_count, now, claim.expires_at, random)
+    again = plan.next_attempt(claim.attempt_count, now, claim.envelope.expires_at, random)
     if again is None:
         # RFC 3463 §3.5: X.4.7, the time for delivery is over.
         told = _told(claim, delivery, Action.FAILED, "4.4.7")
         return Verdict(_result(claim, delivery, "failed", "expired"), told)
     if is_warning_due(claim.created_at, now, warned=claim.warned):
-        told = _told(claim, delivery, Action.DELAYED, outcome.status, claim.expires_at)
+        told = _told(claim, delivery, Action.DELAYED, outcome.status, claim.envelope.expires_at)
         return Verdict(_result(claim, delivery, "queued", outcome.reason, again, warned=True), told)
     again = in_time_to_warn(again, claim.created_at, now, warned=claim.warned, random=random)
     return Verdict(_result(claim, delivery, "queued", outcome.reason, again))

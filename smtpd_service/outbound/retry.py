@@ -16,17 +16,17 @@ class RetryPlan:
     schedule: Sequence[timedelta]
 
     def next_attempt(
-        self, attempt_count: int, now: datetime, expires_at: datetime, random: Callable[[], float]
+        self, attempt_count: int, now: datetime, expires_at: datetime | None, random: Callable[[], float]
     ) -> datetime | None:
         """Return when to try after the `attempt_count`th attempt (1 for the first), or None to give up.
 
         A last attempt is made just before the message expires rather than none for hours. `random` draws from 0 to 1.
         """
-        if now >= expires_at:
+        if expires_at is not None and now >= expires_at:
             return None
         pause = self.schedule[min(max(attempt_count, 1), len(self.schedule)) - 1]
         planned = now + pause * (1 + JITTER * (2 * random() - 1))
-        return min(planned, expires_at)
+        return min(planned, expires_at) if expires_at else planned
 
 
 def in_time_to_warn(

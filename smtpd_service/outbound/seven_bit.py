@@ -19,6 +19,8 @@ from functools import partial
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
+from msgspec import structs
+
 from mailsuite.ids import reference
 from mailsuite.mail.address import AddressError
 from mailsuite.mail.header import header_end, header_fields, split_fields
@@ -61,12 +63,13 @@ async def seven_bit_letter(letter: Letter, claim: Claim, path: Path, keys: Keys)
         header = signature_fields(header, found.body_hash, signing, int(time.time())) + header
     logger.info("%s goes out as a 7-bit copy", reference(claim.message_id))
     front = _ascii_trace(claim.prefix) + header
-    is_ascii = "".join((letter.mail.reverse_path, *(one.forward_path for one in letter.mail.recipients))).isascii()
+    is_ascii = "".join(
+        (letter.mail.envelope.reverse_path, *(one.forward_path for one in letter.mail.recipients))
+    ).isascii()
     mail = replace(
         letter.mail,
         size_octets=len(front) + found.body_octets,
-        eight_bit=False,
-        smtputf8=not is_ascii,
+        envelope=structs.replace(letter.mail.envelope, eight_bit=False, smtputf8=not is_ascii),
         note=NOTE,
     )
     return replace(letter, mail=mail, body=partial(_chunks, path, front), seven_bit=None)

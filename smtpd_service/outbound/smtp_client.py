@@ -131,7 +131,7 @@ class SmtpClient:
 
     def takes_as_it_is(self, mail: Mail) -> bool:
         """Whether the host announced what the message's octets need (RFC 6152, RFC 6531)."""
-        needs = {"8BITMIME": mail.eight_bit, "SMTPUTF8": mail.smtputf8}
+        needs = {"8BITMIME": mail.envelope.eight_bit, "SMTPUTF8": mail.envelope.smtputf8}
         return all(keyword in self.extensions for keyword, is_needed in needs.items() if is_needed)
 
     @property
@@ -560,19 +560,19 @@ class SmtpClient:
         recipient = self._mail.recipients[index]
         line = f"RCPT TO:<{recipient.forward_path}>"
         if "DSN" in self.extensions:
-            line += _parameter("NOTIFY", recipient.notify) + _parameter("ORCPT", recipient.original)
+            line += _parameter("NOTIFY", recipient.dsn_notify) + _parameter("ORCPT", recipient.dsn_orcpt)
         self._command("RCPT", line, index)
 
     def _mail_command(self, mail: Mail) -> str:
-        line = f"MAIL FROM:<{mail.reverse_path}>"
+        line = f"MAIL FROM:<{mail.envelope.reverse_path}>"
         if "SIZE" in self.extensions:
             line += f" SIZE={mail.size_octets}"
-        if mail.eight_bit and "8BITMIME" in self.extensions:
+        if mail.envelope.eight_bit and "8BITMIME" in self.extensions:
             line += " BODY=8BITMIME"
-        if mail.smtputf8:
+        if mail.envelope.smtputf8:
             line += " SMTPUTF8"
         if "DSN" in self.extensions:
-            line += _parameter("RET", mail.ret) + _parameter("ENVID", mail.envelope_id)
+            line += _parameter("RET", mail.envelope.dsn_ret) + _parameter("ENVID", mail.envelope.dsn_envid)
         return line
 
     def _obstacle(self, mail: Mail) -> Outcome | None:
@@ -582,10 +582,10 @@ class SmtpClient:
             text = f"{self._host} takes messages of up to {limit} octets; this one has {mail.size_octets}"
             return Outcome(Fate.NEVER, "5.3.4", text, "too-large")
         why = f", and the message can't do without: {mail.why_not_ascii}" if mail.why_not_ascii else ""
-        if mail.smtputf8 and "SMTPUTF8" not in self.extensions:
+        if mail.envelope.smtputf8 and "SMTPUTF8" not in self.extensions:
             text = f"{self._host} can't take addresses or header fields outside ASCII (it lacks SMTPUTF8){why}"
             return Outcome(Fate.NEVER, "5.6.7", text, "no-smtputf8")
-        if mail.eight_bit and "8BITMIME" not in self.extensions:
+        if mail.envelope.eight_bit and "8BITMIME" not in self.extensions:
             text = f"{self._host} can't take 8-bit text (it lacks 8BITMIME){why}"
             return Outcome(Fate.NEVER, "5.6.3", text, "no-8bitmime")
         return None

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
+
 
 class Fate(Enum):
     """What became of a recipient. UNKNOWN: the connection broke after the final dot, before its reply."""
@@ -44,26 +46,13 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipient:
-    """`notify` and `original` are NOTIFY and ORCPT as they are written in a command (RFC 3461 §4)."""
-
-    forward_path: str
-    notify: str = ""
-    original: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Mail:
-    """One transaction. `reverse_path` "" is the null one; `eight_bit` and `smtputf8` say what the message needs, and
-    `why_not_ascii` why it can't do without, once that was tried; `note` is for the dialog."""
+    """One transaction. What the envelope says of 8BITMIME and SMTPUTF8 the message needs; `why_not_ascii` says why it
+    can't do without, once that was tried; `note` is for the dialog."""
 
-    reverse_path: str
-    recipients: Sequence[Recipient]
+    envelope: Envelope
+    recipients: Sequence[EnvelopeRecipient]
     size_octets: int
-    eight_bit: bool = False
-    smtputf8: bool = False
-    ret: str = ""
-    envelope_id: str = ""
     why_not_ascii: str = ""
     note: str = ""
 

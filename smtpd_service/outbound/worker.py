@@ -19,6 +19,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from mailsuite.ids import new_id, reference
 from mailsuite.queue.operations import Claim, RenewClaims, Settle
 from mailsuite.writer.operation import Refused, StoreUnavailable
@@ -31,7 +33,7 @@ from smtpd_service.outbound.retry import RetryPlan
 from smtpd_service.outbound.routing import find_route
 from smtpd_service.outbound.seven_bit import seven_bit_letter
 from smtpd_service.outbound.stored_message import StoredMessage
-from smtpd_service.outbound.transaction import Fate, Mail, Outcome, Recipient
+from smtpd_service.outbound.transaction import Fate, Mail, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +196,7 @@ class Worker:
                 continue
             hop = NextHop(claim.destination, find_route(claim.destination, routes))
             # Apart: an address that needs SMTPUTF8 of the host must not keep the others from it.
-            key = (claim.message_id, hop.key, claim.forward_path.isascii())
+            key = (claim.message_id, hop.key, claim.recipient.forward_path.isascii())
             grouped.setdefault(key, (hop, []))[1].append(claim)
         for hop, some in grouped.values():
             lane = self._lanes.setdefault(hop.key, Lane(hop))
@@ -288,16 +290,16 @@ class Worker:
     def _letter(self, claims: Sequence[Claim]) -> Letter:
         first = claims[0]
         message = StoredMessage(self._blobs / first.blob, first.prefix, first.size_octets)
-        addresses_are_ascii = first.reverse_path.isascii() and all(claim.forward_path.isascii() for claim in claims)
+        addresses_are_ascii = first.envelope.reverse_path.isascii() and all(
+            claim.recipient.forward_path.isascii() for claim in claims
+        )
         ids = [claim.recipient_id for claim in claims]
+        smtputf8 = not addresses_are_ascii or (first.envelope.smtputf8 and not message.has_ascii_header())
+        eight_bit = first.envelope.eight_bit or not first.prefix.isascii()
         mail = Mail(
-            reverse_path=first.reverse_path,
-            recipients=[Recipient(claim.forward_path, claim.dsn_notify, claim.dsn_orcpt) for claim in claims],
-            size_octets=first.size_octets,
-            eight_bit=first.eight_bit or not first.prefix.isascii(),
-            smtputf8=not addresses_are_ascii or (first.smtputf8 and not message.has_ascii_header()),
-            ret=first.dsn_ret,
-            envelope_id=first.dsn_envid,
+            structs.replace(first.envelope, smtputf8=smtputf8, eight_bit=eight_bit),
+            [claim.recipient for claim in claims],
+            first.size_octets,
         )
         seven_bit = partial(
             seven_bit_letter, claim=first, path=self._blobs / first.blob, keys=self._reader.signing_keys

@@ -9,6 +9,7 @@ from mailsuite.abuse.models import Alarm, SendingCap, SendingDay, SendingSetting
 from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.ids import new_id
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.store.models import Message
 from mailsuite.store.operations import Deliver, LocalDelivery, Outgoing, RemoteRecipient
@@ -35,9 +36,9 @@ def submission(sender_id, *remote, local=(), kind="submission", hold_reason=""):
     now = datetime.now(UTC)
     mail_storage().prepare()
     story = StoryFacts(new_id(), kind, "accepted", now, sender_mailbox_id=sender_id)
-    recipients = [RemoteRecipient(one, one.rpartition("@")[2]) for one in remote]
+    recipients = [RemoteRecipient(EnvelopeRecipient(one), one.rpartition("@")[2]) for one in remote]
     envelope = {"sender_mailbox_id": sender_id, "hold_reason": hold_reason}
-    out = Outgoing("ann@example.org", b"", recipients, now + timedelta(days=5), **envelope)
+    out = Outgoing(Envelope("ann@example.org", expires_at=now + timedelta(days=5)), b"", recipients, **envelope)
     deliveries = [LocalDelivery(one, "x@example.org", b"") for one in local]
     return Deliver.carrying(MAIL, story, local=deliveries, outgoing=[out] if remote else [])
 

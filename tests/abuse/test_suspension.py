@@ -39,7 +39,7 @@ def from_both(people, enqueue):
 
 
 def due():
-    return {one.forward_path for one in execute(ClaimDue("worker", 10, 1200))}
+    return {one.recipient.forward_path for one in execute(ClaimDue("worker", 10, 1200))}
 
 
 def test_suspending_holds_the_mailbox_s_own_mail(people, from_both):

@@ -14,6 +14,7 @@ from mailsuite.directory import history
 from mailsuite.directory.models import Change, Mailbox
 from mailsuite.ids import new_id
 from mailsuite.junk.models import Judgement
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mailauth.dmarc import DmarcOutcome
 from mailsuite.queue import groups
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
@@ -80,8 +81,10 @@ def refuse(domains, address, reason, reply="550 5.1.1 No such mailbox here", out
 def send(domains, *addresses, domain="mine.example", **more):
     row = Mailbox.objects.get(address=f"ann@{domain}")
     told = facts("submission", sender_domain_id=row.domain_id, sender_mailbox_id=row.pk)
-    recipients = [RemoteRecipient(one, one.rpartition("@")[2]) for one in addresses]
-    outgoing = Outgoing(row.address, b"", recipients, NOW + timedelta(5), domain_id=row.domain_id, **more)
+    recipients = [RemoteRecipient(EnvelopeRecipient(one), one.rpartition("@")[2]) for one in addresses]
+    outgoing = Outgoing(
+        Envelope(row.address, expires_at=NOW + timedelta(5)), b"", recipients, domain_id=row.domain_id, **more
+    )
     execute(Deliver.carrying(MAIL % b"sent", told, outgoing=[outgoing]))
     return told.story_id
 

@@ -96,9 +96,13 @@ def fail_all(token="token"):
     """A try at what is queued, that failed for good; its sender is told."""
     claims = execute(ClaimDue(token, 10, 1200))
     results = [
-        AttemptResult(claim.recipient_id, "failed", f"550 no {claim.forward_path}", code=550) for claim in claims
+        AttemptResult(claim.recipient_id, "failed", f"550 no {claim.recipient.forward_path}", code=550)
+        for claim in claims
     ]
-    fates = [Fate(claim, Action.FAILED, "5.1.1", f"550 no {claim.forward_path}", "mx.far.example") for claim in claims]
+    fates = [
+        Fate(claim, Action.FAILED, "5.1.1", f"550 no {claim.recipient.forward_path}", "mx.far.example")
+        for claim in claims
+    ]
     execute(Settle(token, results, compose_notifications(fates, NOW)))
 
 

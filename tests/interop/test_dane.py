@@ -9,6 +9,7 @@ from certificates import make
 from signed_dns import SignedDns
 from smtp_sink import Behaviour, Sink
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mailauth.dane import State, look_up
 from mailsuite.resolver.answers import Mx, Status, Tlsa
 from mailsuite.resolver.dns_resolver import DnsResolver
@@ -20,7 +21,7 @@ from smtpd_service.outbound.delivery_stage import Tone
 from smtpd_service.outbound.delivery_test import Tools, delivery_test
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.published_policy import PublishedPolicy
-from smtpd_service.outbound.transaction import Fate, Mail, Recipient
+from smtpd_service.outbound.transaction import Fate, Mail
 
 pytestmark = [pytest.mark.interop, pytest.mark.sqlite_only]
 
@@ -175,7 +176,7 @@ def delivered(dns, sink, domain="far.test"):
         async def body():
             yield b"Subject: x\r\n\r\nHello\r\n"
 
-        mail = Mail("ann@suite.test", [Recipient(f"bob@{domain}")], 23)
+        mail = Mail(Envelope("ann@suite.test"), [EnvelopeRecipient(f"bob@{domain}")], 23)
         [found] = await courier.deliver(Letter(mail, body, yes, lambda: None))
         await courier.close()
         return found

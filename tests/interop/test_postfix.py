@@ -16,11 +16,12 @@ import uvloop
 from running_suite import free_port
 from tls_policies import Opportunistic
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.resolver.answers import Mx, ZoneResolver
 from mailsuite.supervisor.certificate import ensure_certificate
 from smtpd_service.outbound.courier import Courier, Delivery, Letter
 from smtpd_service.outbound.destinations import Destinations, NextHop
-from smtpd_service.outbound.transaction import Fate, Mail, Recipient
+from smtpd_service.outbound.transaction import Fate, Mail
 
 pytestmark = pytest.mark.interop
 
@@ -181,7 +182,7 @@ def _letter(octets: bytes, to: list[str], sender: str) -> Letter:
         await asyncio.sleep(0)
         return True
 
-    mail = Mail(sender, [Recipient(one) for one in to], len(octets), eight_bit=not octets.isascii())
+    mail = Mail(Envelope(sender, eight_bit=not octets.isascii()), [EnvelopeRecipient(one) for one in to], len(octets))
     return Letter(mail, body, may_finish, lambda: None)
 
 

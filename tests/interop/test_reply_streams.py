@@ -19,11 +19,12 @@ from odd_hosts import Hosts, Stream, can_be_told, make_stream
 from running_suite import free_port
 from tls_policies import Opportunistic
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from smtpd_service.outbound.courier import Courier, Letter
 from smtpd_service.outbound.destinations import NextHop
 from smtpd_service.outbound.routing import RouteFacts, Security
 from smtpd_service.outbound.smtp_client import SmtpClient
-from smtpd_service.outbound.transaction import Fate, Mail, Recipient
+from smtpd_service.outbound.transaction import Fate, Mail
 from smtpd_service.outbound.transport import Endpoint
 
 pytestmark = [pytest.mark.interop, pytest.mark.sqlite_only]
@@ -133,7 +134,7 @@ async def our_outcomes(streams: list[Stream], ports: dict[str, int]) -> dict[str
             courier = Courier(
                 NextHop(stream.domain, route), destinations=Route(), policy=Opportunistic(), helo="us.test", allowed=()
             )
-            mail = Mail("ann@us.test", [Recipient(one) for one in stream.addresses], len(BODY))
+            mail = Mail(Envelope("ann@us.test"), [EnvelopeRecipient(one) for one in stream.addresses], len(BODY))
             deliveries = await courier.deliver(Letter(mail, body, may_finish, lambda: None))
             await courier.close()
         for address, delivery in zip(stream.addresses, deliveries, strict=True):

@@ -12,6 +12,7 @@ from mailsuite.junk import contacts
 from mailsuite.junk.models import Progress, Sender
 from mailsuite.junk.reputation import standing
 from mailsuite.junk.signs import SenderSigns
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.store.operations import Deliver, Outgoing, RemoteRecipient
 from mailsuite.trace.models import Story
 from mailsuite.trace.operations import StoryFacts
@@ -109,8 +110,9 @@ def submit(post, *recipients):
         new_id(), "submission", "accepted", NOW, sender_mailbox_id=post.mailbox.pk,
         data=json.dumps({"recipients": list(recipients)}),
     )  # fmt: skip
-    targets = [RemoteRecipient(one, one.partition("@")[2]) for one in recipients]
-    outgoing = Outgoing(post.mailbox.address, b"", targets, NOW + timedelta(days=5), sender_mailbox_id=post.mailbox.pk)
+    targets = [RemoteRecipient(EnvelopeRecipient(one), one.partition("@")[2]) for one in recipients]
+    envelope = Envelope(post.mailbox.address, expires_at=NOW + timedelta(days=5))
+    outgoing = Outgoing(envelope, b"", targets, sender_mailbox_id=post.mailbox.pk)
     execute(Deliver.carrying(octets, story, outgoing=[outgoing]))
 
 

@@ -30,10 +30,19 @@ def result(recipient_id, state="delivered", reply="250 2.0.0 OK", **more):
 def test_a_claim_carries_what_sending_needs(enqueue):
     message = enqueue("bob@remote.test", "cy@remote.test", smtputf8=True, dsn_envid="e1")
     claims = claim("one")
-    assert [one.forward_path for one in claims] == ["bob@remote.test", "cy@remote.test"]
+    assert [one.recipient.forward_path for one in claims] == ["bob@remote.test", "cy@remote.test"]
     first = claims[0]
-    assert (first.message_id, first.reverse_path, first.destination) == (message.pk, "ann@example.org", "remote.test")
-    assert (first.attempt_count, first.warned, first.smtputf8, first.dsn_envid) == (1, False, True, "e1")
+    assert (first.message_id, first.envelope.reverse_path, first.destination) == (
+        message.pk,
+        "ann@example.org",
+        "remote.test",
+    )
+    assert (first.attempt_count, first.warned, first.envelope.smtputf8, first.envelope.dsn_envid) == (
+        1,
+        False,
+        True,
+        "e1",
+    )
     assert first.blob == message.content.blob
     assert first.prefix.startswith(b"Received:")
 

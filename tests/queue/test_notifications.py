@@ -102,8 +102,8 @@ def test_whose_mail_was_forwarded_is_told_through_the_queue(ann, enqueue):
     [delivery] = compose_notifications([failed(claim)], NOW)
     assert delivery.local == []
     [outgoing] = delivery.outgoing
-    assert (outgoing.reverse_path, outgoing.hold_reason) == ("", "")
-    assert [recipient.forward_path for recipient in outgoing.recipients] == ["eve@elsewhere.test"]
+    assert (outgoing.envelope.reverse_path, outgoing.hold_reason) == ("", "")
+    assert [one.recipient.forward_path for one in outgoing.recipients] == ["eve@elsewhere.test"]
     assert read(delivery)["DKIM-Signature"]
     execute(Settle("token", [AttemptResult(claim.recipient_id, "failed", "550 no")], [delivery]))
     assert QueuedMessage.objects.get(reverse_path="").recipients.get().destination == "elsewhere.test"
@@ -121,7 +121,12 @@ def test_what_failed_of_forwarded_mail_is_told_to_whoever_wrote_and_to_no_catch_
     [claim] = claim_all()
     found = compose_notifications([failed(claim)], NOW)
     assert [one.local for one in found] == [[]] * is_ours
-    told = [one.forward_path for delivery in found for outgoing in delivery.outgoing for one in outgoing.recipients]
+    told = [
+        one.recipient.forward_path
+        for delivery in found
+        for outgoing in delivery.outgoing
+        for one in outgoing.recipients
+    ]
     assert told == ["eve@elsewhere.test"] * is_ours
 
 
@@ -130,7 +135,7 @@ def test_whose_mail_was_forwarded_may_have_a_domain_that_no_address_of_ours_coul
     sender = srs.forward(original, "example.org", site_keys("srs"), NOW.date())
     enqueue("bob@far.test", reverse_path=str(sender))
     [delivery] = compose_notifications([failed(claim_all()[0])], NOW)
-    assert [one.recipients[0].forward_path for one in delivery.outgoing] == ["eve@under_score.test"]
+    assert [one.recipients[0].recipient.forward_path for one in delivery.outgoing] == ["eve@under_score.test"]
 
 
 def test_a_rewritten_sender_of_a_domain_that_is_disabled_is_told_all_the_same(ann, enqueue):
@@ -140,7 +145,7 @@ def test_a_rewritten_sender_of_a_domain_that_is_disabled_is_told_all_the_same(an
     enqueue("bob@far.test", reverse_path=str(sender))
     set_domain_state("example.org", disabled=True)
     [delivery] = compose_notifications([failed(claim_all()[0])], NOW)
-    assert [one.recipients[0].forward_path for one in delivery.outgoing] == ["eve@elsewhere.test"]
+    assert [one.recipients[0].recipient.forward_path for one in delivery.outgoing] == ["eve@elsewhere.test"]
 
 
 def test_what_can_t_be_signed_waits(ann, enqueue, monkeypatch):

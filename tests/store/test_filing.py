@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from mailsuite.ids import new_id
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.reports.models import IncomingReport
 from mailsuite.store.models import Content, Folder, Message, Usage
 from mailsuite.store.operations import (
@@ -183,7 +184,8 @@ def test_a_refused_delivery_leaves_no_blob(make_mailbox, spooled):
 
 def test_remote_recipients_are_queued_in_the_same_transaction(make_mailbox, spooled):
     mailbox = make_mailbox("a@example.org")
-    outgoing = Outgoing("a@example.org", b"Received: x\r\n", [RemoteRecipient("x@example.net", "example.net")], NOW)
+    recipient = RemoteRecipient(EnvelopeRecipient("x@example.net"), "example.net")
+    outgoing = Outgoing(Envelope("a@example.org", expires_at=NOW), b"Received: x\r\n", [recipient])
     execute(deliver(spooled, mailbox, outgoing=[outgoing]))
     queued = Content.objects.get().queued.get()
     assert queued.size_octets == len(MAIL) + len(b"Received: x\r\n")

@@ -22,6 +22,7 @@ def enqueue(db: None) -> Callable[..., Any]:
     """`enqueue("bob@remote.test", …)` puts a message for these into the queue and returns its row."""
     # Models can't be imported before the apps are ready, which they are not when this file is read.
     from mailsuite.ids import new_id
+    from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
     from mailsuite.queue.models import QueuedMessage
     from mailsuite.store.operations import Deliver, Outgoing, RemoteRecipient
     from mailsuite.trace.operations import StoryFacts
@@ -34,11 +35,12 @@ def enqueue(db: None) -> Callable[..., Any]:
         envelope.setdefault("reverse_path", "ann@example.org")
         envelope.setdefault("expires_at", now + timedelta(days=5))
         outgoing = Outgoing(
+            Envelope(**{name: envelope.pop(name) for name in Envelope.__struct_fields__ if name in envelope}),
             prefix=b"Received: from client by us\r\n",
-            recipients=[RemoteRecipient(to, to.rpartition("@")[2], notify) for to in recipients],
+            recipients=[RemoteRecipient(EnvelopeRecipient(to, notify), to.rpartition("@")[2]) for to in recipients],
             **envelope,
         )
-        story = StoryFacts(story_id, "submission", "accepted", now, reverse_path=envelope["reverse_path"])
+        story = StoryFacts(story_id, "submission", "accepted", now, reverse_path=outgoing.envelope.reverse_path)
         execute(Deliver.carrying(octets, story, outgoing=[outgoing]))
         return QueuedMessage.objects.get(story_id=story_id)
 

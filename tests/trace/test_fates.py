@@ -12,6 +12,7 @@ from queued_mail import enqueue, forget_the_directory
 
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.ids import new_id
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.queue import services
 from mailsuite.queue.models import QueuedRecipient
 from mailsuite.queue.operations import Arrival, AttemptResult, ClaimDue, Settle
@@ -71,12 +72,12 @@ def local(mailbox, **more):
 
 
 def remote(*addresses, **more):
-    recipients = [RemoteRecipient(one, one.rpartition("@")[2]) for one in addresses]
-    return Outgoing("a@example.org", b"", recipients, NOW + timedelta(days=5), **more)
+    recipients = [RemoteRecipient(EnvelopeRecipient(one), one.rpartition("@")[2]) for one in addresses]
+    return Outgoing(Envelope("a@example.org", expires_at=NOW + timedelta(days=5)), b"", recipients, **more)
 
 
 def claim():
-    return {one.forward_path: one.recipient_id for one in execute(ClaimDue("worker", 10, 1200))}
+    return {one.recipient.forward_path: one.recipient_id for one in execute(ClaimDue("worker", 10, 1200))}
 
 
 def refuse(outcome, *events):

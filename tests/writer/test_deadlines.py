@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from store_process import Service, run
 
 from mailsuite.ids import new_id
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.store.chores import do_chores
 from mailsuite.store.models import Folder, MaildropLease, Message, Usage
@@ -96,8 +97,10 @@ def patient(monkeypatch):
 def carried(*mailboxes, remote=(), spool=""):
     local = [LocalDelivery(mailbox.pk, mailbox.address, b"X: y\r\n", mailbox.domain_id) for mailbox in mailboxes]
     now = datetime.now(UTC)
-    recipients = [RemoteRecipient(path, path.partition("@")[2]) for path in remote]
-    outgoing = [Outgoing("a@example.org", b"", recipients, now + timedelta(days=5))] if remote else []
+    recipients = [RemoteRecipient(EnvelopeRecipient(path), path.partition("@")[2]) for path in remote]
+    outgoing = (
+        [Outgoing(Envelope("a@example.org", expires_at=now + timedelta(days=5)), b"", recipients)] if remote else []
+    )
     operation = Deliver.carrying(MAIL, StoryFacts(new_id(), "inbound", "accepted", now), local=local, outgoing=outgoing)
     return replace(operation, spool=spool, octets=None) if spool else operation
 

@@ -104,7 +104,7 @@ def test_a_thousand_strangers_that_are_named_a_thousand_times(server, use):
     assert talk.mail(b"\r\n", *(f"out+{n}@example.org" for n in range(1000))).startswith("250 ")
     [(operation, _)] = server.store.delivered
     [outgoing] = operation.outgoing
-    assert [one.forward_path for one in outgoing.recipients] == STRANGERS
+    assert [one.recipient.forward_path for one in outgoing.recipients] == STRANGERS
     assert outgoing.prefix.startswith(b"Delivered-To: out+0@example.org\r\n")
     assert len(operation.story.events) == 1 and len(operation.story.events[0].text) < 500
     assert sum(rows.asked.values()) == 2 * 1000
@@ -179,7 +179,7 @@ def test_what_a_role_gets_is_kept_where_nobody_reads_it(server, use):
     assert talk.mail(b"\r\n", *recipients).startswith("250 ")
     [(operation, _)] = server.store.delivered
     assert operation.local == []
-    kept = {one.recipients[0].forward_path: one for one in operation.outgoing}
+    kept = {one.recipients[0].recipient.forward_path: one for one in operation.outgoing}
     assert len(operation.outgoing) == 3
     assert list(kept) == [
         "postmaster@example.org",
@@ -188,7 +188,7 @@ def test_what_a_role_gets_is_kept_where_nobody_reads_it(server, use):
     ]
     assert {one.hold_reason for one in kept.values()} == {KEPT}
     assert [one.domain_id for one in kept.values()] == [1, 1, None]
-    assert {one.reverse_path for one in kept.values()} == {"x@other.example"}
+    assert {one.envelope.reverse_path for one in kept.values()} == {"x@other.example"}
     server.directory.keeps_no_more_for.add(1)
     talk.send("MAIL FROM:<x@other.example>", *(f"RCPT TO:<{one}>" for one in recipients))
     assert [talk.reply()[:9] for _ in range(5)] == ["250 2.1.0", "452 4.2.2", "452 4.2.2", "250 2.1.5", "250 2.1.5"]
@@ -205,8 +205,10 @@ def test_a_mailbox_that_forwards(make_server, use):
     [(operation, _)] = server.store.delivered
     [local], [outgoing] = operation.local, operation.outgoing
     assert local.address == "m1@example.org"
-    assert [one.forward_path for one in outgoing.recipients] == ["s1@far.example"]
-    assert outgoing.reverse_path.startswith("SRS0=") and outgoing.reverse_path.endswith("@example.org")
+    assert [one.recipient.forward_path for one in outgoing.recipients] == ["s1@far.example"]
+    assert outgoing.envelope.reverse_path.startswith("SRS0=") and outgoing.envelope.reverse_path.endswith(
+        "@example.org"
+    )
     assert outgoing.prefix.startswith(b"Delivered-To: m1@example.org\r\n")
     [event] = operation.story.events
     assert (event.reason, event.text) == ("forward", "to s1@far.example, m1@example.org")

@@ -562,16 +562,16 @@ def test_forwarding_rewrites_the_sender_and_bounces_find_back(server):
     assert talk.mail(b"\r\n", "team@example.org").startswith("250 ")
     [(operation, _)] = server.store.delivered
     [outgoing] = operation.outgoing
-    assert outgoing.reverse_path.startswith("SRS0=")
-    assert outgoing.reverse_path.endswith("=other.example=x@example.org")
+    assert outgoing.envelope.reverse_path.startswith("SRS0=")
+    assert outgoing.envelope.reverse_path.endswith("=other.example=x@example.org")
     assert outgoing.prefix.startswith(b"Delivered-To: team@example.org\r\nReceived: ")
     [event] = operation.story.events
     assert (event.kind, event.address, event.text) == (
         *("expanded", "team@example.org", "to bob@example.org, friend@else.example"),
     )
-    assert talk.mail(b"\r\n", outgoing.reverse_path, sender="").startswith("250 ")
+    assert talk.mail(b"\r\n", outgoing.envelope.reverse_path, sender="").startswith("250 ")
     [back] = server.store.delivered[-1][0].outgoing
-    assert (back.reverse_path, back.recipients[0].forward_path) == ("", "x@other.example")
+    assert (back.envelope.reverse_path, back.recipients[0].recipient.forward_path) == ("", "x@other.example")
     # Come full circle
     assert talk.mail(outgoing.prefix + b"\r\n", "team@example.org").startswith("250 ")
     assert server.store.delivered[-1][0].outgoing == []
@@ -617,7 +617,7 @@ def test_senders_without_room_for_rewriting_and_our_own_are_known(server):
         ("", ""),
     ):
         assert talk.mail(b"\r\n", "out@example.org", sender=sender).startswith("250 ")
-        assert server.store.delivered[-1][0].outgoing[0].reverse_path == expected
+        assert server.store.delivered[-1][0].outgoing[0].envelope.reverse_path == expected
     rewritten = srs.forward(Address("x", "other.example"), "example.org", [b"another secret"], datetime.now(UTC).date())
     talk.send("MAIL FROM:<>", f"RCPT TO:<{rewritten}>")
     talk.reply()

@@ -25,8 +25,8 @@ def test_message_of_a_user(server):
     [local], [outgoing] = operation.local, operation.outgoing
     assert local.address == "bob@example.org"
     [stranger] = outgoing.recipients
-    assert (stranger.forward_path, stranger.destination) == ("x@other.example", "other.example")
-    assert (outgoing.reverse_path, outgoing.sender_mailbox_id, outgoing.domain_id) == ("ann@example.org", 1, 1)
+    assert (stranger.recipient.forward_path, stranger.destination) == ("x@other.example", "other.example")
+    assert (outgoing.envelope.reverse_path, outgoing.sender_mailbox_id, outgoing.domain_id) == ("ann@example.org", 1, 1)
     assert b"127.0.0.1" not in outgoing.prefix
     assert b"client.example" not in outgoing.prefix
     assert outgoing.prefix.startswith(b"Received: from unspecified ([IPv6:::])\r\n\t(using TLSv1.3 with cipher ")
@@ -97,7 +97,7 @@ def test_only_what_needs_smtputf8_asks_the_next_host_for_it(server, extension, h
     content = HEADER + header.encode() + "\r\nj\u00f6rg\r\n".encode()
     assert talk.ask(content + b".\r\n").startswith("250 ")
     [outgoing] = server.store.delivered[0][0].outgoing
-    assert outgoing.smtputf8 is needed
+    assert outgoing.envelope.smtputf8 is needed
 
 
 def test_no_stranger_gets_it_twice(server):

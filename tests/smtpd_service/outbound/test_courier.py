@@ -12,12 +12,13 @@ from certificates import client_context, make
 from smtp_sink import Behaviour, Sink
 from tls_policies import Opportunistic
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.resolver.answers import Mx, ZoneResolver
 from smtpd_service.outbound import connection, courier, tls_policy, transport
 from smtpd_service.outbound.courier import Courier, Letter
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.routing import RouteFacts, Security
-from smtpd_service.outbound.transaction import Fate, Mail, Recipient
+from smtpd_service.outbound.transaction import Fate, Mail
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
 BODY = b"Subject: dots\r\n\r\n.\r\n..two\r\nend\r\n"
@@ -47,7 +48,7 @@ def letter(*to, body=BODY, finish=True, **more):
     async def may_finish():
         return finish
 
-    mail = Mail("ann@us.test", [Recipient(one) for one in to or ("bob@far.test",)], len(body), **more)
+    mail = Mail(Envelope("ann@us.test", **more), [EnvelopeRecipient(one) for one in to or ("bob@far.test",)], len(body))
     return Letter(mail, chunks, may_finish, lambda: None)
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.queue.operations import Claim, ClaimDue, RenewClaims
 from mailsuite.writer.operation import StoreUnavailable
 from smtpd_service.outbound.leases import FINISH_SECONDS, Leases
@@ -23,7 +24,7 @@ class FakeStore:
         match operation:
             case ClaimDue():
                 return [
-                    Claim(n, n, "a@b.test", "b.test", 1, False, "", "x", b"", 1, False, False, NOW, NOW)
+                    Claim(n, n, EnvelopeRecipient("a@b.test"), Envelope(""), "b.test", 1, False, "x", b"", 1, NOW)
                     for n in self.held
                 ]
             case RenewClaims(recipient_ids=ids):

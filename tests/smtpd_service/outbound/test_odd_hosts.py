@@ -9,8 +9,9 @@ from collections import deque
 import pytest
 from odd_hosts import GOOD, OddHost, Stream, can_be_told, make_stream
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from smtpd_service.outbound.smtp_client import SmtpClient, State
-from smtpd_service.outbound.transaction import BodyWanted, Fate, Mail, Ready, Recipient, Sent, SessionFailed, StartTls
+from smtpd_service.outbound.transaction import BodyWanted, Fate, Mail, Ready, Sent, SessionFailed, StartTls
 
 STREAMS = int(os.environ.get("ODD_STREAMS", "1000"))
 BODY = b"Subject: x\r\n\r\nHello\r\n"
@@ -57,7 +58,7 @@ def converse(host, client, mails):
 
 
 def mail_of(stream, addresses=None):
-    return Mail("ann@us.test", [Recipient(one) for one in addresses or stream.addresses], len(BODY))
+    return Mail(Envelope("ann@us.test"), [EnvelopeRecipient(one) for one in addresses or stream.addresses], len(BODY))
 
 
 def client_for(stream, **how):

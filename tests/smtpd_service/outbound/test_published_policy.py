@@ -9,13 +9,14 @@ import uvloop
 from certificates import client_context, make
 from smtp_sink import Behaviour, Sink
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mailauth.mtasts import Mode, Policy
 from mailsuite.resolver.answers import Answer, Mx, Status, Tlsa, ZoneResolver
 from mailsuite.transport_security.policies import Sts
 from smtpd_service.outbound.courier import Courier, Letter
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.published_policy import PublishedPolicy
-from smtpd_service.outbound.transaction import Fate, Mail, Recipient, StartTls
+from smtpd_service.outbound.transaction import Fate, Mail, StartTls
 
 LOOPBACK = [ip_network("127.0.0.0/8")]
 BODY = b"Subject: x\r\n\r\nHello\r\n"
@@ -162,7 +163,7 @@ def deliver(sink, authority, *tlsa, sts=None, hosts=("mx.far.test",), mx=True):
         courier = Courier(
             NextHop("far.test"), destinations=destinations, policy=policy, helo="us.test", allowed=LOOPBACK
         )
-        mail = Mail("ann@us.test", [Recipient("bob@far.test")], len(BODY))
+        mail = Mail(Envelope("ann@us.test"), [EnvelopeRecipient("bob@far.test")], len(BODY))
         [found] = await courier.deliver(Letter(mail, body, may_finish, lambda: None))
         await courier.close()
         return found

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailsuite.mail.dsn import Action
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.queue.operations import Claim
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.results import judge
@@ -16,8 +17,8 @@ HOST = Endpoint("mx.far.test", "192.0.2.1", 25)
 
 def verdict(fate, status="4.2.0", *, age=timedelta(0), warned=False, offers_dsn=False, relayed=False, code=450):
     claim = Claim(
-        *(1, 2, "bob@far.test", "far.test", 1, warned, "ann@us.test", "blob", b"", 10, False, False),
-        *(NOW - age, NOW - age + timedelta(days=5)),
+        *(1, 2, EnvelopeRecipient("bob@far.test"), Envelope("ann@us.test", expires_at=NOW - age + timedelta(days=5))),
+        *("far.test", 1, warned, "blob", b"", 10, NOW - age),
     )
     outcome = Outcome(fate, status, f"{code} {status} said so", "some-reason", code)
     delivery = Delivery(outcome, HOST, "TLSv1.3 X", "C: all of it", offers_dsn)

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from functools import partial
 from ipaddress import ip_network
@@ -16,6 +16,7 @@ from smtp_sink import Behaviour, Sink
 from tls_policies import Opportunistic
 
 from mailsuite.directory.services.domains import add_domain
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mail.header import header_end
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, signature_fields
@@ -27,7 +28,7 @@ from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.queue_reader import QueueReader
 from smtpd_service.outbound.seven_bit import NOTE, seven_bit_letter
 from smtpd_service.outbound.stored_message import StoredMessage
-from smtpd_service.outbound.transaction import Fate, Mail, Recipient
+from smtpd_service.outbound.transaction import Fate, Mail
 
 __all__ = ["enqueue", "forget_the_directory"]
 
@@ -80,11 +81,11 @@ def deliver(port, path, keys=(), prefix=TRACE, **needs):
     async def run():
         size = len(prefix) + path.stat().st_size
         claim = Claim(
-            *(1, 1, "bob@far.test", "far.test", 1, False, "ann@us.test", path.name, prefix, size, False, True, NOW),
-            expires_at=NOW + timedelta(days=5),
+            *(1, 1, EnvelopeRecipient("bob@far.test"), Envelope("ann@us.test", eight_bit=True), "far.test"),
+            *(1, False, path.name, prefix, size, NOW),
             story_id=7,
         )
-        mail = Mail("ann@us.test", [Recipient("bob@far.test")], size, **{"eight_bit": True, **needs})
+        mail = Mail(Envelope("ann@us.test", **{"eight_bit": True, **needs}), [EnvelopeRecipient("bob@far.test")], size)
         seven_bit = partial(seven_bit_letter, claim=claim, path=path, keys=signing_keys)
         courier = Courier(
             NextHop("far.test"),
@@ -189,8 +190,8 @@ def test_only_what_our_users_submitted_is_signed(enqueue):
     add_domain("us.test")
     message = enqueue("bob@far.test")
     claim = Claim(
-        *(1, message.pk, "bob@far.test", "far.test", 1, False, "ann@us.test", "x", b"", 1, False, True, NOW),
-        expires_at=NOW + timedelta(days=5),
+        *(1, message.pk, EnvelopeRecipient("bob@far.test"), Envelope("ann@us.test", eight_bit=True), "far.test"),
+        *(1, False, "x", b"", 1, NOW),
         story_id=message.story_id,
     )
 

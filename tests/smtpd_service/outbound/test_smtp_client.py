@@ -2,6 +2,7 @@
 
 import pytest
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from smtpd_service.outbound.smtp_client import SmtpClient, State
 from smtpd_service.outbound.transaction import (
     BodyWanted,
@@ -10,7 +11,6 @@ from smtpd_service.outbound.transaction import (
     Login,
     Mail,
     Ready,
-    Recipient,
     Sent,
     SessionFailed,
     StartTls,
@@ -72,7 +72,7 @@ class Session:
 
 
 def mail(*to, sender="ann@us.test", size=21, **more):
-    return Mail(sender, [Recipient(one) for one in to or ("bob@test",)], size, **more)
+    return Mail(Envelope(sender, **more), [EnvelopeRecipient(one) for one in to or ("bob@test",)], size)
 
 
 def body_lines(text="Subject: x\n\nHello\n"):
@@ -212,8 +212,10 @@ def test_dots_are_doubled_wherever_the_chunks_are_cut(body, wire, step):
 
 def test_parameters_are_given_as_offered():
     everything = [*HELLO, "S: 250-SIZE", "S: 250-8BITMIME", "S: 250-smtputf8", "S: 250 DSN"]
-    recipient = Recipient("j\u00f6rg@test", "SUCCESS,FAILURE", "rfc822;b+2Bob@test")
-    letter = Mail("ann@us.test", [recipient], 9, eight_bit=True, smtputf8=True, ret="HDRS", envelope_id="QQ314159")
+    recipient = EnvelopeRecipient("j\u00f6rg@test", "SUCCESS,FAILURE", "rfc822;b+2Bob@test")
+    letter = Mail(
+        Envelope("ann@us.test", eight_bit=True, smtputf8=True, dsn_ret="HDRS", dsn_envid="QQ314159"), [recipient], 9
+    )
     Session([letter]).run(
         *everything,
         "C: MAIL FROM:<ann@us.test> SIZE=9 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=QQ314159",
@@ -223,7 +225,11 @@ def test_parameters_are_given_as_offered():
 
 
 def test_parameters_that_could_break_the_command_are_left_out():
-    letter = Mail("ann@us.test", [Recipient("bob@test", "NEVER RSET", "a b")], 9, ret="FULL", envelope_id="x\r\nRSET")
+    letter = Mail(
+        Envelope("ann@us.test", dsn_ret="FULL", dsn_envid="x\r\nRSET"),
+        [EnvelopeRecipient("bob@test", "NEVER RSET", "a b")],
+        9,
+    )
     Session([letter]).run(
         *HELLO, "S: 250 DSN", "C: MAIL FROM:<ann@us.test> RET=FULL", "S: 250 ok", "C: RCPT TO:<bob@test>"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.queue.operations import Arrival, AttemptResult, Claim, ClaimDue, RenewClaims, Settle
 from mailsuite.writer.operation import Refused, StoreUnavailable
 from smtpd_service.outbound import worker as module
@@ -43,8 +44,8 @@ class Queue:
         for destination in destinations:
             number = len(self.waiting) + len(self.held) + len(self.settled) + 1
             self.waiting[number] = Claim(
-                number, number, f"bob@{destination}", destination, attempts, False, "", "x", b"", 1, False, False,
-                NOW, NOW + timedelta(days=5),
+                number, number, EnvelopeRecipient(f"bob@{destination}"),
+                Envelope("", expires_at=NOW + timedelta(days=5)), destination, attempts, False, "x", b"", 1, NOW,
             )  # fmt: skip
 
     async def run(self, operation):
@@ -84,7 +85,7 @@ class Queue:
     async def notifications(self, fates, now):
         if self.composing_fails:
             raise self.composing_fails.pop(0)
-        return [f"{fate.action} {fate.claim.forward_path}" for fate in fates]
+        return [f"{fate.action} {fate.claim.recipient.forward_path}" for fate in fates]
 
     async def signing_keys(self, claim, author_domain):
         return ()
@@ -232,13 +233,15 @@ def test_an_address_that_needs_smtputf8_goes_apart(monkeypatch):
     queue.put("far.test", "far.test", "far.test")
     for number, name in enumerate(("ann", "jörg", "bob"), 1):
         claim = queue.waiting[number]
-        queue.waiting[number] = msgspec.structs.replace(claim, message_id=1, forward_path=f"{name}@far.test")
+        queue.waiting[number] = msgspec.structs.replace(
+            claim, message_id=1, recipient=EnvelopeRecipient(f"{name}@far.test")
+        )
 
     async def story(worker, until):
         await until(lambda: len(queue.settled) == 3)
 
     work(queue, hosts, story)
-    assert sorted((mail.smtputf8, [one.forward_path for one in mail.recipients]) for mail in hosts.mails) == [
+    assert sorted((mail.envelope.smtputf8, [one.forward_path for one in mail.recipients]) for mail in hosts.mails) == [
         (False, ["ann@far.test", "bob@far.test"]),
         (True, ["jörg@far.test"]),
     ]
