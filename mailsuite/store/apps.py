@@ -36,4 +36,4 @@ class StoreConfig(AppConfig):
         register(ops.ReopenCopy, withdrawal.reopen_copy)
         register_chores(chores.next_chore)
         register_start(sweep.sweep_spool)
-        register_start(copies.expire_all)
+        register_start(copies.expire_if_alone)

@@ -94,11 +94,15 @@ def reopen(batch: Batch, op: EndCopy | ReopenCopy) -> None:
     copy.update(completed_at=None, expires_at=batch.now)
 
 
-def expire_all() -> None:
-    """Gives up what was under way, where the service that starts is the only one: whoever asked the one before has
+def expire_if_alone() -> None:
+    """`expire_all` where the service that starts is the only one of this database: whoever asked the one before has
     heard that it went away."""
-    if connection.vendor != "sqlite":
-        return
+    if connection.vendor == "sqlite":
+        expire_all()
+
+
+def expire_all() -> None:
+    """Gives up what was under way."""
     PartialCopy.objects.filter(completed_at=None).update(expires_at=timezone.now())
 
 

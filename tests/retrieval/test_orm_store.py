@@ -22,6 +22,7 @@ from mailsuite.store.chores import do_chores
 from mailsuite.store.copies import expire_all
 from mailsuite.store.models import MaildropLease, Message, PartialCopy, Usage
 from mailsuite.store.operations import MarkFetched
+from mailsuite.writer import operation
 from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.operation import Hint
 from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
@@ -730,7 +731,7 @@ def test_what_leaves_the_inbox_is_served_to_the_session_that_locked_it(inside, h
 
 
 def test_renaming_the_inbox_moves_its_messages_in_slices(inside, monkeypatch):
-    monkeypatch.setattr(operations, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
         folder_id, uids = await append(store, *[MAIL] * 5)
@@ -767,7 +768,7 @@ async def state_of(store, name="Archive"):
 
 
 def test_a_large_copy_is_made_in_slices_and_others_come_between(inside, monkeypatch):
-    monkeypatch.setattr(operations, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
         folder_id, uids = await append(store, *[MAIL] * 5)
@@ -799,7 +800,7 @@ def test_a_large_copy_is_made_in_slices_and_others_come_between(inside, monkeypa
 @pytest.mark.parametrize("fails_at", range(1, 7))
 def test_a_large_copy_that_fails_leaves_the_target_as_it_was(inside, monkeypatch, fails_at):
     """At each of its steps; the sixth is the end that is asked for again."""
-    monkeypatch.setattr(operations, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
     monkeypatch.setattr(copies, "ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
@@ -834,7 +835,7 @@ def test_a_large_copy_that_fails_leaves_the_target_as_it_was(inside, monkeypatch
 
 
 def test_a_large_copy_into_too_little_room_copies_nothing(inside, monkeypatch):
-    monkeypatch.setattr(operations, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
         folder_id, uids = await append(store, *[MAIL] * 5)
@@ -851,7 +852,7 @@ def test_a_large_copy_into_too_little_room_copies_nothing(inside, monkeypatch):
 
 def test_a_large_copy_whose_asker_died_is_undone_by_the_service(inside, monkeypatch):
     """Killed between two slices, and after the last."""
-    monkeypatch.setattr(operations, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
         folder_id, uids = await append(store, *[MAIL] * 5)
@@ -867,7 +868,7 @@ def test_a_large_copy_whose_asker_died_is_undone_by_the_service(inside, monkeypa
             do_chores(timezone.now())
             assert PartialCopy.objects.count() == 1  # somebody may be at it
             expire_all()
-            with pytest.raises(Refused):
+            with pytest.raises(operation.Refused):
                 execute(operations.EndCopy(mailbox_id, copy_id))
             do_chores(timezone.now())
             assert await state_of(store) == before and not PartialCopy.objects.exists()
@@ -876,7 +877,7 @@ def test_a_large_copy_whose_asker_died_is_undone_by_the_service(inside, monkeypa
 
 
 def test_quit_removes_much_in_portions(inside, monkeypatch):
-    monkeypatch.setattr(operations, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
         folder_id, uids = await append(store, *[MAIL] * 5)
