@@ -346,10 +346,9 @@ class TestStory:
         data = msgspec.json.encode({"verdict": Judged(verdict)}).decode()
         told_ = facts(data=data)
         outgoing = Outgoing(
-            "x@mine.example",
+            Envelope("x@mine.example", expires_at=NOW + timedelta(5)),
             b"",
-            [RemoteRecipient("f@far.test", "far.test")],
-            NOW + timedelta(5),
+            [RemoteRecipient(EnvelopeRecipient("f@far.test"), "far.test")],
             domain_id=domains["mine.example"],
         )
         execute(Deliver.carrying(MAIL % b"on", told_, outgoing=[outgoing]))
