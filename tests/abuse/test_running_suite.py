@@ -66,6 +66,7 @@ def is_served(suite) -> bool:
     return first_words(suite, "SMTP").startswith(b"220 ")
 
 
+@pytest.mark.sqlite_only
 def test_three_hundred_guesses(start_suite):
     suite = start_suite()
     suite.add_domain("example.org")

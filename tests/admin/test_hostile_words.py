@@ -147,6 +147,7 @@ def pages(domain):
             yield reverse(f"{name}_delete", args=[row.pk])
 
 
+@pytest.mark.sqlite_only
 def test_hostile_words_are_text_on_every_page(as_superuser, hostile):
     shown = set()
     for url in pages(hostile):

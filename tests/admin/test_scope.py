@@ -268,6 +268,7 @@ def test_completion_filters_and_searches_find_nothing_foreign(as_domain_administ
             assert FOREIGN not in page, (url, query)
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.usefixtures("everything")
 def test_all_links_lead_to_own_pages(as_domain_administrator):
     """Follows every link from the first page on."""
