@@ -151,8 +151,8 @@ def test_who_waits_for_another_that_installs_is_told(base, capfd):
         waiting = threading.Thread(target=bootstrap._take, args=(second,))
         waiting.start()
         said = ""
-        while not said:
-            said = capfd.readouterr().err
+        while not said.endswith("\n"):  # which is written by itself
+            said += capfd.readouterr().err
         fcntl.flock(first, fcntl.LOCK_UN)
         waiting.join()
     assert said == "Waiting for another command that installs the packages\n"
