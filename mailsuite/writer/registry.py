@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Handling:
     """How one type of operation is done. `undo` takes back what was done too late for its asker, given the answer.
     `is_done` says whether it was committed before: with the names of its blobs whether by this very try, without them
-    whether at all; what has it can be asked for again."""
+    whether at all; what has it can be asked for again, and its field `again` says so."""
 
     run: "Callable[[Batch, Any], Any]"
     undo: "Callable[[Batch, Any, Any], None] | None" = None
