@@ -18,7 +18,7 @@ from mailsuite.queue.operations import AttemptResult, Claim, ClaimDue, RenewClai
 from mailsuite.queue.placing import arrive
 from mailsuite.queue.rows import SETTLED_MESSAGE
 from mailsuite.store import filing
-from mailsuite.store.locked import locked as locked_in
+from mailsuite.store.locked import locked
 from mailsuite.trace import telling
 from mailsuite.trace.operations import EventFacts
 from mailsuite.writer.batch import Batch
@@ -114,7 +114,7 @@ def settle(batch: Batch, op: Settle) -> list[int]:
         raise Refused("lease-lost", "a recipient is no longer this worker's")
     for notification in op.notifications:
         for local in notification.local:
-            locked_in(batch).folder_for(local.mailbox_id, local.role, local.folder)
+            locked(batch).folder_for(local.mailbox_id, local.role, local.folder)
     for notification in op.notifications:
         filing.deliver(batch, notification)
     pairs = [(row, _filed(batch, row, results[row.pk])) for row in held]
@@ -137,7 +137,7 @@ def _filed(batch: Batch, row: QueuedRecipient, result: AttemptResult) -> Attempt
         return result
     try:
         for local in result.arrival.local:
-            locked_in(batch).folder_for(local.mailbox_id, local.role, local.folder)
+            locked(batch).folder_for(local.mailbox_id, local.role, local.folder)
     except Refused as refusal:
         return AttemptResult(row.pk, State.QUEUED, refusal.text, batch.now + RESOLVE_AGAIN_AFTER, reason="no-mailbox")
     arrive(batch, result.arrival, QueuedMessage.objects.select_related("content").get(pk=row.message_id))
@@ -153,10 +153,10 @@ def _held(token: str, recipient_ids: Sequence[int]) -> QuerySet[QueuedRecipient]
         # Two workers that settle the last two recipients of a message must see each other.
         messages = QueuedMessage.objects.filter(pk__in=mine.values("message_id")).order_by("pk")
         list(messages.select_for_update().values_list("pk", flat=True))
-    return locked(mine.order_by("pk"))
+    return for_update(mine.order_by("pk"))
 
 
-def locked(rows: QuerySet[QueuedRecipient]) -> QuerySet[QueuedRecipient]:
+def for_update(rows: QuerySet[QueuedRecipient]) -> QuerySet[QueuedRecipient]:
     """The rows, locked when they are read, without what they are joined to. A lock waits for a claim that is being
     made, and sees it then."""
     return rows.select_for_update(of=("self",) if connection.features.has_select_for_update_of else ())

@@ -19,7 +19,7 @@ from mailsuite.directory.version import RECENT_SECONDS
 from mailsuite.ids import from_reference
 from mailsuite.mail.address import AddressError, address_key, read_domain
 from mailsuite.mail.dsn import Action
-from mailsuite.queue.claims import UNREAD_FIELDS, claim_of, locked
+from mailsuite.queue.claims import UNREAD_FIELDS, claim_of, for_update
 from mailsuite.queue.kept import is_read
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.queue.notifications import Fate, compose_notifications
@@ -171,7 +171,7 @@ def _locked(message_ids: Collection[int], messages: QuerySet[QueuedMessage]) -> 
 
 def _unsettled(messages: Collection[QueuedMessage], only: Q = EVERYONE) -> list[QueuedRecipient]:
     rows = QueuedRecipient.objects.filter(only, message__in=messages, settled_at=None).select_related("message")
-    return list(locked(rows.order_by("pk")))
+    return list(for_update(rows.order_by("pk")))
 
 
 def _unread(messages: Collection[QueuedMessage]) -> dict[int, str]:

@@ -1,7 +1,7 @@
 """Filing what was received: DELIVER and APPEND, one content for all who get it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from mailsuite.database.sql import timestamp
@@ -58,7 +58,7 @@ def append(batch: Batch, op: Append) -> AppendAnswer:
         uids.append(
             insert_message(
                 *(batch, folder, content_id, size_octets, b"", item.flags, keywords, None),
-                internal_date=item.internal_date,
+                internal_date=timestamp()(item.internal_date.astimezone(UTC)) if item.internal_date else None,
                 row_id=item.message_id,
             )
         )
@@ -113,9 +113,11 @@ def insert_message(
     keywords: str,
     story_id: int | None,
     *,
-    internal_date: datetime | None = None,
+    internal_date: Any = None,
     row_id: int = 0,
 ) -> int:
+    """Places a content in the folder, behind the prefix; answers its uid. `internal_date` is as the database has it,
+    None for now."""
     size = len(prefix) + size_octets
     uid = folder.draw_uid()
     row_id = row_id or new_id()
@@ -123,7 +125,6 @@ def insert_message(
     usage = locked(batch).usage[folder.mailbox_id]
     usage.used_octets += size
     usage.message_count += 1
-    received_at: Any = timestamp()(internal_date.astimezone(UTC)) if internal_date else batch.now_value
     batch.insert(
         MessageRow(
             id=row_id,
@@ -135,7 +136,7 @@ def insert_message(
             flags=bits,
             keywords=keywords,
             modseq=locked(batch).modseq(folder),
-            internal_date=received_at,
+            internal_date=internal_date or batch.now_value,
             save_date=batch.now_value,
             prefix=prefix,
             size_octets=size,

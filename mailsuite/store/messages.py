@@ -7,6 +7,7 @@ from mailsuite.database.sql import placeholders, slices
 from mailsuite.ids import new_id
 from mailsuite.mail.junk_keywords import JUNK, said_by_keywords, said_by_move
 from mailsuite.store import copies, departed, flags, hooks, moved
+from mailsuite.store.filing import insert_message
 from mailsuite.store.flags import MAX_KEYWORDS_OCTETS
 from mailsuite.store.locked import FolderRow, locked
 from mailsuite.store.models import Message
@@ -21,7 +22,7 @@ from mailsuite.store.operations import (
     StoreFlags,
     StoreFlagsAnswer,
 )
-from mailsuite.store.rows import MessageRow, TombstoneRow
+from mailsuite.store.rows import TombstoneRow
 from mailsuite.trace.operations import EventFacts
 from mailsuite.trace.telling import insert_event
 from mailsuite.writer.batch import Batch
@@ -150,27 +151,11 @@ def _judge(batch: Batch, mailbox_id: int, content_id: int, story_id: int | None,
 
 def _copy_one(batch: Batch, target: FolderRow, row: tuple[Any, ...], row_id: int | None) -> tuple[int, int]:
     _, content_id, bits, keywords, internal_date, prefix, size, story_id, old_uid = row
-    usage, uid, row_id = locked(batch).usage[target.mailbox_id], target.draw_uid(), row_id or new_id()
-    target.count(bits, size)
-    usage.used_octets += size
-    usage.message_count += 1
-    batch.insert(
-        MessageRow(
-            id=row_id,
-            folder_id=target.id,
-            mailbox_id=target.mailbox_id,
-            content_id=content_id,
-            uid=uid,
-            unique_id=row_id,
-            flags=bits,
-            keywords=keywords,
-            modseq=locked(batch).modseq(target),
-            internal_date=internal_date,
-            save_date=batch.now_value,
-            prefix=bytes(prefix),
-            size_octets=size,
-            story_id=story_id,
-        )
+    prefix = bytes(prefix)
+    uid = insert_message(
+        *(batch, target, content_id, size - len(prefix), prefix, bits, keywords, story_id),
+        internal_date=internal_date,
+        row_id=row_id or 0,
     )
     return old_uid, uid
 

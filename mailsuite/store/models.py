@@ -1,6 +1,6 @@
 """Mail as rows. `Content` is one received message, `Message` its place in a `Folder`; octets are in blobs.
 
-Only the store service's batches write these tables (see service.py); rows that a batch must agree on (`Usage`,
+Only the store service's batches write these tables (mailsuite.writer); rows that a batch must agree on (`Usage`,
 `Folder`) are locked first, sorted by id, and every change of a folder draws one modseq from its locked row. Whoever
 else wants to change mail has the functions of shell.py; guard.py says so to those who try by the models.
 """
