@@ -1,0 +1,53 @@
+"""Imports point up the ladder of rooms, and nothing imports in a circle."""
+
+from collections import defaultdict
+
+import pytest
+
+from tests.support.imports import RUNG, arrows, circles, room_of
+
+# Arrows between rooms that are still to be turned: none may come to them.
+PENDING = {
+    ("configuration", "scanning"),
+    *(("directory", room) for room in ("abuse", "queue", "records", "store")),
+    *(("store", room) for room in ("records", "supervisor")),
+    *(("trace", room) for room in ("authcheck", "queue", "screening", "store", "verdict")),
+    ("reports", "records"),
+    ("transport_security", "records"),
+    *((room, "supervisor") for room in ("retrieval", "smtpd_service", "web")),
+}
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return [arrow for arrow in arrows() if arrow.target != "mailsuite"]
+
+
+def test_every_room_has_its_rung(drawn):
+    assert {room_of(module) for arrow in drawn for module in arrow} - RUNG.keys() == set()
+
+
+def test_no_room_imports_one_behind_it(drawn):
+    rooms = [(arrow, room_of(arrow.source), room_of(arrow.target)) for arrow in drawn]
+    wrong = [arrow for arrow, of, to in rooms if RUNG[to] > RUNG[of] and (of, to) not in PENDING]
+    assert wrong == []
+
+
+def test_the_two_services_know_nothing_of_each_other(drawn):
+    assert [
+        arrow for arrow in drawn if {room_of(arrow.source), room_of(arrow.target)} == {"retrieval", "smtpd_service"}
+    ] == []
+
+
+def test_circles_are_found():
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": set()}
+    assert circles(edges) == [["a", "b", "c"]]
+
+
+def test_no_room_imports_itself_through_others(drawn):
+    edges = defaultdict(set)
+    for source, target in drawn:
+        of, to = room_of(source), room_of(target)
+        if of != to and (of, to) not in PENDING:
+            edges[of].add(to)
+    assert circles(edges) == []
