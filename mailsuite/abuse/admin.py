@@ -14,9 +14,9 @@ from django.utils.timesince import timesince, timeuntil
 from mailsuite.abuse import alarms, sending, services, suspension, telling
 from mailsuite.abuse.models import Alarm, AlarmSettings, AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
 from mailsuite.directory.admin.fields import badge, held_mail, moment
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ServiceForm, SettingsAdmin, Verb
+from mailsuite.errors import ChangeRefused
 
 
 def _is_in_force(ban: Ban) -> bool:
@@ -202,7 +202,7 @@ class AlarmSettingsForm(ServiceForm):
         words = re.split(r"[\s,;]+", self.cleaned_data["recipients"])
         try:
             return "\n".join(telling.checked(word) for word in words if word)
-        except DirectoryError as error:
+        except ChangeRefused as error:
             raise ValidationError(str(error)) from None
 
 

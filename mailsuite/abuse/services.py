@@ -1,4 +1,4 @@
-"""Counting offences, banning, lifting. What is refused to people is a DirectoryError."""
+"""Counting offences, banning, lifting. What is refused to people is a ChangeRefused."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from django.db.models import F
 from mailsuite.abuse.models import AllowedNetwork, Ban, BanVersion, Offence
 from mailsuite.abuse.offences import FORGIVEN_AFTER, LONGEST, MEASURES, counted_with, duration, enough, is_spared
 from mailsuite.database.stored_time import holds, within
-from mailsuite.directory.errors import DirectoryError
+from mailsuite.errors import ChangeRefused
 from mailsuite.ids import new_id
 from mailsuite.mail.address import AddressError, address_key
 from mailsuite.mail.client_network import Network
@@ -38,7 +38,7 @@ def ban(subject: str, *, reason: str, ends_at: datetime | None, note: str = "", 
     now = now or datetime.now(UTC)
     kind, subject = parse_subject(subject)
     if ends_at is not None and ends_at <= now:
-        raise DirectoryError("The ban would have ended already: give an end that is to come.")
+        raise ChangeRefused("The ban would have ended already: give an end that is to come.")
     if kind == Ban.Kind.NETWORK:
         _refuse_everything(ip_network(subject))
     with transaction.atomic():
@@ -55,7 +55,7 @@ def lift(subject: str) -> None:
     kind, subject = parse_subject(subject)
     with transaction.atomic():
         if not Ban.objects.filter(kind=kind, subject=subject).delete()[0]:
-            raise DirectoryError(f"{subject} is not banned. The list is: manage.py ban list")
+            raise ChangeRefused(f"{subject} is not banned. The list is: manage.py ban list")
         Offence.objects.filter(network=subject).delete()
         touch()
 
@@ -75,7 +75,7 @@ def disallow(network: str) -> None:
     """Has a network be treated like others again."""
     with transaction.atomic():
         if not AllowedNetwork.objects.filter(network=str(parse_network(network))).delete()[0]:
-            raise DirectoryError(f"{network} is not on the list of networks that are never banned.")
+            raise ChangeRefused(f"{network} is not on the list of networks that are never banned.")
         touch()
 
 
@@ -103,7 +103,7 @@ def parse_network(text: str) -> Network:
     try:
         return ip_network(text.strip(), strict=False)
     except ValueError:
-        raise DirectoryError(f"{text!r} is no network: write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/64.") from None
+        raise ChangeRefused(f"{text!r} is no network: write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/64.") from None
 
 
 def parse_subject(text: str) -> tuple[Ban.Kind, str]:
@@ -113,7 +113,7 @@ def parse_subject(text: str) -> tuple[Ban.Kind, str]:
     try:
         return Ban.Kind.ACCOUNT, address_key(text.strip())
     except AddressError as error:
-        raise DirectoryError(f"{text!r} is neither a network nor an address. {error}.") from None
+        raise ChangeRefused(f"{text!r} is neither a network nor an address. {error}.") from None
 
 
 def _add(network: Network, reason: str, count: int, now: datetime) -> int:
@@ -172,7 +172,7 @@ def _is_within(network: Network, other: Network) -> bool:
 
 def _refuse_everything(network: Network) -> None:
     if network.prefixlen < (8 if network.version == 4 else 16):
-        raise DirectoryError(f"{network} is a large part of the Internet: ban a /8 (IPv6: a /16) at most.")
+        raise ChangeRefused(f"{network} is a large part of the Internet: ban a /8 (IPv6: a /16) at most.")
 
 
 def _sorted(points: Points) -> list[tuple[tuple[Network, str], int]]:
@@ -184,4 +184,4 @@ def ends_after(days: float) -> datetime:
     with suppress(OverflowError):
         if days > 0:
             return datetime.now(UTC) + timedelta(days=days)
-    raise DirectoryError(f"{days:g} days can't be the length of a ban: write such as 7 or 0.5, or nothing for good.")
+    raise ChangeRefused(f"{days:g} days can't be the length of a ban: write such as 7 or 0.5, or nothing for good.")

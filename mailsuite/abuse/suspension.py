@@ -14,9 +14,9 @@ from django.db.models import QuerySet
 from mailsuite.abuse.sending import SENDER_SUSPENDED
 from mailsuite.database.sql import slices
 from mailsuite.directory import services as directory
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox
 from mailsuite.directory.services import parsing
+from mailsuite.errors import ChangeRefused
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage
 
@@ -68,6 +68,6 @@ def _each(messages: QuerySet[QueuedMessage], do: Callable[[Collection[int]], int
     count = 0
     for ids in slices(list(messages.order_by("pk").values_list("pk", flat=True))):
         # What was settled meanwhile, or is being tried at this moment, is no reason to leave the rest.
-        with suppress(DirectoryError):
+        with suppress(ChangeRefused):
             count += do(ids)
     return count

@@ -25,9 +25,9 @@ from msgspec import structs
 
 from mailsuite.abuse.models import AlarmSettings
 from mailsuite.directory import lookup
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, Domain, Mailbox
 from mailsuite.directory.resolution import Kind, Resolution
+from mailsuite.errors import ChangeRefused
 from mailsuite.ids import new_id
 from mailsuite.mail.address import Address, AddressError, parse_address, parse_path
 from mailsuite.queue import own_mail
@@ -86,28 +86,28 @@ def named() -> list[str]:
 
 def name(addresses: Iterable[str]) -> list[str]:
     """Has these be told from now on, none to leave it to postmaster@; returns them as they are kept. Raises
-    DirectoryError for what is no address, or leads nowhere here."""
+    ChangeRefused for what is no address, or leads nowhere here."""
     found = list(dict.fromkeys(checked(text) for text in addresses))
     if len(found) > MAX_NAMED:
-        raise DirectoryError(f"Name {MAX_NAMED} addresses at most; an alias may lead to more.")
+        raise ChangeRefused(f"Name {MAX_NAMED} addresses at most; an alias may lead to more.")
     with transaction.atomic():
         AlarmSettings.objects.update_or_create(pk=1, defaults={"recipients": "\n".join(found)})
     return found
 
 
 def checked(text: str) -> str:
-    """The address in its one form. Raises DirectoryError."""
+    """The address in its one form. Raises ChangeRefused."""
     try:
         address = parse_address(text.strip())
     except AddressError as error:
-        raise DirectoryError(f"{text.strip()[:100]!r} is no address. {error}.") from None
+        raise ChangeRefused(f"{text.strip()[:100]!r} is no address. {error}.") from None
     resolution = lookup.resolve(address)
     if resolution.kind is Kind.UNHOSTED:
         if lookup.hosted_domain(address.domain) is None and address.domain == settings.MAILSUITE.hostname:
-            raise DirectoryError(f"Nobody has a mailbox at this host's own name: {address} leads nowhere.")
+            raise ChangeRefused(f"Nobody has a mailbox at this host's own name: {address} leads nowhere.")
         return str(address)
     if not (resolution.local or resolution.remote):
-        raise DirectoryError(f"Nobody reads mail to {address} here: add the mailbox or alias first.")
+        raise ChangeRefused(f"Nobody reads mail to {address} here: add the mailbox or alias first.")
     return str(address)
 
 
@@ -148,11 +148,11 @@ def refusal(address: Address) -> str | None:
 
 
 def test(now: datetime) -> list[str]:
-    """Sends a test alarm; returns to whom. Raises DirectoryError when there is nobody."""
+    """Sends a test alarm; returns to whom. Raises ChangeRefused when there is nobody."""
     to = readers()
     matter = Matter("A test alarm", TEST_TEXT.format(host=settings.MAILSUITE.hostname), "alarm-test")
     if not to or not tell(matter, now):
-        raise DirectoryError("Nobody can be told: name an address for it, or give an administrator a mailbox.")
+        raise ChangeRefused("Nobody can be told: name an address for it, or give an administrator a mailbox.")
     return to
 
 

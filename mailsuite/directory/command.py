@@ -12,8 +12,8 @@ from django.db import DatabaseError
 from django.db.models import Model, QuerySet
 
 from mailsuite.directory import history
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import KEPT_REMOVED, Alias, Domain, Mailbox
+from mailsuite.errors import ChangeRefused
 from mailsuite.protocol.credential_text import credential_text
 
 # Arguments beside the row itself that its history shall name; none of them can hold a password.
@@ -42,7 +42,7 @@ class SubcommandCommand(BaseCommand):
         before = self._subjects(options)
         try:
             run(**options)
-        except DirectoryError as error:
+        except ChangeRefused as error:
             raise CommandError(str(error)) from None
         try:
             # What was removed is found before, what was made or renamed after.
@@ -63,7 +63,7 @@ class SubcommandCommand(BaseCommand):
     def _subjects(self, options: dict[str, Any]) -> Sequence[Model]:
         try:
             return self.subjects(options["verb"], options)
-        except DirectoryError:
+        except ChangeRefused:
             return []
 
     def _told(self, options: dict[str, Any]) -> str:

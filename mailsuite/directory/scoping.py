@@ -4,7 +4,7 @@ Superusers see all. Other staff are domain administrators: they see what hangs o
 look-ups that the class names in `scope`, and nothing else: not in lists, choices, filters, autocompletion, history,
 inlines or actions, since all of these start from `get_queryset` here. Django's own permission tables play no part.
 
-Changes go through services. What a service refuses (DirectoryError) is shown in the form like any other mistake; the
+Changes go through services. What a service refuses (ChangeRefused) is shown in the form like any other mistake; the
 transaction that the admin had begun is rolled back.
 """
 
@@ -34,8 +34,8 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from mailsuite.adminkit import parameters, proof
 from mailsuite.directory import history
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, User
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import with_a_labels
 
 VIEW, ADD, CHANGE, DELETE, ACT = "view", "add", "change", "delete", "act"
@@ -160,7 +160,7 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
     intro = ""
 
     def prepare(self, request: HttpRequest, object_id: str | None) -> None:
-        """Raises DirectoryError to have the form shown again."""
+        """Raises ChangeRefused to have the form shown again."""
 
     def changeform_view(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> Any:
         request.verbs = self._verbs(request, object_id)  # type: ignore[attr-defined]
@@ -173,7 +173,7 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
         try:
             self.prepare(request, object_id)
             return super().changeform_view(request, object_id, *args, **kwargs)
-        except DirectoryError as error:
+        except ChangeRefused as error:
             # Rolled back. Once more, with the refusal as a mistake in the form, so that nothing typed is lost.
             request.refusal = str(error)  # type: ignore[attr-defined]
             return super().changeform_view(request, object_id, *args, **kwargs)
@@ -317,7 +317,7 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
             text = do()
             if of:
                 history.note(of[0], f"{of[1]}: {text}" if text else f"{of[1]}.", str(request.user))
-        except DirectoryError as error:
+        except ChangeRefused as error:
             request.refusal = str(error)  # type: ignore[attr-defined]
             messages.error(request, str(error))
         else:

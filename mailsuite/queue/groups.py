@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Count, Max, Min, Q, QuerySet
 
 from mailsuite.database.sql import slices
-from mailsuite.directory.errors import DirectoryError
+from mailsuite.errors import ChangeRefused
 from mailsuite.queue import services
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.trace import sentences
@@ -103,7 +103,7 @@ def retry(
     messages: QuerySet[QueuedMessage], destination: str, cause: str | None, *, at_once: int | None = RETRIED_AT_ONCE
 ) -> Done:
     """Makes due now what of the messages waits for the destination for that cause, with None for any. Raises
-    DirectoryError where nothing does any more."""
+    ChangeRefused where nothing does any more."""
     return _do(messages, destination, cause, at_once, services.retry)
 
 
@@ -130,11 +130,11 @@ def _do(
     group = Q(destination=destination) if cause is None else Q(destination=destination, cause=cause)
     rows = _waiting(messages.filter(settled_at=None)).filter(group).order_by("message")
     ids = list(rows.values_list("message", flat=True).distinct())
-    count, refusal = 0, DirectoryError("Nothing of it waits any more.")
+    count, refusal = 0, ChangeRefused("Nothing of it waits any more.")
     for part in slices(ids[:at_once]):
         try:
             count += do(part, group)
-        except DirectoryError as error:
+        except ChangeRefused as error:
             # Of these all are under way, or somebody else was quicker.
             refusal = error
     if not count:

@@ -6,9 +6,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from django.db import transaction
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.services.parsing import domain_name
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.queue.models import Route
 from mailsuite.secrets import field_cipher
@@ -26,13 +26,13 @@ def add_route(pattern: str, url: str, password: str = "") -> int:
     pattern, parts = route_pattern(pattern), _parts(url)
     with transaction.atomic():
         if Route.objects.filter(pattern=pattern).exists():
-            raise DirectoryError(f"There is a route for {pattern} already: manage.py route remove '{pattern}'")
+            raise ChangeRefused(f"There is a route for {pattern} already: manage.py route remove '{pattern}'")
         route = Route(pattern=pattern, scheme=parts.scheme)
         route.host, route.port = route_host(parts.hostname or ""), parts.port or DEFAULT_PORTS[parts.scheme]
         route.username = unquote(parts.username or "")
         route.password = field_cipher().encrypt(password or unquote(parts.password or ""))
         if password and not route.username:
-            raise DirectoryError("A password needs a user name: write it in the URL, as in smtps://user@HOST.")
+            raise ChangeRefused("A password needs a user name: write it in the URL, as in smtps://user@HOST.")
         route.save()
         touch_directory()
     return route.pk
@@ -42,7 +42,7 @@ def save_route(route: Route, password: str | None = None) -> None:
     """Keeps a route as a form filled it in; a password of None stays as it was."""
     route.pattern, route.host = route_pattern(route.pattern), route_host(route.host)
     if not 1 <= route.port <= 65535:
-        raise DirectoryError(f"{route.port} can't be a port: write one from 1 to 65535, such as 25, 465 or 587.")
+        raise ChangeRefused(f"{route.port} can't be a port: write one from 1 to 65535, such as 25, 465 or 587.")
     if password is not None:
         route.password = field_cipher().encrypt(password)
     with transaction.atomic():
@@ -53,7 +53,7 @@ def save_route(route: Route, password: str | None = None) -> None:
 def remove_route(pattern: str) -> None:
     with transaction.atomic():
         if not Route.objects.filter(pattern=route_pattern(pattern)).delete()[0]:
-            raise DirectoryError(f"There is no route for {pattern}. The list is: manage.py route list")
+            raise ChangeRefused(f"There is no route for {pattern}. The list is: manage.py route list")
         touch_directory()
 
 
@@ -78,7 +78,7 @@ def route_host(text: str) -> str:
     try:
         return read_domain(text)
     except AddressError as error:
-        raise DirectoryError(f"{text!r} can't be a host. {error}.") from None
+        raise ChangeRefused(f"{text!r} can't be a host. {error}.") from None
 
 
 def _parts(url: str) -> SplitResult:
@@ -88,4 +88,4 @@ def _parts(url: str) -> SplitResult:
         if known and not parts.path.strip("/") and not parts.query:
             return parts
     # Without what may be a password.
-    raise DirectoryError(f"{url.rpartition('@')[2]!r} is no destination: write {FORM}.")
+    raise ChangeRefused(f"{url.rpartition('@')[2]!r} is no destination: write {FORM}.")

@@ -2,7 +2,7 @@
 
 Each works on whole messages, by id (retry and fail also on those of their recipients alone that `only` says), writes
 what it did into their stories in the same transaction, and returns how many messages it changed. A recipient that a
-worker is trying at this moment is left alone: nobody can know yet what becomes of it. Refusals are DirectoryErrors, fit
+worker is trying at this moment is left alone: nobody can know yet what becomes of it. Refusals are ChangeRefused, fit
 to be shown.
 """
 
@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.version import RECENT_SECONDS
+from mailsuite.errors import ChangeRefused
 from mailsuite.ids import from_reference
 from mailsuite.mail.address import AddressError, address_key, read_domain
 from mailsuite.mail.dsn import Action
@@ -76,7 +76,7 @@ def release(message_ids: Collection[int]) -> int:
         messages = [message for message in found if message.pk not in unread]
         if unread and not messages:
             address = next(iter(unread.values()))
-            raise DirectoryError(
+            raise ChangeRefused(
                 f"Nobody reads {address} yet: give an administrator a mailbox, or, at a hosted domain, make an alias "
                 "of that name. It goes there by itself then."
             )
@@ -102,7 +102,7 @@ def fail(message_ids: Collection[int], by: str, only: Q = EVERYONE) -> int:
             _fail(claims, token, f"given up by {by}", now)
             count += 1
     if not count:
-        raise DirectoryError("Nothing was failed: it is settled already, or under way at this moment.")
+        raise ChangeRefused("Nothing was failed: it is settled already, or under way at this moment.")
     return count
 
 
@@ -137,7 +137,7 @@ def by_reference(text: str) -> QueuedMessage:
     found = QueuedMessage.objects.filter(Q(pk=number) | Q(story_id=number)).order_by("pk") if number else None
     message = found.first() if found is not None else None
     if message is None:
-        raise DirectoryError(f"There is no message {text} in the queue. The list is: manage.py queue list")
+        raise ChangeRefused(f"There is no message {text} in the queue. The list is: manage.py queue list")
     return message
 
 
@@ -151,7 +151,7 @@ def _condition(word: str) -> Q:
     try:
         key = address_key(word)
     except AddressError as error:
-        raise DirectoryError(f"{word!r} is neither a queue id nor an address. {error}.") from None
+        raise ChangeRefused(f"{word!r} is neither a queue id nor an address. {error}.") from None
     return Q(reverse_path__iexact=key) | Q(Exists(recipients.filter(forward_path__iexact=key)))
 
 
@@ -215,7 +215,7 @@ def _key(address: str) -> str:
 def _changed(rows: Collection[QueuedRecipient], message_ids: Collection[int], why_not: str) -> int:
     changed = {row.message_id for row in rows}
     if not changed and message_ids:
-        raise DirectoryError(f"Nothing was changed: it {why_not}.")
+        raise ChangeRefused(f"Nothing was changed: it {why_not}.")
     return len(changed)
 
 
@@ -245,7 +245,7 @@ def _fail(claims: list[Claim], token: str, text: str, now: datetime) -> None:
             return
         except Refused as refusal:
             if refusal.code != "nonexistent":
-                raise DirectoryError(f"It can't be failed now: {refusal}") from None
+                raise ChangeRefused(f"It can't be failed now: {refusal}") from None
             # Somebody who should be told is gone since then: the others are told once that is known here.
             time.sleep(RECENT_SECONDS)
     execute(Settle(token, results))

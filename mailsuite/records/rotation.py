@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
+from mailsuite.errors import ChangeRefused
 from mailsuite.records.models import DkimKey, DomainPolicy
 from mailsuite.records.services import activate_key, start_rotation
 
@@ -56,7 +56,7 @@ def _start_due(now: datetime) -> int:
         if months and key.activated_at and now - key.activated_at > months * MONTH:
             try:
                 start_rotation(key.domain_id, key.algorithm)
-            except DirectoryError:
+            except ChangeRefused:
                 continue  # One waits already.
             started += 1
     return started

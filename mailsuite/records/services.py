@@ -12,9 +12,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.records.models import DkimKey
 from mailsuite.secrets import field_cipher
 
@@ -61,13 +61,13 @@ def store_domain_keys(domain: Domain, pairs: Sequence[KeyPair]) -> None:
 
 def start_rotation(domain_id: int, algorithm: str = DkimKey.Algorithm.RSA, pair: KeyPair | None = None) -> str:
     """Makes the key that is to take over and returns its selector: its record is shown at once, and it signs as soon as
-    the domain's own name servers have it. Raises DirectoryError while another one waits."""
+    the domain's own name servers have it. Raises ChangeRefused while another one waits."""
     pair = pair or next(one for one in make_key_pairs() if one.algorithm == algorithm)
     with transaction.atomic():
         domain = Domain.objects.select_for_update().get(pk=domain_id)
         waiting = domain.dkim_keys.filter(algorithm=pair.algorithm, takes_over=True).first()
         if waiting:
-            raise DirectoryError(f"{waiting.selector} waits for its record in DNS already: publish that one first.")
+            raise ChangeRefused(f"{waiting.selector} waits for its record in DNS already: publish that one first.")
         key = DkimKey.objects.create(
             domain=domain,
             selector=_free_selector(domain, pair.algorithm),
@@ -84,7 +84,7 @@ def activate_key(key_id: int) -> None:
     with transaction.atomic():
         key = DkimKey.objects.select_for_update().get(pk=key_id)
         if key.state == DkimKey.State.REVOKED:
-            raise DirectoryError(f"{key.selector} is revoked: make a new key instead.")
+            raise ChangeRefused(f"{key.selector} is revoked: make a new key instead.")
         others = DkimKey.objects.filter(domain=key.domain, algorithm=key.algorithm, state=DkimKey.State.ACTIVE)
         others.exclude(pk=key.pk).update(state=DkimKey.State.RETIRED, retired_at=Now())
         DkimKey.objects.filter(pk=key.pk).update(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.records.models import DomainPolicy
 from mailsuite.reports.sentences import percent
 from mailsuite.reports.services import ENOUGH_DAYS, ENOUGH_SHARE, Evidence, evidence
@@ -54,11 +54,11 @@ def retreat_dmarc(domain_id: int) -> str:
 
 
 def choose(domain_id: int, *, mode: str | None = None, rotation_months: int | None = -1) -> None:
-    """Sets what is given; `rotation_months` None for the site's. Raises DirectoryError for a mode there is not."""
+    """Sets what is given; `rotation_months` None for the site's. Raises ChangeRefused for a mode there is not."""
     if mode is not None and mode not in DomainPolicy.Mode.values:
-        raise DirectoryError(f"{mode!r} is none of {', '.join(DomainPolicy.Mode.values)}.")
+        raise ChangeRefused(f"{mode!r} is none of {', '.join(DomainPolicy.Mode.values)}.")
     if rotation_months is not None and not -1 <= rotation_months <= 60:
-        raise DirectoryError("Keys may be changed every 1 to 60 months, or 0 for by hand.")
+        raise ChangeRefused("Keys may be changed every 1 to 60 months, or 0 for by hand.")
     with transaction.atomic():
         policy = _locked(domain_id)
         if mode is not None:
@@ -73,7 +73,7 @@ def _move(domain_id: int, step: int) -> str:
         policy = _locked(domain_id)
         position = STAGES.index(DomainPolicy.DmarcStage(policy.dmarc_stage)) + step
         if not 0 <= position < len(STAGES):
-            raise DirectoryError("There is no further stage.")
+            raise ChangeRefused("There is no further stage.")
         policy.dmarc_stage, policy.dmarc_changed_at = STAGES[position], timezone.now()
         policy.save()
     return policy.dmarc_stage

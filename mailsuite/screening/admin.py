@@ -8,7 +8,6 @@ from django.utils.safestring import SafeString
 
 from mailsuite.adminkit.parameters import WordFilter
 from mailsuite.directory.admin.fields import badge
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.scoping import (
     ACT,
     ADD,
@@ -21,6 +20,7 @@ from mailsuite.directory.scoping import (
     Verb,
     scope_of,
 )
+from mailsuite.errors import ChangeRefused
 from mailsuite.mailauth.dnsbl import ListStatus
 from mailsuite.screening import greylist, rules, services
 from mailsuite.screening.models import DnsList, GreylistEntry, Rule, ScreeningSettings, SenderPause
@@ -67,7 +67,7 @@ class RuleAdmin(ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Rule, form: Any, change: bool) -> None:
         if scope_of(request) is not None and not (obj.domain_id or obj.mailbox_id):
-            raise DirectoryError(
+            raise ChangeRefused(
                 "A rule for the whole site is its administrators' to write: name a domain or a mailbox."
             )
         rules.save_rule(obj)
@@ -132,8 +132,8 @@ class DnsListAdmin(ScopedAdmin):
         if outcome.status is ListStatus.CLEAR:
             return f"{row} is in order: it lists its test entry, and not what must never be listed."
         if outcome.status is ListStatus.TEMPERROR:
-            raise DirectoryError(f"{row} can't be tested now: {outcome.reason}.")
-        raise DirectoryError(f"{row} is switched off: {outcome.reason}.")
+            raise ChangeRefused(f"{row} can't be tested now: {outcome.reason}.")
+        raise ChangeRefused(f"{row} is switched off: {outcome.reason}.")
 
     @admin.display(description="Kind", ordering="kind")
     def kind_badge(self, row: DnsList) -> SafeString:

@@ -11,8 +11,8 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Q
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.errors import ChangeRefused
 from mailsuite.screening import services
 from mailsuite.screening.models import Rule, SenderPause
 from mailsuite.screening.rules import checked_value, looks_at, remove_rules, save_rule
@@ -46,7 +46,7 @@ def set_rule(mailbox_id: int, action: str, sender: str, note: str = "") -> OwnRu
     """Keeps what is to become of a sender's mail, in place of what this mailbox said of that sender before.
 
     `sender` is an address, alone or as mail programs copy it (`Eve <eve@shop.example>`), or a domain. Raises
-    DirectoryError."""
+    ChangeRefused."""
     with transaction.atomic():
         # Of two forms sent at once the second sees what the first has written.
         Mailbox.objects.select_for_update().get(pk=mailbox_id)
@@ -72,7 +72,7 @@ def own_pause(mailbox_id: int) -> int | None:
 
 
 def set_own_pause(mailbox_id: int, minutes: int | None) -> None:
-    """Keeps the mailbox's own pause, 0 for none; None leaves it to the site. Raises DirectoryError."""
+    """Keeps the mailbox's own pause, 0 for none; None leaves it to the site. Raises ChangeRefused."""
     with transaction.atomic():
         Mailbox.objects.select_for_update().get(pk=mailbox_id)
         row = SenderPause.objects.filter(mailbox_id=mailbox_id).first()
@@ -87,12 +87,12 @@ def set_own_pause(mailbox_id: int, minutes: int | None) -> None:
 def _set(wanted: Rule, sender: str) -> Rule:
     """Keeps the rule about the sender, in place of the one that its mailbox or domain has already."""
     if wanted.action not in Rule.Action.values:
-        raise DirectoryError("Choose what is to become of the mail.")
+        raise ChangeRefused("Choose what is to become of the mail.")
     wanted.subject, wanted.value = _sender(sender)
     rules = Rule.objects.filter(Q(("mailbox_id", wanted.mailbox_id), ("domain_id", wanted.domain_id)))
     rule = rules.filter(subject=wanted.subject, value=wanted.value).first()
     if rule is None and wanted.mailbox_id and rules.count() >= MOST_RULES:
-        raise DirectoryError(f"There are {MOST_RULES} rules here: remove some first, or name whole domains.")
+        raise ChangeRefused(f"There are {MOST_RULES} rules here: remove some first, or name whole domains.")
     rule = rule or wanted
     rule.action, rule.note, rule.expires_at, rule.believes_unproven = wanted.action, wanted.note, None, False
     save_rule(rule)

@@ -11,9 +11,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from mailsuite.directory.cache import CACHE
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.services import parsing
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import Address, AddressError, normalize_domain, parse_address, split_subaddress
 from mailsuite.screening.models import Rule
 from mailsuite.screening.values import SenderFacts, client_ip
@@ -25,17 +25,17 @@ _FRONT = {"sender-domain": "everybody at ", "network": "hosts in ", "recipient":
 
 
 def save_rule(rule: Rule) -> None:
-    """Keeps a new or changed rule, its value brought to one form. Raises DirectoryError for what can't be one."""
+    """Keeps a new or changed rule, its value brought to one form. Raises ChangeRefused for what can't be one."""
     rule.value = checked_value(rule.subject, rule.value)
     if rule.domain_id and rule.mailbox_id:
-        raise DirectoryError("A rule is for a domain or for a mailbox: leave one of them empty.")
+        raise ChangeRefused("A rule is for a domain or for a mailbox: leave one of them empty.")
     if rule.expires_at and rule.expires_at <= timezone.now():
-        raise DirectoryError("The rule would have expired already: name a later time, or none.")
+        raise ChangeRefused("The rule would have expired already: name a later time, or none.")
     if rule.subject == Rule.Subject.RECIPIENT:
         _check_recipient(rule)
     same = Rule.objects.filter(_within(rule.domain_id, rule.mailbox_id), subject=rule.subject, value=rule.value)
     if other := same.exclude(pk=rule.pk).first():
-        raise DirectoryError(f"There is a rule for {rule.value} here already: {other}. Change that one.")
+        raise ChangeRefused(f"There is a rule for {rule.value} here already: {other}. Change that one.")
     with transaction.atomic():
         rule.save()
         touch_directory()
@@ -55,7 +55,7 @@ def forget_expired(now: datetime) -> int:
 
 
 def checked_value(subject: str, text: str) -> str:
-    """The value in the one form in which it is compared. Raises DirectoryError."""
+    """The value in the one form in which it is compared. Raises ChangeRefused."""
     text = text.strip()
     match subject:
         case Rule.Subject.NETWORK:
@@ -63,7 +63,7 @@ def checked_value(subject: str, text: str) -> str:
         case Rule.Subject.SENDER_DOMAIN:
             return parsing.domain_name(text.removeprefix("*.").lstrip("@."))
     if "@" not in text.strip("@"):
-        raise DirectoryError(
+        raise ChangeRefused(
             f"{text!r} is no address: write one such as ann@example.org, or look at the domain instead."
         )
     return parsing.address(text).key
@@ -78,9 +78,9 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     try:
         network = ip_network(text, strict=False)
     except ValueError:
-        raise DirectoryError(f"{text!r} is no address or network: write 192.0.2.1 or 192.0.2.0/24.") from None
+        raise ChangeRefused(f"{text!r} is no address or network: write 192.0.2.1 or 192.0.2.0/24.") from None
     if network.prefixlen < WIDEST[network.version]:
-        raise DirectoryError(f"{network} is too much of the internet: the prefix starts at /{WIDEST[network.version]}.")
+        raise ChangeRefused(f"{network} is too much of the internet: the prefix starts at /{WIDEST[network.version]}.")
     return network
 
 
@@ -88,7 +88,7 @@ def _check_recipient(rule: Rule) -> None:
     domain = parsing.live_domain(rule.value.rpartition("@")[2])
     home = rule.domain_id or (rule.mailbox.domain_id if rule.mailbox else None)
     if home and home not in (domain.pk, domain.alias_of_id):
-        raise DirectoryError(f"{rule.value} is no address of {rule.domain or rule.mailbox}.")
+        raise ChangeRefused(f"{rule.value} is no address of {rule.domain or rule.mailbox}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from mailsuite.database.stored_time import within
 from mailsuite.directory.cache import CACHE
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.mailauth.dnsbl import ListOutcome, ListStatus, self_test
 from mailsuite.resolver.answers import Resolver
@@ -65,11 +65,11 @@ def _policy() -> Policy:
 
 
 def save_settings(row: ScreeningSettings) -> None:
-    """Keeps the settings. Raises DirectoryError when they make no sense."""
+    """Keeps the settings. Raises ChangeRefused when they make no sense."""
     if not 0 < row.junk_score <= row.reject_score:
-        raise DirectoryError("Junk has to begin above 0, and not above the sum from which mail is refused.")
+        raise ChangeRefused("Junk has to begin above 0, and not above the sum from which mail is refused.")
     if max(row.greylist_minutes, row.first_sender_pause_minutes) > MOST_MINUTES:
-        raise DirectoryError("A pause of more than a day would bounce mail: shorten it.")
+        raise ChangeRefused("A pause of more than a day would bounce mail: shorten it.")
     row.pk = 1
     with transaction.atomic():
         row.save()
@@ -89,7 +89,7 @@ def _pauses() -> dict[int, timedelta]:
 
 def save_pause(row: SenderPause) -> None:
     if row.minutes > MOST_MINUTES:
-        raise DirectoryError("A pause of more than a day would bounce mail: shorten it.")
+        raise ChangeRefused("A pause of more than a day would bounce mail: shorten it.")
     with transaction.atomic():
         row.save()
         touch_directory()
@@ -123,15 +123,15 @@ def _active_lists() -> tuple[ActiveList, ...]:
 
 
 def save_list(row: DnsList) -> None:
-    """Keeps a list. What was known of it holds no more when its zone has changed. Raises DirectoryError."""
+    """Keeps a list. What was known of it holds no more when its zone has changed. Raises ChangeRefused."""
     try:
         row.zone = read_domain(row.zone, allow_underscores=True)
     except AddressError as error:
-        raise DirectoryError(f"The zone can't be one. {error}.") from None
+        raise ChangeRefused(f"The zone can't be one. {error}.") from None
     if not 0 < row.weight <= 100:
-        raise DirectoryError("The weight has to be above 0, and 100 at most; what it counts for is told by the kind.")
+        raise ChangeRefused("The weight has to be above 0, and 100 at most; what it counts for is told by the kind.")
     if not (row.asks_ipv4 or row.asks_ipv6):
-        raise DirectoryError("The list knows neither IPv4 nor IPv6 addresses: choose at least one of them.")
+        raise ChangeRefused("The list knows neither IPv4 nor IPv6 addresses: choose at least one of them.")
     before = DnsList.objects.filter(pk=row.pk).values_list("zone", flat=True).first()
     if before != row.zone:
         row.state, row.last_error, row.tested_at = DnsList.State.UNTESTED, "", None

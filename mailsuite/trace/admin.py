@@ -16,9 +16,9 @@ from django.utils.safestring import SafeString
 from mailsuite.adminkit.addresses import address_in_list, shorten_address
 from mailsuite.directory import history
 from mailsuite.directory.admin.fields import badge, moment
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
 from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, Verb, scope_of
+from mailsuite.errors import ChangeRefused
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.trace import deeds, fates, services
@@ -186,7 +186,7 @@ class StoryAdmin(ScopedAdmin):
     def do_release(self, request: HttpRequest, story: Story) -> str:
         held = [message for message in self._waiting(request, story) if message.held_at]
         if not held:
-            raise DirectoryError("It is not held any more.")
+            raise ChangeRefused("It is not held any more.")
         queue.release([message.pk for message in held])
         history.note_all(held, "Released, from its story.", str(request.user))
         return "It goes on."
@@ -200,7 +200,7 @@ class StoryAdmin(ScopedAdmin):
     def _waiting(self, request: HttpRequest, story: Story) -> list[QueuedMessage]:
         found = self._queued(request, story)
         if not found:
-            raise DirectoryError("Nothing of it waits any more.")
+            raise ChangeRefused("Nothing of it waits any more.")
         return found
 
     def _queued(self, request: HttpRequest, story: Story) -> list[QueuedMessage]:

@@ -9,8 +9,8 @@ from django.db.models import Q, QuerySet
 
 from mailsuite.authcheck.report import AuthReport, decode
 from mailsuite.directory import history
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import AddressError, address_key
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.screening import own_rules
@@ -85,15 +85,15 @@ def question(story: Story, action: str, scope: Scope) -> str:
 
 def say(story: Story, action: str, scope: Scope, by: str) -> str:
     """Writes a rule for the sender: for each mailbox that it is about, and of other addresses for their domain. Says
-    what holds from now on. Raises DirectoryError."""
+    what holds from now on. Raises ChangeRefused."""
     sender = sender_of(story)
     if not sender:
-        raise DirectoryError("The message names no sender that a rule could be about, or several.")
+        raise ChangeRefused("The message names no sender that a rule could be about, or several.")
     places = _places(story, action, scope)
     if not places:
-        raise DirectoryError("None of its recipients is yours to write such a rule for.")
+        raise ChangeRefused("None of its recipients is yours to write such a rule for.")
     if len(places) > MOST:
-        raise DirectoryError(f"It has more than {MOST} recipients: write one rule for their domain instead.")
+        raise ChangeRefused(f"It has more than {MOST} recipients: write one rule for their domain instead.")
     with transaction.atomic():
         for place in places:
             _write(place, action, sender, f"by its message {story.reference}", by)
@@ -107,13 +107,13 @@ def say(story: Story, action: str, scope: Scope, by: str) -> str:
 
 def not_junk(story: Story, scope: Scope, by: str) -> str:
     """Moves it out of Junk, as its owner would: the filter and the sender's standing learn from that. Says what was
-    done. Raises DirectoryError."""
+    done. Raises ChangeRefused."""
     found = list(fates.recipients(story, scope).filter(fate=Fate.JUNK)[: fates.MOST])
     rows, left = found[:MOVED_AT_ONCE], len(found[MOVED_AT_ONCE:])
     mailboxes = _mailboxes(rows)
     moved = [row for row in rows if row.pk in mailboxes and _move_out_of_junk(mailboxes[row.pk], story, by)]
     if not moved:
-        raise DirectoryError("It is not in Junk any more: its owner has moved or deleted it.")
+        raise ChangeRefused("It is not in Junk any more: its owner has moved or deleted it.")
     more = f" It is in Junk of {left} others: press once more for the next." if left else ""
     names = fates.named(row.address for row in moved)
     return f"It is in the inbox of {names} now, and the filter learns from that.{more}"
@@ -210,4 +210,4 @@ def _move_out_of_junk(mailbox: Mailbox, story: Story, by: str) -> int:
     try:
         return shell.move(junk, inbox, by=by)
     except Refused as refusal:
-        raise DirectoryError(f"It can't be moved now: {refusal}.") from None
+        raise ChangeRefused(f"It can't be moved now: {refusal}.") from None

@@ -12,8 +12,8 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
 from mailsuite.directory.admin.fields import as_lines, badge, moment
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm, Verb
+from mailsuite.errors import ChangeRefused
 from mailsuite.mailauth.mtasts import MAX_MAX_AGE, render_policy
 from mailsuite.transport_security import schedule
 from mailsuite.transport_security.keys import KeyProblem, read_keys
@@ -153,11 +153,11 @@ class DaneLookAdmin(ScopedAdmin):
         try:
             read_keys(settings.MAILSUITE)
         except KeyProblem as problem:
-            raise DirectoryError(str(problem)) from None
+            raise ChangeRefused(str(problem)) from None
         try:
             schedule.look_at_ourselves(timezone.now(), LOOK_SECONDS)
         except TimeoutError:
-            raise DirectoryError(
+            raise ChangeRefused(
                 f"DNS did not answer within {LOOK_SECONDS:g} seconds: below is what was seen before. It is asked again "
                 "by itself every hour."
             ) from None

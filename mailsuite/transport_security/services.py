@@ -6,8 +6,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.mailauth.mtasts import MAX_MAX_AGE, is_pattern
 from mailsuite.transport_security.keys import KeyProblem, certificate_names, read_certificate
@@ -22,9 +22,9 @@ def set_mta_sts(domain: Domain, mode: str, max_age: int = WEEK_SECONDS, other_ho
     names, or patterns as policies have them, with commas between them."""
     others = _other_hosts(other_hosts)
     if mode not in MtaSts.Mode.values:
-        raise DirectoryError(f"{mode!r} can't be a mode: write none, testing or enforce.")
+        raise ChangeRefused(f"{mode!r} can't be a mode: write none, testing or enforce.")
     if not MIN_MAX_AGE <= max_age <= MAX_MAX_AGE:
-        raise DirectoryError(f"Senders remember a policy for a day ({MIN_MAX_AGE} seconds) to a year ({MAX_MAX_AGE}).")
+        raise ChangeRefused(f"Senders remember a policy for a day ({MIN_MAX_AGE} seconds) to a year ({MAX_MAX_AGE}).")
     with transaction.atomic():
         row = MtaSts.objects.select_for_update().filter(domain=domain).first() or MtaSts(domain=domain)
         if mode == MtaSts.Mode.ENFORCE and row.mode != MtaSts.Mode.ENFORCE:
@@ -47,13 +47,11 @@ def uncovered_names(domains: list[str]) -> list[str]:
 
 
 def _other_hosts(text: str) -> str:
-    """The hosts in the form that they are kept in. Raises DirectoryError."""
+    """The hosts in the form that they are kept in. Raises ChangeRefused."""
     typed = filter(None, map(str.strip, text.replace("\n", ",").split(",")))
     names = list(dict.fromkeys(map(_host_pattern, typed)))
     if len(kept := ",".join(names)) > OTHER_HOSTS_CHARACTERS:
-        raise DirectoryError(
-            "That is more than a policy needs: name fewer hosts, or *.example.net for all of one site."
-        )
+        raise ChangeRefused("That is more than a policy needs: name fewer hosts, or *.example.net for all of one site.")
     return kept
 
 
@@ -65,7 +63,7 @@ def _host_pattern(text: str) -> str:
     except AddressError:
         name = ""
     if not is_pattern(name):
-        raise DirectoryError(f"{text!r} is no host: write names such as backup.example.net, with commas between.")
+        raise ChangeRefused(f"{text!r} is no host: write names such as backup.example.net, with commas between.")
     return name
 
 
@@ -73,17 +71,17 @@ def _check_enforceable(row: MtaSts) -> None:
     """Senders would stop delivering: refuses what would surely fail."""
     configuration = settings.MAILSUITE
     if row.mode == MtaSts.Mode.NONE:
-        raise DirectoryError("Set the mode testing first, and see in the reports of a week whether anything fails.")
+        raise ChangeRefused("Set the mode testing first, and see in the reports of a week whether anything fails.")
     if configuration.tls_cert is None:
-        raise DirectoryError(
+        raise ChangeRefused(
             "Nobody trusts the certificate of the first run, so nobody would deliver any more. Get one and set "
             "MAILSUITE_TLS_CERT and MAILSUITE_TLS_KEY first (deploy/guide/certificates.md)."
         )
     try:
         certificate = read_certificate(configuration)
     except KeyProblem as problem:
-        raise DirectoryError(str(problem)) from None
+        raise ChangeRefused(str(problem)) from None
     if configuration.hostname not in certificate_names(certificate):
-        raise DirectoryError(f"The certificate does not name {configuration.hostname}: nobody would deliver any more.")
+        raise ChangeRefused(f"The certificate does not name {configuration.hostname}: nobody would deliver any more.")
     if certificate.not_valid_after_utc <= datetime.now(UTC):
-        raise DirectoryError("The certificate has run out: nobody would deliver any more.")
+        raise ChangeRefused("The certificate has run out: nobody would deliver any more.")

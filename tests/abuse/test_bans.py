@@ -14,8 +14,8 @@ from mailsuite.abuse.models import Ban, Offence
 from mailsuite.abuse.offences import LONGEST, MEASURES, WINDOW
 from mailsuite.directory import services
 from mailsuite.directory.authentication import authenticate
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import LoginThrottle
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.client_network import client_network
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -192,7 +192,7 @@ def test_those_who_are_kept_out_cost_no_query(bans):
 
 @pytest.mark.parametrize("subject", ["0.0.0.0/0", "10.0.0.0/7", "::/0", "nonsense", "1.2.3", "@", ""])
 def test_nonsense_is_refused(bans, subject):
-    with pytest.raises(DirectoryError):
+    with pytest.raises(ChangeRefused):
         bans_services.ban(subject, reason="by-hand", ends_at=None)
 
 

@@ -7,8 +7,8 @@ from django.core.management import call_command
 
 from mailsuite.abuse import suspension
 from mailsuite.directory import services
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox
+from mailsuite.errors import ChangeRefused
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
@@ -104,7 +104,7 @@ def test_what_is_held_already_and_what_is_under_way(people, from_both):
 def test_nothing_to_hold_or_to_send(people):
     assert suspension.suspend("ann@example.org") == 0
     assert suspension.release_held("ann@example.org") == suspension.drop_held("ann@example.org", "x") == 0
-    with pytest.raises(DirectoryError, match="no mailbox"):
+    with pytest.raises(ChangeRefused, match="no mailbox"):
         suspension.suspend("nobody@example.org")
 
 

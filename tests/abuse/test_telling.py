@@ -11,8 +11,8 @@ from mailsuite.abuse import host_alarms, telling
 from mailsuite.abuse.models import AlarmSettings
 from mailsuite.abuse.telling import Matter, tell
 from mailsuite.directory import lookup, services
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, Mailbox, User
+from mailsuite.errors import ChangeRefused
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.records.services import make_key_pairs
 from mailsuite.store.models import Message
@@ -157,10 +157,10 @@ def test_an_alarm_about_one_domain_is_not_shown_to_the_administrators_of_another
     ],
 )
 def test_only_addresses_that_somebody_reads_can_be_named(site, text, words):
-    with pytest.raises(DirectoryError, match=words):
+    with pytest.raises(ChangeRefused, match=words):
         telling.name([text])
     assert telling.named() == []
-    with pytest.raises(DirectoryError, match="20 addresses"):
+    with pytest.raises(ChangeRefused, match="20 addresses"):
         telling.name([f"{number}@far.test" for number in range(21)])
 
 

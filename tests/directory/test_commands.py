@@ -7,9 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from mailsuite.directory import lookup, services
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.directory.services import mailbox_import
+from mailsuite.errors import ChangeRefused
 from mailsuite.queue.models import Route
 from mailsuite.queue.routes import route_password
 
@@ -177,7 +177,7 @@ def test_many_are_imported_some_at_a_time_and_what_is_there_is_passed_over(domai
     monkeypatch.setattr(mailbox_import, "_make", noting)
     lines = [f"m{number}@example.org,{PASSWORD}" for number in range(7)]
     with pytest.raises(
-        DirectoryError, match=r"^4 mailboxes were imported, then [^\n]*\nline 5: m4@example.org is an alias"
+        ChangeRefused, match=r"^4 mailboxes were imported, then [^\n]*\nline 5: m4@example.org is an alias"
     ):
         mailbox_import.import_mailboxes(lines)
     assert transactions == [2, 2, 2] and Mailbox.objects.count() == 4

@@ -6,7 +6,7 @@ from mailsuite.directory import lookup, services
 from mailsuite.directory.authentication import authenticate
 from mailsuite.directory.models import Alias, AliasTarget, Mailbox, User
 from mailsuite.directory.resolution import Kind
-from mailsuite.directory.services import DirectoryError, restoring
+from mailsuite.directory.services import ChangeRefused, restoring
 from mailsuite.store.models import Folder
 
 PASSWORD = "correct horse battery"
@@ -34,7 +34,7 @@ def test_with_or_without_a_copy(ann, bob):
     services.stop_forwarding(ANN)
     assert ways(ANN) == ([ANN], [])
     assert services.forwarding_of(Mailbox.objects.get(user=ann)) == ([], True)
-    with pytest.raises(DirectoryError, match="not forwarded"):
+    with pytest.raises(ChangeRefused, match="not forwarded"):
         services.stop_forwarding(ANN)
 
 
@@ -57,12 +57,12 @@ def test_what_leads_to_the_mailbox_goes_on_too(ann, bob):
 @pytest.mark.parametrize("keep", [True, False])
 def test_circles_are_refused_and_lose_nothing(ann, bob, keep):
     services.forward_mailbox(ANN, [BOB], keep=keep)
-    with pytest.raises(DirectoryError, match="circle"):
+    with pytest.raises(ChangeRefused, match="circle"):
         services.forward_mailbox(BOB, [ANN], keep=keep)
-    with pytest.raises(DirectoryError, match="circle"):
+    with pytest.raises(ChangeRefused, match="circle"):
         services.add_alias("team@example.org", [ANN])
         services.forward_mailbox(BOB, ["team@example.org"], keep=keep)
-    with pytest.raises(DirectoryError, match="other than its own"):
+    with pytest.raises(ChangeRefused, match="other than its own"):
         services.forward_mailbox(BOB, ["Bob@example.org"])
     # Two that were saved at once, say.
     alias = Alias.objects.create(domain=bob.mailboxes.get().domain, kind="forward", address=BOB, address_key=BOB)
@@ -77,7 +77,7 @@ def test_circles_are_refused_and_lose_nothing(ann, bob, keep):
     [(["nobody@example.org"], "There is no nobody"), ([], "goes on to"), (["no at"], "can't be an address")],
 )
 def test_refused_forwards_say_why(ann, targets, words):
-    with pytest.raises(DirectoryError, match=words):
+    with pytest.raises(ChangeRefused, match=words):
         services.forward_mailbox(ANN, targets)
     assert ways(ANN) == ([ANN], [])
 
@@ -108,9 +108,9 @@ def test_a_forward_goes_and_comes_back_with_its_mailbox(ann):
 def test_a_forward_is_no_alias_to_the_services_of_aliases(ann):
     services.forward_mailbox(ANN, [FRIEND])
     for change in (lambda: services.remove_alias(ANN), lambda: services.change_alias(ANN, is_active=False)):
-        with pytest.raises(DirectoryError, match="no alias"):
+        with pytest.raises(ChangeRefused, match="no alias"):
             change()
-    with pytest.raises(DirectoryError, match="is a mailbox"):
+    with pytest.raises(ChangeRefused, match="is a mailbox"):
         services.add_alias(ANN, [FRIEND])
 
 
@@ -157,7 +157,7 @@ def test_refused_addresses(ann, bob):
         ("ann@unhosted.example", "not hosted"),
         ("clerk@example.org", "another account"),
     ):
-        with pytest.raises(DirectoryError, match=words):
+        with pytest.raises(ChangeRefused, match=words):
             services.rename_mailbox(ANN, new)
     assert ways(ANN) == ([ANN], [])
 

@@ -11,11 +11,11 @@ from django.contrib.auth.hashers import Argon2PasswordHasher, check_password, ma
 from django.core.management import CommandError, call_command
 
 from mailsuite.directory import authentication, services
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Mailbox, User
 from mailsuite.directory.opaque_string import disallowed_in, opaque_string
 from mailsuite.directory.passwords import LONGEST_PASSWORD, MOST_PASSWORD_OCTETS, Argon2idHasher
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.protocol.sasl import PlainExchange, decode_response
 from mailsuite.web.owner.forms import SignInForm
 from retrieval.imap.context import ImapLimits
@@ -63,7 +63,7 @@ def test_the_form_that_is_compared(typed, compared):
 )
 def test_what_nobody_sees_can_not_stand_in_a_password(character):
     assert disallowed_in(f"correct {character}horse battery") == character
-    with pytest.raises(DirectoryError, match=rf"\(U\+{ord(character):04X}\), .* leave it out"):
+    with pytest.raises(ChangeRefused, match=rf"\(U\+{ord(character):04X}\), .* leave it out"):
         services.hash_password(f"correct {character}horse battery", weak_password_ok=True)
 
 
@@ -139,7 +139,7 @@ def test_a_form_of_an_old_browser_signs_in(ann, client, charset):
     ],
 )
 def test_a_hash_is_no_password(domain, monkeypatch, tmp_path, password):
-    with pytest.raises(DirectoryError, match="the hash of a password.*--must-change"):
+    with pytest.raises(ChangeRefused, match="the hash of a password.*--must-change"):
         services.add_mailbox("ann@example.org", password, weak_password_ok=True)
     (tmp_path / "people.csv").write_text(f'h1@example.org,"{password}",1G,Hash\n')
     with pytest.raises(CommandError, match="line 1: That is the hash"):
@@ -204,5 +204,5 @@ def test_long_passwords_of_earlier_days_stay_good(ann):
     User.objects.filter(pk=ann.pk).update(password=make_password("ü" * LONGEST_PASSWORD))
     touch_directory()
     assert opens("u\u0308" * LONGEST_PASSWORD) and not opens("ü" * (LONGEST_PASSWORD + 1))
-    with pytest.raises(DirectoryError, match="longer than 500 octets"):
+    with pytest.raises(ChangeRefused, match="longer than 500 octets"):
         services.set_password("ann@example.org", "ü" * LONGEST_PASSWORD)

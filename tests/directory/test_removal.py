@@ -22,7 +22,7 @@ from mailsuite.directory.models import (
     User,
 )
 from mailsuite.directory.resolution import Kind
-from mailsuite.directory.services import DirectoryError, aliases, restoring
+from mailsuite.directory.services import ChangeRefused, aliases, restoring
 from mailsuite.directory.throttle import Attempt, record_failure
 from mailsuite.store.models import Folder
 from mailsuite.web.backend import PasswordBackend
@@ -186,7 +186,7 @@ def test_an_address_given_anew_is_a_new_account(rich, remove):
         found = authenticate("ann@example.org", password, protocol="imap", client_address="192.0.2.77")
         assert found.succeeded is succeeds
     # And what has the address now keeps the old one from coming back.
-    with pytest.raises(DirectoryError):
+    with pytest.raises(ChangeRefused):
         restoring.restore_mailbox(Mailbox.objects.get(user=rich).pk)
 
 
@@ -197,7 +197,7 @@ def test_a_domain_hosted_anew_is_another_one(rich):
     new = Domain.objects.exclude(pk=old.pk).get()
     assert not new.administrators.exists() and not old.administrators.exists()
     assert lookup.hosted_domain("example.org").domain_id == new.pk
-    with pytest.raises(DirectoryError, match="hosted here already"):
+    with pytest.raises(ChangeRefused, match="hosted here already"):
         services.restore_domain(old.pk)
 
 
@@ -222,7 +222,7 @@ def test_a_superusers_account_stays(domain, administrator):
 
 def test_an_account_that_was_switched_off_is_not_switched_on_by_a_mailbox(domain):
     user = User.objects.create_user("carol@example.org", PASSWORD, is_active=False)
-    with pytest.raises(DirectoryError, match="switched off"):
+    with pytest.raises(ChangeRefused, match="switched off"):
         services.add_mailbox("carol@example.org", OTHER_PASSWORD)
     assert not User.objects.get(pk=user.pk).is_active
 
@@ -257,7 +257,7 @@ def test_a_mailbox_whose_address_is_in_use_comes_back_under_another(ann):
     services.remove_mailbox("ann@example.org")
     old = restoring.find_removed_mailbox("ann@example.org")
     services.add_mailbox("ann@example.org", OTHER_PASSWORD)
-    with pytest.raises(DirectoryError, match="already"):
+    with pytest.raises(ChangeRefused, match="already"):
         services.restore_mailbox(old)
     assert services.restore_mailbox(old, as_address="ann.old@example.org") == "ann.old@example.org"
     assert User.objects.get(pk=ann.pk).email == "ann.old@example.org"
@@ -269,7 +269,7 @@ def test_an_account_of_that_name_is_named_and_may_take_it(ann):
     services.remove_mailbox("ann@example.org")
     old = restoring.find_removed_mailbox("ann@example.org")
     other = User.objects.create_user("ann@example.org", OTHER_PASSWORD)
-    with pytest.raises(DirectoryError, match="--owner ann@example.org"):
+    with pytest.raises(ChangeRefused, match="--owner ann@example.org"):
         services.restore_mailbox(old)
     services.restore_mailbox(old, owner="ann@example.org")
     assert Mailbox.objects.get(pk=old).user == other
@@ -292,7 +292,7 @@ def test_a_domain_comes_back_with_what_went_with_it(rich):
 
 def test_a_mailbox_of_a_removed_domain_waits_for_it(ann):
     services.remove_domain("example.org")
-    with pytest.raises(DirectoryError, match="restore the domain first"):
+    with pytest.raises(ChangeRefused, match="restore the domain first"):
         services.restore_mailbox(restoring.find_removed_mailbox("ann@example.org"))
 
 
@@ -309,7 +309,7 @@ def test_an_alias_whose_address_is_in_use_is_refused(rich):
     services.remove_alias("team@example.org")
     old = restoring.find_removed_alias("team@example.org")
     services.add_alias("team@example.org", ["bob@example.org"])
-    with pytest.raises(DirectoryError, match="there already"):
+    with pytest.raises(ChangeRefused, match="there already"):
         services.restore_alias(old)
     assert Alias.objects.get(pk=old).removed_at
 
@@ -348,7 +348,7 @@ def test_no_more_patterns_come_back_than_a_domain_may_have(ann, monkeypatch):
     services.add_alias("a-*@example.org", ["ann@example.org"])
     services.remove_alias("a-*@example.org")
     services.add_alias("b-*@example.org", ["ann@example.org"])
-    with pytest.raises(DirectoryError, match="1 patterns already"):
+    with pytest.raises(ChangeRefused, match="1 patterns already"):
         services.restore_alias(restoring.find_removed_alias("a-*@example.org"))
 
 
@@ -368,9 +368,9 @@ def test_a_mailbox_for_an_account_without_one_is_opened_by_no_old_app_password(d
 def test_what_is_older_than_thirty_days_stays_removed(ann):
     services.remove_mailbox("ann@example.org")
     Mailbox.objects.update(removed_at=datetime.now(UTC) - KEPT_REMOVED - timedelta(minutes=1))
-    with pytest.raises(DirectoryError, match="30 days are over"):
+    with pytest.raises(ChangeRefused, match="30 days are over"):
         services.restore_mailbox(Mailbox.objects.get().pk)
-    with pytest.raises(DirectoryError, match="is kept"):
+    with pytest.raises(ChangeRefused, match="is kept"):
         restoring.find_removed_mailbox("ann@example.org")
 
 

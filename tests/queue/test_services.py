@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection, connections, transaction
 
-from mailsuite.directory.errors import DirectoryError
+from mailsuite.errors import ChangeRefused
 from mailsuite.queue import services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
@@ -47,9 +47,9 @@ def test_hold_and_release(enqueue):
     message = enqueue("bob@far.test")
     assert services.hold([message.pk], "looks like spam") == 1
     assert claim() == []
-    with pytest.raises(DirectoryError, match="release it first"):
+    with pytest.raises(ChangeRefused, match="release it first"):
         services.retry([message.pk])
-    with pytest.raises(DirectoryError, match="is held"):
+    with pytest.raises(ChangeRefused, match="is held"):
         services.hold([message.pk], "again")
     assert services.release([message.pk]) == 1
     assert len(claim()) == 1
@@ -74,7 +74,7 @@ def test_the_time_for_which_it_was_held_does_not_count(enqueue):
 
 def test_release_of_what_is_not_held(enqueue):
     message = enqueue("bob@far.test")
-    with pytest.raises(DirectoryError, match="is not held"):
+    with pytest.raises(ChangeRefused, match="is not held"):
         services.release([message.pk])
 
 
@@ -101,7 +101,7 @@ def test_drop_settles_and_tells_nobody(enqueue):
 def test_what_is_under_way_is_left_to_its_worker(enqueue, verb):
     message = enqueue("bob@far.test")
     [held] = claim()
-    with pytest.raises(DirectoryError, match="under way"):
+    with pytest.raises(ChangeRefused, match="under way"):
         verb([message.pk], "the boss")
     execute(Settle("worker", [AttemptResult(held.recipient_id, "delivered", "250 ok")]))
     assert message.recipients.get().state == "delivered"
@@ -125,7 +125,7 @@ def test_what_is_being_claimed_at_this_moment_is_under_way(enqueue):
 def dropped(message_id):
     try:
         services.drop([message_id], "the boss")
-    except DirectoryError as error:
+    except ChangeRefused as error:
         return str(error)
     finally:
         connections.close_all()
@@ -162,9 +162,9 @@ def test_find_and_by_reference(enqueue):
     assert list(services.find(["BÜCHER.test"])) == list(services.find(["straße.test"])) == [third]
     assert services.by_reference(second.reference) == second
     for unknown in ("nonsense", "0000000000000"):
-        with pytest.raises(DirectoryError, match="no message"):
+        with pytest.raises(ChangeRefused, match="no message"):
             services.by_reference(unknown)
-    with pytest.raises(DirectoryError, match="neither"):
+    with pytest.raises(ChangeRefused, match="neither"):
         list(services.find(["a b@c"]))
 
 

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 from zone import quoted
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.lookup import dkim_keys
+from mailsuite.errors import ChangeRefused
 from mailsuite.records import stages
 from mailsuite.records.checking import check_domain
 from mailsuite.records.models import DkimKey, DomainPolicy
@@ -36,7 +36,7 @@ def test_a_new_key_takes_over_only_when_the_name_servers_have_it(server, publish
     publish()
     old = DkimKey.objects.get(algorithm="rsa").selector
     new = start_rotation(domain.pk)
-    with pytest.raises(DirectoryError, match="publish that one first"):
+    with pytest.raises(ChangeRefused, match="publish that one first"):
         start_rotation(domain.pk)
     check_domain(domain)
     now = timezone.now()
@@ -60,7 +60,7 @@ def test_a_new_key_takes_over_only_when_the_name_servers_have_it(server, publish
     assert advance_keys(now + 6 * DAY) == 0
     assert advance_keys(now + 8 * DAY) == 1 and state(old) == "revoked"
     assert value(domain, old) == "v=DKIM1; p=" and DkimKey.objects.get(selector=old).private_key == ""
-    with pytest.raises(DirectoryError, match="revoked"):
+    with pytest.raises(ChangeRefused, match="revoked"):
         activate_key(DkimKey.objects.get(selector=old).pk)
     assert advance_keys(now + 36 * DAY) == 0
     assert advance_keys(now + 38 * DAY) == 1
@@ -147,7 +147,7 @@ def test_stages_go_up_and_down_one_by_one_and_only_by_hand(domain):
         f"v=DMARC1; p=reject; np=reject; t=y{rua}",
         f"v=DMARC1; p=reject; np=reject{rua}",
     ]
-    with pytest.raises(DirectoryError):
+    with pytest.raises(ChangeRefused):
         stages.advance_dmarc(domain.pk)
     assert stages.advise(domain, "reject").next_stage == ""
     assert stages.retreat_dmarc(domain.pk) == "reject-trial"

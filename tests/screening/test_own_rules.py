@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.version import directory_version
+from mailsuite.errors import ChangeRefused
 from mailsuite.screening import own_rules, services
 from mailsuite.screening.models import Rule, SenderPause
 from mailsuite.screening.rules import find_rule
@@ -60,13 +60,13 @@ def test_senders_as_people_write_them(ann, typed, about):
     ],
 )
 def test_what_can_be_no_sender_is_refused_in_words(ann, typed, words):
-    with pytest.raises(DirectoryError, match=words):
+    with pytest.raises(ChangeRefused, match=words):
         own_rules.set_rule(ann, "junk", typed)
     assert not Rule.objects.exists()
 
 
 def test_an_unknown_action_is_refused(ann):
-    with pytest.raises(DirectoryError, match="what is to become"):
+    with pytest.raises(ChangeRefused, match="what is to become"):
         own_rules.set_rule(ann, "delete", "eve@shop.example")
 
 
@@ -92,7 +92,7 @@ def test_there_may_be_so_many_and_the_last_can_still_be_changed(ann, monkeypatch
     monkeypatch.setattr(own_rules, "MOST_RULES", 2)
     own_rules.set_rule(ann, "junk", "eve@shop.example")
     own_rules.set_rule(ann, "junk", "shop.example")
-    with pytest.raises(DirectoryError, match="2 rules here: remove some"):
+    with pytest.raises(ChangeRefused, match="2 rules here: remove some"):
         own_rules.set_rule(ann, "junk", "other.example")
     own_rules.set_rule(ann, "block", "shop.example")
     assert {rule.action for rule in own_rules.rules_of(ann)} == {"junk", "block"}

@@ -6,7 +6,7 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from mailsuite.directory.errors import DirectoryError
+from mailsuite.errors import ChangeRefused
 from mailsuite.screening.models import Rule
 from mailsuite.screening.rules import checked_value, find_rule, forget_expired, remove_rules, save_rule
 from mailsuite.screening.values import SenderFacts
@@ -54,20 +54,20 @@ def test_values_are_brought_to_one_form(subject, typed, kept):
     ],
 )
 def test_values_that_can_be_none_are_refused_in_words(subject, typed, words):
-    with pytest.raises(DirectoryError, match=words):
+    with pytest.raises(ChangeRefused, match=words):
         checked_value(subject, typed)
 
 
 def test_rules_that_make_no_sense_are_refused(home, domain):
-    with pytest.raises(DirectoryError, match="leave one of them empty"):
+    with pytest.raises(ChangeRefused, match="leave one of them empty"):
         add("block", "sender", "x@y.example", domain=domain, mailbox=home["ann"])
-    with pytest.raises(DirectoryError, match="expired already"):
+    with pytest.raises(ChangeRefused, match="expired already"):
         add("block", "sender", "x@y.example", expires_at=NOW - timedelta(hours=1))
-    with pytest.raises(DirectoryError, match="not hosted here"):
+    with pytest.raises(ChangeRefused, match="not hosted here"):
         add("block", "recipient", "x@y.example")
     add("block", "recipient", "sales@example.com", domain=domain)
     add("block", "sender", "x@y.example")
-    with pytest.raises(DirectoryError, match="already: block x@y.example"):
+    with pytest.raises(ChangeRefused, match="already: block x@y.example"):
         add("allow", "sender", "X@Y.example")
     add("allow", "sender", "x@y.example", domain=domain)
     add("allow", "sender", "x@y.example", mailbox=home["ann"])

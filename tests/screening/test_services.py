@@ -7,7 +7,7 @@ import pytest
 from dns_server import DnsServer
 from zone import zone_resolver
 
-from mailsuite.directory.errors import DirectoryError
+from mailsuite.errors import ChangeRefused
 from mailsuite.mailauth.dnsbl import ListOutcome, ListStatus
 from mailsuite.screening import services
 from mailsuite.screening.models import DnsList, ScreeningSettings, SenderPause
@@ -54,7 +54,7 @@ def test_lists_in_use(blocking):
     ],
 )
 def test_lists_that_can_be_none(fields, words):
-    with pytest.raises(DirectoryError, match=words):
+    with pytest.raises(ChangeRefused, match=words):
         services.save_list(DnsList(**{"name": "x", "zone": "x.test"} | fields))
 
 
@@ -116,7 +116,7 @@ def test_the_daily_self_test_asks_a_real_server_once_a_day(blocking, settings):
     ],
 )
 def test_settings_that_make_no_sense(fields, words):
-    with pytest.raises(DirectoryError, match=words):
+    with pytest.raises(ChangeRefused, match=words):
         services.save_settings(ScreeningSettings(**fields))
 
 
@@ -132,5 +132,5 @@ def test_settings_and_pauses_are_heard_of_at_once(home):
     assert (services.sender_pause(ann.pk), services.sender_pause(bob.pk)) == (timedelta(0), timedelta(minutes=5))
     services.remove_pause(row)
     assert services.sender_pause(ann.pk) == timedelta(minutes=5)
-    with pytest.raises(DirectoryError, match="more than a day"):
+    with pytest.raises(ChangeRefused, match="more than a day"):
         services.save_pause(SenderPause(mailbox=ann, minutes=2000))

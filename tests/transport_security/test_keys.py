@@ -13,7 +13,7 @@ from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from dns_server import DnsServer
 
-from mailsuite.directory.errors import DirectoryError
+from mailsuite.errors import ChangeRefused
 from mailsuite.mailauth.mtasts import Mode, Policy
 from mailsuite.mailauth.tlsrpt import ResultType
 from mailsuite.resolver.answers import Answer, Status, Tlsa, ZoneResolver
@@ -236,7 +236,7 @@ def test_modes_go_by_testing(domain, host):
     services.set_mta_sts(domain, "enforce")
     assert MtaSts.objects.get().mode == "enforce"
     services.set_mta_sts(domain, "none", 86400)
-    with pytest.raises(DirectoryError, match="testing first"):
+    with pytest.raises(ChangeRefused, match="testing first"):
         services.set_mta_sts(domain, "enforce")
     services.set_mta_sts(domain, "testing")
     services.set_mta_sts(domain, "enforce", 31557600)
@@ -251,7 +251,7 @@ def test_modes_go_by_testing(domain, host):
     ],
 )
 def test_what_is_no_policy(domain, host, mode, max_age, why):
-    with pytest.raises(DirectoryError, match=why):
+    with pytest.raises(ChangeRefused, match=why):
         services.set_mta_sts(domain, mode, max_age)
 
 
@@ -266,7 +266,7 @@ def test_what_is_no_policy(domain, host, mode, max_age, why):
 def test_enforcing_wants_a_certificate_that_others_trust(domain, host, settings, tmp_path, names, days, own, why):
     certificate, _ = make(*names, days=days).write(tmp_path)
     settings.MAILSUITE = dataclasses.replace(host, tls_cert=certificate if own else None)
-    with pytest.raises(DirectoryError, match=why):
+    with pytest.raises(ChangeRefused, match=why):
         services.set_mta_sts(domain, "enforce")
     assert not MtaSts.objects.exists()
 

@@ -11,8 +11,8 @@ from checkdmarc.smtp_tls_reporting import parse_smtp_tls_reporting_record
 from django.conf import settings as django_settings
 
 from mailsuite.directory import services
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
+from mailsuite.errors import ChangeRefused
 from mailsuite.mailauth.mtasts import Mode, policy_id
 from mailsuite.transport_security import publishing
 from mailsuite.transport_security.keys import make_next_key, read_keys
@@ -136,5 +136,5 @@ def test_a_policy_names_further_mail_hosts(domain, host):
     )
     assert MtaSts.objects.get().other_hosts == "backup.example.net,*.relay.test,*.xn--bcher-kva.test"
     for wrong in ("a b", "192.0.2.1:25", "a.test;", "*.*.test", "☃.test", ",".join(f"{n:060}.test" for n in range(9))):
-        with pytest.raises(DirectoryError):
+        with pytest.raises(ChangeRefused):
             set_mta_sts(domain, "testing", other_hosts=wrong)

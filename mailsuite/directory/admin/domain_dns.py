@@ -9,9 +9,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from mailsuite.adminkit import proof
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain
 from mailsuite.directory.scoping import ACT
+from mailsuite.errors import ChangeRefused
 from mailsuite.records import background, stages
 from mailsuite.records.models import DkimKey, DnsCheck
 from mailsuite.records.page import context_of
@@ -76,7 +76,7 @@ class DnsPages:
     def _do_ed25519(self, request: HttpRequest, domain: Domain) -> str:
         key = domain.dkim_keys.filter(algorithm=DkimKey.Algorithm.ED25519, state__in=("pending", "published")).first()
         if key is None:
-            raise DirectoryError("There is no Ed25519 key that waits.")
+            raise ChangeRefused("There is no Ed25519 key that waits.")
         activate_key(key.pk)
         return f"Mail is signed by Ed25519 ({key.selector}) as well from now on."
 

@@ -18,10 +18,10 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from mailsuite.abuse import suspension
 from mailsuite.directory.account_events import OWNER
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import KEPT_REMOVED, Domain, Mailbox, User
 from mailsuite.directory.scoping import scope_of
 from mailsuite.directory.services import parsing
+from mailsuite.errors import ChangeRefused
 from mailsuite.sizes import write_limit
 
 # More than that can't be chosen from: their names are written.
@@ -46,7 +46,7 @@ class QuotaField(forms.CharField):
             return None
         try:
             return parsing.quota(str(value))
-        except DirectoryError as error:
+        except ChangeRefused as error:
             raise ValidationError(str(error)) from None
 
 
@@ -173,14 +173,14 @@ def usage_bar(used: int, quota: int) -> SafeString:
 
 
 def refuse_foreign_domain(request: HttpRequest, domain_text: str) -> None:
-    """Raises DirectoryError when the domain is not the person's to change."""
+    """Raises ChangeRefused when the domain is not the person's to change."""
     domains = scope_of(request)
     if domains is not None and parsing.live_domain(domain_text).pk not in domains:
-        raise DirectoryError(f"{parsing.domain_name(domain_text)} is not one of your domains.")
+        raise ChangeRefused(f"{parsing.domain_name(domain_text)} is not one of your domains.")
 
 
 def refuse_foreign_account(request: HttpRequest, user: User | None) -> None:
-    """Raises DirectoryError when the account is an administrator's or reaches beyond the person's domains; one that was
+    """Raises ChangeRefused when the account is an administrator's or reaches beyond the person's domains; one that was
     removed with its mailboxes, when one of them can be restored there. It is named to those who know its domain."""
     domains = scope_of(request)
     if domains is None or user is None:
@@ -194,15 +194,15 @@ def refuse_foreign_account(request: HttpRequest, user: User | None) -> None:
     if user.is_staff or beyond.exists():
         is_known = Domain.objects.filter(pk__in=domains, name=user.address_key.rpartition("@")[2]).exists()
         account = f"The account {user.email}" if is_known else "The account of this mailbox"
-        raise DirectoryError(f"{account} is not yours to change: ask the host's administrator.")
+        raise ChangeRefused(f"{account} is not yours to change: ask the host's administrator.")
 
 
 def refuse_wider_administrator(request: HttpRequest, user: User) -> None:
-    """Raises DirectoryError when the account administers more than the person does: what its mailbox gets (alarms,
+    """Raises ChangeRefused when the account administers more than the person does: what its mailbox gets (alarms,
     postmaster's mail) is of others, too, and not the person's to lead elsewhere."""
     domains = scope_of(request)
     if domains is None or not user.is_staff:
         return
     others = user.administered_domains.exclude(state=Domain.State.REMOVED).exclude(pk__in=domains)
     if user.is_superuser or others.exists():
-        raise DirectoryError("This mailbox is of somebody who administers more than you do: ask them to do it.")
+        raise ChangeRefused("This mailbox is of somebody who administers more than you do: ask them to do it.")

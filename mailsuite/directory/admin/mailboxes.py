@@ -31,7 +31,6 @@ from mailsuite.directory.admin.fields import (
     whole_address,
 )
 from mailsuite.directory.admin.verb_pages import VerbPage, VerbPages
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.directory.scoping import (
     ACT,
@@ -46,6 +45,7 @@ from mailsuite.directory.scoping import (
 )
 from mailsuite.directory.services import effects, parsing
 from mailsuite.directory.services.removal import ends_account
+from mailsuite.errors import ChangeRefused
 
 
 class MailboxForm(ServiceForm):
@@ -319,7 +319,7 @@ class MailboxAdmin(VerbPages, ScopedAdmin):
         """How many open its account, as a link to them."""
         try:
             refuse_foreign_account(mailbox.seen_by, mailbox.user)
-        except DirectoryError:
+        except ChangeRefused:
             return "another account's"
         count = services.app_passwords_in_force(mailbox.user_id).count()
         url = reverse("admin:directory_credential_changelist", query={"q": mailbox.user.email})
@@ -347,6 +347,6 @@ class MailboxAdmin(VerbPages, ScopedAdmin):
     def owner(self, mailbox: Any) -> str:
         try:
             refuse_foreign_account(mailbox.seen_by, mailbox.user)
-        except DirectoryError:
+        except ChangeRefused:
             return "another account"
         return str(mailbox.user.email)

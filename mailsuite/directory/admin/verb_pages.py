@@ -11,8 +11,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import capfirst
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.scoping import Verb
+from mailsuite.errors import ChangeRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,12 @@ class VerbPages:
         return TemplateResponse(request, "admin/verb_page.html", context)
 
     def given(self, request: HttpRequest, verb: str) -> dict[str, Any]:
-        """What was filled in on the verb's page. Raises DirectoryError for what is missing."""
+        """What was filled in on the verb's page. Raises ChangeRefused for what is missing."""
         form_class = self.verb_pages[verb].form
         assert form_class is not None
         form = form_class(request.POST)
         if not form.is_valid():
-            raise DirectoryError(" ".join(str(text) for texts in form.errors.values() for text in texts))
+            raise ChangeRefused(" ".join(str(text) for texts in form.errors.values() for text in texts))
         return form.cleaned_data
 
     def _url(self, what: str, *arguments: Any) -> str:

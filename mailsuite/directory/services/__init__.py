@@ -1,11 +1,10 @@
 """Every change of the directory: one function, one transaction, a new directory version.
 
 Admin, pages and commands call these and nothing else. Arguments are what a person typed; what is wrong with them is a
-DirectoryError in plain words. Passwords are hashed and keys made before the transaction begins, since nobody may hold
+ChangeRefused in plain words. Passwords are hashed and keys made before the transaction begins, since nobody may hold
 the write lock meanwhile; those who are in a transaction already pass them in ready made.
 """
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.services.aliases import add_alias, change_alias
 from mailsuite.directory.services.credentials import (
     NewAppPassword,
@@ -31,9 +30,10 @@ from mailsuite.directory.services.passwords import check_strength, hash_password
 from mailsuite.directory.services.removal import remove_alias, remove_domain, remove_mailbox
 from mailsuite.directory.services.restoring import restore_alias, restore_domain, restore_mailbox
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 
 __all__ = [
-    "DirectoryError",
+    "ChangeRefused",
     "NewAppPassword",
     "add_alias",
     "add_app_password",

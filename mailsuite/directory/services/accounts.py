@@ -4,10 +4,10 @@ from django.db import transaction
 
 from mailsuite.directory import account_events
 from mailsuite.directory.account_events import ADMINISTRATOR
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import User
 from mailsuite.directory.services import parsing
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 
 
 def add_account(
@@ -23,7 +23,7 @@ def add_account(
     address = parsing.address(email)
     with transaction.atomic():
         if User.objects.filter(address_key=address.key).exists():
-            raise DirectoryError(f"There is an account {address} already.")
+            raise ChangeRefused(f"There is an account {address} already.")
         user = User.objects.create(
             email=str(address),
             address_key=address.key,
@@ -53,7 +53,7 @@ def change_account(
         user = User.objects.get(pk=user_id)
         others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user_id)
         if user.is_superuser and not (is_superuser and is_active) and not others.exists():
-            raise DirectoryError(f"{user} is the last superuser: make another one first.")
+            raise ChangeRefused(f"{user} is the last superuser: make another one first.")
         user.name, user.is_active, user.is_superuser = name, is_active, is_superuser
         user.is_staff = is_staff or is_superuser
         if password_hash:

@@ -6,12 +6,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, AliasTarget, Domain, Mailbox
 from mailsuite.directory.resolution import MAX_TARGETS, AliasEntry, Kind, reach, resolve
 from mailsuite.directory.services import parsing
 from mailsuite.directory.source import DatabaseSource
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import Address
 
 # Each recipient that no mailbox or alias is named after is tried against all of them.
@@ -69,17 +69,17 @@ def write_alias(
 
 
 def refuse_used(text: str, key: str) -> None:
-    """Raises DirectoryError when an alias or a mailbox has the address."""
+    """Raises ChangeRefused when an alias or a mailbox has the address."""
     if Mailbox.objects.filter(address_key=key).exists():
-        raise DirectoryError(f"{text} is a mailbox, so it can't be an alias.")
+        raise ChangeRefused(f"{text} is a mailbox, so it can't be an alias.")
     if Alias.objects.filter(address_key=key).exists():
-        raise DirectoryError(f"The alias {text} is there already: remove it first with manage.py alias remove {text}")
+        raise ChangeRefused(f"The alias {text} is there already: remove it first with manage.py alias remove {text}")
 
 
 def refuse_more_patterns(kind: str, domain: Domain) -> None:
-    """Raises DirectoryError when the domain has as many patterns as it may."""
+    """Raises ChangeRefused when the domain has as many patterns as it may."""
     if kind == Alias.Kind.PATTERN and domain.aliases.filter(kind=kind, removed_at=None).count() >= MAX_PATTERNS:
-        raise DirectoryError(
+        raise ChangeRefused(
             f"{domain} has {MAX_PATTERNS} patterns already: remove one, or write one that takes the place of several."
         )
 
@@ -89,9 +89,9 @@ def write_targets(alias: Alias, targets: Sequence[str], *, check_targets: bool) 
     those of other domains: their people would come back to a list that was written without them."""
     parsed = {address.key: address for address in map(parsing.address, targets)}
     if not parsed:
-        raise DirectoryError(f"{alias} needs at least one address that its mail goes to.")
+        raise ChangeRefused(f"{alias} needs at least one address that its mail goes to.")
     if len(parsed) > MAX_TARGETS:
-        raise DirectoryError(f"{alias} has more than {MAX_TARGETS} targets: a mailing list does that better.")
+        raise ChangeRefused(f"{alias} has more than {MAX_TARGETS} targets: a mailing list does that better.")
     foreign = ~Q(address_key__endswith=f"@{alias.domain.name}")
     alias.targets.filter(Q(removed_at=None) | Q(address_key__in=parsed) | foreign).delete()
     AliasTarget.objects.bulk_create(
@@ -103,7 +103,7 @@ def write_targets(alias: Alias, targets: Sequence[str], *, check_targets: bool) 
 
 
 def refuse_loop(alias: Alias) -> None:
-    """Raises DirectoryError when the alias, as it is now, leads back to itself or to too many: follows it by the same
+    """Raises ChangeRefused when the alias, as it is now, leads back to itself or to too many: follows it by the same
     rule that delivers mail. What is wrong with the aliases of other domains is not told in their words: whoever writes
     this one may not know them."""
     source = DatabaseSource(settings.MAILSUITE.hostname, "default")
@@ -115,15 +115,13 @@ def refuse_loop(alias: Alias) -> None:
             where = end.address if is_own else "an alias of another domain"
             match end.reason:
                 case "loop":
-                    raise DirectoryError(
+                    raise ChangeRefused(
                         f"The mail would go round in a circle: behind {alias} it comes to {where} again."
                     )
                 case "too-deep":
-                    raise DirectoryError(
-                        f"Too many aliases behind one another at {where}: name the last one's targets."
-                    )
+                    raise ChangeRefused(f"Too many aliases behind one another at {where}: name the last one's targets.")
                 case "too-many":
-                    raise DirectoryError(
+                    raise ChangeRefused(
                         f"{alias} leads by other aliases to too many further ones, or to more than {MAX_TARGETS} "
                         "addresses: a mailing list does that better."
                     )
@@ -133,4 +131,4 @@ def _refuse_unknown(targets: Sequence[Address]) -> None:
     source = DatabaseSource(settings.MAILSUITE.hostname, "default")
     for target in targets:
         if resolve(target, source).kind is Kind.UNKNOWN:
-            raise DirectoryError(f"There is no {target} here: add the mailbox first, or correct the address.")
+            raise ChangeRefused(f"There is no {target} here: add the mailbox first, or correct the address.")

@@ -10,10 +10,10 @@ from django.db.models.functions import Now
 
 from mailsuite.directory import account_events, app_password
 from mailsuite.directory.account_events import ADMINISTRATOR
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Credential, SendAs, User
 from mailsuite.directory.services import parsing
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 
 SCOPES = ("smtp", "imap", "pop3")
 
@@ -38,9 +38,9 @@ def add_app_password(
     """Makes an app password for the protocols named in `scopes`. `by` tells the owner who did it, and from where."""
     chosen = [scope for scope in SCOPES if scope in scopes]
     if not chosen or set(scopes) - set(SCOPES):
-        raise DirectoryError(f"An app password is for one or more of {', '.join(SCOPES)}: choose.")
+        raise ChangeRefused(f"An app password is for one or more of {', '.join(SCOPES)}: choose.")
     if not label.strip():
-        raise DirectoryError("Name the device or program that the app password is for.")
+        raise ChangeRefused("Name the device or program that the app password is for.")
     password = app_password.generate()
     with transaction.atomic():
         row = Credential.objects.create(
@@ -81,7 +81,7 @@ def grant_send_as(user_id: int, address: str) -> int:
     text, key = send_as_key(address)
     with transaction.atomic():
         if not User.objects.filter(pk=user_id).exists():
-            raise DirectoryError("There is no such account.")
+            raise ChangeRefused("There is no such account.")
         row, _ = SendAs.objects.get_or_create(user_id=user_id, address_key=key, defaults={"address": text})
         touch_directory()
     return row.pk

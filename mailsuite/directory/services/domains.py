@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.db import transaction
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, Domain, Mailbox, User
 from mailsuite.directory.resolution import ROLES
 from mailsuite.directory.services import parsing
 from mailsuite.directory.services.aliases import write_alias
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.records.services import KeyPair, make_key_pairs, store_domain_keys
 
 
@@ -77,21 +77,21 @@ def set_domain_state(name: str, *, disabled: bool) -> None:
 
 
 def refuse_hosted(name: str) -> None:
-    """Raises DirectoryError when a domain of that name is hosted."""
+    """Raises ChangeRefused when a domain of that name is hosted."""
     if Domain.objects.filter(name=name).exclude(state=Domain.State.REMOVED).exists():
-        raise DirectoryError(f"{name} is hosted here already.")
+        raise ChangeRefused(f"{name} is hosted here already.")
 
 
 def main_domain(name: str, *, of: Domain) -> Domain:
     """The domain that `of` is to be another name of."""
     main = parsing.own_domain(name)
     if main.pk == of.pk:
-        raise DirectoryError(f"{main} can't be another name of itself.")
+        raise ChangeRefused(f"{main} can't be another name of itself.")
     if of.pk and (
         of.domain_aliases.exclude(state=Domain.State.REMOVED).exists()
         or of.mailboxes.exclude(state=Mailbox.State.REMOVED).exists()
     ):
-        raise DirectoryError(f"{of} has mailboxes or other names of its own: remove them first.")
+        raise ChangeRefused(f"{of} has mailboxes or other names of its own: remove them first.")
     return main
 
 

@@ -9,13 +9,13 @@ from django.db import transaction
 
 from mailsuite.directory import account_events
 from mailsuite.directory.account_events import ADMINISTRATOR
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, AliasTarget, Mailbox, User
 from mailsuite.directory.services import parsing
 from mailsuite.directory.services.aliases import write_alias, write_targets
 from mailsuite.directory.services.mailboxes import refuse_taken
 from mailsuite.directory.services.removal import leading_to
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import Address, parse_address, split_subaddress
 
 
@@ -27,7 +27,7 @@ def forward_mailbox(address: str, targets: Sequence[str], *, keep: bool = True, 
         own = parse_address(mailbox.address)
         others = [target for target in targets if parsing.address(target).key != own.key]
         if not others:
-            raise DirectoryError(f"Name the addresses that mail of {mailbox} goes on to, other than its own.")
+            raise ChangeRefused(f"Name the addresses that mail of {mailbox} goes on to, other than its own.")
         alias = _forward_of(mailbox) or Alias.objects.create(
             domain=mailbox.domain,
             kind=Alias.Kind.FORWARD,
@@ -46,7 +46,7 @@ def stop_forwarding(address: str) -> None:
         mailbox = parsing.live_mailbox(address)
         alias = _forward_of(mailbox)
         if alias is None:
-            raise DirectoryError(f"Mail of {mailbox} is not forwarded.")
+            raise ChangeRefused(f"Mail of {mailbox} is not forwarded.")
         alias.delete()
         touch_directory()
 
@@ -109,7 +109,7 @@ def _rename_account(mailbox: Mailbox, old: Address, new: Address) -> None:
     if user.address_key != old.key:
         return
     if User.objects.filter(address_key=new.key).exists():
-        raise DirectoryError(f"There is another account {new}: choose another address.")
+        raise ChangeRefused(f"There is another account {new}: choose another address.")
     User.objects.filter(pk=user.pk).update(email=str(new), address_key=new.key)
 
 

@@ -19,12 +19,12 @@ from django.contrib.auth.hashers import check_password
 from django.db import transaction
 
 from mailsuite.directory import history
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, Mailbox
 from mailsuite.directory.services import parsing
 from mailsuite.directory.services.mailboxes import write_mailbox
 from mailsuite.directory.services.passwords import check_form, check_strength, hash_password
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import Address
 
 A = TypeVar("A")
@@ -37,7 +37,7 @@ MOST_TOLD = 100
 _CLEAR = re.compile(r"\A\{(?:PLAIN|CLEAR|CLEARTEXT)\}", re.IGNORECASE)
 
 
-class ImportProblems(DirectoryError):
+class ImportProblems(ChangeRefused):
     """What is wrong, a line for each line of the file. `made` mailboxes were imported before it came up."""
 
     def __init__(self, problems: list[str], made: int = 0) -> None:
@@ -102,7 +102,7 @@ def _make(rows: list[tuple[Row, str]], made: int, *, must_change: bool, by: str)
                     must_change=must_change,
                 )
             )
-        except DirectoryError as error:
+        except ChangeRefused as error:
             problems.append(f"line {row.line}: {error}")
     if problems:
         raise ImportProblems(problems, made)
@@ -127,9 +127,9 @@ def _read(lines: Iterable[str], *, weak_password_ok: bool) -> list[Row]:
             row = _row(line, fields, weak_password_ok=weak_password_ok)
             other = first_line.setdefault(row.address.key, row.line)
             if other != row.line:
-                raise DirectoryError(f"{row.address} is in line {other} already.")
+                raise ChangeRefused(f"{row.address} is in line {other} already.")
             rows.append(row)
-        except DirectoryError as error:
+        except ChangeRefused as error:
             problems.append(f"line {line}: {error}")
     if problems:
         raise ImportProblems(problems)
@@ -156,7 +156,7 @@ def _records(lines: Iterable[str], problems: list[str]) -> Iterator[tuple[int, l
 
 def _row(line: int, fields: list[str], *, weak_password_ok: bool) -> Row:
     if not 2 <= len(fields) <= 4:
-        raise DirectoryError(
+        raise ChangeRefused(
             f"it has {len(fields)} fields: write address,password and, if wanted, quota,name, with commas between them."
         )
     text, password, quota, name = (each.strip() for each in (*fields, "", "")[:4])

@@ -7,12 +7,12 @@ from django.utils import timezone
 
 from mailsuite.directory import account_events
 from mailsuite.directory.account_events import ADMINISTRATOR
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import Alias, AliasTarget, Domain, Mailbox, User
 from mailsuite.directory.resolution import ROLES
 from mailsuite.directory.services import parsing
 from mailsuite.directory.services.passwords import hash_password
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import Address, AddressError, parse_address
 from mailsuite.store.folders import prepare_mailbox
 
@@ -96,7 +96,7 @@ def set_password(address: str, password: str, *, weak_password_ok: bool = False,
     mailbox = Mailbox.objects.filter(address_key=key).select_related("user").first()
     user = mailbox.user if mailbox else User.objects.filter(address_key=key).first()
     if user is None:
-        raise DirectoryError(f"There is no mailbox and no account {address}. The list is: manage.py mailbox list")
+        raise ChangeRefused(f"There is no mailbox and no account {address}. The list is: manage.py mailbox list")
     hashed = hash_password(password, email=user.email, name=user.name, weak_password_ok=weak_password_ok)
     set_user_password(user.pk, hashed, must_change=must_change)
 
@@ -140,9 +140,9 @@ def _set_state(address: str, state: str) -> None:
 
 
 def refuse_taken(address: Address) -> None:
-    """Raises DirectoryError when a mailbox or alias has the address; its domain's own role alias gives way."""
+    """Raises ChangeRefused when a mailbox or alias has the address; its domain's own role alias gives way."""
     if Mailbox.objects.filter(address_key=address.key).exists():
-        raise DirectoryError(f"The mailbox {address} is there already.")
+        raise ChangeRefused(f"The mailbox {address} is there already.")
     alias = Alias.objects.filter(address_key=address.key).first()
     if alias is None:
         return
@@ -150,7 +150,7 @@ def refuse_taken(address: Address) -> None:
     if address.local_part.lower() in ROLES and not alias.targets.exclude(address_key__in=_administrators()).exists():
         alias.delete()
     else:
-        raise DirectoryError(f"{address} is an alias: remove it first with manage.py alias remove {address}")
+        raise ChangeRefused(f"{address} is an alias: remove it first with manage.py alias remove {address}")
 
 
 def _administrators() -> list[str]:
@@ -163,7 +163,7 @@ def _account(address: Address, password_hash: str, name: str, *, must_change: bo
     user = User.objects.filter(address_key=address.key).first()
     if user is None:
         if not password_hash:
-            raise DirectoryError(f"A new account {address} needs a password.")
+            raise ChangeRefused(f"A new account {address} needs a password.")
         return User.objects.create(
             email=str(address),
             address_key=address.key,
@@ -172,9 +172,9 @@ def _account(address: Address, password_hash: str, name: str, *, must_change: bo
             must_change_password=must_change,
         )
     if not user.is_active:
-        raise DirectoryError(f"The account {address} is switched off: make it active again first.")
+        raise ChangeRefused(f"The account {address} is switched off: make it active again first.")
     if user.is_staff and password_hash:
-        raise DirectoryError(f"{address} is an administrator's account and keeps its password: give none.")
+        raise ChangeRefused(f"{address} is an administrator's account and keeps its password: give none.")
     if password_hash:
         if not user.mailboxes.exclude(state=Mailbox.State.REMOVED).exists():
             # Who is given the name need not be who had it: what else opened the account opens no mailbox of theirs.

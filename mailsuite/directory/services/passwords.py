@@ -8,10 +8,10 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import User
 from mailsuite.directory.opaque_string import disallowed_in, opaque_string
 from mailsuite.directory.passwords import LONGEST_TYPED, MOST_PASSWORD_OCTETS
+from mailsuite.errors import ChangeRefused
 
 # What other mail hosts keep: Dovecot's and LDAP's {SCHEME}…, crypt(5)'s $id$…$…, Django's name$…$….
 _SCHEME = (
@@ -27,34 +27,34 @@ _HASH = re.compile(
 
 
 def check_form(password: str) -> None:
-    """Raises DirectoryError for what can't be a password, weak or strong."""
+    """Raises ChangeRefused for what can't be a password, weak or strong."""
     if not password:
-        raise DirectoryError("The password is empty: give one.")
+        raise ChangeRefused("The password is empty: give one.")
     if len(password) > LONGEST_TYPED or _octets(password) > MOST_PASSWORD_OCTETS:
-        raise DirectoryError(
+        raise ChangeRefused(
             f"The password is longer than {MOST_PASSWORD_OCTETS} octets, which not every mail program could send: "
             "shorten it."
         )
     if character := disallowed_in(password):
         name = unicodedata.name(character, "a control or unknown character")
-        raise DirectoryError(
+        raise ChangeRefused(
             f"The password holds {name} (U+{ord(character):04X}), which can't be seen or is sent by no mail program: "
             "leave it out."
         )
     if _HASH.fullmatch(password):
-        raise DirectoryError(
+        raise ChangeRefused(
             "That is the hash of a password, and nobody types it: give the password itself, or a new one with "
             "--must-change, which its owner replaces at the first sign-in."
         )
 
 
 def check_strength(password: str, email: str = "", name: str = "") -> None:
-    """Raises DirectoryError for a password that is too easy to guess, or that can't be one."""
+    """Raises ChangeRefused for a password that is too easy to guess, or that can't be one."""
     check_form(password)
     try:
         validate_password(opaque_string(password), User(email=email, name=name))
     except ValidationError as error:
-        raise DirectoryError(f"The password is too weak: {' '.join(error.messages)}") from None
+        raise ChangeRefused(f"The password is too weak: {' '.join(error.messages)}") from None
 
 
 def hash_password(password: str, *, email: str = "", name: str = "", weak_password_ok: bool = False) -> str:
@@ -75,7 +75,7 @@ class FormValidator:
     def validate(self, password: str, user: Any = None) -> None:
         try:
             check_form(password)
-        except DirectoryError as error:
+        except ChangeRefused as error:
             raise ValidationError(str(error)) from None
 
     def get_help_text(self) -> str:

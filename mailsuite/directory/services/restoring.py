@@ -13,7 +13,6 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import KEPT_REMOVED, Alias, AliasTarget, Domain, Mailbox, User
 from mailsuite.directory.services import parsing
 from mailsuite.directory.services.aliases import refuse_loop, refuse_more_patterns, refuse_used
@@ -22,6 +21,7 @@ from mailsuite.directory.services.forwarding import move_forward
 from mailsuite.directory.services.mailboxes import refuse_taken
 from mailsuite.directory.services.removal import leading_to
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import Address, parse_address
 from mailsuite.store.folders import reopen_mailboxes
 
@@ -59,14 +59,14 @@ def find_removed_mailbox(address: str) -> int:
     for pk, text in removed_mailboxes().filter(domain__name=wanted.domain).values_list("pk", "address"):
         if parse_address(text).key == wanted.key:
             return pk
-    raise DirectoryError(f"No removed mailbox {address} is kept. The list is: manage.py mailbox list --removed")
+    raise ChangeRefused(f"No removed mailbox {address} is kept. The list is: manage.py mailbox list --removed")
 
 
 def find_removed_domain(name: str) -> int:
     """The id of the domain of that name that was removed last."""
     domain = removed_domains().filter(name=parsing.domain_name(name)).first()
     if domain is None:
-        raise DirectoryError(f"No removed domain {name} is kept. The list is: manage.py domain list --removed")
+        raise ChangeRefused(f"No removed domain {name} is kept. The list is: manage.py domain list --removed")
     return domain.pk
 
 
@@ -76,7 +76,7 @@ def find_removed_alias(address: str) -> int:
     for pk, kept in removed_aliases().filter(domain__name=key.rpartition("@")[2]).values_list("pk", "address"):
         if parsing.alias(kept)[2] == key:
             return pk
-    raise DirectoryError(f"No removed alias {text} is kept. The list is: manage.py alias list --removed")
+    raise ChangeRefused(f"No removed alias {text} is kept. The list is: manage.py alias list --removed")
 
 
 def restore_mailbox(mailbox_id: int, *, as_address: str = "", owner: str = "") -> str:
@@ -85,7 +85,7 @@ def restore_mailbox(mailbox_id: int, *, as_address: str = "", owner: str = "") -
     with transaction.atomic():
         mailbox = _locked(removed_mailboxes(), mailbox_id)
         if mailbox.domain.state == Domain.State.REMOVED and not as_address:
-            raise DirectoryError(f"{mailbox.domain} is removed: restore the domain first, or host it anew.")
+            raise ChangeRefused(f"{mailbox.domain} is removed: restore the domain first, or host it anew.")
         old, at = parse_address(mailbox.address), _removal_of(mailbox)
         address = parsing.address(as_address) if as_address else old
         if owner:
@@ -120,7 +120,7 @@ def restore_domain(domain_id: int) -> RestoredDomain:
             try:
                 with transaction.atomic():
                     _bring_back(mailbox, address, address)
-            except DirectoryError as error:
+            except ChangeRefused as error:
                 left.append(f"{mailbox}: {error}")
         aliases = Alias.objects.filter(domain=domain, removed_at=at).exclude(kind=Alias.Kind.FORWARD)
         count = sum(_bring_alias_back(alias) for alias in aliases)
@@ -133,7 +133,7 @@ def restore_alias(alias_id: int) -> str:
     with transaction.atomic():
         alias = _locked(removed_aliases(), alias_id)
         if alias.domain.state == Domain.State.REMOVED:
-            raise DirectoryError(f"{alias.domain} is removed: restore the domain first.")
+            raise ChangeRefused(f"{alias.domain} is removed: restore the domain first.")
         at = _removal_of(alias)
         _bring_alias_back(alias)
         if alias.kind == Alias.Kind.ADDRESS:
@@ -150,7 +150,7 @@ def _kept(rows: QuerySet[R]) -> QuerySet[R]:
 def _locked(rows: QuerySet[R], pk: int) -> R:
     row = rows.select_for_update().filter(pk=pk).first()
     if row is None:
-        raise DirectoryError(f"This is not removed any more, or its {KEPT_REMOVED.days} days are over.")
+        raise ChangeRefused(f"This is not removed any more, or its {KEPT_REMOVED.days} days are over.")
     return row
 
 
@@ -160,7 +160,7 @@ def _removal_of(row: Domain | Mailbox | Alias) -> datetime:
 
 
 def _bring_back(mailbox: Mailbox, old: Address, address: Address) -> None:
-    """Writes the mailbox back, with its account and forwarding. Raises DirectoryError when a name is in use."""
+    """Writes the mailbox back, with its account and forwarding. Raises ChangeRefused when a name is in use."""
     domain = parsing.own_domain(address.domain)
     refuse_taken(address)
     _bring_account_back(mailbox.user, old, address)
@@ -183,7 +183,7 @@ def _bring_account_back(user: User, old: Address, address: Address) -> None:
     is_elsewhere = named.domain != old.domain and Domain.objects.filter(name=named.domain).exists()
     named = address if named.key == old.key or is_elsewhere else named
     if User.objects.filter(address_key=named.key).exists():
-        raise DirectoryError(
+        raise ChangeRefused(
             f"There is an account {named} by now. Give the mailbox to it, by "
             f"manage.py mailbox restore {old} --owner {named}, or restore it under another address, with --as."
         )
@@ -194,12 +194,12 @@ def _bring_account_back(user: User, old: Address, address: Address) -> None:
 def _owner(text: str) -> User:
     user = User.objects.filter(address_key=parsing.address(text).key, is_active=True).first()
     if user is None:
-        raise DirectoryError(f"There is no account {text} that may sign in.")
+        raise ChangeRefused(f"There is no account {text} that may sign in.")
     return user
 
 
 def _bring_alias_back(alias: Alias) -> bool:
-    """Writes the alias back. Raises DirectoryError when its address is in use."""
+    """Writes the alias back. Raises ChangeRefused when its address is in use."""
     kind, text, key = parsing.alias(alias.address)
     refuse_used(text, key)
     refuse_more_patterns(kind, alias.domain)

@@ -85,7 +85,7 @@ class PasswordForm(forms.Form):
         password: str = self.cleaned_data["new_password"]
         try:
             services.check_strength(password, self._user.email, self._user.name)
-        except services.DirectoryError as error:
+        except services.ChangeRefused as error:
             raise forms.ValidationError(str(error)) from None
         return password
 

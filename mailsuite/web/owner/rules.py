@@ -9,8 +9,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from mailsuite.directory import history
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import User
+from mailsuite.errors import ChangeRefused
 from mailsuite.screening import own_rules, services
 from mailsuite.web.owner import account
 from mailsuite.web.owner.forms import PauseForm, RuleForm
@@ -66,7 +66,7 @@ def _is_kept(request: HttpRequest, form: RuleForm) -> bool:
     mailbox = own_mailbox(request, given["mailbox"])
     try:
         rule = own_rules.set_rule(mailbox.pk, given["action"], given["sender"], given["note"])
-    except DirectoryError as error:
+    except ChangeRefused as error:
         form.add_error("sender", str(error))
         return False
     history.note_by_owner(mailbox, f"A rule: mail of {rule.about} {OUTCOMES[rule.action]}.", str(request.user))

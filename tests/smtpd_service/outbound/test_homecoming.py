@@ -9,7 +9,6 @@ from django.conf import settings
 from django.db import connections
 from queued_mail import MESSAGE, enqueue, forget_the_directory
 
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import KEPT_REMOVED, Domain, User
 from mailsuite.directory.services.aliases import add_alias
 from mailsuite.directory.services.domains import add_domain, set_domain_state
@@ -17,6 +16,7 @@ from mailsuite.directory.services.mailboxes import add_mailbox
 from mailsuite.directory.services.removal import remove_domain, remove_mailbox
 from mailsuite.directory.services.restoring import restore_domain
 from mailsuite.directory.version import touch_directory
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail import srs
 from mailsuite.mail.address import parse_address
 from mailsuite.queue import giving, kept, own_mail, services
@@ -278,7 +278,7 @@ def test_what_was_kept_for_the_administrators_goes_to_whoever_reads_it(hosted, e
     kept_for = {"hold_reason": KEPT, "domain_id": domain.pk if domain else None}
     message = enqueue(address, reverse_path="eve@far.test", **kept_for)
     assert giving.give(NOW) == 0
-    with pytest.raises(DirectoryError, match=f"Nobody reads {address} yet: give an administrator a mailbox"):
+    with pytest.raises(ChangeRefused, match=f"Nobody reads {address} yet: give an administrator a mailbox"):
         services.release([message.pk])
     add_mailbox("bob@new.test", PASSWORD)
     if domain is None:
@@ -305,7 +305,7 @@ def test_what_was_kept_goes_to_nobody_who_hosts_the_domain_later(hosted, enqueue
     hosted("new.test")
     add_mailbox("bob@new.test", PASSWORD)
     assert giving.give(NOW) == 0
-    with pytest.raises(DirectoryError, match="Nobody reads postmaster@new.test yet"):
+    with pytest.raises(ChangeRefused, match="Nobody reads postmaster@new.test yet"):
         services.release([message.pk])
     assert giving.end_with_domain(NOW) == 0
     assert giving.end_with_domain(datetime.now(UTC) + KEPT_REMOVED + timedelta(days=1)) == 1

@@ -12,7 +12,7 @@ from mailsuite.adminkit import parameters
 from mailsuite.database.sql import slices
 from mailsuite.directory import history
 from mailsuite.directory.command import SubcommandCommand, whole_number
-from mailsuite.directory.errors import DirectoryError
+from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.queue import groups, services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
@@ -172,7 +172,7 @@ def _domain(destination: str) -> str:
 
 def _named(numbers: list[str]) -> list[str]:
     if not numbers:
-        raise DirectoryError("Name queue ids, or a destination: --for example.org")
+        raise ChangeRefused("Name queue ids, or a destination: --for example.org")
     return numbers
 
 

@@ -5,9 +5,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from mailsuite.directory import history, services
 from mailsuite.directory.command import password_arguments, read_password
-from mailsuite.directory.errors import DirectoryError
 from mailsuite.directory.models import User
 from mailsuite.directory.services import parsing
+from mailsuite.errors import ChangeRefused
 
 
 class Command(BaseCommand):
@@ -27,7 +27,7 @@ class Command(BaseCommand):
                 weak_password_ok=weak_password_ok,
                 must_change=must_change,
             )
-        except DirectoryError as error:
+        except ChangeRefused as error:
             raise CommandError(str(error)) from None
         if user := User.objects.filter(address_key=parsing.address(address).key, removed_at=None).first():
             history.note(user, "manage.py changepassword", history.shell())
