@@ -3,12 +3,12 @@
 import platform
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from mailsuite.env import Environment
 from mailsuite.mail.address import AddressError, normalize_domain
-from mailsuite.scanning.guard import OnFailure
 
 SERVICES_BY_LISTENER = {
     "SMTP": "smtpd",
@@ -50,6 +50,13 @@ RETRY_SCHEDULE = tuple(timedelta(minutes=m) for m in (5, 15, 30, 60, 120, 240, 4
 MESSAGE_SIZE = 50 * 1024 * 1024
 # Some ten years of one person's mail; a mailbox without a limit can fill the disk of all.
 DEFAULT_QUOTA = 5 * 1024**3
+
+
+class OnFailure(StrEnum):
+    """What becomes of a message that the scanner outside can't be asked about: it goes on, or has to come again."""
+
+    OPEN = "open"
+    DEFER = "defer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from mailsuite.protocol.words import SERVICE_UNAVAILABLE, unavailable
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
-from mailsuite.supervisor.services import ServiceContext, join_suite
+from mailsuite.server.service import ServiceContext, join_suite
 from mailsuite.tls import server_context
 from retrieval.conversation import Connection, Session
 from retrieval.imap.context import ImapLimits

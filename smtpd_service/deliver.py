@@ -9,7 +9,7 @@ import uvloop
 from mailsuite.configuration import Configuration
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.secrets import site_keys
-from mailsuite.supervisor.services import ServiceContext, join_suite
+from mailsuite.server.service import ServiceContext, join_suite
 from mailsuite.transport_security.policies import Briefly, DatabaseMemory, StsPolicies, fetcher
 from mailsuite.transport_security.validation import ValidationWatch
 from mailsuite.writer.client import StoreClient

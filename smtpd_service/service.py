@@ -19,7 +19,7 @@ from mailsuite.secrets import site_keys
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
-from mailsuite.supervisor.services import ServiceContext, join_suite
+from mailsuite.server.service import ServiceContext, join_suite
 from mailsuite.tls import server_context
 from mailsuite.writer.client import StoreClient
 from smtpd_service.inbound.delivery import Composer

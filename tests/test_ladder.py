@@ -8,13 +8,11 @@ from tests.support.imports import RUNG, arrows, circles, room_of
 
 # Arrows between rooms that are still to be turned: none may come to them.
 PENDING = {
-    ("configuration", "scanning"),
     *(("directory", room) for room in ("abuse", "queue", "records", "store")),
-    *(("store", room) for room in ("records", "supervisor")),
+    ("store", "records"),
     *(("trace", room) for room in ("authcheck", "queue", "screening", "store", "verdict")),
     ("reports", "records"),
     ("transport_security", "records"),
-    *((room, "supervisor") for room in ("retrieval", "smtpd_service", "web")),
 }
 
 

@@ -53,7 +53,7 @@ def test_what_is_pure_imports_no_io(rooms, forbidden):
         ("mailsuite/mailauth", r"mailsuite\.(?!mail\.|mailauth\.|resolver\.answers)|retrieval|smtpd_service"),
         (
             "mailsuite/server",
-            r"mailsuite\.(?!(?:mail|server)\.|errors|ids|files|tls|env)|retrieval|smtpd_service|django",
+            r"mailsuite\.(?!(?:mail|server)\.|configuration|errors|ids|files|tls|env)|retrieval|smtpd_service|django",
         ),
         (
             "mailsuite/writer",
@@ -62,7 +62,7 @@ def test_what_is_pure_imports_no_io(rooms, forbidden):
         ("mailsuite/database", r"mailsuite\.(?!(?:database|mail|errors|ids|files|env)\b)|retrieval|smtpd_service"),
         ("mailsuite/resolver", r"mailsuite\.(?!(?:mail|resolver|turns|bounded)\b)|retrieval|smtpd_service|django"),
         ("mailsuite/adminkit", r"mailsuite\.(?!(?:adminkit|mail|errors)\b)|retrieval|smtpd_service"),
-        ("mailsuite/scanning", r"mailsuite\.(?!(?:scanning|mail|server)\b)|retrieval|smtpd_service"),
+        ("mailsuite/scanning", r"mailsuite\.(?!(?:configuration|scanning|mail|server)\b)|retrieval|smtpd_service"),
         ("mailsuite/authcheck", r"mailsuite\.(?!(?:authcheck|mail|mailauth|resolver)\b)|retrieval|smtpd_service"),
         ("mailsuite/verdict", r"mailsuite\.(?!(?:verdict|authcheck|mail|mailauth)\b)|retrieval|smtpd_service"),
         *((f"mailsuite/{room}", "retrieval|smtpd_service") for room in APPS),

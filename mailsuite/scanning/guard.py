@@ -7,8 +7,8 @@ asked, or have the client come back later. It is never a reason to refuse.
 
 import asyncio
 import logging
-from enum import StrEnum
 
+from mailsuite.configuration import OnFailure
 from mailsuite.scanning.scanner import ScanAction, Scanner, ScannerError, ScanRequest, ScanResult
 
 logger = logging.getLogger(__name__)
@@ -16,11 +16,6 @@ logger = logging.getLogger(__name__)
 FAILURES_IN_A_ROW = 3
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 AT_ONCE = 20
-
-
-class OnFailure(StrEnum):
-    OPEN = "open"
-    DEFER = "defer"
 
 
 class Guarded:

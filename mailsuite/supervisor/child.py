@@ -9,9 +9,9 @@ import signal
 import sys
 from collections.abc import Callable
 
+from mailsuite.server.service import Run, ServiceContext
 from mailsuite.supervisor import log
 from mailsuite.supervisor.listeners import Sockets, close_all
-from mailsuite.supervisor.services import Run, ServiceContext
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 
 from mailsuite.configuration import SERVICES_BY_LISTENER, Configuration
 from mailsuite.server.pulse import Pulse
+from mailsuite.server.service import Run, ServiceContext
+from mailsuite.server.suite_state import SuiteState, forget_state, write_state
 from mailsuite.supervisor import child, systemd
 from mailsuite.supervisor.listeners import Sockets, addresses
-from mailsuite.supervisor.services import Run, Service, ServiceContext
-from mailsuite.supervisor.state import SuiteState, forget_state, write_state
+from mailsuite.supervisor.services import Service
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0

@@ -11,10 +11,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from mailsuite.configuration import SERVICES_BY_LISTENER
+from mailsuite.server.service import ServiceContext
 from mailsuite.supervisor import log
 from mailsuite.supervisor.listeners import ListenError, open_listeners
 from mailsuite.supervisor.prepare import PrepareError, make_folders
-from mailsuite.supervisor.services import SERVICES, ServiceContext
+from mailsuite.supervisor.services import SERVICES
 from mailsuite.tls import CertificateError
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from mailsuite.configuration import PRODUCTION_PORTS
-from mailsuite.supervisor.state import read_state
+from mailsuite.server.suite_state import read_state
 from mailsuite.web import hosts
 
 # Protocol, listener, kind of TLS; for each protocol the better way first (RFC 8314 §3).

@@ -11,7 +11,7 @@ from django.db import DatabaseError, connections
 from django.http import HttpRequest, HttpResponse
 
 from mailsuite.configuration import Configuration
-from mailsuite.supervisor.state import read_state
+from mailsuite.server.suite_state import read_state
 from mailsuite.writer.operation import StoreUnavailable
 from mailsuite.writer.telling import ping
 

@@ -16,7 +16,7 @@ from mailsuite.abuse.gate import GATE
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
-from mailsuite.supervisor.services import ServiceContext
+from mailsuite.server.service import ServiceContext
 from mailsuite.tls import server_context
 from mailsuite.web.client import is_within, original_address
 from mailsuite.web.connection import KEEPALIVE_SECONDS, Budgets

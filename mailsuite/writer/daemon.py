@@ -14,13 +14,14 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from mailsuite.database.patience import limit_statements
-from mailsuite.server.pulse import BEAT_SECONDS, Pulse
+from mailsuite.server.pulse import BEAT_SECONDS
+from mailsuite.server.service import ServiceContext
 from mailsuite.writer import registry, wire
 from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.operation import Forget, Hint, Refused, Spooled, StoreBug, StoreUnavailable, Touched, Watch
@@ -42,19 +43,6 @@ TURN_SECONDS = 5.0
 # many at once: a client that asked for them has yet to be given the time to read them.
 MAX_UNSENT = 8 * 1024 * 1024
 MAX_UNSENT_ANSWERS = 4 * wire.MAX_FRAME
-
-
-class ServiceContext(Protocol):
-    """What the service needs to be given (mailsuite.supervisor.services.ServiceContext)."""
-
-    @property
-    def configuration(self) -> Any: ...
-
-    @property
-    def parent_pipe(self) -> int | None: ...
-
-    @property
-    def pulse(self) -> Pulse: ...
 
 
 class Connection:

@@ -5,8 +5,9 @@ import socket
 
 import pytest
 
+from mailsuite.configuration import OnFailure
 from mailsuite.scanning import guard
-from mailsuite.scanning.guard import FAILURES_IN_A_ROW, Guarded, OnFailure
+from mailsuite.scanning.guard import FAILURES_IN_A_ROW, Guarded
 from mailsuite.scanning.rspamd import Rspamd
 from mailsuite.scanning.scanner import ScanAction, ScannerError, ScanRequest, ScanResult
 

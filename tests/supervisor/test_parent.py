@@ -19,8 +19,10 @@ from mailsuite.configuration import read_configuration
 from mailsuite.env import Environment
 from mailsuite.server import pulse
 from mailsuite.server.pulse import WatchedPool
-from mailsuite.supervisor import log, parent, state
-from mailsuite.supervisor.services import Service, join_suite
+from mailsuite.server.service import join_suite
+from mailsuite.supervisor import log, parent
+from mailsuite.supervisor.lock import lock_data_folder
+from mailsuite.supervisor.services import Service
 
 def say(text):
     os.write(1, (text + "\\n").encode())
@@ -97,7 +99,7 @@ data = Path(sys.argv[1])
 (data / "run").mkdir()
 configuration = read_configuration(Environment({"MAILSUITE_DATA": str(data), "MAILSUITE_WORKERS": "2"}), data)
 log.configure("up")
-state.lock_data_folder(data)
+lock_data_folder(data)
 functions = {name: globals()[name] for name in sys.argv[2:]}
 runs = [
     (

@@ -8,8 +8,8 @@ import pytest
 from django.conf import settings
 from store_process import Service
 
+from mailsuite.server.suite_state import SuiteState, write_state
 from mailsuite.supervisor.probe import ask_store
-from mailsuite.supervisor.state import SuiteState, write_state
 from mailsuite.web import health
 from mailsuite.writer import telling
 from mailsuite.writer.blobs import mail_storage

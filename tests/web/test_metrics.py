@@ -14,9 +14,9 @@ from mailsuite.ids import first_id
 from mailsuite.junk.models import Lesson
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.records.models import DnsCheck
+from mailsuite.server.suite_state import SuiteState, write_state
 from mailsuite.store.models import Content, Usage
 from mailsuite.supervisor.certificate import ensure_certificate
-from mailsuite.supervisor.state import SuiteState, write_state
 from mailsuite.trace.models import Event, RefusalCount, Story
 from mailsuite.web.metrics import reading
 from mailsuite.web.metrics.tally import HOUR, DayTally

@@ -14,8 +14,8 @@ from mailsuite.ids import first_id
 from mailsuite.junk.models import Lesson
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DnsCheck
+from mailsuite.server.suite_state import read_state
 from mailsuite.store.models import Usage
-from mailsuite.supervisor.state import read_state
 from mailsuite.tls import certificate_end
 from mailsuite.trace.models import Event, RefusalCount, Story
 from mailsuite.web.metrics.tally import DayTally, Key

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from mailsuite.configuration import Configuration
+from mailsuite.server.suite_state import read_state
 from mailsuite.supervisor.probe import Answer, ask, ask_store, of_service
-from mailsuite.supervisor.state import read_state
 
 PROBE_SECONDS = 5.0
 BETWEEN_ROUNDS = 0.05

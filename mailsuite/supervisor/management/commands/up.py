@@ -14,12 +14,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.utils import DatabaseError
 
 from mailsuite.configuration import SERVICES_BY_LISTENER, Configuration
+from mailsuite.server.suite_state import forget_state
 from mailsuite.supervisor import child, log, welcome
 from mailsuite.supervisor.listeners import ListenError, addresses, open_listeners
+from mailsuite.supervisor.lock import AlreadyRunning, lock_data_folder
 from mailsuite.supervisor.parent import Parent
 from mailsuite.supervisor.prepare import Prepared, PrepareError, make_folders, prepare
 from mailsuite.supervisor.services import SERVICES
-from mailsuite.supervisor.state import AlreadyRunning, forget_state, lock_data_folder
 from mailsuite.tls import CertificateError, server_context
 
 logger = logging.getLogger(__name__)
