@@ -23,7 +23,6 @@ from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.destinations import Copy, Destinations, address_of
 from smtpd_service.inbound.judged import Judged
-from smtpd_service.inbound.parameters import Mail
 from smtpd_service.inbound.view import Submitter
 
 EXPIRES_AFTER = timedelta(days=5)
@@ -46,8 +45,9 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One that was accepted, and the hosted domain that was addressed."""
+    """One that was accepted, with its path as it was parsed, and the hosted domain that was addressed."""
 
+    recipient: EnvelopeRecipient
     path: Path
     domain_id: int | None = None
 
@@ -66,7 +66,8 @@ class Accepted:
     eight_bit: bool
     is_header_ascii: bool
     client: Client
-    mail: Mail
+    envelope: Envelope
+    reverse_path: Path
     recipients: Sequence[Recipient]
     destinations: Destinations
     rewrites_sender: bool = False
@@ -123,7 +124,7 @@ class Composer:
                 extended=client.extended,
                 tls=client.tls is not None,
                 authenticated=client.submitter is not None,
-                smtputf8=accepted.mail.smtputf8,
+                smtputf8=accepted.envelope.smtputf8,
             ),
             queue_id=reference(accepted.story_id),
             received_at=accepted.at,
@@ -133,12 +134,12 @@ class Composer:
 
     def _local(self, accepted: Accepted, trace: bytes) -> dict[int, LocalDelivery]:
         """One delivery for each mailbox, however many recipients lead to it."""
-        path, judged = return_path(accepted.mail.reverse_path), accepted.judged
+        path, judged = return_path(accepted.reverse_path), accepted.judged
         found: dict[int, LocalDelivery] = {}
         for mailbox_id, copy in accepted.destinations.copies.items():
             address = _address(copy.target.address)
             if not decisions.delivered_before(address.key, accepted.delivered_before):
-                results = judged.field(mailbox_id, utf8=accepted.mail.smtputf8) if judged else b""
+                results = judged.field(mailbox_id, utf8=accepted.envelope.smtputf8) if judged else b""
                 found[mailbox_id] = _delivery(copy, path + delivered_to(address) + results + trace, judged)
         return found
 
@@ -151,20 +152,22 @@ class Composer:
             set(accepted.destinations.relayed),
         )
         envelopes = []
-        if targets := list(destinations.relayed.values()):
+        if destinations.relayed:
             domain_id = submitter.domain_id if submitter else None
-            envelopes.append(self._envelope(accepted, accepted.mail.reverse_path, trace, targets, domain_id))
+            named = {one.recipient.forward_path: one.recipient for one in reversed(accepted.recipients)}
+            targets = [named[text] for text in destinations.relayed.values()]
+            envelopes.append(self._envelope(accepted, accepted.reverse_path, trace, targets, domain_id))
         for part in destinations.forwards.values():
             address = address_of(part)
             if decisions.delivered_before(address.key, accepted.delivered_before):
                 continue
             if accepted.judged and part.address in accepted.judged.judgement.not_forwarded:
                 continue
-            if targets := [target for key, target in part.remote.items() if key not in seen]:
+            if targets := [EnvelopeRecipient(text) for key, text in part.remote.items() if key not in seen]:
                 seen.update(part.remote)
                 sender = self._forwarding_sender(accepted, address)
                 # Seen again, it has come full circle (RFC 9228 §3).
-                results = accepted.judged.field(utf8=accepted.mail.smtputf8) if accepted.judged else b""
+                results = accepted.judged.field(utf8=accepted.envelope.smtputf8) if accepted.judged else b""
                 prefix = accepted.seals.get(address.domain, b"") + delivered_to(address) + results + trace
                 envelopes.append(self._envelope(accepted, sender, prefix, targets, part.domain_id))
         # The bare postmaster is the host's own.
@@ -176,12 +179,13 @@ class Composer:
 
     def _kept(self, accepted: Accepted, address: str, domain_id: int | None, trace: bytes) -> Outgoing:
         """What nobody reads yet: it waits in the queue, for whoever will."""
-        results = accepted.judged.field(utf8=accepted.mail.smtputf8) if accepted.judged else b""
-        envelope = self._envelope(accepted, accepted.mail.reverse_path, results + trace, [address], domain_id)
+        results = accepted.judged.field(utf8=accepted.envelope.smtputf8) if accepted.judged else b""
+        target = EnvelopeRecipient(address)
+        envelope = self._envelope(accepted, accepted.reverse_path, results + trace, [target], domain_id)
         return msgspec.structs.replace(envelope, hold_reason=KEPT, sender_mailbox_id=None)
 
     def _forwarding_sender(self, accepted: Accepted, alias: Address) -> Path:
-        sender = accepted.mail.reverse_path
+        sender = accepted.reverse_path
         if sender.address is None or not accepted.rewrites_sender:
             return sender
         domain = alias.domain or self._hostname
@@ -192,20 +196,28 @@ class Composer:
             return Path(Address("postmaster", domain))
 
     def _envelope(
-        self, accepted: Accepted, sender: Path, prefix: bytes, targets: Sequence[str], domain_id: int | None
+        self,
+        accepted: Accepted,
+        sender: Path,
+        prefix: bytes,
+        targets: Sequence[EnvelopeRecipient],
+        domain_id: int | None,
     ) -> Outgoing:
+        """The envelope that came, with its reverse-path and recipients as they are for the next host."""
         submitter = accepted.client.submitter
         # Some say SMTPUTF8 with everything: the next host must know it only where something needs it (RFC 6531 §3.3).
-        is_ascii = accepted.is_header_ascii and prefix.isascii() and "".join((str(sender), *targets)).isascii()
+        is_ascii = accepted.is_header_ascii and prefix.isascii()
+        is_ascii = is_ascii and "".join((str(sender), *(target.forward_path for target in targets))).isascii()
         return Outgoing(
-            Envelope(
+            msgspec.structs.replace(
+                accepted.envelope,
                 reverse_path=str(sender),
-                smtputf8=accepted.mail.smtputf8 and not is_ascii,
+                smtputf8=accepted.envelope.smtputf8 and not is_ascii,
                 eight_bit=accepted.eight_bit,
-                expires_at=accepted.at + self._expires_after,
+                expires_at=accepted.envelope.expires_at or accepted.at + self._expires_after,
             ),
             prefix=prefix,
-            recipients=[RemoteRecipient(EnvelopeRecipient(target), _address(target).domain) for target in targets],
+            recipients=[RemoteRecipient(target, _address(target.forward_path).domain) for target in targets],
             sender_mailbox_id=submitter.mailbox_id if submitter else None,
             domain_id=domain_id,
         )
@@ -219,7 +231,7 @@ class Composer:
             at=accepted.at,
             client_address=client.address,
             client_name=client.hello,
-            reverse_path=str(accepted.mail.reverse_path),
+            reverse_path=accepted.envelope.reverse_path,
             sender_domain_id=submitter.domain_id if submitter else None,
             sender_mailbox_id=submitter.mailbox_id if submitter else None,
             size_octets=accepted.size_octets,

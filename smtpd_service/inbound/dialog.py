@@ -142,7 +142,7 @@ class Dialog:
             return
         match event:
             case Mail() if reply.is_positive:
-                self.state, self._smtputf8 = State.MAIL, event.smtputf8
+                self.state, self._smtputf8 = State.MAIL, event.envelope.smtputf8
                 self._recipients = self._refused_recipients = self._too_many_recipients = 0
             case Rcpt() if reply.is_positive:
                 self.state = State.RCPT

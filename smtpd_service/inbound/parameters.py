@@ -1,9 +1,10 @@
-"""What MAIL and RCPT carry beside a path: the ESMTP parameters of RFC 1870, RFC 6152, RFC 6531 and RFC 4954."""
+"""MAIL and RCPT read into the envelope: paths, and ESMTP parameters (RFC 1870, RFC 6152, RFC 6531, RFC 4954)."""
 
 from dataclasses import dataclass
 
 from mailsuite.mail import reply as replies
 from mailsuite.mail.address import Path, parse_path_and_parameters
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mail.reply import Reply
 
 SIZE_DIGITS = 20  # RFC 1870 §4
@@ -19,18 +20,18 @@ class ParameterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """MAIL. `size_octets` is 0 where the client did not say."""
+    """MAIL: the envelope, and its reverse-path as it was parsed. `size_octets` is 0 where the client did not say."""
 
+    envelope: Envelope
     reverse_path: Path
     size_octets: int = 0
-    eight_bit: bool = False
-    smtputf8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Rcpt:
-    """RCPT. The path is never null, but may be a bare `<postmaster>`."""
+    """RCPT: a recipient, and its path as it was parsed, which is never null, but may be a bare `<postmaster>`."""
 
+    recipient: EnvelopeRecipient
     forward_path: Path
 
 
@@ -50,7 +51,7 @@ def read_mail(argument: str, *, size_limit: int) -> Mail:
         elif keyword != "AUTH" or value is None:  # RFC 4954 §5: who vouched for it elsewhere is nothing to us
             raise ParameterError(replies.PARAMETER_NOT_IMPLEMENTED)
     _demand_smtputf8(path, smtputf8=smtputf8)
-    return Mail(path, size, eight_bit, smtputf8)
+    return Mail(Envelope(str(path), smtputf8=smtputf8, eight_bit=eight_bit), path, size)
 
 
 def read_rcpt(argument: str, *, smtputf8: bool) -> Rcpt:
@@ -61,7 +62,7 @@ def read_rcpt(argument: str, *, smtputf8: bool) -> Rcpt:
     if parameters:
         raise ParameterError(replies.PARAMETER_NOT_IMPLEMENTED)
     _demand_smtputf8(path, smtputf8=smtputf8)
-    return Rcpt(path)
+    return Rcpt(EnvelopeRecipient(str(path)), path)
 
 
 def _read_size(value: str | None, size_limit: int) -> int:

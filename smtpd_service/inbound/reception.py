@@ -129,7 +129,7 @@ class Reception:
             return self.refuse(refusal, rcpt.forward_path, resolution.domain_id)
         if not self._destinations.add(rcpt.forward_path, resolution):
             return self._refuse_one_more(rcpt, resolution)
-        self._recipients.append(Recipient(rcpt.forward_path, resolution.domain_id))
+        self._recipients.append(Recipient(rcpt.recipient, rcpt.forward_path, resolution.domain_id))
         return replies.RECIPIENT_OK
 
     def _refuse_one_more(self, rcpt: Rcpt, resolution: Resolution) -> Reply:
@@ -280,7 +280,8 @@ class Reception:
             eight_bit=file.eight_bit,
             is_header_ascii=not file.eight_bit or _header(file).isascii(),
             client=self.client,
-            mail=self._mail,
+            envelope=self._mail.envelope,
+            reverse_path=self._mail.reverse_path,
             recipients=self._recipients,
             destinations=self._destinations,
             rewrites_sender=bool(forwards) and await self._is_foreign(self._mail.reverse_path),

@@ -20,7 +20,6 @@ from smtpd_service.inbound import decisions
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient, address_keys
 from smtpd_service.inbound.destinations import Destinations
-from smtpd_service.inbound.parameters import Mail
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.transaction import Fate, Outcome
 
@@ -79,14 +78,13 @@ class Homecomings:
         used = lookup.used_octets([one for one, copy in destinations.copies.items() if copy.target.quota_octets])
         if refusal := decisions.quota(destinations.whole(), used, claim.size_octets):
             return refusal
-        return self._places(claim, Recipient(path, resolution.domain_id), destinations)
+        return self._places(claim, Recipient(claim.recipient, path, resolution.domain_id), destinations)
 
     def _places(self, claim: Claim, recipient: Recipient, destinations: Destinations) -> Arrival | Refusal:
         """Where it goes from here; what stands in front of it in the queue is its trace."""
         with open(self._blobs / claim.blob, "rb") as file:
             head = claim.prefix + file.read(HEAD_OCTETS)
         before = collect_fields(head[: header_end(head, 0, len(head))]).get(b"delivered-to", [])
-        sender = parse_path(f"<{claim.envelope.reverse_path}>")
         accepted = Accepted(
             story_id=claim.story_id or claim.message_id,
             at=claim.created_at,
@@ -95,7 +93,8 @@ class Homecomings:
             eight_bit=claim.envelope.eight_bit,
             is_header_ascii=not claim.envelope.smtputf8,
             client=Client("", ""),
-            mail=Mail(sender, smtputf8=claim.envelope.smtputf8),
+            envelope=claim.envelope,
+            reverse_path=parse_path(f"<{claim.envelope.reverse_path}>"),
             recipients=[recipient],
             destinations=destinations,
             rewrites_sender=bool(destinations.forwards) and self._rewrites_sender(claim),

@@ -15,6 +15,7 @@ from mailsuite.directory.models import Mailbox, SendAs, User
 from mailsuite.ids import new_id
 from mailsuite.mail.address import Path, parse_address
 from mailsuite.mail.dsn import Action
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
@@ -27,7 +28,6 @@ from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.run import execute
 from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient
 from smtpd_service.inbound.destinations import Destinations
-from smtpd_service.inbound.parameters import Mail
 from smtpd_service.inbound.view import Submitter
 
 NOW = datetime.now(UTC)
@@ -70,8 +70,12 @@ def receive(*recipients, submitter=None, sender="x@remote.example"):
         eight_bit=False,
         is_header_ascii=True,
         client=Client("192.0.2.1", "SMTP", "client.remote.example", True, None, submitter),
-        mail=Mail(Path(parse_address(sender))),
-        recipients=[Recipient(*pair) for pair in zip(paths, (one.domain_id for one in resolutions), strict=True)],
+        envelope=Envelope(sender),
+        reverse_path=Path(parse_address(sender)),
+        recipients=[
+            Recipient(EnvelopeRecipient(str(path)), path, one.domain_id)
+            for path, one in zip(paths, resolutions, strict=True)
+        ],
         destinations=destinations,
         rewrites_sender=submitter is None,
     )

@@ -20,7 +20,7 @@ def answered(event):
     match event:
         case Mail():
             return replies.SENDER_OK
-        case Rcpt(path) if str(path).startswith("nobody"):
+        case Rcpt(_, path) if str(path).startswith("nobody"):
             return replies.NO_SUCH_MAILBOX
         case Rcpt():
             return replies.RECIPIENT_OK
