@@ -4,11 +4,11 @@ import platform
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from mailsuite.env import Environment
 from mailsuite.mail.address import AddressError, normalize_domain
+from mailsuite.mail.client_network import Address, Network
 
 SERVICES_BY_LISTENER = {
     "SMTP": "smtpd",
@@ -73,8 +73,8 @@ class Configuration:
     tls_key: Path | None
     resolver: str
     workers: int
-    allow_private_hosts: tuple[IPv4Network | IPv6Network, ...]
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    allow_private_hosts: tuple[Network, ...]
+    trusted_proxies: tuple[Network, ...]
     retry_schedule: tuple[timedelta, ...]
     message_size: int
     rspamd: tuple[str, int] | None
@@ -83,21 +83,21 @@ class Configuration:
     authserv_ids: tuple[str, ...] = ()
     trusted_sealers: tuple[str, ...] = ()
     # Where others reach this host; without it, what the system and DNS say.
-    public_addresses: tuple[IPv4Address | IPv6Address, ...] = ()
+    public_addresses: tuple[Address, ...] = ()
     # The port of the domains' own name servers: another than 53 in tests.
     name_server_port: int = 53
     dkim_rotation_months: int = 0
     # Whether a look at a domain's records also connects to what they lead to.
     check_services: bool = True
     # Who may read the metrics page, besides this machine.
-    metrics_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    metrics_networks: tuple[Network, ...] = ()
     # How long the stories of messages, and counts of refusals, are kept.
     trace_days: int = 90
     # In octets, 0 for none: what mailboxes of a new domain get where nobody says otherwise.
     default_quota: int = DEFAULT_QUOTA
     # The IP versions that mail goes out by, and the address of this host that it goes out from, by version.
     send_versions: frozenset[int] = frozenset({4, 6})
-    source_addresses: tuple[IPv4Address | IPv6Address, ...] = ()
+    source_addresses: tuple[Address, ...] = ()
     # How many of the copies of the database that upgrades made are kept.
     database_copies: int = 3
 
@@ -176,7 +176,7 @@ def _send_versions(env: Environment) -> frozenset[int]:
     return frozenset(FAMILIES[name] for name in names if name in FAMILIES)
 
 
-def _source_addresses(env: Environment) -> tuple[IPv4Address | IPv6Address, ...]:
+def _source_addresses(env: Environment) -> tuple[Address, ...]:
     found = env.addresses("MAILSUITE_SOURCE_ADDRESSES")
     if len({address.version for address in found}) < len(found):
         env.problems.append("MAILSUITE_SOURCE_ADDRESSES must be one IPv4 address, one IPv6 address, or one of each.")

@@ -8,11 +8,12 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
 
 from mailsuite.mail.address import AddressError, read_domain
+from mailsuite.mail.client_network import Address, Network
 from mailsuite.sizes import read_limit
 
 T = TypeVar("T")
@@ -127,14 +128,14 @@ class Environment:
             pairs.append((match[1] or match[2] or "0.0.0.0", int(match[3])))
         return tuple(pairs)
 
-    def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    def networks(self, name: str) -> tuple[Network, ...]:
         value = self.text(name)
         try:
             return tuple(ip_network(item.strip(), strict=False) for item in value.split(",") if item.strip())
         except ValueError:
             return self._wrong(name, value, "networks such as 10.0.0.0/8,fd00::/8", ())
 
-    def addresses(self, name: str) -> tuple[IPv4Address | IPv6Address, ...]:
+    def addresses(self, name: str) -> tuple[Address, ...]:
         value = self.text(name)
         try:
             found = tuple(ip_address(item.strip()) for item in value.split(",") if item.strip())
@@ -199,7 +200,7 @@ def _is_host(text: str) -> bool:
         return bool(re.fullmatch(r"\w[\w.-]*", text))
 
 
-def _is_one_host(address: IPv4Address | IPv6Address) -> bool:
+def _is_one_host(address: Address) -> bool:
     return not (address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255")
 
 

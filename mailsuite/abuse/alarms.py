@@ -4,7 +4,6 @@ the admin's first page with a button that suspends the mailbox."""
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
-from ipaddress import ip_address, ip_network
 
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -14,6 +13,7 @@ from mailsuite.abuse.sending import Caps, caps_of
 from mailsuite.abuse.telling import Matter, tell
 from mailsuite.directory.models import Login, Mailbox
 from mailsuite.ids import first_id
+from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.trace.models import Event
 
 LATELY = timedelta(hours=1)
@@ -108,7 +108,7 @@ def _many_networks(now: datetime) -> Iterator[Finding]:
     networks: dict[int, set[str]] = defaultdict(set)
     for user_id, address in logins.values_list("user_id", "client_address").distinct():
         assert user_id is not None
-        networks[user_id].add(_surroundings(address))
+        networks[user_id].add(str(network_around(address, Reach.REGION) or ""))
     for user_id, names in networks.items():
         if len(names) >= MANY_NETWORKS:
             used = logins.filter(user=user_id).values("address_key")
@@ -116,16 +116,6 @@ def _many_networks(now: datetime) -> Iterator[Finding]:
             mailbox = mailboxes.filter(address_key__in=used).first() or mailboxes.first()
             if mailbox:
                 yield mailbox.pk, Alarm.Kind.MANY_NETWORKS, f"{len(names)} networks within an hour"
-
-
-def _surroundings(client_address: str) -> str:
-    """The /16, or /32 of IPv6, around the client: telephones change their address within less."""
-    try:
-        address = ip_address(client_address.partition("%")[0])
-    except ValueError:
-        return ""
-    address = getattr(address, "ipv4_mapped", None) or address
-    return str(ip_network((address, 16 if address.version == 4 else 32), strict=False))
 
 
 def _bounces(now: datetime) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 
-from mailsuite.mail.client_network import WIDER_PREFIX, Network, wider_network
+from mailsuite.mail.client_network import Network, Reach, holder_network
 
 WINDOW = timedelta(hours=1)
 WIDER = 4
@@ -59,12 +59,12 @@ def counted_with(network: Network) -> tuple[Network, ...]:
     """The network itself, and the wider one that counts with it."""
     if network.version == 4:
         return (network,)
-    return network, wider_network(network)
+    return network, holder_network(network)
 
 
 def enough(network: Network, reason: str) -> int:
     """How many points make a ban."""
-    is_wide = network.version == 6 and network.prefixlen <= WIDER_PREFIX[6]
+    is_wide = network.version == 6 and network.prefixlen <= Reach.HOLDER.prefix(6)
     return MEASURES[reason].enough * (WIDER if is_wide else 1)
 
 

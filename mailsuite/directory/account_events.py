@@ -17,7 +17,7 @@ from django.utils import timezone
 from mailsuite.bounded import Bounded
 from mailsuite.database.stored_time import lately, within
 from mailsuite.directory.models import AccountEvent, Credential, KnownNetwork
-from mailsuite.mail.client_network import client_ip, client_network, wider_network
+from mailsuite.mail.client_network import Reach, client_ip, network_around
 
 LEARNING = timedelta(days=7)
 MONTH = timedelta(days=30)
@@ -80,10 +80,10 @@ def renamed(user_id: int, old: str, new: str, by: str) -> None:
 def signed_in(user_id: int, protocol: str, client_address: str, credential_id: int | None, now: datetime) -> None:
     """Notes the client's network, in the caller's transaction, and that it is a new one. Programs of this machine are
     in no network."""
-    address, network = client_ip(client_address), client_network(client_address)
+    address, network = client_ip(client_address), network_around(client_address, Reach.HOLDER)
     if address is None or network is None or address.is_loopback:
         return
-    key = (user_id, str(wider_network(network)))
+    key = (user_id, str(network))
     if _recent.has(key, now):
         return
     transaction.on_commit(lambda: _recent.add(key, now))

@@ -9,11 +9,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
 
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.junk.shared_domains import is_shared
 from mailsuite.mail.address import AddressError, address_key
+from mailsuite.mail.client_network import Reach, client_ip, network_around
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import unfold
 
@@ -112,12 +112,8 @@ def message_id_key(message_id: str) -> str:
 
 @lru_cache(maxsize=1000)
 def network_of(address: str) -> str:
-    """Return the /24 or /64 that a client's address is in, "" for what tells nothing: this host's and private ones."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
+    """Return the client's neighbourhood, "" for what tells nothing: this host's and link-local addresses."""
+    ip = client_ip(address)
+    if ip is None or ip.is_loopback or ip.is_link_local:
         return ""
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    if ip.is_loopback or ip.is_link_local:
-        return ""
-    return str(ip_network((ip, 24 if ip.version == 4 else 64), strict=False))
+    return str(network_around(address, Reach.NEIGHBOURHOOD))

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
+from mailsuite.mail.client_network import Address, client_ip
 from mailsuite.resolver.answers import Resolver, Status
 
 LISTED_IN = ip_network("127.0.0.0/8")
@@ -30,7 +31,7 @@ class ListOutcome:
     reason: str = ""
 
 
-def question(address: IPv4Address | IPv6Address, zone: str) -> str:
+def question(address: Address, zone: str) -> str:
     """Return the name to ask for: octets or nibbles in reverse, and the zone (§2.1, §2.4)."""
     labels = address.reverse_pointer.removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
     return f"{labels}.{zone}"
@@ -38,12 +39,9 @@ def question(address: IPv4Address | IPv6Address, zone: str) -> str:
 
 async def look_up(resolver: Resolver, ip: str, zone: str, *, vouches: bool = False) -> ListOutcome:
     """What the list says of `ip` (as text); never raises. `vouches` is for lists of the good."""
-    try:
-        address = ip_address(ip.partition("%")[0])
-    except ValueError:
+    address = client_ip(ip)
+    if address is None:
         return ListOutcome(ListStatus.TEMPERROR, reason=f"{ip!r} is no IP address")
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
     return await _ask(resolver, address, zone, vouches=vouches)
 
 
@@ -67,7 +65,7 @@ async def self_test(resolver: Resolver, zone: str, *, ipv4: bool, ipv6: bool, vo
     return ListOutcome(ListStatus.CLEAR)
 
 
-async def _ask(resolver: Resolver, address: IPv4Address | IPv6Address, zone: str, *, vouches: bool) -> ListOutcome:
+async def _ask(resolver: Resolver, address: Address, zone: str, *, vouches: bool) -> ListOutcome:
     answer = await resolver.query(question(address, zone), "A")
     if answer.status is Status.TEMPERROR:
         return ListOutcome(ListStatus.TEMPERROR, reason="DNS gives no answer")

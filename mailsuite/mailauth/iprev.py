@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 
+from mailsuite.mail.client_network import Address, client_ip
 from mailsuite.resolver.answers import Resolver, Status
 
 MAX_NAMES = 10
@@ -26,12 +27,9 @@ class IprevOutcome:
 
 async def check(resolver: Resolver, ip: str) -> IprevOutcome:
     """What the reverse DNS of `ip` (as text) says; never raises."""
-    try:
-        address = ip_address(ip.partition("%")[0])
-    except ValueError:
+    address = client_ip(ip)
+    if address is None:
         return IprevOutcome("permerror", reason=f"{ip!r} is no IP address")
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
     answer = await resolver.query(address.reverse_pointer, "PTR")
     if answer.status is Status.TEMPERROR:
         return IprevOutcome("temperror", reason=f"DNS gives no answer about the name of {address}")
@@ -50,7 +48,7 @@ async def check(resolver: Resolver, ip: str) -> IprevOutcome:
     return IprevOutcome("fail", names, reason=f"{address} is called {names[0]}, which does not lead back to it")
 
 
-def is_generic(name: str, address: IPv4Address | IPv6Address) -> bool:
+def is_generic(name: str, address: Address) -> bool:
     """Whether the name is made from the address, or of words for lines that people dial in by."""
     host = name.lower()
     if _PROVIDERS.search(host):

@@ -18,7 +18,8 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from mailsuite.mail.networks import Network, is_forbidden
+from mailsuite.mail.client_network import Network
+from mailsuite.mail.networks import is_forbidden
 from mailsuite.resolver.answers import Answer, Resolver, Status
 from mailsuite.resolver.dns_resolver import EDNS_OCTETS, rdata_value
 

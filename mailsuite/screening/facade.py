@@ -14,6 +14,7 @@ from typing import TypeVar
 from django.db import DatabaseError, connections
 
 from mailsuite.directory import lookup
+from mailsuite.mail.client_network import Reach, client_ip, network_around
 from mailsuite.mail.reply import Reply
 from mailsuite.mailauth.dnsbl import ListOutcome, ListStatus, look_up
 from mailsuite.mailauth.iprev import IprevOutcome
@@ -29,8 +30,6 @@ from mailsuite.screening.values import (
     Deferral,
     SenderFacts,
     Thresholds,
-    client_ip,
-    client_network,
 )
 from mailsuite.server.pulse import WatchedPool
 from mailsuite.verdict.facts import ListHit, RuleHit
@@ -142,8 +141,7 @@ class Screening:
     async def _passes(
         self, kind: str, sender: SenderFacts, recipients: Sequence[str], wait: timedelta, doubts: Collection[str]
     ) -> bool:
-        address = client_ip(sender.client_address)
-        network = str(client_network(address)) if address else ""
+        network = str(network_around(sender.client_address, Reach.NEIGHBOURHOOD) or "")
         who = sender.reverse_path or sender.author
         now = datetime.now(UTC)
         try:

@@ -3,11 +3,11 @@ since many a small host is set up badly; what is refused is a stranger who greet
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 
+from mailsuite.mail.client_network import Address, client_ip
 from mailsuite.mail.reply import Reply
 from mailsuite.mailauth.iprev import IprevOutcome, is_generic
-from mailsuite.screening.values import SPARED, ClientSigns, client_ip
+from mailsuite.screening.values import SPARED, ClientSigns
 from mailsuite.verdict.facts import ListHit
 
 HELO_IS_US = Reply(550, "7.1", "You greet this host by its own name (helo-forged)")
@@ -53,7 +53,7 @@ def client_signs(client_address: str, helo: str, iprev: IprevOutcome, *, helo_ex
     return ClientSigns(tuple(ListHit(doubt, *SIGNS[doubt]) for doubt in doubts), tuple(doubts))
 
 
-def _reverse_dns_doubts(address: IPv4Address | IPv6Address, iprev: IprevOutcome) -> list[str]:
+def _reverse_dns_doubts(address: Address, iprev: IprevOutcome) -> list[str]:
     if iprev.result == "permerror":
         return ["no-reverse-dns"]
     if iprev.result == "fail":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 
 from django.db import transaction
 from django.db.models import Q
@@ -15,8 +15,9 @@ from mailsuite.directory.services import parsing
 from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import Address, AddressError, normalize_domain, parse_address, split_subaddress
+from mailsuite.mail.client_network import Network, client_ip
 from mailsuite.screening.models import Rule
-from mailsuite.screening.values import SenderFacts, client_ip
+from mailsuite.screening.values import SenderFacts
 from mailsuite.verdict.facts import RuleHit
 
 WIDEST = {4: 8, 6: 16}
@@ -74,7 +75,7 @@ def looks_at(subject: str, value: str) -> str:
     return f"{_FRONT.get(subject, '')}{value}"
 
 
-def _network(text: str) -> IPv4Network | IPv6Network:
+def _network(text: str) -> Network:
     try:
         network = ip_network(text, strict=False)
     except ValueError:

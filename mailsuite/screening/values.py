@@ -1,14 +1,11 @@
 """What screening tells, and is told, as plain values."""
 
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from mailsuite.mail.reply import Reply
 from mailsuite.verdict.facts import ListHit
 
 SPARED = frozenset({"127.0.0.1", "::1"})
-NETWORK_PREFIX = {4: 24, 6: 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +54,3 @@ class Deferral:
     reason: str
     text: str
     reply: Reply
-
-
-@lru_cache(maxsize=1000)
-def client_ip(text: str) -> IPv4Address | IPv6Address | None:
-    """The client's address, an IPv4-mapped one as IPv4; None for what is none."""
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
-
-
-def client_network(address: IPv4Address | IPv6Address) -> IPv4Network | IPv6Network:
-    """The neighbourhood that shares one fate: a provider sends again from another host of it."""
-    return ip_network((address, NETWORK_PREFIX[address.version]), strict=False)

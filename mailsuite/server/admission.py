@@ -25,7 +25,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
-from mailsuite.mail.client_network import Network, client_ip, client_network, wider_network
+from mailsuite.mail.client_network import Network, Reach, client_ip, client_network, holder_network
 from mailsuite.server.octets import OctetBudget
 
 logger = logging.getLogger(__name__)
@@ -188,7 +188,8 @@ class Admission(Generic[C]):
         if self._clock() >= self._minute_ends or len(self._came) > MOST_NETWORKS:
             self._came.clear()
             self._minute_ends = self._clock() + 60
-        most = self._limits.per_client if network.prefixlen in (32, 64) else self._limits.per_wider_network
+        is_client = network.prefixlen == Reach.CLIENT.prefix(network.version)
+        most = self._limits.per_client if is_client else self._limits.per_wider_network
         return self._counts[network] >= most or self._came[network] >= most * COMES_A_MINUTE_TIMES
 
     def _send_slow_ones(self) -> None:
@@ -242,4 +243,4 @@ def _networks(address: str) -> tuple[Network, ...]:
     ip, network = client_ip(address), client_network(address)
     if ip is None or network is None or ip.is_loopback:
         return ()
-    return network, wider_network(network)
+    return network, holder_network(network)

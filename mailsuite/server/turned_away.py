@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from mailsuite.mail.client_network import Network, around
+from mailsuite.mail.client_network import Network, Reach, network_around
 
 # Of one network and reason within a minute.
 TOLD_ONE_BY_ONE = 10
@@ -30,7 +30,7 @@ class TurnedAway(Generic[R]):
         """Count one; True when it is to be told by itself."""
         if not self._counts:
             asyncio.get_running_loop().call_later(MINUTE_SECONDS, self.end_minute)
-        key = (around(address), reason)
+        key = (network_around(address, Reach.HOLDER), reason)
         if key not in self._counts and len(self._counts) >= MOST_NETWORKS:
             key = (None, reason)
         self._counts[key] += 1

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
 
-from mailsuite.mail.networks import Network, is_forbidden
+from mailsuite.mail.client_network import Network
+from mailsuite.mail.networks import is_forbidden
 from mailsuite.resolver.answers import Resolver, Status
 
 MAX_ADDRESSES = 3

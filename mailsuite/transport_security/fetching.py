@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 
-from mailsuite.mail.networks import Network
+from mailsuite.mail.client_network import Network
 from mailsuite.mailauth import mtasts
 from mailsuite.mailauth.mtasts import FETCH_SECONDS, MAX_POLICY_OCTETS, Policy, PolicyError
 from mailsuite.mailauth.tlsrpt import ResultType

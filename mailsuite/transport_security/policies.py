@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from django.db import Error, connections
 
 from mailsuite.bounded import Bounded
-from mailsuite.mail.networks import Network
+from mailsuite.mail.client_network import Network
 from mailsuite.mailauth import mtasts
 from mailsuite.mailauth.mtasts import Policy, PolicyError
 from mailsuite.mailauth.tlsrpt import ResultType

@@ -17,7 +17,6 @@ E003 a site whose URLs leave our pages out              W003 production with the
 import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from django.apps import AppConfig
@@ -29,13 +28,12 @@ from django.urls import NoReverseMatch, reverse
 from mailsuite.abuse import telling
 from mailsuite.configuration import Configuration
 from mailsuite.directory.models import Mailbox
+from mailsuite.mail.client_network import Network
 from mailsuite.mail.host_name import is_public
 from mailsuite.queue.models import Route
 from mailsuite.records.models import DkimKey
 from mailsuite.secrets import field_cipher
 from mailsuite.web import hosts
-
-Network = IPv4Network | IPv6Network
 
 # Wider than any one operator's own.
 WIDEST = {4: 8, 6: 16}

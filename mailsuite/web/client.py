@@ -1,12 +1,12 @@
 """Who is at the other end of a web request, seen through the proxies that MAILSUITE_TRUSTED_PROXIES names."""
 
-from collections.abc import Collection, Iterable
-from ipaddress import ip_address
+from collections.abc import Sequence
 
 from django.conf import settings
 from django.http import HttpRequest
 
-from mailsuite.mail.client_network import Network
+from mailsuite.mail.client_network import Network, client_ip
+from mailsuite.mail.networks import is_named
 
 # No site has more proxies one behind the other; what stands before them is anybody's to write.
 MAX_HOPS = 20
@@ -18,26 +18,14 @@ def client_address(request: HttpRequest) -> str:
     return original_address(peer, forwarded_for, settings.MAILSUITE.trusted_proxies)
 
 
-def original_address(address: str, forwarded_for: str, trusted: Collection[Network]) -> str:
+def original_address(address: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
     """Where a request came from that `address` brought, by the values of X-Forwarded-For that trusted proxies wrote."""
     hops = [hop.strip() for hop in forwarded_for.rsplit(",", MAX_HOPS)[-MAX_HOPS:] if hop.strip()]
     # From the right: each trusted proxy vouches for the one it wrote down, nobody for what was there before.
-    while hops and _is_address(hops[-1]) and is_within(address, trusted):
+    while hops and client_ip(hops[-1]) and is_named(address, trusted):
         address = hops.pop()
     return address
 
 
 def is_trusted_proxy(address: str) -> bool:
-    return is_within(address, settings.MAILSUITE.trusted_proxies)
-
-
-def is_within(address: str, networks: Iterable[Network]) -> bool:
-    return _is_address(address) and any(ip_address(address) in network for network in networks)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return is_named(address, settings.MAILSUITE.trusted_proxies)

@@ -13,12 +13,13 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from mailsuite.abuse.gate import GATE
+from mailsuite.mail.networks import is_named
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
 from mailsuite.server.service import ServiceContext
 from mailsuite.tls import server_context
-from mailsuite.web.client import is_within, original_address
+from mailsuite.web.client import original_address
 from mailsuite.web.connection import KEEPALIVE_SECONDS, Budgets
 from mailsuite.web.worker import THREADS, Worker
 
@@ -94,7 +95,7 @@ def run(context: ServiceContext) -> None:
     worker.admission = Admission(
         replace(LIMITS, total=min(LIMITS.total, raise_descriptor_limit())),
         banned=GATE.check,
-        spared=lambda address: is_within(address, trusted),
+        spared=lambda address: is_named(address, trusted),
         budget=memory,
     )
     GATE.start()

@@ -12,7 +12,7 @@ from django.db import DatabaseError, close_old_connections
 
 from mailsuite.configuration import Configuration
 from mailsuite.directory.version import directory_version
-from mailsuite.mail.client_network import around
+from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.server.octets import OctetBudget
 from mailsuite.store.operations import LeaseMaildrop, MarkFetched
 from mailsuite.turns import FairTurns
@@ -87,7 +87,10 @@ class Backend:
         """To be held by what may hash a password: networks take turns, so that a crowd of guessers waits for itself.
         Raises StoreUnavailable."""
         try:
-            async with asyncio.timeout(LOGIN_SECONDS), self._login_turns.turn(around(client_address)):
+            async with (
+                asyncio.timeout(LOGIN_SECONDS),
+                self._login_turns.turn(network_around(client_address, Reach.HOLDER)),
+            ):
                 yield
         except TimeoutError:
             raise StoreUnavailable("logins can't be checked in time") from None

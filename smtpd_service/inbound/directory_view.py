@@ -19,7 +19,7 @@ from mailsuite.directory.authentication import Authentication, authenticate, ses
 from mailsuite.directory.resolution import Resolution
 from mailsuite.directory.version import directory_version
 from mailsuite.mail.address import Address, Path
-from mailsuite.mail.client_network import around
+from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.queue import kept
 from mailsuite.server.pulse import WatchedPool
@@ -77,7 +77,7 @@ class OrmDirectory:
 
     async def login(self, name: str, password: str, client_address: str) -> LoginAnswer:
         # Networks take turns, so that a crowd that guesses passwords waits for itself.
-        async with asyncio.timeout(LOGIN_SECONDS), self._login_turns.turn(around(client_address)):
+        async with asyncio.timeout(LOGIN_SECONDS), self._login_turns.turn(network_around(client_address, Reach.HOLDER)):
             return await self._logins.ask(_ask, lambda: _login(name, password, client_address), seconds=LOGIN_SECONDS)
 
     async def still_holds(self, submitter: Submitter) -> bool:

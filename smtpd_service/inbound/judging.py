@@ -20,7 +20,7 @@ from mailsuite.authcheck.content import Content
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.authcheck.results import results
 from mailsuite.directory.resolution import KeptTarget, ReportTarget
-from mailsuite.mail.client_network import around
+from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import unfold
 from mailsuite.mail.message import MESSAGE_ID_CHARACTERS, message_id_of
@@ -166,7 +166,7 @@ class Trial:
 
     async def _take_turn(self) -> None:
         """Each step that computes: networks take turns at them, or a burst of one would hold up all others' mail."""
-        await self._judging.turns.take(around(self._client.address))
+        await self._judging.turns.take(network_around(self._client.address, Reach.HOLDER))
 
     async def _own_domains(self, report: AuthReport) -> frozenset[str]:
         """Which of the domains that the message says it is from are ours."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from ipaddress import ip_network
 from typing import Any
 
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from mailsuite.directory.resolution import Part, Resolution
 from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail.address import Path
-from mailsuite.mail.client_network import around
+from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.mail.header import collect_fields, header_end, header_fields, missing_blank_line
 from mailsuite.mail.message import parse_message
 from mailsuite.mail.reply import Reply
@@ -196,7 +195,7 @@ class Reception:
     async def _take_turn(self) -> None:
         """Before each step that computes: networks take turns at them."""
         if self._here.judging:
-            await self._here.judging.turns.take(around(self.client.address))
+            await self._here.judging.turns.take(network_around(self.client.address, Reach.HOLDER))
 
     def refuse(self, refusal: Refusal, path: Path | None = None, domain_id: int | None = None) -> Reply:
         """Have the refusal told as a story, and return its reply."""
@@ -267,7 +266,7 @@ class Reception:
             data=connection_data(client, reply=str(refusal.reply), **(facts or {})),
             events=events,
         )
-        self._here.store.send(TellStory(story, network_of(client.address), count))
+        self._here.store.send(TellStory(story, str(network_around(client.address, Reach.NEIGHBOURHOOD) or ""), count))
 
     async def _accepted(self, file: SpoolFile, story_id: int, at: datetime, prepared: Prepared) -> Accepted:
         assert self._mail is not None
@@ -394,11 +393,3 @@ async def _end_header(file: SpoolFile, name: str) -> str:
 def _header(file: SpoolFile) -> bytes:
     """The header as it was received."""
     return file.head[: header_end(file.head, 0, len(file.head))]
-
-
-def network_of(address: str) -> str:
-    """Return the network that refusals are counted by: /24, or /64 for IPv6."""
-    try:
-        return str(ip_network(f"{address}/{64 if ':' in address else 24}", strict=False))
-    except ValueError:
-        return ""

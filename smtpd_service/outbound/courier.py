@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from mailsuite.mail.client_network import Network
 from mailsuite.mail.envelope import EnvelopeRecipient
-from mailsuite.mail.networks import Network
 from mailsuite.queue.operations import Arrival
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.routing import Unroutable

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from mailsuite.mail.address import Address, AddressError, parse_address, read_domain
-from mailsuite.mail.networks import Network
+from mailsuite.mail.client_network import Network
 from mailsuite.mailauth.dane import State
 from mailsuite.mailauth.mtasts import Mode
 from mailsuite.resolver.answers import Mx, Resolver

@@ -5,7 +5,8 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from mailsuite.mail.networks import Network, is_forbidden
+from mailsuite.mail.client_network import Network
+from mailsuite.mail.networks import is_forbidden
 from mailsuite.resolver.answers import Answer, Resolver
 from smtpd_service.outbound.routing import (
     MailHost,

@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
+from mailsuite.mail.client_network import Network
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
-from mailsuite.mail.networks import Network, is_named
+from mailsuite.mail.networks import is_named
 from smtpd_service.outbound.certificate_facts import describe_chain
 from smtpd_service.outbound.connection import Connection, connect
 from smtpd_service.outbound.delivery_stage import TITLES, Stage, Tone, judge_reply

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from mailsuite.mail.networks import Network, is_named
+from mailsuite.mail.client_network import Network
+from mailsuite.mail.networks import is_named
 from smtpd_service.outbound.connection import Connection, connect
 from smtpd_service.outbound.smtp_client import SmtpClient, State
 from smtpd_service.outbound.tls_policy import TlsDemand

@@ -11,6 +11,7 @@ from mailsuite.directory import account_events, authentication, login_log, servi
 from mailsuite.directory.account_events import LEARNING, MOST_ROAMING
 from mailsuite.directory.models import AccountEvent, KnownNetwork, User
 from mailsuite.directory.services.accounts import change_account
+from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Story
 from mailsuite.writer.blobs import mail_storage
@@ -46,7 +47,7 @@ def sign_in(user, address, protocol="imap", password=PASSWORD, at=NOW):
 
 def learned(user, address="192.0.2.1", ago=LEARNING):
     KnownNetwork.objects.create(
-        user=user, network=account_events.client_network(address).supernet(new_prefix=24),
+        user=user, network=network_around(address, Reach.HOLDER),
         first_seen_at=NOW - ago, last_seen_at=NOW - ago,
     )  # fmt: skip
 

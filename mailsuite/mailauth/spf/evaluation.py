@@ -6,11 +6,11 @@ caller's to say. A name that macros make ill-formed matches nothing (§4.8 leave
 
 import time
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import TypeAlias
 
 from mailsuite.mail.address import AddressError, normalize_domain
+from mailsuite.mail.client_network import Address, client_ip
 from mailsuite.mailauth.spf.macros import (
     EXPLANATION_LETTERS,
     MAX_NAME_OCTETS,
@@ -26,7 +26,6 @@ from mailsuite.resolver.answers import Answer, Mx, Resolver, Status
 
 MAX_TERMS, MAX_VOIDS, MAX_MX_NAMES, MAX_PTR_NAMES = 10, 2, 10, 10
 MAX_EXPLANATION = 500
-IpAddress: TypeAlias = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,9 @@ async def check_host(
     `sender` is the MAIL FROM address; for the HELO identity and the null reverse-path pass the HELO name as domain
     and "" as sender (§2.4). With `explain` a fail's text is looked up; `now` is Unix time for its %{t}.
     """
-    try:
-        address = ip_address(ip.partition("%")[0])
-    except ValueError:
+    address = client_ip(ip)
+    if address is None:
         return SpfOutcome("none", domain, reason=f"{ip!r} is no IP address")
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
     name = _domain_name(_a_labels(domain))
     if name is None or "." not in name:
         return SpfOutcome("none", domain, reason=f"{domain[:80]!r} is no domain name that could have a record")
@@ -101,7 +97,7 @@ class _Evaluation:
     """The state that include and redirect share: what was asked so far, and what macros stand for."""
 
     def __init__(
-        self, resolver: Resolver, ip: IpAddress, sender: str, domain: str, helo: str, receiver: str, now: int | None
+        self, resolver: Resolver, ip: Address, sender: str, domain: str, helo: str, receiver: str, now: int | None
     ) -> None:
         self._resolver, self._ip = resolver, ip
         local_part, at, sender_domain = sender.rpartition("@")

@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv6Address, ip_network
 
+from mailsuite.mail.client_network import Network
 from mailsuite.mailauth.spf.macros import MacroError, MacroString, parse_domain_spec, parse_macro_string
 
 MAX_RECORD_OCTETS = 4096
@@ -39,7 +40,7 @@ class Mechanism:
     name: str
     text: str
     domain_spec: MacroString | None = None
-    network: IPv4Network | IPv6Network | None = None
+    network: Network | None = None
     prefix4: int = 32
     prefix6: int = 128
 
@@ -113,7 +114,7 @@ def _mechanism(term: str, result: str, name: str, rest: str) -> Mechanism:
     raise RecordError(f"{term!r} is no mechanism")
 
 
-def _network(term: str, name: str, rest: str) -> IPv4Network | IPv6Network:
+def _network(term: str, name: str, rest: str) -> Network:
     match = (_IP4 if name == "ip4" else _IP6).fullmatch(rest[1:]) if rest.startswith(":") else None
     try:
         if match is None:

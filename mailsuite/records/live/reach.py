@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mailsuite.mail.networks import Network
+from mailsuite.mail.client_network import Network
 from mailsuite.records.seen import OK, Judgement, Verdict
 from mailsuite.resolver.answers import Resolver
 from mailsuite.transport_security.connecting import (

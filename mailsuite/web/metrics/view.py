@@ -8,8 +8,9 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
+from mailsuite.mail.networks import is_named
 from mailsuite.web import hosts
-from mailsuite.web.client import client_address, is_trusted_proxy, is_within
+from mailsuite.web.client import client_address, is_trusted_proxy
 
 # Any of them says that somebody asks for another.
 _FORWARDING = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
@@ -33,4 +34,4 @@ def _may_read(request: HttpRequest) -> bool:
     else:
         is_certain = not any(field in request.META for field in _FORWARDING)
     client = client_address(request)
-    return is_certain and (hosts.is_loopback(client) or is_within(client, settings.MAILSUITE.metrics_networks))
+    return is_certain and (hosts.is_loopback(client) or is_named(client, settings.MAILSUITE.metrics_networks))

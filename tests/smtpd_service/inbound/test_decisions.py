@@ -6,7 +6,6 @@ from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.content import ContentReader
 from smtpd_service.inbound.decisions import Refusal
-from smtpd_service.inbound.reception import network_of
 
 ROOM = LocalTarget(1, 1, "ann@example.org", 1000, "active")
 NO_QUOTA = LocalTarget(2, 1, "bob@example.org", 0, "active")
@@ -129,9 +128,3 @@ def test_each_reason_is_in_its_reply():
         assert str(refusal.reply).endswith(f" ({refusal.reason})")
         assert len(refusal.reason) <= 40
         assert refusal.reply.enhanced_code is not None
-
-
-def test_refusals_are_counted_by_network():
-    assert network_of("192.0.2.77") == "192.0.2.0/24"
-    assert network_of("2001:db8:1:2:3::4") == "2001:db8:1:2::/64"
-    assert network_of("") == ""
