@@ -11,8 +11,8 @@ BASE = Path(__file__).resolve().parent.parent
 IO = {"django", "asyncio", "ssl", "socket", "uvloop", "dns"}
 PURE = [
     *("mailsuite.mail", "mailsuite.protocol", "mailsuite.verdict"),
-    *("retrieval.imap", "retrieval.pop3", "retrieval.buffer", "retrieval.mail_store"),
-    *(f"smtpd_service.inbound.{name}" for name in ("dialog", "decisions", "content", "lines", "parameters")),
+    *("retrieval.imap", "retrieval.pop3", "retrieval.mail_store"),
+    *(f"smtpd_service.inbound.{name}" for name in ("dialog", "decisions", "parameters")),
     *(f"smtpd_service.outbound.{name}" for name in ("smtp_client", "remote_reply", "routing", "retry")),
 ]
 # Whose arrows among themselves are not all turned yet.

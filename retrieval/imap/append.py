@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from mailsuite.protocol.literals import Announcement
 from retrieval.imap.commands import Append
 from retrieval.imap.context import Completion, Context, State
 from retrieval.imap.dispatch import take_verb
 from retrieval.imap.errors import BadCommand, CommandRefused
 from retrieval.imap.grammar import Scanner
 from retrieval.imap.parsers import parse_append
-from retrieval.imap.reader import Announcement
 from retrieval.imap.utf8_wrapper import FRAME_OCTETS, Unwrapper
 from retrieval.mail_store import FolderStatus, Spool
 

@@ -27,8 +27,9 @@ import logging
 from binascii import b2a_base64
 from collections.abc import AsyncIterator
 
+from mailsuite.protocol.lines import LineTooLong
+from mailsuite.protocol.literals import Announcement, CommandLine, CommandReader
 from mailsuite.protocol.sasl import EXCHANGES, Credentials, Exchange, SaslError, decode_response
-from retrieval.buffer import LineTooLong
 from retrieval.imap.append import (
     Appending,
     Phase,
@@ -46,7 +47,6 @@ from retrieval.imap.failures import completion_of
 from retrieval.imap.grammar import Scanner
 from retrieval.imap.login_commands import NEEDS_TLS, capabilities, log_in
 from retrieval.imap.parsers import parse_arguments
-from retrieval.imap.reader import Announcement, CommandLine, CommandReader
 from retrieval.imap.updates import FolderVanished, claim_seen, untagged_updates
 from retrieval.imap.view_cache import ViewCache
 from retrieval.mail_store import Directory, MailStore

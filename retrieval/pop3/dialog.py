@@ -12,9 +12,9 @@ from enum import Enum, auto
 from itertools import islice
 
 from mailsuite.protocol.credential_text import credential_text
+from mailsuite.protocol.lines import LineBuffer, LineTooLong
 from mailsuite.protocol.sasl import MAX_RESPONSE_OCTETS, Credentials, PlainExchange, SaslError, decode_response
 from mailsuite.protocol.words import SERVICE_UNAVAILABLE
-from retrieval.buffer import LineBuffer, LineTooLong
 from retrieval.pop3.maildrop import Maildrop, unique_id_text
 
 

@@ -12,8 +12,8 @@ from mailsuite.mail.header import split_fields
 from mailsuite.mail.reply import Reply
 from mailsuite.mailauth.dkim.header import MAX_FIELDS
 from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
+from mailsuite.protocol.content import ContentReader
 from mailsuite.verdict.verdict import Verdict
-from smtpd_service.inbound.content import ContentReader
 
 MAX_RECEIVED = 50  # RFC 5321 §6.3: at least 100 hops is a suggestion, 50 is what others settled on
 MAX_NULL_SENDER_RECIPIENTS = 20

@@ -19,9 +19,9 @@ from mailsuite.mail import reply as replies
 from mailsuite.mail.address import AddressError
 from mailsuite.mail.foreign import foreign_protocol
 from mailsuite.mail.reply import Reply
+from mailsuite.protocol.lines import Flaw, LineBuffer
 from mailsuite.protocol.sasl import EXCHANGES, Credentials, Exchange, SaslError, decode_response
 from smtpd_service.inbound.commands import ALWAYS, FORBIDDEN, KNOWN, LEGAL, NOT_OFFERED, WHY, State
-from smtpd_service.inbound.lines import Flaw, LineBuffer
 from smtpd_service.inbound.parameters import (
     Mail,
     ParameterError,
@@ -153,13 +153,13 @@ class Dialog:
                 self.state = State.CONTENT if reply.is_positive else State.READY
             case TlsAsked() if reply.is_positive:
                 # What came with STARTTLS came in clear text, from anybody (RFC 3207 §4.2)
-                self._lines.take_all()
+                self._lines.clear()
             case Credentials():
                 self.authenticated = reply.is_positive
 
     def tls_started(self) -> None:
         """The handshake is done: nothing said before it counts (RFC 3207 §4.2)."""
-        self._lines.take_all()
+        self._lines.clear()
         self.tls = True
         self.state, self.hello, self.extended, self.authenticated = State.CONNECTED, "", False, False
 
@@ -182,7 +182,7 @@ class Dialog:
     def _take_line(self) -> bytes | None:
         """Return the next line that may be acted upon; the others are answered here."""
         while True:
-            line = self._lines.take(SASL_OCTETS if self.state is State.SASL else COMMAND_OCTETS)
+            line = self._lines.take_strict_line(SASL_OCTETS if self.state is State.SASL else COMMAND_OCTETS)
             if line is None or isinstance(line, bytes):
                 return line
             if self.state is State.SASL:

@@ -30,12 +30,12 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail.reply import Reply
 from mailsuite.mail.trace_fields import TlsInfo
+from mailsuite.protocol.content import ContentReader
 from mailsuite.protocol.sasl import Credentials
 from mailsuite.server.accepting import acknowledge_at_once
 from mailsuite.server.admission import Admission
 from smtpd_service.inbound import decisions
 from smtpd_service.inbound.commands import State
-from smtpd_service.inbound.content import ContentReader
 from smtpd_service.inbound.decisions import Refusal
 from smtpd_service.inbound.delivery import Client
 from smtpd_service.inbound.dialog import DataAsked, Dialog, Event, Terms, TlsAsked

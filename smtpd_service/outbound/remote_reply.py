@@ -10,6 +10,8 @@ Where several are awaited it is a violation. Of a reply in several lines the las
 import re
 from dataclasses import dataclass
 
+from mailsuite.protocol.lines import LineBuffer, LineTooLong
+
 # RFC 5321 §4.5.3.1.5 says 512; real hosts send explanations much longer. What is longer than this is cut.
 MAX_LINE_OCTETS = 4096
 # Of the lines of a reply so many are kept, the last one in any case.
@@ -66,7 +68,7 @@ class ReplyReader:
     """Octets in as they come, one reply after the other out."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = LineBuffer()
         self._octets = 0
         self._code = 0
         self._lines: list[str] = []
@@ -78,33 +80,31 @@ class ReplyReader:
 
     def feed(self, data: bytes) -> None:
         """Take octets from the host."""
-        self._buffer += data
+        self._buffer.feed(data)
 
     def next(self, *, lenient: bool) -> RemoteReply | StrayLine | None:
         """Return the next reply, or line that was passed over; None when more octets are needed. `lenient` says that
         one reply alone is awaited. Raises ProtocolViolation."""
-        while (end := self._buffer.find(b"\n")) >= 0:
-            line = bytes(self._buffer[:end]).removesuffix(b"\r")
-            del self._buffer[: end + 1]
-            self._count(end + 1)
+        while (line := self._take_line()) is not None:
             if found := self._take(line[:MAX_LINE_OCTETS], lenient=lenient):
                 return found
-        if self._octets + len(self._buffer) > MAX_REPLY_OCTETS:
-            raise ProtocolViolation("sent an endless reply")
         return None
 
     def at_end(self) -> RemoteReply | None:
         """Return the reply whose line end is all that was missing when the host closed the connection, if its code and
         the blank behind it are there: what else could have come would not have changed it."""
-        line = bytes(self._buffer)
-        self._buffer.clear()
+        line = self._buffer.take_all()
         found = self._take(line[:MAX_LINE_OCTETS], lenient=True) if _CODE_AND_BLANK.fullmatch(line) else None
         return found if isinstance(found, RemoteReply) else None
 
-    def _count(self, octets: int) -> None:
-        self._octets += octets
-        if self._octets > MAX_REPLY_OCTETS:
-            raise ProtocolViolation("sent an endless reply")
+    def _take_line(self) -> bytes | None:
+        held = len(self._buffer)
+        try:
+            line = self._buffer.take_line(max(0, MAX_REPLY_OCTETS - self._octets))
+        except LineTooLong:
+            raise ProtocolViolation("sent an endless reply") from None
+        self._octets += held - len(self._buffer)
+        return line
 
     def _take(self, line: bytes, *, lenient: bool) -> RemoteReply | StrayLine | None:
         match = (_NEARLY if lenient else _LINE).fullmatch(line)

@@ -21,6 +21,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from mailsuite.protocol.content import DotStuffer
 from smtpd_service.outbound.remote_reply import (
     MAX_TEXT,
     ProtocolViolation,
@@ -122,7 +123,7 @@ class SmtpClient:
         self._second_greeting: RemoteReply | None = None
         # The refusal of DATA, while RSET shows whether we are in step.
         self._refusal: Outcome | None = None
-        self._tail = b"\r\n"
+        self._stuffer = DotStuffer()
 
     @property
     def awaited(self) -> str:
@@ -250,16 +251,13 @@ class SmtpClient:
         """Take octets of the message: dots at the beginning of lines are doubled (RFC 5321 §4.5.2)."""
         if self.state is not State.BODY or not chunk:
             return
-        if self._at_line_start and chunk.startswith(b"."):
-            self._output += b"."
-        self._output += chunk.replace(b"\n.", b"\n..")
-        self._tail = (self._tail + chunk[-2:])[-2:]
+        self._output += self._stuffer.stuff(chunk)
 
     def end_body(self) -> None:
         """Send the final dot: from here on the host may have the message."""
         if self.state is not State.BODY:
             return
-        self._output += b".\r\n" if self._at_line_start else b"\r\n.\r\n"
+        self._output += self._stuffer.end()
         self.note(f"{self.size_octets} octets and the final dot")
         self.state = State.FINAL
         self._expected.append(("DOT", None))
@@ -465,7 +463,7 @@ class SmtpClient:
 
     def _on_data(self, reply: RemoteReply) -> None:
         if reply.code // 100 == 3 and self._accepted:
-            self.state, self._tail = State.BODY, b"\r\n"
+            self.state, self._stuffer = State.BODY, DotStuffer()
             self._events.append(BodyWanted())
         elif reply.code // 100 == 3:
             # Nobody wants it, yet the host waits for a message: an empty one ends that (RFC 2920 §3.1).
@@ -540,10 +538,6 @@ class SmtpClient:
         self._events.append(Sent(tuple(own or self._refusal or outcome for own in self._outcomes)))
 
     # What we say
-
-    @property
-    def _at_line_start(self) -> bool:
-        return self._tail == b"\r\n"
 
     def _say_hello(self) -> None:
         self.state = State.EHLO

@@ -3,8 +3,8 @@ from resolutions import resolved
 
 from mailsuite.directory.resolution import Kind, LocalTarget, Part, ReportTarget, Resolution
 from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
+from mailsuite.protocol.content import ContentReader
 from smtpd_service.inbound import decisions
-from smtpd_service.inbound.content import ContentReader
 from smtpd_service.inbound.decisions import Refusal
 
 ROOM = LocalTarget(1, 1, "ann@example.org", 1000, "active")

@@ -3,10 +3,10 @@
 import pytest
 
 from mailsuite.mail import reply as replies
+from mailsuite.protocol.content import ContentReader
 from mailsuite.protocol.sasl import Credentials
 from smtpd_service.inbound import dialog as module
 from smtpd_service.inbound.commands import KNOWN, LEGAL, State
-from smtpd_service.inbound.content import ContentReader
 from smtpd_service.inbound.dialog import DataAsked, Dialog, Terms, TlsAsked
 from smtpd_service.inbound.parameters import Mail, Rcpt
 

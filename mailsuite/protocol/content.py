@@ -1,4 +1,5 @@
-"""The octets between DATA and the final dot (RFC 5321 §4.5.2), taken in chunks as they arrive.
+"""A message's octets on a connection where a dot alone in its line ends them: SMTP's DATA (RFC 5321 §4.5.2) and POP3's
+multi-line responses (RFC 1939 §3). `ContentReader` reads what comes, `DotStuffer` writes what goes, chunk by chunk.
 
 The end is CRLF.CRLF and nothing else, found across chunk borders; transparency is undone by replacing. Whatever is
 told apart here would be told apart differently by another server: bare CR and bare LF are how messages are smuggled
@@ -64,3 +65,28 @@ class ContentReader:
             content, self._skip = content[self._skip :], 0
         self.size_octets += len(content)
         return content
+
+
+class DotStuffer:
+    """Doubles the dot that begins a line, across chunks, and ends the content; one for each message.
+
+    A dot behind a bare LF is doubled too: many programs take LF for a line's end, and a message that holds one must
+    not end for them.
+    """
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = b"\r\n"
+
+    def stuff(self, chunk: bytes) -> bytes:
+        """Return the chunk as it goes out."""
+        if not chunk:
+            return b""
+        first = b"." if chunk.startswith(b".") and self._tail.endswith(b"\n") else b""
+        self._tail = (self._tail + chunk)[-2:] if len(chunk) < 2 else chunk[-2:]
+        return first + chunk.replace(b"\n.", b"\n..")
+
+    def end(self) -> bytes:
+        """Return what closes the content: the line's end that the message may lack, and the dot."""
+        return b".\r\n" if self._tail == b"\r\n" else b"\r\n.\r\n"

@@ -1,7 +1,9 @@
+import re
+
 import pytest
 from smuggling import SMUGGLED
 
-from smtpd_service.inbound.content import ContentReader
+from mailsuite.protocol.content import ContentReader, DotStuffer
 
 WHOLE = [
     (b".\r\n", b"", b""),
@@ -75,3 +77,49 @@ def test_bare_line_ends_are_made_crlf_for_those_who_may_write_them(octets):
         assert reader.size_octets == len(content)
         results.add(content)
     assert len(results) == 1
+
+
+MESSAGES = [
+    b"",
+    b".",
+    b"..",
+    b"\r\n",
+    b".\r\n",
+    b"a\r\n.b\r\n..\r\n",
+    b"a\n.\nb",
+    b"a\r",
+    b"\r\n.\r\n.",
+    b"x\n.\r\nQUIT\r\n",
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_any_cut_gives_the_same_and_comes_back(message):
+    whole = DotStuffer()
+    wanted = whole.stuff(message) + whole.end()
+    for size in range(1, len(message) + 1):
+        stuffer = DotStuffer()
+        pieces = [stuffer.stuff(message[at : at + size]) for at in range(0, len(message), size)]
+        assert b"".join(pieces) + stuffer.end() == wanted
+    assert wanted.endswith(b".\r\n")
+    body = re.sub(rb"(?m)^\.\.", b".", wanted[:-3])
+    assert body in (message, message + b"\r\n")
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_nothing_in_a_message_ends_the_response(message):
+    stuffer = DotStuffer()
+    wanted = stuffer.stuff(message) + stuffer.end()
+    lines = wanted.split(b"\n")
+    assert lines[-2:] == [b".\r", b""]
+    assert not any(line in (b".", b".\r") for line in lines[:-2])
+
+
+# A dot behind a bare LF is doubled on its way out, and only CRLF takes that back.
+@pytest.mark.parametrize("message", [one for one in MESSAGES if b"\n." not in one.replace(b"\r\n.", b"")])
+def test_what_goes_out_comes_in_again(message):
+    stuffer, reader = DotStuffer(), ContentReader()
+    octets = stuffer.stuff(message) + stuffer.end()
+    content = b"".join(reader.feed(octets[at : at + 2]) for at in range(0, len(octets), 2) if not reader.ended)
+    assert reader.ended
+    assert content in (message, message + b"\r\n")

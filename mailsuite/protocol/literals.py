@@ -1,4 +1,5 @@
-"""Octets in, commands out: lines and the literals within them (RFC 3501 §4.3, RFC 7888), under bounds.
+"""Commands that hold literals, out of octets in any chunks, under bounds: IMAP's (RFC 9051 §4.3, RFC 7888), and those
+of protocols that took them over (ManageSieve, RFC 5804 §4).
 
 A line ends with CRLF; a bare LF is taken for one too (people at terminals, old scripts), a bare CR or a NUL never. A
 line that ends with `{n}` or `{n+}` announces a literal; the session says what is to be done with it.
@@ -7,7 +8,7 @@ line that ends with `{n}` or `{n+}` announces a literal; the session says what i
 import re
 from dataclasses import dataclass
 
-from retrieval.buffer import LineBuffer
+from mailsuite.protocol.lines import LineBuffer
 
 _ANNOUNCEMENT = re.compile(rb"\{(\d{1,20})(\+?)\}\Z")
 
