@@ -5,21 +5,15 @@ what it takes and gives back. While the budget `is_pressed` everybody keeps less
 ahead); once it `is_spent`, whoever holds more than `even_share` waits or is refused.
 """
 
-import ctypes
-from contextlib import suppress
-
 BUDGET_OCTETS = 64 * 1024 * 1024
 # A session with less than that is never the one that waits.
 EVEN_SHARE_OCTETS = 16 * 1024
-# Memory goes back to the system when so much less is held than once was.
-TRIMMED_OCTETS = 8 * 1024 * 1024
 
 
 class OctetBudget:
     def __init__(self, limit: int = BUDGET_OCTETS, even_share: int = EVEN_SHARE_OCTETS) -> None:
         self.limit, self.even_share = limit, even_share
         self.held = 0
-        self._peak = 0
 
     @property
     def is_pressed(self) -> bool:
@@ -32,18 +26,7 @@ class OctetBudget:
     def take(self, count: int) -> None:
         """Count octets as held."""
         self.held += count
-        if self.held > self._peak:
-            self._peak = self.held
 
     def give(self, count: int) -> None:
         """Count octets as no longer held."""
         self.held -= count
-        if self._peak - self.held > TRIMMED_OCTETS:
-            self._peak = self.held
-            trim()
-
-
-def trim() -> None:
-    """Give memory that is free back to the system: the allocator keeps what many sessions held at once otherwise."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -15,9 +15,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
+from mailsuite.server.memory import trim
+
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
+# Between two beats of those that give free memory to the system: it takes a millisecond or two.
+TRIM_SECONDS = 60.0
 # No task of a pool that serves clients takes so long.
 POOL_SECONDS = 60.0
 # How long the end of a process waits for what a pool is still doing.
@@ -96,7 +100,7 @@ class Pulse:
     """This process's end of the pipe; None where nobody listens."""
 
     def __init__(self, descriptor: int | None = None) -> None:
-        self._descriptor, self._next = descriptor, 0.0
+        self._descriptor, self._next, self._trim_at = descriptor, 0.0, 0.0
 
     def beat(self) -> None:
         """To be called at least every BEAT_SECONDS by what must not hang; costs nothing in between."""
@@ -112,6 +116,9 @@ class Pulse:
                 os.write(self._descriptor, f"{still}\n".encode())
             except (BlockingIOError, BrokenPipeError):  # nobody reads: it is stopped, or gone
                 pass
+        if now >= self._trim_at:
+            self._trim_at = now + TRIM_SECONDS
+            trim()
 
     def keep_beating(self, loop: asyncio.AbstractEventLoop) -> None:
         """Beats from the loop as long as it runs, and has it watch the threads that it lends."""

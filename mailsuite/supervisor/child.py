@@ -9,15 +9,13 @@ import signal
 import sys
 from collections.abc import Callable
 
+from mailsuite.server.memory import give_large_memory_back
 from mailsuite.server.service import Run, ServiceContext
 from mailsuite.supervisor import log
 from mailsuite.supervisor.listeners import Sockets, close_all
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
-# argon2 takes 19 MiB for a moment, a large message its size.
-LARGE_OCTETS = 4 * 1024 * 1024
 # Has the process write down what each of its threads is doing, for its parent to read.
 STACKS_SIGNAL = signal.SIGUSR2
 logger = logging.getLogger(__name__)
@@ -69,11 +67,3 @@ def run_service(run: Run, context: ServiceContext, others: Sockets, parent_end: 
     faulthandler.register(STACKS_SIGNAL, file=stacks, all_threads=True)
     gc.enable()
     return run(context)
-
-
-def give_large_memory_back() -> None:
-    """Has what is large leave the process as soon as it is freed. glibc raises the size from which that holds to that
-    of the largest piece freed so far (mallopt(3)), and each service kept the memory of its first sign-in."""
-    if hasattr(_libc, "mallopt"):
-        _libc.mallopt(M_MMAP_THRESHOLD, LARGE_OCTETS)
-        _libc.mallopt(M_ARENA_MAX, 1)

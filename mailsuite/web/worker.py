@@ -27,7 +27,6 @@ from gunicorn.workers.gthread import ThreadWorker
 from mailsuite.mail.client_network import Network, client_ip, client_network
 from mailsuite.server.accepting import PAUSE_SECONDS, accept_waiting, say_and_close, watch_peers
 from mailsuite.server.admission import Admission, Denial, Reason
-from mailsuite.server.octets import trim
 from mailsuite.server.pulse import Pulse, WatchedPool
 from mailsuite.web import answers
 from mailsuite.web.connection import Budgets, HttpConnection, Phase
@@ -170,11 +169,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._rest(now)
 
     def _rest(self, now: float) -> None:
-        """Exchange the threads for new ones; by the next turn of the clock they are gone: give back their memory."""
+        """Exchange the threads for new ones; by the next turn of the clock they are gone, and their memory is free."""
         if self._has_rested:
             self._has_rested = False
             gc.collect()
-            trim()
         if now >= self._rest_at and not self._working and not self._queued:
             self._rest_at, self._has_rested = FOR_EVER, True
             worn, self.tpool = self.tpool, self.get_thread_pool()

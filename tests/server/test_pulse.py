@@ -119,3 +119,15 @@ def test_whoever_asks_waits_no_longer_than_it_wants_and_what_has_no_turn_is_not_
     assert asyncio.run(work()) == "answer"
     assert done == []
     pool.shutdown()
+
+
+def test_free_memory_is_given_back_once_a_minute_however_often_it_beats(monkeypatch):
+    trimmed = []
+    monkeypatch.setattr(pulse, "trim", lambda: trimmed.append(clock[0]))
+    clock = [1000.0]
+    monkeypatch.setattr(pulse.time, "monotonic", lambda: clock[0])
+    living = Pulse()
+    for _ in range(130):
+        living.beat()
+        clock[0] += 1.0
+    assert len(trimmed) == 3 and trimmed[1] - trimmed[0] >= pulse.TRIM_SECONDS

@@ -512,19 +512,19 @@ def test_pages_are_there_while_a_crowd_guesses_passwords(serve):
 
 def test_threads_rest_now_and_then_and_take_their_connections_with_them(serve, monkeypatch):
     """The database's caches, and what threads have freed, are not kept until the next start."""
-    closed, trimmed = [], threading.Event()
+    closed, collected = [], threading.Event()
     monkeypatch.setattr(worker_module, "REST_SECONDS", 0.0)
-    monkeypatch.setattr(worker_module, "trim", trimmed.set)
+    monkeypatch.setattr(worker_module.gc, "collect", collected.set)
     monkeypatch.setattr(worker_module.connections, "close_all", lambda: closed.append(threading.current_thread()))
     server = serve()
     sock = server.connect(GET % b"/hold")
     while not server.app.asked:
         time.sleep(0.001)
     # Not while one works.
-    assert not trimmed.wait(0.2)
+    assert not collected.wait(0.2)
     server.app.go.set()
     assert answer(sock)[0] == 200
-    assert trimmed.wait(20)
+    assert collected.wait(20)
     assert len(closed) == 1 and not closed[0].is_alive()
     sock.sendall(GET % b"/again")
     assert answer(sock) == (200, b"GET /again http")

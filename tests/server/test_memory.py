@@ -1,4 +1,4 @@
-"""What a service's process is like before its first line."""
+"""What a process keeps of the memory that it no longer needs."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ BASE = Path(__file__).resolve().parent.parent.parent
 PROGRAM = """
 import sys
 from argon2 import PasswordHasher
-from mailsuite.supervisor.child import give_large_memory_back
+from mailsuite.server.memory import give_large_memory_back
 
 def held():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
@@ -30,3 +30,29 @@ print(held() - before)
 def test_the_memory_of_a_sign_in_leaves_the_process(asked, stays):
     done = subprocess.run([sys.executable, "-c", PROGRAM, asked], cwd=BASE, capture_output=True, text=True, check=True)
     assert (int(done.stdout) > 16 << 20) is stays
+
+
+# Ten thousand small things, and one behind them that stays.
+BUSY_HOUR = """
+import sys
+from mailsuite.server.pulse import Pulse
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+before = held()
+small = [bytes(2000) for _ in range(10_000)]
+last = small.pop()
+del small
+if sys.argv[1] == "yes":
+    Pulse().beat()
+print(held() - before)
+"""
+
+
+@pytest.mark.parametrize(("beats", "stays"), [("yes", False), ("no", True)])
+def test_the_memory_of_a_busy_hour_leaves_the_process(beats, stays):
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY_HOUR, beats], cwd=BASE, capture_output=True, text=True, check=True
+    )
+    assert (int(done.stdout) > 10 << 20) is stays
