@@ -1,9 +1,11 @@
 """What the handlers of one session share, and what they hand back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
+from retrieval.imap.continuation import Ask
 from retrieval.imap.errors import BadCommand
 from retrieval.imap.grammar import GrammarLimits
 from retrieval.imap.view import FolderView
@@ -53,19 +55,22 @@ class ImapLimits:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A command's tagged end. `status` is OK, NO or BAD; `code` goes into brackets."""
+    """A command's tagged end. `status` is OK, NO or BAD, or BYE when the session ends with this text and no tagged
+    line; `code` goes into brackets."""
 
     status: str
     text: str
     code: str = ""
 
     def line(self, tag: bytes) -> bytes:
+        """Return the tagged line, with its end."""
         code = f"[{self.code}] " if self.code else ""
         return b"%b %b\r\n" % (tag, f"{self.status} {code}{self.text}".encode("ascii", "replace"))
 
 
-Output = AsyncIterator[bytes | Completion]
-"""A handler's answer: untagged responses, then at most one Completion; without one the command ended well."""
+Output = AsyncGenerator[bytes | Completion | Ask, Any]
+"""A handler's answer: untagged responses, what it asks of the client on the way (retrieval.imap.continuation), and at
+most one Completion; without one the command ended well."""
 
 
 @dataclass(slots=True)
@@ -78,6 +83,7 @@ class Context:
     client_address: str
     tls_active: bool
     starttls_available: bool
+    capabilities_in: Callable[["Context"], str]
     version: str = ""
     state: State = State.NOT_AUTHENTICATED
     store_or_none: MailStore | None = None
@@ -87,10 +93,16 @@ class Context:
     failed_logins: int = 0
     is_mid_answer: bool = False
     closing_text: str = ""
+    wants_starttls: bool = False
     views: ViewCache = field(default_factory=ViewCache)
     pace: Pace = field(default_factory=Pace)
     is_interrupted: bool = False
     _search: SearchBudget | None = None
+
+    @property
+    def capabilities(self) -> str:
+        """What CAPABILITY tells now."""
+        return self.capabilities_in(self)
 
     @property
     def store(self) -> MailStore:
@@ -118,3 +130,9 @@ class Context:
         if self.view_or_none is None:
             raise BadCommand("No folder is selected")
         return self.view_or_none
+
+    async def unselect(self) -> None:
+        """Leave the selected folder, if there is one."""
+        if self.view_or_none is not None:
+            self.view_or_none, self.state = None, State.AUTHENTICATED
+            await self.store.watch(None)

@@ -21,39 +21,42 @@ The transport's part:
 run one after the other in the order they came, so answers of pipelined commands never mix (RFC 3501 §5.5). In an answer
 a handler's untagged responses come first, then what others have changed, then the tagged end; EXPUNGE is told by no
 FETCH, STORE, SEARCH or COPY of sequence numbers (RFC 3501 §7.4.1).
+
+What the commands are is the registry's (retrieval.imap.registry); nothing here knows one by its name. A command that
+needs more of its client while it runs asks for it (retrieval.imap.continuation), and stands until that is there.
 """
 
 import logging
-from binascii import b2a_base64
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from mailsuite.protocol.lines import LineTooLong
 from mailsuite.protocol.literals import Announcement, CommandLine, CommandReader
-from mailsuite.protocol.sasl import EXCHANGES, Credentials, Exchange, SaslError, decode_response
-from retrieval.imap.append import (
-    Appending,
-    Phase,
-    abandon_append,
-    append_announced,
-    feed_append,
-    finish_append,
-    literal_fits,
-)
-from retrieval.imap.commands import Authenticate
-from retrieval.imap.context import Completion, Context, ImapLimits, State
-from retrieval.imap.dispatch import Verb, take_verb
+from retrieval.imap.context import Completion, Context, ImapLimits, Output, State
+from retrieval.imap.continuation import Ask, NextLineOrChange, NextOctets
 from retrieval.imap.errors import BadCommand
 from retrieval.imap.failures import completion_of
 from retrieval.imap.grammar import Scanner
-from retrieval.imap.login_commands import NEEDS_TLS, capabilities, log_in
-from retrieval.imap.parsers import parse_arguments
-from retrieval.imap.updates import FolderVanished, claim_seen, untagged_updates
+from retrieval.imap.registry import REGISTRY, Registry
+from retrieval.imap.updates import FolderVanished, untagged_updates
+from retrieval.imap.verb import Verb
 from retrieval.imap.view_cache import ViewCache
 from retrieval.mail_store import Directory, MailStore
 
 logger = logging.getLogger(__name__)
 
 CHUNK_OCTETS = 64 * 1024
+_IDLING = b"* OK Still here\r\n"
+
+
+@dataclass(slots=True)
+class _Running:
+    """A command under way; `asked` is what it stands for, None while it has the word."""
+
+    tag: bytes
+    verb: Verb
+    answers: Output
+    asked: Ask | None = None
 
 
 class ImapSession:
@@ -71,21 +74,26 @@ class ImapSession:
         session_id: str = "",
         version: str = "",
         views: ViewCache | None = None,
+        registry: Registry = REGISTRY,
     ) -> None:
         self.closed = False
-        self.wants_starttls = False
         self.broke_rules = False
+        self._registry = registry
         self._context = Context(
-            *(limits, hostname, directory, client_address, tls_active, starttls_available, version),
+            *(limits, hostname, directory, client_address, tls_active, starttls_available, registry.capabilities),
+            version=version,
             views=views or ViewCache(),
         )
         self._session_id = session_id
         self._reader = CommandReader()
         self._at_end_of_stream = False
         self._bad_commands = self._bugs = 0
-        self._appending: Appending | None = None
-        self._idle_tag = b""
-        self._exchange: tuple[bytes, Exchange] | None = None
+        self._running: _Running | None = None
+
+    @property
+    def wants_starttls(self) -> bool:
+        """Whether the transport is to start TLS, once what was said is sent."""
+        return self._context.wants_starttls
 
     @property
     def mail_store(self) -> MailStore | None:
@@ -95,21 +103,21 @@ class ImapSession:
     @property
     def idle_or_selected(self) -> bool:
         """Whether the transport should wait for changes of the store, too."""
-        return bool(self._idle_tag) or self._context.view_or_none is not None
+        return self._awaits_changes or self._context.view_or_none is not None
 
     @property
     def timeout_seconds(self) -> float:
         """How long the client may be silent (RFC 3501 §5.4). Who waits in IDLE may for long: there are clients that
         never begin it anew, as RFC 2177 §3 has them do."""
         limits = self._context.limits
-        if self._idle_tag:
+        if self._awaits_changes:
             return limits.waiting_seconds
         return limits.login_seconds if self._context.state is State.NOT_AUTHENTICATED else limits.idle_seconds
 
     @property
     def sign_of_life(self) -> bytes:
         """What to say now and then to a client that waits in IDLE."""
-        return b"* OK Still here\r\n" if self._idle_tag else b""
+        return _IDLING if self._awaits_changes else b""
 
     @property
     def held_octets(self) -> int:
@@ -119,11 +127,13 @@ class ImapSession:
     @property
     def is_mid_command(self) -> bool:
         """Whether the rest of a command is awaited: of a line, a literal or what stands behind one."""
-        return self._appending is not None or self._reader.held_octets > 0
+        asked = self._running.asked if self._running is not None else None
+        return self._reader.held_octets > 0 or (asked is not None and asked.is_mid_command)
 
     def greeting(self) -> bytes:
+        """Return the first words (RFC 3501 §7.1.1), with the capabilities."""
         context = self._context
-        return f"* OK [CAPABILITY {capabilities(context)}] {context.hostname} ready\r\n".encode()
+        return f"* OK [CAPABILITY {context.capabilities}] {context.hostname} ready\r\n".encode()
 
     def receive_data(self, octets: bytes) -> None:
         """Take what the client sent, b"" at end of stream. What comes behind STARTTLS in clear text is dropped."""
@@ -134,7 +144,7 @@ class ImapSession:
     def tls_started(self) -> None:
         """Begin anew under TLS, with nothing that came before it (RFC 3501 §6.2.1)."""
         self._reader.clear()
-        self._context.tls_active, self.wants_starttls = True, False
+        self._context.tls_active, self._context.wants_starttls = True, False
 
     def end(self, text: str) -> bytes:
         """Close the session; return its last words."""
@@ -148,8 +158,9 @@ class ImapSession:
     async def abandon(self) -> None:
         """Leave nothing behind when the connection is gone."""
         self.closed = True
-        if self._appending is not None:
-            await abandon_append(self._appending)
+        running, self._running = self._running, None
+        if running is not None:
+            await running.answers.aclose()
         if self._context.store_or_none is not None:
             await self._context.store.watch(None)
 
@@ -169,43 +180,40 @@ class ImapSession:
         self.closed = self.closed or self._at_end_of_stream
 
     async def notify(self) -> AsyncIterator[bytes]:
-        """Note that the folder may have changed; in IDLE yields what has."""
-        view = self._context.view_or_none
+        """Note that the folder may have changed; yields what has when the command that runs waits for that (IDLE)."""
+        view, running = self._context.view_or_none, self._running
         if view is None:
             return
         view.stale = True
-        if not self._idle_tag:
-            return
-        try:
-            told = await untagged_updates(self._context, expunges=True, look=False, claim=False)
-        except FolderVanished:
-            told = self.end("The selected folder was deleted")
-        if told:
-            yield told
+        if running is not None and self._awaits_changes:
+            async for octets in self._go_on(running, None):
+                yield octets
+
+    @property
+    def _awaits_changes(self) -> bool:
+        return self._running is not None and isinstance(self._running.asked, NextLineOrChange)
 
     def _next_step(self) -> AsyncIterator[bytes] | None:
         """Return what the octets that are here call for, or None when more are needed. Raises LineTooLong."""
-        limits = self._context.limits
-        if self._appending is not None and self._appending.phase is Phase.LITERAL:
-            octets = self._reader.take_octets(min(self._appending.missing_octets, CHUNK_OCTETS))
-            return self._append_octets(self._appending, octets) if octets else None
-        if self._appending is not None or self._idle_tag or self._exchange is not None:
-            line = self._reader.take_line(limits.login_line_octets)
-            return None if line is None else self._line(line)
-        logged_in = self._context.state is not State.NOT_AUTHENTICATED
+        if self._running is not None:
+            return self._heard(self._running)
+        limits, logged_in = self._context.limits, self._context.state is not State.NOT_AUTHENTICATED
         ready = self._reader.next(limits.line_octets if logged_in else limits.login_line_octets)
         if isinstance(ready, Announcement):
             return self._literal_announced(ready)
         return None if ready is None else self._command(ready)
 
-    def _line(self, line: bytes) -> AsyncIterator[bytes]:
+    def _heard(self, running: _Running) -> AsyncIterator[bytes] | None:
+        """Go on with the command if what it asked for is here. Raises LineTooLong."""
+        if isinstance(running.asked, NextOctets):
+            octets = self._reader.take_octets(min(running.asked.at_most, CHUNK_OCTETS))
+            return self._go_on(running, octets) if octets else None
+        line = self._reader.take_line(self._context.limits.login_line_octets)
+        if line is None:
+            return None
         if line.endswith(b"+}"):  # what nobody asked for is on its way, and must not be run as commands (RFC 7888 §4)
             self._give_up("A literal can't stand here")
-        if self._appending is not None:
-            return self._end_append(self._appending, line)
-        if self._exchange is not None:
-            return self._continue_exchange(*self._exchange, line)
-        return self._end_idle(line)
+        return self._go_on(running, line)
 
     async def _command(self, line: CommandLine) -> AsyncIterator[bytes]:
         """Run one complete command."""
@@ -216,48 +224,62 @@ class ImapSession:
                 raise BadCommand("Expected a tag")
             if not line.is_clean:
                 raise BadCommand("A command can't hold NUL or bare CR")
-            name, verb = take_verb(scanner, self._context.state)
-            command = parse_arguments(name, scanner)
+            verb = self._registry.take_verb(scanner, self._context.state)
+            command = verb.parse(scanner)
+            scanner.end()
         except Exception as problem:
             yield self._completed(tag or b"*", self._failure(problem))
             return
-        if isinstance(command, Authenticate):
-            steps = self._authenticate(tag, command)
-        elif verb.handler is not None:
-            steps = self._run(tag, verb, command)
-        else:
-            steps = {"LOGOUT": self._logout, "STARTTLS": self._starttls, "IDLE": self._idle}[name](tag)
-        async for octets in steps:
+        async for octets in self._begin(tag, verb, command):
             yield octets
 
-    async def _run(self, tag: bytes, verb: Verb, command: object) -> AsyncIterator[bytes]:
-        """Yield a handler's answer in pieces worth sending, then what others changed, then the tagged end."""
-        context = self._context
+    def _begin(self, tag: bytes, verb: Verb, command: object) -> AsyncIterator[bytes]:
+        self._running = _Running(tag, verb, verb.run(self._context, command))
+        return self._go_on(self._running, None, is_new=True)
+
+    async def _go_on(self, running: _Running, heard: bytes | None, *, is_new: bool = False) -> AsyncIterator[bytes]:
+        """Give the command the word, with what it asked for. Yields its answer in pieces worth sending; once it is
+        through, what others changed and the tagged end."""
+        context, verb, running.asked = self._context, running.verb, None
         completion = Completion("OK", "Completed")
         gathered: list[bytes] = []
         gathered_octets = 0
         try:
-            assert verb.handler is not None
-            if verb.current and context.view.stale:
+            if is_new and verb.current and context.view.stale:
                 gathered.append(await untagged_updates(context, expunges=verb.expunges, look=False))
-            async for answer in verb.handler(context, command):
-                if isinstance(answer, Completion):
+            while True:
+                try:
+                    answer = await running.answers.asend(heard)
+                except StopAsyncIteration:
+                    break
+                heard = None
+                if isinstance(answer, bytes):
+                    gathered.append(answer)
+                    gathered_octets += len(answer)
+                    if not (context.is_mid_answer or gathered_octets >= CHUNK_OCTETS):
+                        continue
+                elif isinstance(answer, Completion):
                     completion = answer
                     continue
-                gathered.append(answer)
-                gathered_octets += len(answer)
-                if context.is_mid_answer or gathered_octets >= CHUNK_OCTETS:
-                    yield b"".join(gathered)
-                    gathered.clear()
-                    gathered_octets = 0
+                else:
+                    running.asked = answer
+                    gathered.append(answer.prompt)
+                octets = b"".join(gathered)
+                if octets:
+                    yield octets
+                if running.asked is not None:
+                    return
+                gathered.clear()
+                gathered_octets = 0
             gathered.append(await untagged_updates(context, expunges=verb.expunges, look=verb.asks))
         except Exception as problem:  # every command gets its tagged answer, whatever went wrong
             completion = self._failure(problem)
+        self._running = None
         if context.is_mid_answer:  # a literal was promised and can't be kept: no word of ours may stand in its place
             logger.error("IMAP session %s: an answer broke off: %s", self._session_id, completion.text)
             self.closed = True
         else:
-            yield b"".join(gathered) + self._completed(tag, completion)
+            yield b"".join(gathered) + self._completed(running.tag, completion)
 
     def _failure(self, problem: Exception) -> Completion:
         """Return how a command ends that ran into this; what is no problem of the client's or the store's is a bug."""
@@ -281,88 +303,26 @@ class ImapSession:
 
     def _completed(self, tag: bytes, completion: Completion) -> bytes:
         """Return the tagged line, and the session's end where that is due."""
+        if completion.status == "BYE":
+            return self.end(completion.text)
         if completion.status == "OK" and self._context.state is not State.NOT_AUTHENTICATED:
             self._bad_commands = 0
+        self.closed = self.closed or self._context.state is State.LOGOUT
         line = completion.line(tag)
         closing_text = self._context.closing_text
         return line + self.end(closing_text) if closing_text else line
 
-    async def _logout(self, tag: bytes) -> AsyncIterator[bytes]:
-        yield self.end("Logging out") + Completion("OK", "LOGOUT completed").line(tag)
-
-    async def _starttls(self, tag: bytes) -> AsyncIterator[bytes]:
-        if self._context.tls_active or not self._context.starttls_available:
-            yield self._completed(tag, self._failure(BadCommand("TLS is active already, or not available")))
-            return
-        self._reader.clear()
-        self.wants_starttls = True
-        yield Completion("OK", "Begin TLS now").line(tag)
-
-    async def _authenticate(self, tag: bytes, command: Authenticate) -> AsyncIterator[bytes]:
-        """RFC 3501 §6.2.2, with an initial response (RFC 4959)."""
-        mechanism = EXCHANGES.get(command.mechanism)
-        if not self._context.tls_active:
-            yield self._completed(tag, NEEDS_TLS)
-        elif mechanism is None:
-            yield self._completed(tag, Completion("NO", "There is no such mechanism", "CANNOT"))
-        else:
-            yield await self._step_exchange(tag, mechanism(), command.initial_response)
-
-    async def _continue_exchange(self, tag: bytes, exchange: Exchange, line: bytes) -> AsyncIterator[bytes]:
-        if line == b"*":
-            self._exchange = None
-            yield self._completed(tag, self._failure(BadCommand("Authentication cancelled")))
-        else:
-            yield await self._step_exchange(tag, exchange, line)
-
-    async def _step_exchange(self, tag: bytes, exchange: Exchange, response: bytes | None) -> bytes:
-        """Return the next challenge, or the tagged end."""
-        self._exchange = None
-        try:
-            answer = exchange.step(None if response is None else decode_response(response))
-            if isinstance(answer, Credentials):
-                return self._completed(tag, await log_in(self._context, answer))
-        except SaslError as problem:
-            return self._completed(tag, self._failure(BadCommand(str(problem))))
-        except Exception as problem:
-            return self._completed(tag, self._failure(problem))
-        self._exchange = tag, exchange
-        return b"+ " + b2a_base64(answer)[:-1] + b"\r\n"
-
-    async def _idle(self, tag: bytes) -> AsyncIterator[bytes]:
-        """RFC 2177: from here on `notify` tells changes at once, until DONE."""
-        try:
-            told = await untagged_updates(self._context, expunges=True, look=True)
-        except Exception as problem:
-            yield self._completed(tag, self._failure(problem))
-            return
-        self._idle_tag = tag
-        yield told + b"+ Idling\r\n"
-
-    async def _end_idle(self, line: bytes) -> AsyncIterator[bytes]:
-        tag, self._idle_tag = self._idle_tag, b""
-        try:
-            await claim_seen(self._context)
-        except Exception as problem:
-            yield self._completed(tag, self._failure(problem))
-            return
-        if line.strip().upper() == b"DONE":
-            yield self._completed(tag, Completion("OK", "IDLE completed"))
-        else:
-            yield self._completed(tag, self._failure(BadCommand("Expected DONE")))
-
     async def _literal_announced(self, announcement: Announcement) -> AsyncIterator[bytes]:
-        """Let a literal come, refuse it, or begin an APPEND with it."""
+        """Let a literal come, refuse it, or begin the command that takes it as it comes."""
         scanner = Scanner(announcement.octets, limits=self._context.limits.grammar)
         tag = scanner.tag() or b""
-        appending = await append_announced(self._context, tag, scanner, announcement) if tag else None
-        if appending is not None:
+        taking = self._command_to_literal(scanner, announcement) if tag else None
+        if taking is not None:
             self._reader.drop_command()
-            if appending.problem is not None and not self._is_dropped(announcement):
-                yield self._completed(tag, self._failure(appending.problem))
-                return
-            self._appending = appending
-        elif literal_fits(self._context, announcement):
+            async for octets in self._begin(tag, *taking):
+                yield octets
+            return
+        if self._literal_fits(announcement):
             self._reader.keep_literal(announcement.size)
         else:
             self._reader.drop_command()
@@ -373,23 +333,23 @@ class ImapSession:
         if announcement.synchronizing:
             yield b"+ OK\r\n"
 
-    def _is_dropped(self, refused: Announcement) -> bool:
-        """Whether to read the refused message and go on; else it does not come, or the session ends before it does."""
-        limits = self._context.limits
-        if not refused.synchronizing and refused.size > max(limits.dropped_octets, limits.message_octets):
-            self._give_up("A literal is too large")
-        return not refused.synchronizing and not self._context.closing_text
-
-    async def _append_octets(self, appending: Appending, octets: bytes) -> AsyncIterator[bytes]:
-        await feed_append(appending, octets)
-        return
-        yield
-
-    async def _end_append(self, appending: Appending, rest: bytes) -> AsyncIterator[bytes]:
-        self._appending = None
+    def _command_to_literal(self, scanner: Scanner, announcement: Announcement) -> tuple[Verb, object] | None:
+        """Return the command that takes the announced literal as it comes; None when it belongs to the line."""
         try:
-            completion = await finish_append(self._context, appending, rest)
-            told = await untagged_updates(self._context, expunges=True, look=False)
-        except Exception as problem:
-            completion, told = self._failure(problem), b""
-        yield told + self._completed(appending.tag, completion)
+            verb = self._registry.take_verb(scanner, self._context.state)
+        except BadCommand:
+            return None
+        if verb.parse_to_literal is None or not announcement.is_clean:
+            return None
+        command = verb.parse_to_literal(self._context, scanner, announcement)
+        return None if command is None else (verb, command)
+
+    def _literal_fits(self, announcement: Announcement) -> bool:
+        """Whether a literal that belongs to the line may come, and be held in memory."""
+        limits = self._context.limits
+        if self._context.state is State.NOT_AUTHENTICATED:
+            literal, command = limits.login_literal_octets, limits.login_line_octets + limits.login_literal_octets
+        else:
+            literal, command = limits.literal_octets, limits.command_octets
+        fits = announcement.size <= literal and len(announcement.octets) + announcement.size <= command
+        return fits and announcement.is_clean

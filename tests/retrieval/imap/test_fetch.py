@@ -7,9 +7,9 @@ import pytest
 
 from mailsuite.mail.header import header_fields
 from mailsuite.store.flags import FLAGGED, SEEN
-from retrieval.imap.fetch import READY_OCTETS
 from retrieval.imap.fetch_items import Section
 from retrieval.imap.sections import header_reader
+from retrieval.imap.verbs.fetch import READY_OCTETS
 from retrieval.mail_store import Refused
 from retrieval.pace import TURN_OCTETS
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mailsuite.store.flags import DELETED, FLAGGED, SEEN
-from retrieval.imap import list_command
+from retrieval.imap.verbs import listing
 from retrieval.pace import TURN_OCTETS
 
 MESSAGE = b"Subject: x\r\n\r\ntext\r\n"
@@ -347,7 +347,7 @@ def test_names_that_only_lead_to_a_subscribed_one(client, mailbox):
 
 
 def test_names_that_lead_to_subscribed_ones_take_no_more_memory_than_is_bounded(client, mailbox, monkeypatch):
-    monkeypatch.setattr(list_command, "MAX_TOLD_CHARACTERS", 3000)
+    monkeypatch.setattr(listing, "MAX_TOLD_CHARACTERS", 3000)
     mailbox.subscriptions |= {f"{'a/' * 40}a{number}/b" for number in range(3)}
     assert len(client.command('LSUB "" "*a%"')) == 44
     mailbox.subscriptions |= {f"{number}a/{'a/' * 40}b" for number in range(30)}

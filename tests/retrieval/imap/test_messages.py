@@ -4,7 +4,7 @@ import pytest
 from memory_mail_store import MemoryStore
 
 from mailsuite.store.flags import ANSWERED, DELETED, FLAGGED, SEEN
-from retrieval.imap import message_commands
+from retrieval.imap import messages
 from retrieval.mail_store import Refused, StoreUnavailable
 
 MESSAGE = b"Subject: x\r\n\r\ntext\r\n"
@@ -396,7 +396,7 @@ def portions(monkeypatch):
 
     for name in ("store_flags", "expunge", "copy"):
         watched(name)
-    monkeypatch.setattr(message_commands, "AT_ONCE", 2)
+    monkeypatch.setattr(messages, "AT_ONCE", 2)
     return asked
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mailsuite.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
-from retrieval.imap import search
+from retrieval.imap import searching
 from retrieval.pace import TURN_OCTETS
 
 FIRST = (
@@ -266,7 +266,7 @@ def test_a_field_of_heaped_marks_is_folded_in_turns(connect, mailbox):
     pace, before = client.session._context.pace, client.session._context.pace.turns
     assert client.command("SEARCH HEADER X-Marks END")[0] == "* SEARCH 1"
     assert client.command("SEARCH HEADER X-Marks Begin")[0] == "* SEARCH 1"
-    assert pace.turns - before >= 2 * 80_000 // search.DECODED_AT_ONCE
+    assert pace.turns - before >= 2 * 80_000 // searching.DECODED_AT_ONCE
 
 
 def test_a_search_ends_when_the_client_is_gone(connect, mailbox, monkeypatch):

@@ -1,23 +1,27 @@
-"""FETCH (RFC 3501 §6.4.5): flags from the view's arrays, ready octets from rows, sections from the message itself.
+"""FETCH and UID FETCH (RFC 3501 §6.4.5): tells what messages are and hold.
 
-What is ready is answered by columns: one iterable an item, one format a message, one join a slice, so that a folder's
-envelopes cost little more than reading them.
+Flags come from the view's arrays, ready octets from rows, sections from the message itself. What is ready is answered
+by columns: one iterable an item, one format a message, one join a slice, so that a folder's envelopes cost little more
+than reading them.
 """
 
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
 from mailsuite.store.flags import SEEN
-from retrieval.imap.commands import Fetch
 from retrieval.imap.context import Context, Output
 from retrieval.imap.errors import BrokenAnswer
-from retrieval.imap.fetch_items import Item, Section
-from retrieval.imap.grammar import MONTHS
-from retrieval.imap.message_commands import EXPUNGE_ISSUED, chosen, set_flags, uids_of
+from retrieval.imap.fetch_items import FetchItem, Item, Section, parse_fetch_items
+from retrieval.imap.grammar import MONTHS, Scanner
+from retrieval.imap.messages import EXPUNGE_ISSUED, chosen, parse_messages, set_flags, uids_of
 from retrieval.imap.sections import CHUNK_OCTETS, Slice, find_section, header_reader, section_fields
+from retrieval.imap.sequence_set import SequenceSet
+from retrieval.imap.verb import SELECTED, Feature, Verb
 from retrieval.imap.view import FolderView
 from retrieval.mail_store import MessageRow, Refused, RowField, StoreUnavailable
 from retrieval.pace import STEP_OCTETS
@@ -36,6 +40,20 @@ _PLACEHOLDERS = {Item.UID: b"%d", Item.SIZE: b"%d", Item.FLAGS: b"(%b)", Item.IN
 
 
 _OCTETS = attrgetter("octets")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    messages: SequenceSet
+    items: tuple[FetchItem, ...]
+    by_uid: bool
+
+
+def parse(scanner: Scanner, *, by_uid: bool) -> Fetch:
+    """fetch = "FETCH" SP sequence-set SP items; retrieval.imap.fetch_items has the grammar of these."""
+    messages = parse_messages(scanner)
+    scanner.space()
+    return Fetch(messages, parse_fetch_items(scanner), by_uid)
 
 
 class _Messages(NamedTuple):
@@ -258,3 +276,11 @@ async def _section(context: Context, row: MessageRow, section: Section, gathered
         gathered.clear()
         piece = await context.store.octets(row, at, min(found.end, at + CHUNK_OCTETS))
     raise BrokenAnswer("a message is shorter than its row says")
+
+
+FEATURE = Feature(
+    verbs=(
+        Verb("FETCH", SELECTED, partial(parse, by_uid=False), fetch, expunges=False, current=True),
+        Verb("UID FETCH", SELECTED, partial(parse, by_uid=True), fetch, current=True),
+    )
+)

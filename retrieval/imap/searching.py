@@ -1,10 +1,10 @@
-"""SEARCH (RFC 3501 §6.4.4): candidates are narrowed by the cheapest keys first, so that text is searched last and in as
-few messages as can be.
+"""Finds the messages that match a search (RFC 3501 §6.4.4).
 
-What the view's arrays answer is asked of the whole folder; then the messages that are left are gone through in slices,
-each read once for all keys. Positions are steady while a command runs. Every piece of work is counted, twice: others
-have their turn after some (`Pace`), and a search that costs too much is refused (`SearchBudget`), since half an answer
-would be a wrong one.
+Candidates are narrowed by the cheapest keys first, so that text is searched last and in as few messages as can be. What
+the view's arrays answer is asked of the whole folder; then the messages that are left are gone through in slices, each
+read once for all keys. Positions are steady while a command runs. Every piece of work is counted, twice: others have
+their turn after some (`Pace`), and a search that costs too much is refused (`SearchBudget`), since half an answer would
+be a wrong one.
 """
 
 import re
@@ -16,8 +16,7 @@ from mailsuite.mail.dates import parse_date
 from mailsuite.mail.encoded_word import clean_text, decode_text, decoded_pieces
 from mailsuite.mail.folding import PieceFolder, folded_field, with_single_blanks
 from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields, unfold
-from retrieval.imap.commands import Search
-from retrieval.imap.context import Context, Output
+from retrieval.imap.context import Context
 from retrieval.imap.search_keys import (
     All,
     Among,
@@ -39,7 +38,6 @@ from retrieval.pace import STEP_OCTETS, TURN_OCTETS
 
 VIEW_SLICE = 2_000  # messages that are looked at in the view's arrays at once
 ROW_SLICE = 125  # messages whose rows and headers are held at once
-NUMBERS_AT_ONCE = 10_000
 DECODED_AT_ONCE = 16 * 1024  # octets of a field
 DECODING_COST = 32  # what decoding and folding an octet costs, in octets that are looked at
 WORD_OCTETS = 64  # what an encoded word costs to decode, in octets that are decoded
@@ -50,16 +48,10 @@ _QUOTED_PAIR = re.compile(rb"\\(.)")
 Positions = Sequence[int]
 
 
-async def search(context: Context, command: Search) -> Output:
-    """One SEARCH response with sequence numbers or uids, ascending."""
-    found = await _Searching(context, command.key).positions()
-    uids = context.view.uids
-    yield b"* SEARCH"
-    for start in range(0, len(found), NUMBERS_AT_ONCE):
-        some = found[start : start + NUMBERS_AT_ONCE]
-        await context.pace.steps(len(some))
-        yield b"".join([b" %d" % (uids[at] if command.by_uid else at + 1) for at in some])
-    yield b"\r\n"
+async def matching_positions(context: Context, key: SearchKey) -> list[int]:
+    """Return where in the selected folder's view the messages that match are, ascending. Raises Refused when the search
+    costs more than one may."""
+    return await _Searching(context, key).positions()
 
 
 class _Searching:

@@ -1,20 +1,39 @@
-"""LIST and LSUB (RFC 3501 §6.3.8 and §6.3.9) with CHILDREN (RFC 3348) and SPECIAL-USE (RFC 6154)."""
+"""LIST and LSUB (RFC 3501 §6.3.8 and §6.3.9) with CHILDREN (RFC 3348) and SPECIAL-USE (RFC 6154): names of folders."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
 
 from mailsuite.mail.imap_string import imap_string
-from retrieval.imap.commands import List
 from retrieval.imap.context import Context, Output
 from retrieval.imap.errors import CommandRefused
-from retrieval.imap.grammar import DELIMITER, folder_name
+from retrieval.imap.grammar import DELIMITER, Scanner, folder_name
 from retrieval.imap.list_pattern import Pattern
 from retrieval.imap.modified_utf7 import encode_name
+from retrieval.imap.special_use import ATTRIBUTES
+from retrieval.imap.verb import LOGGED_IN, Capability, Feature, Verb, logged_in
 from retrieval.mail_store import FolderInfo
 from retrieval.pace import STEP_OCTETS, Pace
 
 # Names that are subscribed have no folders above them that would count: each may lead through fifty of its own.
 MAX_TOLD_CHARACTERS = 16 * 1024 * 1024
-_SPECIAL_USE = {"sent": "\\Sent", "drafts": "\\Drafts", "trash": "\\Trash", "junk": "\\Junk", "archive": "\\Archive"}
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """LIST, or LSUB when `subscribed`; both arguments still in modified UTF-7."""
+
+    reference: bytes
+    pattern: bytes
+    subscribed: bool
+
+
+def parse(scanner: Scanner, *, subscribed: bool) -> List:
+    """list = "LIST" SP mailbox SP list-mailbox"""
+    scanner.space()
+    reference = scanner.astring()
+    scanner.space()
+    return List(reference, scanner.list_pattern(), subscribed)
 
 
 async def list_folders(context: Context, command: List) -> Output:
@@ -71,8 +90,8 @@ async def _existing(matching: _Matching, folders: Iterable[FolderInfo]) -> dict[
             folder = by_name.get(name)
             words = [] if folder and folder.is_selectable else ["\\Noselect"]
             words.append("\\HasChildren" if name in parents else "\\HasNoChildren")
-            if folder and folder.role in _SPECIAL_USE:
-                words.append(_SPECIAL_USE[folder.role])
+            if folder and folder.role in ATTRIBUTES:
+                words.append(ATTRIBUTES[folder.role])
             attributes[name] = words
     return attributes
 
@@ -112,3 +131,12 @@ def _order(name: str) -> tuple[bool, str]:
 def _line(verb: bytes, name: str, attributes: list[str]) -> bytes:
     words = " ".join(attributes).encode()
     return b'* %b (%b) "%b" %b\r\n' % (verb, words, DELIMITER.encode(), imap_string(encode_name(name)))
+
+
+FEATURE = Feature(
+    verbs=(
+        Verb("LIST", LOGGED_IN, partial(parse, subscribed=False), list_folders),
+        Verb("LSUB", LOGGED_IN, partial(parse, subscribed=True), list_folders),
+    ),
+    capabilities=(Capability("CHILDREN", logged_in),),
+)
