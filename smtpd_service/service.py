@@ -6,10 +6,15 @@ import os
 import uvloop
 
 from mailsuite.abuse.gate import GATE
+from mailsuite.abuse.sending import is_exhausted
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.configuration import Configuration
 from mailsuite.junk.memory import Memory
+from mailsuite.pipeline.delivery_plan import DeliveryPlanner
+from mailsuite.pipeline.evaluator import Evaluator
+from mailsuite.pipeline.orm_directory import OrmDirectory
+from mailsuite.pipeline.transaction import Services
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.scanning.guard import Guarded
 from mailsuite.scanning.rspamd import Rspamd
@@ -20,15 +25,11 @@ from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
 from mailsuite.server.service import ServiceContext, join_suite
+from mailsuite.server.spool import Spool
 from mailsuite.tls import server_context
 from mailsuite.writer.client import StoreClient
-from smtpd_service.inbound.delivery import Composer
-from smtpd_service.inbound.directory_view import OrmDirectory
-from smtpd_service.inbound.judging import Judging
 from smtpd_service.inbound.listener import close, listen, make_listeners
-from smtpd_service.inbound.reception import Surroundings
 from smtpd_service.inbound.server import Receiver
-from smtpd_service.inbound.spool import Spool
 
 # From other hosts, and as many again from users.
 LIMITS = AdmissionLimits(total=1000, per_client=50)
@@ -65,22 +66,23 @@ async def _serve(context: ServiceContext) -> None:
     GATE.stop()
 
 
-def _surroundings(configuration: Configuration, store: StoreClient, budget: OctetBudget) -> Surroundings:
+def _surroundings(configuration: Configuration, store: StoreClient, budget: OctetBudget) -> Services:
     srs_secrets = tuple(site_keys("srs"))
-    return Surroundings(
+    return Services(
         hostname=configuration.hostname,
-        directory=OrmDirectory(),
+        directory=OrmDirectory(is_exhausted=is_exhausted),
         store=store,
         spool=Spool(configuration.spool, budget),
-        composer=Composer(configuration.hostname, srs_secrets),
-        judging=_judging(configuration),
+        composer=DeliveryPlanner(configuration.hostname, srs_secrets),
+        note_offence=GATE.note,
+        evaluator=_evaluator(configuration),
     )
 
 
-def _judging(configuration: Configuration) -> Judging:
+def _evaluator(configuration: Configuration) -> Evaluator:
     resolver = DnsResolver(configuration.resolver)
     signatures = SignatureChecker(configuration.trusted_sealers)
-    return Judging(
+    return Evaluator(
         checker=Checker(resolver, signatures, host=configuration.hostname),
         authserv_ids=configuration.authserv_ids,
         list_domains=frozenset(configuration.trusted_sealers),

@@ -12,7 +12,8 @@ IO = {"django", "asyncio", "ssl", "socket", "uvloop", "dns"}
 PURE = [
     *("mailsuite.mail", "mailsuite.protocol", "mailsuite.verdict"),
     *("retrieval.imap", "retrieval.pop3", "retrieval.mail_store"),
-    *(f"smtpd_service.inbound.{name}" for name in ("dialog", "decisions", "parameters")),
+    *(f"smtpd_service.inbound.{name}" for name in ("dialog", "parameters")),
+    *(f"mailsuite.pipeline.{name}" for name in ("decisions", "destinations")),
     *(f"smtpd_service.outbound.{name}" for name in ("smtp_client", "remote_reply", "routing", "retry")),
 ]
 # Whose arrows among themselves are not all turned yet.

@@ -18,7 +18,7 @@ from mailsuite.trace.services import FEW, Scope, any_of
 Fate = StoryRecipient.Fate
 # From what needs somebody most.
 ORDER = {fate: position for position, fate in enumerate(Fate.values)}
-# So many recipients of a story are read for its first lines, which no message has more of (inbound.destinations), and
+# So many recipients of a story are read for its first lines, which no message has more of (pipeline.destinations), and
 # so many are named in one.
 MOST, NAMED = 2000, 8
 # Of so many recipients, the newest, the reasons are offered to filter by.

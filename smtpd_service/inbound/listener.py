@@ -9,22 +9,22 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from mailsuite.abuse.gate import GATE
+from mailsuite.pipeline import decisions
+from mailsuite.pipeline.decisions import Refusal
+from mailsuite.pipeline.delivery_plan import Client
+from mailsuite.pipeline.transaction import Services
 from mailsuite.server.accepting import Door, say_and_close
 from mailsuite.server.admission import Admission, Denial, Reason
 from mailsuite.server.turned_away import TurnedAway
 from mailsuite.tls import speaks_no_tls
-from smtpd_service.inbound import decisions
-from smtpd_service.inbound.decisions import Refusal
-from smtpd_service.inbound.delivery import Client
 from smtpd_service.inbound.dialog import Terms
-from smtpd_service.inbound.reception import Surroundings
 from smtpd_service.inbound.server import ENDING_SECONDS, HANDSHAKE_SECONDS, Listener, Receiver
 
 logger = logging.getLogger(__name__)
 
 
 def make_listeners(
-    surroundings: Surroundings,
+    surroundings: Services,
     *,
     mx_admission: Admission[Receiver],
     submission_admission: Admission[Receiver],

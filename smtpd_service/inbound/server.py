@@ -30,19 +30,19 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail.reply import Reply
 from mailsuite.mail.trace_fields import TlsInfo
+from mailsuite.pipeline import decisions
+from mailsuite.pipeline.decisions import Refusal
+from mailsuite.pipeline.delivery_plan import Client
+from mailsuite.pipeline.submission import Submission
+from mailsuite.pipeline.transaction import Reception, Services
 from mailsuite.protocol.content import ContentReader
 from mailsuite.protocol.sasl import Credentials
 from mailsuite.server.accepting import acknowledge_at_once
 from mailsuite.server.admission import Admission
-from smtpd_service.inbound import decisions
+from mailsuite.server.spool import SpoolFile
 from smtpd_service.inbound.commands import State
-from smtpd_service.inbound.decisions import Refusal
-from smtpd_service.inbound.delivery import Client
 from smtpd_service.inbound.dialog import DataAsked, Dialog, Event, Terms, TlsAsked
 from smtpd_service.inbound.parameters import Mail, Rcpt
-from smtpd_service.inbound.reception import Reception, Surroundings
-from smtpd_service.inbound.spool import SpoolFile
-from smtpd_service.inbound.submission import Submission
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Listener:
 
     name: str
     terms: Terms
-    surroundings: Surroundings
+    surroundings: Services
     admission: "Admission[Receiver]"
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
@@ -131,7 +131,7 @@ class Receiver(SMTP):
         if self.has_begun and not self._has_ended:
             self._has_ended = True
             self.left()
-            self._reception.end_trial()
+            self._reception.end_evaluation()
             self._reception.note_offence(self._dialog.offence)
             super().connection_lost(error)
             assert self._handler_coroutine is not None
@@ -299,10 +299,10 @@ class Receiver(SMTP):
 
     async def smtp_MAIL(self, event: Mail) -> None:
         self._tell_client()
-        self._dialog.answer(await self._reception.mail(event))
+        self._dialog.answer(await self._reception.mail(event.envelope, event.reverse_path, event.size_octets))
 
     async def smtp_RCPT(self, event: Rcpt) -> None:
-        self._dialog.answer(await self._reception.rcpt(event))
+        self._dialog.answer(await self._reception.rcpt(event.recipient, event.forward_path))
 
     async def smtp_AUTH(self, event: Credentials) -> None:
         self._tell_client()

@@ -15,11 +15,11 @@ from mailsuite.directory.resolution import Resolution
 from mailsuite.ids import new_id, reference
 from mailsuite.mail.address import AddressError, Path, parse_path
 from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields, header_end
+from mailsuite.pipeline import decisions
+from mailsuite.pipeline.decisions import Refusal
+from mailsuite.pipeline.delivery_plan import Client, DeliveryPlanner, PlannedMessage, Recipient, address_keys
+from mailsuite.pipeline.destinations import Destinations
 from mailsuite.queue.operations import Arrival, Claim
-from smtpd_service.inbound import decisions
-from smtpd_service.inbound.decisions import Refusal
-from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient, address_keys
-from smtpd_service.inbound.destinations import Destinations
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.transaction import Fate, Outcome
 
@@ -34,7 +34,7 @@ class Homecomings:
 
     def __init__(self, hostname: str, blobs: FilePath, srs_secrets: Sequence[bytes]) -> None:
         self._blobs, self._hostname = blobs, hostname
-        self._composer = Composer(hostname, srs_secrets)
+        self._composer = DeliveryPlanner(hostname, srs_secrets)
 
     def find(self, claims: Sequence[Claim]) -> dict[int, Delivery]:
         """What is done with those of the claims that are for us, by recipient id."""
@@ -85,7 +85,7 @@ class Homecomings:
         with open(self._blobs / claim.blob, "rb") as file:
             head = claim.prefix + file.read(HEAD_OCTETS)
         before = collect_fields(head[: header_end(head, 0, len(head))]).get(b"delivered-to", [])
-        accepted = Accepted(
+        accepted = PlannedMessage(
             story_id=claim.story_id or claim.message_id,
             at=claim.created_at,
             spool="",

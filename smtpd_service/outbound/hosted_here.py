@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from mailsuite.directory import lookup
 from mailsuite.directory.resolution import Kind, Resolution
 from mailsuite.mail.address import Address, Path
-from smtpd_service.inbound import decisions
-from smtpd_service.inbound.decisions import Refusal
-from smtpd_service.inbound.destinations import Destinations
+from mailsuite.pipeline import decisions
+from mailsuite.pipeline.decisions import Refusal
+from mailsuite.pipeline.destinations import Destinations
 from smtpd_service.outbound.delivery_stage import TITLES, Stage, Tone
 
 # An alias may lead to a thousand.

@@ -16,6 +16,9 @@ from mailsuite.ids import new_id
 from mailsuite.mail.address import Path, parse_address
 from mailsuite.mail.dsn import Action
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
+from mailsuite.pipeline.delivery_plan import Client, DeliveryPlanner, PlannedMessage, Recipient
+from mailsuite.pipeline.destinations import Destinations
+from mailsuite.pipeline.services import Submitter
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
@@ -26,9 +29,6 @@ from mailsuite.trace import services as trace
 from mailsuite.trace.models import Story
 from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.run import execute
-from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient
-from smtpd_service.inbound.destinations import Destinations
-from smtpd_service.inbound.view import Submitter
 
 NOW = datetime.now(UTC)
 PASSWORD = "correct horse battery"
@@ -62,7 +62,7 @@ def receive(*recipients, submitter=None, sender="x@remote.example"):
     paths = [Path(parse_address(one)) for one in recipients]
     resolutions = [lookup.resolve(path) for path in paths]
     assert all(destinations.add(*pair) for pair in zip(paths, resolutions, strict=True))
-    accepted = Accepted(
+    accepted = PlannedMessage(
         story_id=new_id(),
         at=NOW,
         spool="",
@@ -79,7 +79,7 @@ def receive(*recipients, submitter=None, sender="x@remote.example"):
         destinations=destinations,
         rewrites_sender=submitter is None,
     )
-    made = Composer("mx.example", site_keys("srs")).compose(accepted, "250 2.0.0 OK")
+    made = DeliveryPlanner("mx.example", site_keys("srs")).compose(accepted, "250 2.0.0 OK")
     execute(Deliver.carrying(MESSAGE, made.story, local=made.local, outgoing=made.outgoing))
     return Story.objects.get(pk=accepted.story_id)
 

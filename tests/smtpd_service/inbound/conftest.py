@@ -12,23 +12,24 @@ import pytest
 import uvloop
 from resolutions import resolved
 
+from mailsuite.abuse.gate import GATE
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.directory.resolution import Kind, LocalTarget, Part, Resolution
 from mailsuite.mail import srs
 from mailsuite.mail.address import Address, Path
+from mailsuite.pipeline.delivery_plan import DeliveryPlanner
+from mailsuite.pipeline.evaluator import Evaluator
+from mailsuite.pipeline.services import LoginAnswer, SigningKey, Submitter
+from mailsuite.pipeline.transaction import Services
 from mailsuite.resolver.answers import ZoneResolver
 from mailsuite.server.admission import Admission, AdmissionLimits
+from mailsuite.server.spool import Spool
 from mailsuite.store.operations import Deliver
 from mailsuite.supervisor.certificate import ensure_certificate
 from mailsuite.tls import server_context
 from mailsuite.trace.operations import TellStory
-from smtpd_service.inbound.delivery import Composer
-from smtpd_service.inbound.judging import Judging
 from smtpd_service.inbound.listener import close, listen, make_listeners
-from smtpd_service.inbound.reception import Surroundings
-from smtpd_service.inbound.spool import Spool
-from smtpd_service.inbound.view import LoginAnswer, SigningKey, Submitter
 
 SIZE_LIMIT = 2_000_000
 
@@ -216,18 +217,19 @@ class Server:
         total = settings.pop("total", 50)
         limits = AdmissionLimits(total, 50)
         self.admission, self.submission_admission = Admission(limits), Admission(limits)
-        judging = settings.pop("judging", None)
-        if isinstance(judging, dict):
-            # A DNS zone: mail is judged by it.
-            checker = Checker(ZoneResolver(judging), SignatureChecker(), host="mx.example.org")
-            judging = Judging(checker, ("mx.example.org",))
-        here = Surroundings(
+        evaluator = settings.pop("evaluator", None)
+        if isinstance(evaluator, dict):
+            # A DNS zone: mail is evaluated by it.
+            checker = Checker(ZoneResolver(evaluator), SignatureChecker(), host="mx.example.org")
+            evaluator = Evaluator(checker, ("mx.example.org",))
+        here = Services(
             "mx.example.org",
             self.directory,
             self.store,
             self.spool,
-            Composer("mx.example.org", SRS_SECRETS),
-            judging=judging,
+            DeliveryPlanner("mx.example.org", SRS_SECRETS),
+            GATE.note,
+            evaluator=evaluator,
             **{"disk_reserve_octets": 0, **settings},
         )
         self._listeners = make_listeners(

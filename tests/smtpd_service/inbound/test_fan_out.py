@@ -12,11 +12,11 @@ from resolutions import resolved
 from mailsuite.directory import resolution
 from mailsuite.directory.resolution import AliasEntry, DomainEntry, MailboxEntry
 from mailsuite.mail.address import Path, parse_address
+from mailsuite.pipeline import decisions, evaluator
+from mailsuite.pipeline.destinations import MAX_MESSAGE_TARGETS, NAMED, Destinations
 from mailsuite.resolver.answers import Mx
 from mailsuite.store.operations import KEPT
 from mailsuite.writer import wire
-from smtpd_service.inbound import decisions, judging
-from smtpd_service.inbound.destinations import MAX_MESSAGE_TARGETS, NAMED, Destinations
 
 MEMBERS = [f"m{number}@example.org" for number in range(200)]
 STRANGERS = [f"s{number}@far.example" for number in range(1000)]
@@ -77,15 +77,15 @@ def octets_of(operation):
 
 def test_a_list_that_is_named_a_thousand_times(make_server, use, monkeypatch):
     """Each member is looked up, judged, asked for its room and filed once; the list is one event."""
-    server = make_server(judging=ZONE)
+    server = make_server(evaluator=ZONE)
     rows = use(server, {"list@example.org": MEMBERS})
-    judged, judge = [], judging.judge
-    monkeypatch.setattr(judging, "judge", lambda message, own: judged.append(1) or judge(message, own))
+    verdicts, judge = [], evaluator.judge
+    monkeypatch.setattr(evaluator, "judge", lambda message, own: verdicts.append(1) or judge(message, own))
     talk = server.connect()
     named = [f"list+{n}@example.org" for n in range(1000)]
     assert talk.mail(b"From: x@other.example\r\n\r\n", *named).startswith("250 ")
     [(operation, _)] = server.store.delivered
-    assert len(operation.local) == len(judged) == 200
+    assert len(operation.local) == len(verdicts) == 200
     assert sum(rows.asked.values()) == 2 * 1000 + 200
     assert [len(ids) for ids in server.directory.asked_for_usage] == [200]
     [event] = operation.story.events
@@ -196,7 +196,7 @@ def test_what_a_role_gets_is_kept_where_nobody_reads_it(server, use):
 
 def test_a_mailbox_that_forwards(make_server, use):
     """Like an alias: the copy stays, what goes on has a sender of ours and our Delivered-To; junk stays here."""
-    server = make_server(judging=ZONE)
+    server = make_server(evaluator=ZONE)
     rows = use(server, {})
     forward = AliasEntry(9, 1, "m1@example.org", "forward", True, False, ("s1@far.example", "m1@example.org"))
     rows.rows["m1@example.org"] = replace(rows.rows["m1@example.org"], forward=forward)

@@ -22,14 +22,14 @@ from smuggling import SMUGGLED
 from mailsuite.directory.resolution import LocalTarget, ReportTarget
 from mailsuite.mail import srs
 from mailsuite.mail.address import Address
+from mailsuite.pipeline import decisions
+from mailsuite.server import spool as spool_module
 from mailsuite.server.turned_away import TOLD_ONE_BY_ONE
 from mailsuite.store.operations import ReportDelivery
 from mailsuite.writer.operation import Refused, StoreBug, StoreUnavailable
-from smtpd_service.inbound import decisions
 from smtpd_service.inbound import dialog as dialog_module
 from smtpd_service.inbound import listener as listener_module
 from smtpd_service.inbound import server as server_module
-from smtpd_service.inbound import spool as spool_module
 
 
 def spooled(server):

@@ -15,15 +15,15 @@ from mailsuite.mail.address import Address, AddressError, Path, parse_address, p
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mail.header import unfold
 from mailsuite.mail.trace_fields import TlsInfo, delivered_to, protocol_name, received, return_path
+from mailsuite.pipeline import decisions
+from mailsuite.pipeline.decisions import Refusal
+from mailsuite.pipeline.destinations import Copy, Destinations, address_of
+from mailsuite.pipeline.evaluation import Evaluation
+from mailsuite.pipeline.services import Submitter
 from mailsuite.queue.operations import Arrival
 from mailsuite.store.operations import KEPT, Deliver, LocalDelivery, Outgoing, RemoteRecipient, ReportDelivery
 from mailsuite.trace.operations import EventFacts, StoryFacts
 from mailsuite.verdict.verdict import Action, Verdict
-from smtpd_service.inbound import decisions
-from smtpd_service.inbound.decisions import Refusal
-from smtpd_service.inbound.destinations import Copy, Destinations, address_of
-from smtpd_service.inbound.judged import Judged
-from smtpd_service.inbound.view import Submitter
 
 EXPIRES_AFTER = timedelta(days=5)
 MAX_DELIVERED_TO = 100
@@ -53,7 +53,7 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class PlannedMessage:
     """A message that is about to be filed: `spool` is its file, whose header `is_header_ascii` or not, `signed_by` the
     selectors of its signatures, `from_given` the From that it came with where that was written anew, `blank_line` where
     one was put that its header had not. `seals` are ARC sets, by the domain whose address forwards; what is forwarded
@@ -75,17 +75,17 @@ class Accepted:
     signed_by: Sequence[str] = ()
     from_given: str = ""
     blank_line: str = ""
-    judged: Judged | None = None
+    evaluation: Evaluation | None = None
     seals: Mapping[str, bytes] = field(default_factory=dict)
 
 
-class Composer:
+class DeliveryPlanner:
     """Builds Deliver operations for a host of this name; `srs_secrets` sign the reverse-paths of what is forwarded."""
 
     def __init__(self, hostname: str, srs_secrets: Sequence[bytes], expires_after: timedelta = EXPIRES_AFTER) -> None:
         self._hostname, self._srs_secrets, self._expires_after = hostname, srs_secrets, expires_after
 
-    def compose(self, accepted: Accepted, reply: str) -> Deliver | Refusal:
+    def compose(self, accepted: PlannedMessage, reply: str) -> Deliver | Refusal:
         """Return the operation; LOOP when every recipient has had the message before."""
         found = self.places(accepted, self._trace(accepted))
         if isinstance(found, Refusal):
@@ -93,7 +93,7 @@ class Composer:
         story = self._story(accepted, reply, found.events)
         return Deliver(accepted.spool, accepted.size_octets, story, found.local, found.outgoing, found.reports)
 
-    def places(self, accepted: Accepted, trace: bytes) -> Arrival | Refusal:
+    def places(self, accepted: PlannedMessage, trace: bytes) -> Arrival | Refusal:
         """Return where the message goes, and what the recipients' chains say of the way, those who don't get it
         included; LOOP as above. `trace` is the Received field, or all that stands in front of the message."""
         local = self._local(accepted, trace)
@@ -110,7 +110,7 @@ class Composer:
             events,
         )
 
-    def _trace(self, accepted: Accepted) -> bytes:
+    def _trace(self, accepted: PlannedMessage) -> bytes:
         client, recipients = accepted.client, accepted.recipients
         return received(
             # Where a user was when writing is nobody's business (RFC 6409 §8 leaves it to us). The address that says
@@ -132,18 +132,18 @@ class Composer:
             tls=client.tls,
         )
 
-    def _local(self, accepted: Accepted, trace: bytes) -> dict[int, LocalDelivery]:
+    def _local(self, accepted: PlannedMessage, trace: bytes) -> dict[int, LocalDelivery]:
         """One delivery for each mailbox, however many recipients lead to it."""
-        path, judged = return_path(accepted.reverse_path), accepted.judged
+        path, evaluation = return_path(accepted.reverse_path), accepted.evaluation
         found: dict[int, LocalDelivery] = {}
         for mailbox_id, copy in accepted.destinations.copies.items():
             address = _address(copy.target.address)
             if not decisions.delivered_before(address.key, accepted.delivered_before):
-                results = judged.field(mailbox_id, utf8=accepted.envelope.smtputf8) if judged else b""
-                found[mailbox_id] = _delivery(copy, path + delivered_to(address) + results + trace, judged)
+                results = evaluation.field(mailbox_id, utf8=accepted.envelope.smtputf8) if evaluation else b""
+                found[mailbox_id] = _delivery(copy, path + delivered_to(address) + results + trace, evaluation)
         return found
 
-    def _outgoing(self, accepted: Accepted, trace: bytes) -> list[Outgoing]:
+    def _outgoing(self, accepted: PlannedMessage, trace: bytes) -> list[Outgoing]:
         """One envelope for all that are relayed as they are, one for each alias that forwards, and one for what is
         kept; nobody twice."""
         submitter, destinations, seen = (
@@ -161,13 +161,13 @@ class Composer:
             address = address_of(part)
             if decisions.delivered_before(address.key, accepted.delivered_before):
                 continue
-            if accepted.judged and part.address in accepted.judged.judgement.not_forwarded:
+            if accepted.evaluation and part.address in accepted.evaluation.judgement.not_forwarded:
                 continue
             if targets := [EnvelopeRecipient(text) for key, text in part.remote.items() if key not in seen]:
                 seen.update(part.remote)
                 sender = self._forwarding_sender(accepted, address)
                 # Seen again, it has come full circle (RFC 9228 §3).
-                results = accepted.judged.field(utf8=accepted.envelope.smtputf8) if accepted.judged else b""
+                results = accepted.evaluation.field(utf8=accepted.envelope.smtputf8) if accepted.evaluation else b""
                 prefix = accepted.seals.get(address.domain, b"") + delivered_to(address) + results + trace
                 envelopes.append(self._envelope(accepted, sender, prefix, targets, part.domain_id))
         # The bare postmaster is the host's own.
@@ -177,14 +177,14 @@ class Composer:
         }
         return envelopes + [self._kept(accepted, address, domain_id, trace) for address, domain_id in kept.items()]
 
-    def _kept(self, accepted: Accepted, address: str, domain_id: int | None, trace: bytes) -> Outgoing:
+    def _kept(self, accepted: PlannedMessage, address: str, domain_id: int | None, trace: bytes) -> Outgoing:
         """What nobody reads yet: it waits in the queue, for whoever will."""
-        results = accepted.judged.field(utf8=accepted.envelope.smtputf8) if accepted.judged else b""
+        results = accepted.evaluation.field(utf8=accepted.envelope.smtputf8) if accepted.evaluation else b""
         target = EnvelopeRecipient(address)
         envelope = self._envelope(accepted, accepted.reverse_path, results + trace, [target], domain_id)
         return msgspec.structs.replace(envelope, hold_reason=KEPT, sender_mailbox_id=None)
 
-    def _forwarding_sender(self, accepted: Accepted, alias: Address) -> Path:
+    def _forwarding_sender(self, accepted: PlannedMessage, alias: Address) -> Path:
         sender = accepted.reverse_path
         if sender.address is None or not accepted.rewrites_sender:
             return sender
@@ -197,7 +197,7 @@ class Composer:
 
     def _envelope(
         self,
-        accepted: Accepted,
+        accepted: PlannedMessage,
         sender: Path,
         prefix: bytes,
         targets: Sequence[EnvelopeRecipient],
@@ -222,7 +222,7 @@ class Composer:
             domain_id=domain_id,
         )
 
-    def _story(self, accepted: Accepted, reply: str, expansions: Sequence[EventFacts]) -> StoryFacts:
+    def _story(self, accepted: PlannedMessage, reply: str, expansions: Sequence[EventFacts]) -> StoryFacts:
         client, submitter = accepted.client, accepted.client.submitter
         return StoryFacts(
             story_id=accepted.story_id,
@@ -242,7 +242,7 @@ class Composer:
                 from_given=accepted.from_given,
                 blank_line=accepted.blank_line,
                 reply=reply,
-                **(accepted.judged.facts() if accepted.judged else {}),
+                **(accepted.evaluation.facts() if accepted.evaluation else {}),
             ),
             events=[*expansions, *_not_forwarded(accepted)],
         )
@@ -270,7 +270,7 @@ def connection_data(client: Client, **more: Any) -> str:
     return msgspec.json.encode(facts).decode()
 
 
-def _delivery(copy: Copy, prefix: bytes, judged: Judged | None) -> LocalDelivery:
+def _delivery(copy: Copy, prefix: bytes, evaluation: Evaluation | None) -> LocalDelivery:
     """One mailbox's copy, to Junk when that is the verdict: a detail in the address names no folder for junk."""
     target = copy.target
     delivery = LocalDelivery(
@@ -280,25 +280,27 @@ def _delivery(copy: Copy, prefix: bytes, judged: Judged | None) -> LocalDelivery
         domain_id=target.domain_id,
         folder=_folder(target),
     )
-    verdict = judged.verdict(target.mailbox_id) if judged else None
+    verdict = evaluation.verdict(target.mailbox_id) if evaluation else None
     if verdict is None or verdict.action is not Action.JUNK:
         return delivery
     return msgspec.structs.replace(delivery, role="junk", folder="", reason=verdict.reason, why=verdict.text)
 
 
-def _not_forwarded(accepted: Accepted) -> list[EventFacts]:
+def _not_forwarded(accepted: PlannedMessage) -> list[EventFacts]:
     """What is told of recipients whose mail was to go on to other hosts."""
-    judged = accepted.judged
-    if judged is None:
+    evaluation = accepted.evaluation
+    if evaluation is None:
         return []
     domains = {part.address: part.domain_id for part in accepted.destinations.forwards.values()}
     return [
-        EventFacts("dropped", address, judged.judgement.whole.reason, "not forwarded, being junk", domains.get(address))
-        for address in judged.judgement.not_forwarded
+        EventFacts(
+            "dropped", address, evaluation.judgement.whole.reason, "not forwarded, being junk", domains.get(address)
+        )
+        for address in evaluation.judgement.not_forwarded
     ]
 
 
-def _passed_over(accepted: Accepted) -> Iterator[EventFacts]:
+def _passed_over(accepted: PlannedMessage) -> Iterator[EventFacts]:
     """The addresses that had the message before."""
     if not accepted.delivered_before:
         return
@@ -311,19 +313,19 @@ def _passed_over(accepted: Accepted) -> Iterator[EventFacts]:
             yield EventFacts("dropped", address, decisions.LOOP.reason, "it was there before", domain_id)
 
 
-def _unread(accepted: Accepted, junk: Mapping[str, Verdict]) -> Iterator[EventFacts]:
+def _unread(accepted: PlannedMessage, junk: Mapping[str, Verdict]) -> Iterator[EventFacts]:
     """The addresses of the report reader, which reads no junk."""
     for one in accepted.destinations.reports.values():
         if one.address in junk:
             yield EventFacts("dropped", one.address, junk[one.address].reason, "not read, being junk", one.domain_id)
 
 
-def _junk_reports(accepted: Accepted) -> dict[str, Verdict]:
+def _junk_reports(accepted: PlannedMessage) -> dict[str, Verdict]:
     """The verdicts on what is not for the report reader, by its address."""
     addresses = {one.address for one in accepted.destinations.reports.values()}
-    if not addresses or accepted.judged is None:
+    if not addresses or accepted.evaluation is None:
         return {}
-    verdicts = {one.address: one.verdict for one in accepted.judged.judgement.mailboxes if one.address in addresses}
+    verdicts = {one.address: one.verdict for one in accepted.evaluation.judgement.mailboxes if one.address in addresses}
     return {address: verdict for address, verdict in verdicts.items() if verdict.action is Action.JUNK}
 
 

@@ -11,7 +11,7 @@ from functools import partial
 
 from mailsuite.ids import reference
 from mailsuite.mail import reply as replies
-from mailsuite.mail.address import Address, AddressError, parse_address
+from mailsuite.mail.address import Address, AddressError, Path, parse_address
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, header_end, unfold
 from mailsuite.mail.message import FROM_CHARACTERS
@@ -20,12 +20,11 @@ from mailsuite.mail.submission import Authors, author_addresses, complete_author
 from mailsuite.mailauth.authentication_results import strip
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields
+from mailsuite.pipeline import decisions
+from mailsuite.pipeline.decisions import Refusal
+from mailsuite.pipeline.transaction import Prepared, Reception
 from mailsuite.protocol.sasl import Credentials
-from smtpd_service.inbound import decisions
-from smtpd_service.inbound.decisions import Refusal
-from smtpd_service.inbound.parameters import Mail
-from smtpd_service.inbound.reception import Prepared, Reception
-from smtpd_service.inbound.spool import HEAD_OCTETS, SpoolFile, undisturbed
+from mailsuite.server.spool import HEAD_OCTETS, SpoolFile, undisturbed
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +46,8 @@ class Submission(Reception):
         self.client.submitter = answer.submitter
         return replies.AUTHENTICATED
 
-    async def _refuse_sender(self, mail: Mail) -> Refusal | None:
-        submitter, address = self.client.submitter, mail.reverse_path.address
+    async def _refuse_sender(self, reverse_path: Path) -> Refusal | None:
+        submitter, address = self.client.submitter, reverse_path.address
         if submitter is None or not await self._here.directory.still_holds(submitter):
             return decisions.LOGIN_REVOKED
         if submitter.mailbox_id and await self._here.directory.has_sent_too_much(submitter.mailbox_id):
@@ -69,7 +68,7 @@ class Submission(Reception):
         # What a user writes in our name would be signed by us, and believed here (RFC 8601 §5).
         block, _ = strip(block, self._here.authserv_ids)
         given, own = "", self._own_address()
-        is_report = self._mail is not None and self._mail.reverse_path.address is None
+        is_report = self._reverse_path.is_null
         if own and (completed := complete_authors(block, own, is_report=is_report)) != block:
             given, block = _from_text(block), completed
         try:
@@ -98,9 +97,9 @@ class Submission(Reception):
     def _own_address(self) -> Address | None:
         """The address that a message without an author is from: the one in MAIL FROM, which was checked, or for the
         null path the name that was logged in with. None when that is no address."""
-        assert self._mail is not None and self.client.submitter is not None
+        assert self.client.submitter is not None
         try:
-            return self._mail.reverse_path.address or parse_address(self.client.submitter.name)
+            return self._reverse_path.address or parse_address(self.client.submitter.name)
         except AddressError:
             return None
 

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
+from mailsuite.server import spool
 from mailsuite.server.octets import OctetBudget
-from smtpd_service.inbound import spool
-from smtpd_service.inbound.spool import Spool, undisturbed
+from mailsuite.server.spool import Spool, undisturbed
 
 
 def content(file, octets: bytes | None) -> bytes:

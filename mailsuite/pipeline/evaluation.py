@@ -6,9 +6,9 @@ from typing import Any
 
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.mailauth.authentication_results import Result, build
+from mailsuite.pipeline.decisions import Refusal
 from mailsuite.verdict.facts import ScanFact
 from mailsuite.verdict.verdict import Judgement, Verdict
-from smtpd_service.inbound.decisions import Refusal
 
 # RFC 8601 §2.7 lets those who share an authserv-id agree on methods of their own; nobody from outside can write it,
 # since fields that claim our id are cut out.
@@ -16,7 +16,7 @@ VERDICT_METHOD = "x-mailsuite"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Evaluation:
     """`results` are for Authentication-Results under `authserv_id`; `refusal` is the verdict's when the message is not
     taken; `scan` is what a scanner outside said, if there is one."""
 

@@ -3,9 +3,9 @@ from resolutions import resolved
 
 from mailsuite.directory.resolution import Kind, LocalTarget, Part, ReportTarget, Resolution
 from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
+from mailsuite.pipeline import decisions
+from mailsuite.pipeline.decisions import Refusal
 from mailsuite.protocol.content import ContentReader
-from smtpd_service.inbound import decisions
-from smtpd_service.inbound.decisions import Refusal
 
 ROOM = LocalTarget(1, 1, "ann@example.org", 1000, "active")
 NO_QUOTA = LocalTarget(2, 1, "bob@example.org", 0, "active")

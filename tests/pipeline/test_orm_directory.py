@@ -3,8 +3,8 @@
 import asyncio
 
 from mailsuite.directory import lookup
-from smtpd_service.inbound import directory_view
-from smtpd_service.inbound.directory_view import OrmDirectory
+from mailsuite.pipeline import orm_directory
+from mailsuite.pipeline.orm_directory import OrmDirectory
 
 
 def test_what_a_mailbox_holds_is_asked_for_once_in_some_seconds(monkeypatch):
@@ -14,9 +14,9 @@ def test_what_a_mailbox_holds_is_asked_for_once_in_some_seconds(monkeypatch):
         asked.append(list(mailbox_ids))
         return {one: held[one] for one in mailbox_ids}
 
-    monkeypatch.setattr(directory_view.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(orm_directory.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(lookup, "used_octets", used_octets)
-    directory = OrmDirectory()
+    directory = OrmDirectory(is_exhausted=lambda mailbox_id: False)
     # Inline: the question itself, not its way through a thread of its own.
     directory._reader = None
 
@@ -26,6 +26,6 @@ def test_what_a_mailbox_holds_is_asked_for_once_in_some_seconds(monkeypatch):
     assert ask(1) == {1: 0}
     held |= {1: 7, 2: 7}
     assert ask(1, 2) == {1: 0, 2: 7} == ask(2, 1)
-    now[0] += directory_view.USED_SECONDS
+    now[0] += orm_directory.USED_SECONDS
     assert ask(1, 2) == {1: 7, 2: 7}
     assert asked == [[1], [2], [1, 2]]

@@ -5,7 +5,7 @@ answered it (RFC 5321 §6.1).
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -13,27 +13,33 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from mailsuite.abuse.gate import GATE
 from mailsuite.directory.resolution import Part, Resolution
 from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
-from mailsuite.mail.address import Path
+from mailsuite.mail.address import NULL_PATH, Path
 from mailsuite.mail.client_network import Reach, network_around
+from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mail.header import collect_fields, header_end, header_fields, missing_blank_line
 from mailsuite.mail.message import parse_message
 from mailsuite.mail.reply import Reply
+from mailsuite.pipeline import decisions
+from mailsuite.pipeline.decisions import Refusal
+from mailsuite.pipeline.delivery_plan import (
+    Client,
+    DeliveryPlanner,
+    PlannedMessage,
+    Recipient,
+    address_keys,
+    connection_data,
+)
+from mailsuite.pipeline.destinations import Destinations
+from mailsuite.pipeline.evaluation import Evaluation
+from mailsuite.pipeline.evaluator import Evaluator, OngoingEvaluation
+from mailsuite.pipeline.sealing import seals, without_forged_fields
+from mailsuite.pipeline.services import DirectoryView, Store
+from mailsuite.server.spool import HEAD_OCTETS, HELD_HEAD_OCTETS, Spool, SpoolFile, undisturbed
 from mailsuite.trace.operations import EventFacts, StoryFacts, TellStory
 from mailsuite.writer.operation import Refused, StoreBug, StoreUnavailable
-from smtpd_service.inbound import decisions
-from smtpd_service.inbound.decisions import Refusal
-from smtpd_service.inbound.delivery import Accepted, Client, Composer, Recipient, address_keys, connection_data
-from smtpd_service.inbound.destinations import Destinations
-from smtpd_service.inbound.judged import Judged
-from smtpd_service.inbound.judging import Judging, Trial
-from smtpd_service.inbound.parameters import Mail, Rcpt
-from smtpd_service.inbound.sealing import seals, without_forged_fields
-from smtpd_service.inbound.spool import HEAD_OCTETS, HELD_HEAD_OCTETS, Spool, SpoolFile, undisturbed
-from smtpd_service.inbound.view import DirectoryView, Store
 
 logger = logging.getLogger(__name__)
 
@@ -43,22 +49,24 @@ _OF_THE_STORE = {"limit": decisions.TOO_MANY_AT_ONCE, "storage-full": decisions.
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Services:
     """What all sessions of a process share."""
 
     hostname: str
     directory: DirectoryView
     store: Store
     spool: Spool
-    composer: Composer
-    judging: Judging | None = None
+    composer: DeliveryPlanner
+    # Counts what a stranger does wrong, by its address and the word for it.
+    note_offence: Callable[[str, str], None]
+    evaluator: Evaluator | None = None
     disk_reserve_octets: int = 256 * 1024 * 1024
     messages_per_connection: int = 1000
 
     @property
     def authserv_ids(self) -> tuple[str, ...]:
         """What names us in Authentication-Results."""
-        return self.judging.authserv_ids if self.judging else (self.hostname,)
+        return self.evaluator.authserv_ids if self.evaluator else (self.hostname,)
 
     def lacks_room(self, size_octets: int = 0) -> Refusal | None:
         """Return STORAGE_FULL when the disk has no room for so many octets more."""
@@ -74,7 +82,7 @@ class Prepared:
     delivered_before: frozenset[str] = frozenset()
     signed_by: tuple[str, ...] = ()
     from_given: str = ""
-    judged: Judged | None = None
+    evaluation: Evaluation | None = None
     seals: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -84,14 +92,14 @@ class Reception:
     kind = "inbound"
     may_relay = False
 
-    def __init__(self, here: Surroundings, client: Client) -> None:
+    def __init__(self, here: Services, client: Client) -> None:
         self._here, self.client = here, client
-        self._begin_transaction(None)
+        self._begin_transaction(None, NULL_PATH, 0)
         self._messages = 0
-        self._trial: Trial | None = None
+        self._evaluation: OngoingEvaluation | None = None
 
-    def _begin_transaction(self, mail: Mail | None) -> None:
-        self._mail = mail
+    def _begin_transaction(self, envelope: Envelope | None, reverse_path: Path, announced_octets: int) -> None:
+        self._envelope, self._reverse_path, self._announced_octets = envelope, reverse_path, announced_octets
         self._recipients: list[Recipient] = []
         self._destinations = Destinations()
         # What is in use of the mailboxes that were asked for, and the parts of resolutions with room for the message.
@@ -100,43 +108,42 @@ class Reception:
         self._is_overfull = False
         self._blank_line = ""  # where one was put into its message, for people
 
-    async def mail(self, mail: Mail) -> Reply:
-        """Begin a transaction."""
-        self._begin_transaction(mail)
+    async def mail(self, envelope: Envelope, reverse_path: Path, announced_octets: int = 0) -> Reply:
+        """Begin a transaction; 0 octets where the client did not say how large its message is."""
+        self._begin_transaction(envelope, reverse_path, announced_octets)
         if self._messages >= self._here.messages_per_connection:
             return self.refuse(decisions.TOO_MANY_MESSAGES)
-        refusal = self._here.lacks_room(mail.size_octets) or await self._refuse_sender(mail)
+        refusal = self._here.lacks_room(announced_octets) or await self._refuse_sender(reverse_path)
         if refusal:
             return self.refuse(refusal)
-        self._begin_trial(mail)
+        self._begin_evaluation()
         return replies.SENDER_OK
 
-    async def rcpt(self, rcpt: Rcpt) -> Reply:
+    async def rcpt(self, recipient: EnvelopeRecipient, path: Path) -> Reply:
         """Take or refuse one recipient."""
-        assert self._mail is not None
-        null_sender = self._mail.reverse_path.is_null
+        null_sender = self._reverse_path.is_null
         refusal = decisions.another_recipient(null_sender=null_sender, accepted=len(self._recipients))
         if refusal:
-            return self.refuse(refusal, rcpt.forward_path)
-        resolution = await self._here.directory.resolve(rcpt.forward_path)
+            return self.refuse(refusal, path)
+        resolution = await self._here.directory.resolve(path)
         refusal = decisions.recipient(resolution, may_relay=self.may_relay)
-        refusal = refusal or await self._refuse_full(resolution.parts, self._mail.size_octets)
+        refusal = refusal or await self._refuse_full(resolution.parts, self._announced_octets)
         for target in resolution.kept:
             if refusal is None and await self._here.directory.keeps_no_more(target.domain_id):
                 refusal = decisions.MAILBOX_FULL
         if refusal:
-            return self.refuse(refusal, rcpt.forward_path, resolution.domain_id)
-        if not self._destinations.add(rcpt.forward_path, resolution):
-            return self._refuse_one_more(rcpt, resolution)
-        self._recipients.append(Recipient(rcpt.recipient, rcpt.forward_path, resolution.domain_id))
+            return self.refuse(refusal, path, resolution.domain_id)
+        if not self._destinations.add(path, resolution):
+            return self._refuse_one_more(path, resolution)
+        self._recipients.append(Recipient(recipient, path, resolution.domain_id))
         return replies.RECIPIENT_OK
 
-    def _refuse_one_more(self, rcpt: Rcpt, resolution: Resolution) -> Reply:
+    def _refuse_one_more(self, path: Path, resolution: Resolution) -> Reply:
         """Have the client send the rest in another message; told once, since hundreds may follow in one write."""
         if self._is_overfull:
             return decisions.TOO_MANY_TARGETS.reply
         self._is_overfull = True
-        return self.refuse(decisions.TOO_MANY_TARGETS, rcpt.forward_path, resolution.domain_id)
+        return self.refuse(decisions.TOO_MANY_TARGETS, path, resolution.domain_id)
 
     async def message(self, file: SpoolFile, flaw: Refusal | None) -> Reply:
         """Take the message of this transaction, or say why not. `flaw` is what is wrong with its octets."""
@@ -152,8 +159,8 @@ class Reception:
                 prepared = await self._prepare(file, story_id, at)
             if isinstance(prepared, Refusal):
                 return self._refuse_message(prepared, file)
-            if prepared.judged and prepared.judged.refusal:
-                return self._refuse_judged(prepared.judged, prepared.judged.refusal, file, story_id)
+            if prepared.evaluation and prepared.evaluation.refusal:
+                return self._refuse_evaluated(prepared.evaluation, prepared.evaluation.refusal, file, story_id)
             await self._take_turn()
             reply = replies.OK.with_text(f"queued as {reference(story_id)}")
             accepted = await self._accepted(file, story_id, at, prepared)
@@ -187,15 +194,15 @@ class Reception:
         return reply
 
     def _refuse_head(self, file: SpoolFile) -> Refusal | None:
-        """Why so long a header is not read now: it is held while the message is judged, and many of them would have
+        """Why so long a header is not read now: it is held while the message is evaluated, and many of them would have
         everybody else's mail put off."""
         is_long = len(file.head) > HELD_HEAD_OCTETS
         return decisions.TOO_BUSY if is_long and self._here.spool.budget.is_pressed else None
 
     async def _take_turn(self) -> None:
         """Before each step that computes: networks take turns at them."""
-        if self._here.judging:
-            await self._here.judging.turns.take(network_around(self.client.address, Reach.HOLDER))
+        if self._here.evaluator:
+            await self._here.evaluator.turns.take(network_around(self.client.address, Reach.HOLDER))
 
     def refuse(self, refusal: Refusal, path: Path | None = None, domain_id: int | None = None) -> Reply:
         """Have the refusal told as a story, and return its reply."""
@@ -213,7 +220,7 @@ class Reception:
     def note_offence(self, reason: str) -> None:
         """Count what strangers do wrong against their network (mailsuite.abuse.offences)."""
         if self.client.submitter is None:
-            GATE.note(self.client.address, reason)
+            self._here.note_offence(self.client.address, reason)
 
     def _refuse_message(self, refusal: Refusal, file: SpoolFile | None = None) -> Reply:
         """The same of a message that was there: told of each of its recipients, with what its header says while the
@@ -225,10 +232,10 @@ class Reception:
         self._tell(refusal, new_id(), self._refused(refusal), quoted)
         return refusal.reply
 
-    def _refuse_judged(self, judged: Judged, refusal: Refusal, file: SpoolFile, story_id: int) -> Reply:
+    def _refuse_evaluated(self, evaluation: Evaluation, refusal: Refusal, file: SpoolFile, story_id: int) -> Reply:
         """The same for what a verdict refuses: its story tells why, to each recipient's domain."""
         logger.info("%s: refused %s: %s", reference(story_id), self.client.address, refusal.reason)
-        self._tell(refusal, story_id, self._refused(refusal), file, judged.facts())
+        self._tell(refusal, story_id, self._refused(refusal), file, evaluation.facts())
         return refusal.reply
 
     def _refused(self, refusal: Refusal) -> list[EventFacts]:
@@ -246,7 +253,6 @@ class Reception:
         count: int = 1,
     ) -> None:
         client, submitter = self.client, self.client.submitter
-        sender = self._mail.reverse_path if self._mail else None
         parsed = parse_message(_said(file)) if file else None
         story = StoryFacts(
             story_id=story_id,
@@ -256,7 +262,7 @@ class Reception:
             reason=refusal.reason,
             client_address=client.address,
             client_name=client.hello,
-            reverse_path=str(sender or ""),
+            reverse_path=str(self._reverse_path),
             sender_domain_id=submitter.domain_id if submitter else None,
             sender_mailbox_id=submitter.mailbox_id if submitter else None,
             subject=parsed.subject if parsed else "",
@@ -268,10 +274,10 @@ class Reception:
         )
         self._here.store.send(TellStory(story, str(network_around(client.address, Reach.NEIGHBOURHOOD) or ""), count))
 
-    async def _accepted(self, file: SpoolFile, story_id: int, at: datetime, prepared: Prepared) -> Accepted:
-        assert self._mail is not None
+    async def _accepted(self, file: SpoolFile, story_id: int, at: datetime, prepared: Prepared) -> PlannedMessage:
+        assert self._envelope is not None
         forwards = self._destinations.forwards
-        return Accepted(
+        return PlannedMessage(
             story_id=story_id,
             at=at,
             spool=file.name,
@@ -279,24 +285,24 @@ class Reception:
             eight_bit=file.eight_bit,
             is_header_ascii=not file.eight_bit or _header(file).isascii(),
             client=self.client,
-            envelope=self._mail.envelope,
-            reverse_path=self._mail.reverse_path,
+            envelope=self._envelope,
+            reverse_path=self._reverse_path,
             recipients=self._recipients,
             destinations=self._destinations,
-            rewrites_sender=bool(forwards) and await self._is_foreign(self._mail.reverse_path),
+            rewrites_sender=bool(forwards) and await self._is_foreign(self._reverse_path),
             delivered_before=prepared.delivered_before,
             signed_by=prepared.signed_by,
             from_given=prepared.from_given,
             blank_line=self._blank_line,
-            judged=prepared.judged,
+            evaluation=prepared.evaluation,
             seals=prepared.seals,
         )
 
-    async def _refuse_sender(self, mail: Mail) -> Refusal | None:
+    async def _refuse_sender(self, reverse_path: Path) -> Refusal | None:
         return None
 
     async def _prepare(self, file: SpoolFile, story_id: int, at: datetime) -> Prepared | Refusal:
-        """Look for loops: too many hosts on the way, or a Delivered-To of ours; and have the message judged."""
+        """Look for loops: too many hosts on the way, or a Delivered-To of ours; and have the message evaluated."""
         block = _header(file)
         if refusal := decisions.header(block, limit_octets=HEAD_OCTETS):
             return refusal
@@ -305,29 +311,29 @@ class Reception:
             return refusal
         values = fields.get(b"delivered-to")
         before = address_keys(values) if values else frozenset()
-        if self._trial is None or self._here.judging is None:
+        if self._evaluation is None or self._here.evaluator is None:
             return Prepared(before)
-        trial, self._trial = self._trial, None
-        judged = await trial.judge(file, len(block), self._recipients, self._destinations, reference(story_id))
-        if judged.refusal:
-            return Prepared(judged=judged)
-        judged, block = await without_forged_fields(file, len(block), judged, self._here.judging.authserv_ids)
-        directory, name = self._here.directory, reference(story_id)
-        return Prepared(
-            before, judged=judged, seals=await seals(file, block, judged, self._destinations, directory, at, name)
-        )
+        ongoing, self._evaluation = self._evaluation, None
+        name = reference(story_id)
+        evaluation = await ongoing.finish(file, len(block), self._recipients, self._destinations, name)
+        if evaluation.refusal:
+            return Prepared(evaluation=evaluation)
+        evaluation, block = await without_forged_fields(file, len(block), evaluation, self._here.evaluator.authserv_ids)
+        directory, destinations = self._here.directory, self._destinations
+        sealed = await seals(file, block, evaluation, destinations, directory, at, name)
+        return Prepared(before, evaluation=evaluation, seals=sealed)
 
-    def _begin_trial(self, mail: Mail) -> None:
-        """Ask what can be asked before the message is there. Our own users are not judged."""
-        self.end_trial()
-        if self._here.judging and not self.may_relay:
-            self._trial = self._here.judging.begin(self.client, mail)
+    def _begin_evaluation(self) -> None:
+        """Ask what can be asked before the message is there. Our own users' mail is not evaluated."""
+        self.end_evaluation()
+        if self._here.evaluator and not self.may_relay:
+            self._evaluation = self._here.evaluator.begin(self.client, self._reverse_path)
 
-    def end_trial(self) -> None:
+    def end_evaluation(self) -> None:
         """The message that was announced does not come."""
-        if self._trial:
-            self._trial.cancel()
-            self._trial = None
+        if self._evaluation:
+            self._evaluation.cancel()
+            self._evaluation = None
 
     async def _removed_since(self) -> Refusal:
         """Why the store did not take the message: a mailbox was removed since its RCPT, and nobody got it. A permanent
@@ -341,8 +347,7 @@ class Reception:
 
     async def _refuse_size(self, size_octets: int) -> Refusal | None:
         """Why nobody has room for the message, when it is larger than its sender said."""
-        assert self._mail is not None
-        if size_octets <= self._mail.size_octets:
+        if size_octets <= self._announced_octets:
             return None
         return await self._refuse_full([self._destinations.whole()], size_octets)
 

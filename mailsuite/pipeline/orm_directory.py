@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from django.db import connections
 
-from mailsuite.abuse.sending import is_exhausted
 from mailsuite.directory import lookup
 from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
 from mailsuite.directory.resolution import Resolution
@@ -21,10 +20,10 @@ from mailsuite.directory.version import directory_version
 from mailsuite.mail.address import Address, Path
 from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.mailauth.dkim.sign import SigningKey
+from mailsuite.pipeline.services import LoginAnswer, Submitter
 from mailsuite.queue import kept
 from mailsuite.server.pulse import WatchedPool
 from mailsuite.turns import FairTurns
-from smtpd_service.inbound.view import LoginAnswer, Submitter
 
 T = TypeVar("T")
 HAS_ROOM_SECONDS = 5.0
@@ -37,9 +36,11 @@ LOGIN_SECONDS = 20.0
 
 
 class OrmDirectory:
-    """The directory of this installation's database. What it can't answer in time raises TimeoutError."""
+    """The directory of this installation's database. What it can't answer in time raises TimeoutError. `is_exhausted`
+    says of a mailbox id whether its day's caps on sending are far behind it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_exhausted: Callable[[int], bool]) -> None:
+        self._is_exhausted = is_exhausted
         # Apart from the loop's own threads, which write messages: a crowd that guesses passwords must not hold them up.
         self._logins = WatchedPool(os.cpu_count() or 1, "login")
         self._login_turns = FairTurns(os.cpu_count() or 1)
@@ -88,7 +89,7 @@ class OrmDirectory:
         now = time.monotonic()
         if self._has_room.get(mailbox_id, 0.0) > now:
             return False
-        found = await self._read(lambda: is_exhausted(mailbox_id))
+        found = await self._read(lambda: self._is_exhausted(mailbox_id))
         if not found:
             self._has_room = {one: until for one, until in self._has_room.items() if until > now}
             self._has_room[mailbox_id] = now + HAS_ROOM_SECONDS

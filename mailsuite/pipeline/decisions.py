@@ -22,6 +22,8 @@ MAX_SUBMITTED_FIELDS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
+    """No, with the reply that says so and the one word for it; a transient reply (4yz) puts off."""
+
     reply: Reply
     reason: str
 
@@ -158,7 +160,7 @@ def bad_from(problem: str) -> Refusal:
     return _refusal(replies.MESSAGE_MALFORMED.with_text(problem), "from-malformed")
 
 
-def judged(verdict: Verdict) -> Refusal | None:
+def by_verdict(verdict: Verdict) -> Refusal | None:
     """Return the refusal that a verdict on a whole message is, if it is one."""
     return Refusal(verdict.reply, verdict.reason) if verdict.reply else None
 

@@ -1,4 +1,4 @@
-"""Mail that is judged, through real sockets: what the client hears, what is filed where, what the story keeps."""
+"""Mail that is evaluated, through real sockets: what the client hears, what is filed where, what the story keeps."""
 
 import json
 import re
@@ -11,13 +11,13 @@ from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.directory.resolution import ReportTarget
 from mailsuite.mail import reply as replies
+from mailsuite.pipeline.evaluator import Evaluator
 from mailsuite.resolver.answers import Answer, Mx, Status, ZoneResolver
 from mailsuite.scanning.scanner import ScanAction, ScanResult
 from mailsuite.screening.facade import ClientSigns, Deferral, Screening
 from mailsuite.trace.findings import findings
 from mailsuite.trace.models import Story
 from mailsuite.verdict.facts import ListHit, OpinionFact, RuleHit, StandingFact
-from smtpd_service.inbound.judging import Judging
 
 ZONE = {
     ("1.0.0.127.in-addr.arpa", "PTR"): ["localhost.test"],
@@ -38,7 +38,7 @@ DOUBTFUL = FORGED.replace(b"strict", b"careful")
 
 @pytest.fixture
 def server(make_server):
-    return make_server(judging=ZONE)
+    return make_server(evaluator=ZONE)
 
 
 def story_data(story) -> dict:
@@ -204,7 +204,7 @@ def test_dns_that_fails_refuses_nothing(make_server):
         async def query(self, name, rdtype):
             return Answer(Status.TEMPERROR)
 
-    server = make_server(judging=Judging(Checker(Broken(), SignatureChecker()), ("mx.example.org",)))
+    server = make_server(evaluator=Evaluator(Checker(Broken(), SignatureChecker()), ("mx.example.org",)))
     assert server.connect().mail(FORGED, "ann@example.org").startswith("250 ")
     [(operation, _)] = server.store.delivered
     found = reports.decode(story_data(operation.story)["authentication"])
@@ -217,7 +217,7 @@ def test_a_bug_in_a_check_refuses_nothing(make_server):
         async def check(self, content, author_domain, questions, now):
             raise RuntimeError("boom")
 
-    server = make_server(judging=Judging(Checker(ZoneResolver(ZONE), Buggy()), ("mx.example.org",)))
+    server = make_server(evaluator=Evaluator(Checker(ZoneResolver(ZONE), Buggy()), ("mx.example.org",)))
     assert server.connect().mail(FORGED, "ann@example.org").startswith("250 ")
     found = reports.decode(story_data(server.store.delivered[0][0].story)["authentication"])
     assert (found.arc.result, found.dmarc.result, found.unfinished) == ("temperror", "temperror", ("signatures",))
@@ -233,7 +233,7 @@ def test_what_takes_too_long_is_temperror(make_server):
             return await super().query(name, rdtype)
 
     checker = Checker(Silent(ZONE), SignatureChecker(), deadline_seconds=0.05)
-    server = make_server(judging=Judging(checker, ("mx.example.org",)))
+    server = make_server(evaluator=Evaluator(checker, ("mx.example.org",)))
     assert server.connect().mail(FORGED, "ann@example.org").startswith("250 ")
     found = reports.decode(story_data(server.store.delivered[0][0].story)["authentication"])
     assert (found.dmarc.result, found.spf.result, found.unfinished) == ("temperror", "pass", ("dmarc",))
@@ -360,7 +360,7 @@ class FakeScanner:
 def judging_server(make_server):
     def make(**advisers):
         checker = Checker(ZoneResolver(ZONE), SignatureChecker(), host="mx.example.org")
-        return make_server(judging=Judging(checker, ("mx.example.org",), **advisers))
+        return make_server(evaluator=Evaluator(checker, ("mx.example.org",), **advisers))
 
     return make
 

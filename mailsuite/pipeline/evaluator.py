@@ -1,7 +1,7 @@
 """What becomes of a message that comes in: the facts are gathered here, mailsuite.verdict decides.
 
-    trial = judging.begin(client, mail)               # at MAIL: what needs DNS alone is asked while the message comes
-    judged = await trial.judge(file, length, recipients, destinations, name)
+    ongoing = evaluator.begin(client, reverse_path)   # at MAIL: what needs DNS alone is asked while the message comes
+    evaluation = await ongoing.finish(file, length, recipients, destinations, name)
 
 Whoever is asked for facts may be absent, or fail: then the fact is missing, the log says so under the message's name,
 and the rest decides. Nothing here raises but for cancellation.
@@ -20,25 +20,25 @@ from mailsuite.authcheck.content import Content
 from mailsuite.authcheck.report import AuthReport
 from mailsuite.authcheck.results import results
 from mailsuite.directory.resolution import KeptTarget, ReportTarget
+from mailsuite.mail.address import Path
 from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import unfold
 from mailsuite.mail.message import MESSAGE_ID_CHARACTERS, message_id_of
 from mailsuite.mailauth.iprev import IprevOutcome
+from mailsuite.pipeline import decisions
+from mailsuite.pipeline.delivery_plan import Client, Recipient
+from mailsuite.pipeline.destinations import Destinations
+from mailsuite.pipeline.evaluation import Evaluation
+from mailsuite.pipeline.services import Memory, Screening
 from mailsuite.scanning.scanner import Scanner, ScanRequest
 from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
+from mailsuite.server.spool import SpoolFile
 from mailsuite.turns import Turns
 from mailsuite.verdict.conclude import Forward, conclude
 from mailsuite.verdict.facts import MailboxFacts, MessageFacts, RuleHit, ScanFact
 from mailsuite.verdict.judge import judge, unproved_own_domain
 from mailsuite.verdict.verdict import Action, Judgement, MailboxVerdict, Verdict
-from smtpd_service.inbound import decisions
-from smtpd_service.inbound.delivery import Client, Recipient
-from smtpd_service.inbound.destinations import Destinations
-from smtpd_service.inbound.judged import Judged
-from smtpd_service.inbound.parameters import Mail
-from smtpd_service.inbound.spool import SpoolFile
-from smtpd_service.inbound.view import Memory, Screening
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +47,9 @@ DOUBTFUL_SPF = ("fail", "softfail", "permerror")
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
-    """What all trials of a process share. `authserv_ids` begins with our own; fields that claim any of them are cut
-    out (RFC 8601 §5). `list_domains` are those of mailing lists that the site knows."""
+class Evaluator:
+    """What all evaluations of a process share. `authserv_ids` begins with our own; fields that claim any of them are
+    cut out (RFC 8601 §5). `list_domains` are those of mailing lists that the site knows."""
 
     checker: Checker
     authserv_ids: tuple[str, ...]
@@ -59,9 +59,9 @@ class Judging:
     scanner: Scanner | None = None
     turns: Turns = field(default_factory=Turns)
 
-    def begin(self, client: Client, mail: Mail) -> "Trial":
+    def begin(self, client: Client, reverse_path: Path) -> "OngoingEvaluation":
         """Start what needs no more than the client and the sender."""
-        return Trial(self, client, str(mail.reverse_path.address or ""))
+        return OngoingEvaluation(self, client, str(reverse_path))
 
 
 @dataclass(slots=True)
@@ -76,13 +76,13 @@ class _Gathered:
     known: set[int] = field(default_factory=set)
 
 
-class Trial:
-    """One message. Ends by `judge` or `cancel`."""
+class OngoingEvaluation:
+    """One message. Ends by `finish` or `cancel`."""
 
-    def __init__(self, judging: Judging, client: Client, mail_from: str) -> None:
-        self._judging, self._client, self._name = judging, client, ""
-        self._inquiry = judging.checker.begin(client.address, client.hello, mail_from)
-        screening = judging.screening
+    def __init__(self, evaluator: Evaluator, client: Client, mail_from: str) -> None:
+        self._evaluator, self._client, self._name = evaluator, client, ""
+        self._inquiry = evaluator.checker.begin(client.address, client.hello, mail_from)
+        screening = evaluator.screening
         self._lists = asyncio.create_task(screening.at_connection(client.address)) if screening else None
 
     def cancel(self) -> None:
@@ -91,9 +91,9 @@ class Trial:
         if self._lists:
             self._lists.cancel()
 
-    async def judge(
+    async def finish(
         self, file: SpoolFile, length: int, recipients: Sequence[Recipient], destinations: Destinations, name: str
-    ) -> Judged:
+    ) -> Evaluation:
         """The verdict on the message in the file, whose header has that length; `name` is what the log calls it."""
         self._name = name
         body = partial(file.chunks, length)
@@ -106,9 +106,9 @@ class Trial:
         if deferral := await self._put_off(found, judgement):
             verdict = Verdict(Action.DEFER, deferral.reason, deferral.text, reply=deferral.reply)
             judgement = Judgement(verdict, tuple(replace(copy, verdict=verdict) for copy in found.copies))
-        refusal = decisions.judged(judgement.whole)
-        return Judged(
-            report, judgement, self._judging.authserv_ids[0], tuple(results(report)), refusal, found.message.scan
+        refusal = decisions.by_verdict(judgement.whole)
+        return Evaluation(
+            report, judgement, self._evaluator.authserv_ids[0], tuple(results(report)), refusal, found.message.scan
         )
 
     async def _gather(
@@ -145,7 +145,7 @@ class Trial:
     async def _message_facts(
         self, report: AuthReport, content: Content, signs: ClientSigns, recipients: Sequence[Recipient]
     ) -> MessageFacts:
-        screening, scanner = self._judging.screening, self._judging.scanner
+        screening, scanner = self._evaluator.screening, self._evaluator.scanner
         limits, hits = Thresholds(), signs.hits
         if screening and self._lists:
             limits = await self._ask("thresholds", screening.thresholds(), limits)
@@ -155,7 +155,7 @@ class Trial:
         return MessageFacts(
             report,
             signs.refusal,
-            is_list_known=_is_from(self._judging.list_domains, report, content),
+            is_list_known=_is_from(self._evaluator.list_domains, report, content),
             own_domains=own_domains,
             is_own_post=await self._is_own_post(report, content, own_domains),
             lists=hits,
@@ -166,11 +166,11 @@ class Trial:
 
     async def _take_turn(self) -> None:
         """Each step that computes: networks take turns at them, or a burst of one would hold up all others' mail."""
-        await self._judging.turns.take(network_around(self._client.address, Reach.HOLDER))
+        await self._evaluator.turns.take(network_around(self._client.address, Reach.HOLDER))
 
     async def _own_domains(self, report: AuthReport) -> frozenset[str]:
         """Which of the domains that the message says it is from are ours."""
-        screening = self._judging.screening
+        screening = self._evaluator.screening
         names = {*report.author_domains, report.mail_from.rpartition("@")[2].lower()} - {""}
         if screening is None or not names:
             return frozenset()
@@ -179,7 +179,7 @@ class Trial:
     async def _is_own_post(self, report: AuthReport, content: Content, own_domains: frozenset[str]) -> bool:
         """Whether one of our users sent it and a mailing list that it was sent to, authenticated as itself, sends it
         on."""
-        memory, domain = self._judging.memory, unproved_own_domain(report, own_domains)
+        memory, domain = self._evaluator.memory, unproved_own_domain(report, own_domains)
         lists = {report.spf_domain, *report.dkim_domains} - {""}
         if not domain or memory is None or b"list-id" not in content.fields or not lists:
             return False
@@ -212,7 +212,7 @@ class Trial:
         targets = {one: copy.target for one, copy in destinations.copies.items()}
         # Rules about recipients mean the address as it was given, which may be an alias.
         given = {one: copy.given for one, copy in destinations.copies.items()}
-        memory, ids = self._judging.memory, list(targets)
+        memory, ids = self._evaluator.memory, list(targets)
         if memory is None or not ids:
             return {
                 one: MailboxFacts(await self._rule(sender, given[one], one, target.domain_id))
@@ -229,7 +229,7 @@ class Trial:
         }
 
     async def _signs(self, report: AuthReport) -> ClientSigns:
-        screening = self._judging.screening
+        screening = self._evaluator.screening
         if screening is None:
             return ClientSigns()
         iprev = IprevOutcome(report.iprev.result, report.iprev.names, report.iprev.confirmed, report.iprev.reason)
@@ -240,7 +240,7 @@ class Trial:
     async def _rule(
         self, sender: SenderFacts, recipient: str, mailbox_id: int | None, domain_id: int | None
     ) -> RuleHit | None:
-        screening = self._judging.screening
+        screening = self._evaluator.screening
         if screening is None:
             return None
         asked = screening.rule_for(sender, recipient=recipient, mailbox_id=mailbox_id, domain_id=domain_id)
@@ -248,7 +248,7 @@ class Trial:
 
     async def _put_off(self, found: _Gathered, judgement: Judgement) -> Deferral | None:
         """Whether the client is to come back: strangers who are doubtful, where nobody wants them."""
-        screening = self._judging.screening
+        screening = self._evaluator.screening
         if screening is None or judgement.whole.reply is not None:
             return None
         waiting = [one for one in found.copies if one.mailbox_id and one.verdict.reason == "ordinary"]
@@ -262,8 +262,8 @@ class Trial:
         return next(filter(None, pauses), None)
 
     async def _pause(self, found: _Gathered, one: MailboxVerdict) -> Deferral | None:
-        assert self._judging.screening is not None and one.mailbox_id is not None
-        asked = self._judging.screening.first_time_pause(
+        assert self._evaluator.screening is not None and one.mailbox_id is not None
+        asked = self._evaluator.screening.first_time_pause(
             found.sender, one.address, mailbox_id=one.mailbox_id, is_known=one.mailbox_id in found.known
         )
         return await self._ask("first-time pause", asked, None)
