@@ -60,7 +60,10 @@ def test_what_is_pure_imports_no_io(rooms, forbidden):
             "mailsuite/writer",
             r"mailsuite\.(?!(?:writer|database|server|mail)\b|errors|ids|files|env)|retrieval|smtpd_service",
         ),
-        ("mailsuite/database", r"mailsuite\.(?!(?:database|mail|errors|ids|files|env)\b)|retrieval|smtpd_service"),
+        (
+            "mailsuite/database",
+            r"mailsuite\.(?!(?:database|server|mail|errors|ids|files|env)\b)|retrieval|smtpd_service",
+        ),
         ("mailsuite/resolver", r"mailsuite\.(?!(?:mail|resolver|turns|bounded)\b)|retrieval|smtpd_service|django"),
         ("mailsuite/adminkit", r"mailsuite\.(?!(?:adminkit|mail|errors)\b)|retrieval|smtpd_service"),
         ("mailsuite/scanning", r"mailsuite\.(?!(?:configuration|scanning|mail|server)\b)|retrieval|smtpd_service"),

@@ -19,6 +19,7 @@ from django.db.models import Q
 from mailsuite.abuse import services
 from mailsuite.abuse.models import AllowedNetwork, Ban
 from mailsuite.abuse.offences import offence_of
+from mailsuite.database.threads import drop_broken
 from mailsuite.mail.client_network import Network, client_ip, client_network
 
 logger = logging.getLogger(__name__)
@@ -175,8 +176,7 @@ class Gate:
                 self.refresh()
             except DatabaseError as error:
                 logger.warning("the bans can't be read or written: %s", error)
-                for connection in connections.all(initialized_only=True):
-                    connection.close_if_unusable_or_obsolete()
+                drop_broken()
             except Exception:
                 logger.exception("the bans can't be looked after")
             self._ended.wait(LOOK_SECONDS)

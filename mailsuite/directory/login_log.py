@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F
 
 from mailsuite.bounded import Bounded
 from mailsuite.database.patience import brief_transaction
+from mailsuite.database.threads import drop_broken
 from mailsuite.directory import account_events
 from mailsuite.directory.accounts import Account
 from mailsuite.directory.models import Credential, Login
@@ -116,8 +117,7 @@ def try_to_write(write: Callable[[], None]) -> bool:
     except DatabaseError as error:
         _rests_until = time.monotonic() + REST_SECONDS
         logger.warning("logins can't be written down now: %s", error)
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
+        drop_broken()
         return False
     return True
 

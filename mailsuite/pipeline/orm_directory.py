@@ -9,10 +9,8 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from django.db import connections
-
+from mailsuite.database.threads import DatabaseThreads
 from mailsuite.directory import lookup
 from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
 from mailsuite.directory.resolution import Resolution
@@ -22,10 +20,8 @@ from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.pipeline.services import LoginAnswer, Submitter
 from mailsuite.queue import kept
-from mailsuite.server.pulse import WatchedPool
 from mailsuite.turns import FairTurns
 
-T = TypeVar("T")
 HAS_ROOM_SECONDS = 5.0
 # How long it is believed what a mailbox holds: a quota is over by no more than what comes within that time.
 USED_SECONDS = 5.0
@@ -42,19 +38,19 @@ class OrmDirectory:
     def __init__(self, *, is_exhausted: Callable[[int], bool]) -> None:
         self._is_exhausted = is_exhausted
         # Apart from the loop's own threads, which write messages: a crowd that guesses passwords must not hold them up.
-        self._logins = WatchedPool(os.cpu_count() or 1, "login")
+        self._logins = DatabaseThreads("login", os.cpu_count() or 1, seconds=LOGIN_SECONDS, is_rare=True)
         self._login_turns = FairTurns(os.cpu_count() or 1)
         # Mailboxes that had not sent too much, until when that is believed.
         self._has_room: dict[int, float] = {}
         # What mailboxes held, and until when that is believed.
         self._used: dict[int, tuple[int, float]] = {}
-        self._reader = None if connections["reader"].vendor == "sqlite" else WatchedPool(1, "directory")
+        self._reader = DatabaseThreads("directory", seconds=READ_SECONDS)
 
     async def resolve(self, path: Path) -> Resolution:
-        return await self._read(lambda: lookup.resolve(path))
+        return await self._reader.read(lookup.resolve, path)
 
     async def is_hosted(self, domain: str) -> bool:
-        return await self._read(lambda: lookup.hosted_domain(domain) is not None)
+        return await self._reader.read(_is_hosted, domain)
 
     async def used_octets(self, mailbox_ids: Sequence[int]) -> dict[int, int]:
         """What these mailboxes hold, or held within USED_SECONDS."""
@@ -63,7 +59,7 @@ class OrmDirectory:
         known = {one: octets for one, (octets, until) in entries.items() if until > now}
         unknown = [one for one in mailbox_ids if one not in known]
         if unknown:
-            found = await self._read(lambda: lookup.used_octets(unknown))
+            found = await self._reader.read(lookup.used_octets, unknown)
             if len(self._used) > MOST_USED:
                 self._used.clear()
             self._used.update((one, (octets, now + USED_SECONDS)) for one, octets in found.items())
@@ -71,47 +67,32 @@ class OrmDirectory:
         return known
 
     async def keeps_no_more(self, domain_id: int | None) -> bool:
-        return await self._read(lambda: kept.is_full(domain_id))
+        return await self._reader.read(kept.is_full, domain_id)
 
     async def may_send_as(self, user_id: int, address: Address) -> bool:
-        return await self._read(lambda: lookup.may_send_as(user_id, address))
+        return await self._reader.read(lookup.may_send_as, user_id, address)
 
     async def login(self, name: str, password: str, client_address: str) -> LoginAnswer:
         # Networks take turns, so that a crowd that guesses passwords waits for itself.
         async with asyncio.timeout(LOGIN_SECONDS), self._login_turns.turn(network_around(client_address, Reach.HOLDER)):
-            return await self._logins.ask(_ask, lambda: _login(name, password, client_address), seconds=LOGIN_SECONDS)
+            return await self._logins.ask(_login, name, password, client_address)
 
     async def still_holds(self, submitter: Submitter) -> bool:
-        return await self._read(lambda: _still_holds(submitter.login))
+        return await self._reader.read(_still_holds, submitter.login)
 
     async def has_sent_too_much(self, mailbox_id: int) -> bool:
         """No, for some seconds after it was no: what is too much is held all the same, by the store, which counts."""
         now = time.monotonic()
         if self._has_room.get(mailbox_id, 0.0) > now:
             return False
-        found = await self._read(lambda: self._is_exhausted(mailbox_id))
+        found = await self._reader.read(self._is_exhausted, mailbox_id)
         if not found:
             self._has_room = {one: until for one, until in self._has_room.items() if until > now}
             self._has_room[mailbox_id] = now + HAS_ROOM_SECONDS
         return found
 
     async def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
-        return await self._read(lambda: lookup.signing_keys(domain))
-
-    async def _read(self, question: Callable[[], T]) -> T:
-        if self._reader is None:
-            return _ask(question)
-        return await self._reader.ask(_ask, question, seconds=READ_SECONDS)
-
-
-def _ask(question: Callable[[], T]) -> T:
-    try:
-        return question()
-    except Exception:
-        # A connection that broke is made anew next time.
-        for connection in connections.all(initialized_only=True):
-            connection.close_if_unusable_or_obsolete()
-        raise
+        return await self._reader.read(lookup.signing_keys, domain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +113,7 @@ def _login(name: str, password: str, client_address: str) -> LoginAnswer:
 
 def _still_holds(login: _Login) -> bool:
     return login.version == directory_version() or session_is_valid(login.authentication)
+
+
+def _is_hosted(domain: str) -> bool:
+    return lookup.hosted_domain(domain) is not None

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 
+from mailsuite.database.threads import DatabaseThreads
 from mailsuite.directory import lookup
 from mailsuite.mail.client_network import Reach, client_ip, network_around
 from mailsuite.mail.reply import Reply
@@ -31,7 +32,6 @@ from mailsuite.screening.values import (
     SenderFacts,
     Thresholds,
 )
-from mailsuite.server.pulse import WatchedPool
 from mailsuite.verdict.facts import ListHit, RuleHit
 
 __all__ = ["ClientSigns", "Deferral", "Screening", "SenderFacts", "Thresholds"]
@@ -41,6 +41,8 @@ T = TypeVar("T")
 
 LIST_SECONDS = 2.0
 READ_SECONDS = 5.0
+# For what nobody waits for.
+WRITE_SECONDS = 30.0
 # How long a session waits for what is to be remembered of it; then it passes.
 REMEMBER_SECONDS = 2.0
 
@@ -50,14 +52,13 @@ class Screening:
 
     def __init__(self, resolver: Resolver, *, hostname: str, own_addresses: Iterable[str] = ()) -> None:
         self._resolver, self._hostname, self._own_addresses = resolver, hostname.lower(), frozenset(own_addresses)
-        self._reader = None if connections["reader"].vendor == "sqlite" else WatchedPool(1, "screening")
-        self._writer = WatchedPool(1, "greylist")
+        self._reader = DatabaseThreads("screening", seconds=READ_SECONDS)
+        self._writer = DatabaseThreads("greylist", seconds=WRITE_SECONDS)
         self._noting: set[asyncio.Future[None]] = set()
 
     def close(self) -> None:
-        for pool in (self._reader, self._writer):
-            if pool:
-                pool.shutdown(wait=False)
+        self._reader.close()
+        self._writer.close()
 
     async def thresholds(self) -> Thresholds:
         """The site's, or ours when they can't be read."""
@@ -146,18 +147,17 @@ class Screening:
         now = datetime.now(UTC)
         try:
             async with asyncio.timeout(REMEMBER_SECONDS):
-                return await self._write(
-                    lambda: greylisting.may_pass(
-                        kind,
-                        network=network,
-                        reverse_path=who,
-                        recipients=recipients,
-                        wait=wait,
-                        now=now,
-                        doubts=doubts,
-                        client_name=sender.client_name,
-                        message_id=sender.message_id,
-                    )
+                return await self._writer.ask(
+                    greylisting.may_pass,
+                    kind,
+                    network=network,
+                    reverse_path=who,
+                    recipients=recipients,
+                    wait=wait,
+                    now=now,
+                    doubts=doubts,
+                    client_name=sender.client_name,
+                    message_id=sender.message_id,
                 )
         except (TimeoutError, DatabaseError) as error:
             logger.warning("Greylisting can't remember %s now: it passes: %s", network, error or "no turn in time")
@@ -182,7 +182,7 @@ class Screening:
 
     async def _note(self, one: ActiveList, outcome: ListOutcome) -> None:
         try:
-            await self._write(lambda: services.note_outcome(one.list_id, outcome, datetime.now(UTC)))
+            await self._writer.ask(services.note_outcome, one.list_id, outcome, datetime.now(UTC))
         except Exception:
             logger.exception("That the DNS list %s is out of order can't be kept", one.name)
 
@@ -196,10 +196,7 @@ class Screening:
 
     async def _read(self, question: Callable[[], T], otherwise: T) -> T:
         try:
-            if self._reader is None:
-                return _run(question)
-            async with asyncio.timeout(READ_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(self._reader, _run, question)
+            return await self._reader.read(question)
         except TimeoutError:
             logger.warning("Screening has no answer in time: the message is judged without")
             return otherwise
@@ -207,21 +204,8 @@ class Screening:
             logger.exception("Screening can't read what it needs: the message is judged without")
             return otherwise
 
-    async def _write(self, change: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, _run, change)
-
 
 def _deferral(reason: str, text: str, wait: timedelta) -> Deferral:
     minutes = max(1, round(wait.total_seconds() / 60))
     when = "a minute" if minutes == 1 else f"{minutes} minutes"
     return Deferral(reason, text, Reply(451, "7.1", f"Please try again in {when} ({reason})"))
-
-
-def _run(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except Exception:
-        # A connection that broke is made anew next time.
-        for connection in connections.all(initialized_only=True):
-            connection.close_if_unusable_or_obsolete()
-        raise

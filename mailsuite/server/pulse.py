@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
@@ -65,12 +65,6 @@ class WatchedPool(ThreadPoolExecutor):
         for thread in self._threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
-
-    def end(self, last: Callable[[], object], seconds: float = END_SECONDS) -> None:
-        """Runs `last` behind what was asked before and takes nothing more; waits for that, but no longer than
-        `seconds`: a thread may be waiting for a database that is gone."""
-        wait([self.submit(last)], timeout=seconds)
-        self.shutdown(wait=False)
 
     def dismiss(self, last: Callable[[], object]) -> None:
         """Ends the pool, which has nothing to do; each of its threads runs `last` first. Waits for nothing."""

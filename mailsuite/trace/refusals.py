@@ -8,10 +8,11 @@ import logging
 from collections import Counter
 from datetime import datetime
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.db.models import F
 
 from mailsuite.database.patience import brief_transaction
+from mailsuite.database.threads import drop_broken
 from mailsuite.ids import reference
 from mailsuite.trace.models import RefusalCount
 from mailsuite.trace.operations import StoryFacts, TellStory
@@ -69,7 +70,7 @@ class RefusalBuffer:
             _write(stories, collapsed, examples)
         except DatabaseError as error:
             logger.warning("%d refusals could not be written: %s", len(stories) + collapsed.total(), error)
-            connection.close_if_unusable_or_obsolete()
+            drop_broken()
 
 
 def _write(stories: list[StoryFacts], collapsed: Counter[Key], examples: dict[Key, str]) -> None:

@@ -9,17 +9,17 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from django.db import Error, connections
+from django.db import Error
 
 from mailsuite.bounded import Bounded
+from mailsuite.database.threads import DatabaseThreads, drop_broken
 from mailsuite.mail.client_network import Network
 from mailsuite.mailauth import mtasts
 from mailsuite.mailauth.mtasts import Policy, PolicyError
 from mailsuite.mailauth.tlsrpt import ResultType
 from mailsuite.resolver.answers import Resolver
-from mailsuite.server.pulse import WatchedPool
 from mailsuite.transport_security import known
 from mailsuite.transport_security.fetching import FetchError, fetch_policy
 from mailsuite.transport_security.known import Known
@@ -29,8 +29,9 @@ logger = logging.getLogger(__name__)
 # For so long a delivery goes by what was found for the one before, without asking the database and DNS.
 BRIEFLY_SECONDS = 60.0
 MAX_BRIEFLY = 10_000
+# How long a delivery waits for the database.
+ANSWER_SECONDS = 60.0
 
-T = TypeVar("T")
 Fetch = Callable[[str], Awaitable[Policy]]
 
 
@@ -116,7 +117,7 @@ class DatabaseMemory:
     policy holds for this delivery whether or not it is kept for the next; what can't be read raises."""
 
     def __init__(self) -> None:
-        self._thread = WatchedPool(1, "policies")
+        self._database = DatabaseThreads("policies", seconds=ANSWER_SECONDS)
 
     async def find(self, domain: str) -> Known:
         def read() -> Known:
@@ -126,35 +127,23 @@ class DatabaseMemory:
                 _written(lambda: known.note_use(domain, now))
             return found
 
-        return await self._do(read)
+        return await self._database.ask(read)
 
     async def keep(self, domain: str, policy_id: str, policy: Policy) -> None:
-        await self._do(lambda: _written(lambda: known.keep(domain, policy_id, policy, datetime.now(UTC))))
+        await self._database.ask(_written, lambda: known.keep(domain, policy_id, policy, datetime.now(UTC)))
 
     async def note_failure(self, domain: str, failure: str) -> None:
-        await self._do(lambda: _written(lambda: known.note_failure(domain, failure, datetime.now(UTC))))
+        await self._database.ask(_written, lambda: known.note_failure(domain, failure, datetime.now(UTC)))
 
     def close(self) -> None:
-        self._thread.end(connections.close_all)
-
-    async def _do(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _guarded, work)
-
-
-def _guarded(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except Error:
-        # A connection that broke is made anew next time.
-        connections["reader"].close_if_unusable_or_obsolete()
-        raise
+        self._database.close()
 
 
 def _written(work: Callable[[], object]) -> None:
     try:
         work()
     except Error as error:
-        connections["default"].close_if_unusable_or_obsolete()
+        drop_broken()
         logger.warning("an MTA-STS policy can't be kept: %s", error)
 
 

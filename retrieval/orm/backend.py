@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import DatabaseError, close_old_connections
+from django.db import Error
 
 from mailsuite.configuration import Configuration
+from mailsuite.database.threads import DatabaseThreads
 from mailsuite.directory.version import directory_version
 from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.server.octets import OctetBudget
@@ -21,8 +22,7 @@ from mailsuite.writer.operation import Refused as ServiceRefused
 from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
 from retrieval.mail_store import Refused, StoreUnavailable
 from retrieval.orm.changes import Changes
-from retrieval.orm.reader import Reader
-from retrieval.orm.threads import DatabaseThreads
+from retrieval.orm.reader import Reader, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Backend:
         self.spool_folder, self.blob_folder = configuration.spool, str(configuration.blobs)
         # Locks of POP3 sessions that live: token to mailbox.
         self.leases: dict[str, int] = {}
-        self._logins = DatabaseThreads((os.cpu_count() or 1) + 1, "login")
+        self._logins = DatabaseThreads("login", (os.cpu_count() or 1) + 1, seconds=LOGIN_SECONDS, is_rare=True)
         self._fetched: dict[str, set[int]] = {}
         self._version, self._version_at = 0, float("-inf")
 
@@ -72,15 +72,10 @@ class Backend:
 
     async def in_directory(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function` of the directory answers, from a thread. Raises StoreUnavailable."""
-
-        def call() -> T:
-            close_old_connections()
-            try:
-                return function(*args, **kwargs)
-            except DatabaseError as error:
-                raise StoreUnavailable(str(error)) from error
-
-        return await self._logins.run(call, LOGIN_SECONDS)
+        try:
+            return await self._logins.ask(function, *args, **kwargs)
+        except (Error, TimeoutError) as error:
+            raise unavailable(error) from error
 
     @asynccontextmanager
     async def login_turn(self, client_address: str) -> AsyncIterator[None]:

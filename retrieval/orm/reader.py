@@ -9,10 +9,10 @@ PostgreSQL's answers come over a socket, in one piece and without the GIL: it is
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from django.db import connections
+from django.db import Error, connections
 
-from retrieval.orm.reads import READER, guarded
-from retrieval.orm.threads import DatabaseThreads
+from mailsuite.database.threads import READER, DatabaseThreads
+from retrieval.mail_store import StoreUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,33 +27,39 @@ MAPPED_OCTETS = 64 * 1024 * 1024
 
 
 class Reader:
-    """Runs the functions of `reads`. Long work has a thread of its own; logins have theirs.
-
-    To be made before the tasks that use it: within an event loop Django keeps connections by context, and a task
-    inherits those that its maker had. So all sessions share the one that is opened here.
-    """
+    """Runs the functions of `reads`. Long work has a thread of its own; logins have theirs. All sessions share the
+    connection that is opened here, so it is made before their tasks (mailsuite.database.threads)."""
 
     def __init__(self) -> None:
-        self._inline = connections[READER].vendor == "sqlite"
-        self._threads = DatabaseThreads(READING_THREADS, "reader")
-        self._long_work = DatabaseThreads(1, "search")
-        if self._inline:
+        self._threads = DatabaseThreads("reader", READING_THREADS, seconds=READ_SECONDS)
+        self._long_work = DatabaseThreads("search", seconds=LONG_SECONDS)
+        self._reads_at_once = connections[READER].vendor == "sqlite"
+        if self._reads_at_once:
             with connections[READER].cursor() as cursor:
                 cursor.execute(f"PRAGMA mmap_size={MAPPED_OCTETS}")
                 cursor.execute(f"PRAGMA busy_timeout={PATIENCE_MILLISECONDS}")
 
     async def run(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer of a short read. Raises StoreUnavailable."""
-        if self._inline:
-            return guarded(read, *args, **kwargs)
-        return await self._threads.run(lambda: guarded(read, *args, **kwargs), READ_SECONDS)
+        try:
+            return await self._threads.read(read, *args, **kwargs)
+        except (Error, TimeoutError) as error:
+            raise unavailable(error) from error
 
     async def run_long(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The answer of something that would keep others waiting."""
-        return await self._long_work.run(lambda: guarded(read, *args, **kwargs), LONG_SECONDS)
+        """The answer of something that would keep others waiting. Raises StoreUnavailable."""
+        try:
+            return await self._long_work.ask(read, *args, **kwargs)
+        except (Error, TimeoutError) as error:
+            raise unavailable(error) from error
 
     def close(self) -> None:
-        if self._inline:
+        if self._reads_at_once:
             connections[READER].close()
         self._threads.close()
         self._long_work.close()
+
+
+def unavailable(error: Error | TimeoutError) -> StoreUnavailable:
+    """Return what a session is told of a database that fails, or does not answer in time."""
+    return StoreUnavailable(str(error) or "the database does not answer in time")

@@ -5,14 +5,15 @@ of objects to throw away. Each reads a bounded number of rows, so that neither t
 waits. Every statement names the mailbox: an id that came from elsewhere opens nothing.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db import connections, transaction
 
 from mailsuite.database.sql import placeholders
+from mailsuite.database.threads import READER
 from retrieval.mail_store import (
     FolderChanges,
     FolderInfo,
@@ -22,10 +23,8 @@ from retrieval.mail_store import (
     MessageState,
     Refused,
     RowField,
-    StoreUnavailable,
 )
 
-READER = "reader"
 # Rows of a slice: what takes some milliseconds at most.
 STATE_ROWS = 1_000
 NAME_ROWS = 500
@@ -36,20 +35,6 @@ LARGE_OCTETS = 16 * 1024
 
 _LARGE_COLUMNS: tuple[RowField, ...] = ("envelope", "body_structure", "body", "parts")
 _INTERNAL_DATE, _SAVE_DATE, _HEADER = map(MessageRow._fields.index, ("internal_date", "save_date", "header"))
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def guarded(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The answer of `read`; a database that fails is StoreUnavailable, and asked afresh the next time."""
-    try:
-        return read(*args, **kwargs)
-    except (DatabaseError, InterfaceError) as error:
-        connection = connections[READER]
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
-        raise StoreUnavailable(str(error)) from error
 
 
 def folders(mailbox_id: int, after_id: int) -> list[FolderInfo]:

@@ -2,14 +2,14 @@
 with a database connection of its own, so that no query ever stalls a connection to a remote host. Whatever is asked
 raises StoreUnavailable while the database does not answer."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
-from django.db import Error, connections
+from django.db import Error
 
+from mailsuite.database.threads import DatabaseThreads
 from mailsuite.directory import lookup
 from mailsuite.mail.address import Address
 from mailsuite.mailauth.dkim.sign import SigningKey
@@ -19,7 +19,6 @@ from mailsuite.queue.operations import Claim
 from mailsuite.queue.routes import route_password
 from mailsuite.records.setup import versions_without_name
 from mailsuite.secrets import SecretError
-from mailsuite.server.pulse import WatchedPool
 from mailsuite.store.operations import Deliver
 from mailsuite.trace.models import Story
 from mailsuite.writer.operation import StoreUnavailable
@@ -31,7 +30,10 @@ from smtpd_service.outbound.routing import RouteFacts, Security
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
+# Composing notifications reads messages; nobody waits longer for an answer.
+ANSWER_SECONDS = 60.0
 _SECURITY = {
     Route.Scheme.SMTP: Security.OPPORTUNISTIC,
     Route.Scheme.SMTP_STARTTLS: Security.STARTTLS,
@@ -44,7 +46,7 @@ class QueueReader:
 
     def __init__(self, homecomings: Homecomings | None = None) -> None:
         self._homecomings = homecomings
-        self._thread = WatchedPool(1, "queue")
+        self._database = DatabaseThreads("queue", seconds=ANSWER_SECONDS)
 
     async def next_due(self) -> datetime | None:
         """When the first recipient that waits is due; it may be long past."""
@@ -52,7 +54,7 @@ class QueueReader:
 
     async def held_by(self, token: str) -> list[int]:
         """The recipients that a worker of this token left behind."""
-        return await self._ask(lambda: _held_by(token))
+        return await self._ask(_held_by, token)
 
     async def routes(self) -> list[RouteFacts]:
         return await self._ask(_routes)
@@ -64,34 +66,31 @@ class QueueReader:
     async def homecomings(self, claims: Sequence[Claim]) -> dict[int, Delivery]:
         """What is done here with those of the claims that are for us after all, by recipient id."""
         homecomings = self._homecomings
-        return await self._ask(lambda: homecomings.find(claims)) if homecomings else {}
+        return await self._ask(homecomings.find, claims) if homecomings else {}
 
     async def notifications(self, fates: Sequence[Fate], now: datetime) -> list[Deliver]:
-        return await self._ask(lambda: compose_notifications(fates, now))
+        return await self._ask(compose_notifications, fates, now)
 
     async def signing_keys(self, claim: Claim, author_domain: str) -> tuple[SigningKey, ...]:
         """The keys with which a message of one of our users is signed; none for what came from elsewhere, whatever it
         says. Raises when there are some that can't be opened."""
-        return await self._ask(lambda: _signing_keys(claim, author_domain))
+        return await self._ask(_signing_keys, claim, author_domain)
 
     async def stages_here(self, address: Address) -> tuple[Stage, ...]:
         """What a delivery test tells of an address of our own; nothing of any other."""
-        return await self._ask(lambda: stages_here(address))
+        return await self._ask(stages_here, address)
 
     def close(self) -> None:
-        self._thread.end(connections.close_all)
+        self._database.close()
 
-    async def _ask(self, question: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _guarded, question)
-
-
-def _guarded(question: Callable[[], T]) -> T:
-    try:
-        return question()
-    except Error as error:
-        # A connection that broke is made anew next time; what was to be asked, or told, waits till then.
-        connections["reader"].close_if_unusable_or_obsolete()
-        raise StoreUnavailable(str(error)) from error
+    async def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Raises StoreUnavailable: what was to be asked, or told, waits till there is a database again."""
+        try:
+            return await self._database.ask(question, *args, **kwargs)
+        except TimeoutError:
+            raise StoreUnavailable("the database does not answer in time") from None
+        except Error as error:
+            raise StoreUnavailable(str(error)) from error
 
 
 def _next_due() -> datetime | None:

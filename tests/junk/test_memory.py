@@ -35,17 +35,10 @@ def ask(post, octets, report, monkeypatch, fields=b""):
                 await memory.opinions([one], report, content)
             )[one]
         finally:
-            await asyncio.to_thread(memory._reader.submit(_close).result)
             memory.close()
 
     standing, opinion = asyncio.run(both())
     return standing, opinion, judge(MessageFacts(report), MailboxFacts(None, standing, opinion))
-
-
-def _close():
-    from django.db import connections
-
-    connections.close_all()
 
 
 def test_strangers_are_judged_by_words_and_known_senders_before_them(post, report_of, monkeypatch):
@@ -92,7 +85,6 @@ def test_a_filter_that_knew_nothing_is_not_asked_at_once_again(post, report_of, 
                 opinions = await memory.opinions([post.mailbox.pk], report_of("liz@far.example"), content)
                 assert opinions == {post.mailbox.pk: content_filter.NEUTRAL}
         finally:
-            await asyncio.to_thread(memory._reader.submit(_close).result)
             memory.close()
 
     asyncio.run(thrice())

@@ -16,16 +16,14 @@ def test_what_a_mailbox_holds_is_asked_for_once_in_some_seconds(monkeypatch):
 
     monkeypatch.setattr(orm_directory.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(lookup, "used_octets", used_octets)
-    directory = OrmDirectory(is_exhausted=lambda mailbox_id: False)
-    # Inline: the question itself, not its way through a thread of its own.
-    directory._reader = None
 
-    def ask(*mailbox_ids):
-        return asyncio.run(directory.used_octets(mailbox_ids))
+    async def run():
+        directory = OrmDirectory(is_exhausted=lambda mailbox_id: False)
+        assert await directory.used_octets([1]) == {1: 0}
+        held.update({1: 7, 2: 7})
+        assert await directory.used_octets([1, 2]) == {1: 0, 2: 7} == await directory.used_octets([2, 1])
+        now[0] += orm_directory.USED_SECONDS
+        assert await directory.used_octets([1, 2]) == {1: 7, 2: 7}
 
-    assert ask(1) == {1: 0}
-    held |= {1: 7, 2: 7}
-    assert ask(1, 2) == {1: 0, 2: 7} == ask(2, 1)
-    now[0] += orm_directory.USED_SECONDS
-    assert ask(1, 2) == {1: 7, 2: 7}
+    asyncio.run(run())
     assert asked == [[1], [2], [1, 2]]

@@ -1,5 +1,6 @@
 import asyncio
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 
 import pytest
@@ -48,6 +49,12 @@ class HereAndNow(Executor):
         future = Future()
         self.waiting.put((future, fn, args, kwargs))
         return future
+
+    async def ask(self, question, *args, **kwargs):
+        """What mailsuite.database.threads.DatabaseThreads does in threads of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self, partial(question, *args, **kwargs))
+
+    read = ask
 
     def run(self, coroutine):
         """What the coroutine returns."""

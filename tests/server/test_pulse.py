@@ -99,7 +99,6 @@ def test_a_listener_that_does_not_read_or_is_gone_stops_nobody(pipe):
 def test_the_end_does_not_wait_for_what_hangs():
     pool, held = WatchedPool(1, "queue"), threading.Event()
     running = pool.submit(held.wait)
-    pool.end(lambda: None, seconds=0.01)
     assert not pool.drop(0.01) and not running.done()
     held.set()
 
