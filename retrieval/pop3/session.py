@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from mailsuite.mail.structure import decode_parts
 from mailsuite.protocol.content import DotStuffer
 from retrieval.mail_store import Directory, LeasedMaildrop, MailStore, MessageRow, Refused, RowField, StoreUnavailable
-from retrieval.pop3.dialog import Dialog, LoginRequested, MessageRequested, Pop3Limits, State, UpdateRequested
+from retrieval.pop3.context import LoginRequested, MessageRequested, Pop3Limits, State, UpdateRequested
+from retrieval.pop3.dialog import Dialog
 from retrieval.pop3.maildrop import Maildrop
 from retrieval.pop3.multiline import LineCounter
 

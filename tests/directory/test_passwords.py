@@ -19,7 +19,7 @@ from mailsuite.errors import ChangeRefused
 from mailsuite.protocol.sasl import PlainExchange, decode_response
 from mailsuite.web.owner.forms import SignInForm
 from retrieval.imap.context import ImapLimits
-from retrieval.pop3.dialog import Pop3Limits
+from retrieval.pop3.context import Pop3Limits
 
 NFC = "Müller-Straße in Zürich"
 NFD = unicodedata.normalize("NFD", NFC)

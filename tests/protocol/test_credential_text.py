@@ -4,7 +4,7 @@ import pytest
 
 from mailsuite.protocol.credential_text import credential_text
 from mailsuite.protocol.sasl import LoginExchange, PlainExchange
-from retrieval.pop3.dialog import _split
+from retrieval.pop3.dialog import split_line
 
 NAME = "jörg@example.org"
 PASSWORD = "ß1234567890"
@@ -32,4 +32,4 @@ def test_all_protocols_read_alike(name, password):
     login.step(name)
     last = login.step(password)
     assert (last.authentication_identity, last.password) == (NAME, PASSWORD)
-    assert (_split(b"USER " + name), _split(b"pass " + password)) == (("USER", NAME), ("PASS", PASSWORD))
+    assert (split_line(b"USER " + name), split_line(b"pass " + password)) == (("USER", NAME), ("PASS", PASSWORD))

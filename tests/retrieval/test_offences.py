@@ -15,7 +15,7 @@ from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.supervisor.certificate import ensure_certificate
 from retrieval.imap.context import ImapLimits
 from retrieval.imap.session import ImapSession
-from retrieval.pop3.dialog import Pop3Limits
+from retrieval.pop3.context import Pop3Limits
 from retrieval.pop3.session import Pop3Session
 from retrieval.transport import Kind, Server, ServerLimits
 

@@ -15,7 +15,7 @@ from retrieval.mail_store import (
     Refused,
     StoreUnavailable,
 )
-from retrieval.pop3.dialog import Pop3Limits
+from retrieval.pop3.context import Pop3Limits
 from retrieval.pop3.session import Pop3Session
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

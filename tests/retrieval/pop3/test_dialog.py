@@ -4,7 +4,8 @@ from base64 import b64encode
 import pytest
 
 from retrieval.pop3 import session
-from retrieval.pop3.dialog import LEGAL, Pop3Limits, State
+from retrieval.pop3.commands import COMMANDS
+from retrieval.pop3.context import Pop3Limits, State
 from retrieval.pop3.maildrop import unique_id_text
 
 PLAIN = b64encode(b"\0ann@example.org\0secret").decode()
@@ -297,7 +298,12 @@ def test_long_listings_are_said_in_pieces_and_in_order(connect, store):
     assert b"".join(pieces).decode().split("\r\n") == [*expected, ""]
 
 
-def test_every_verb_of_a_state_has_its_handler(opened):
-    for state in State:
-        for verb in LEGAL[state]:
-            assert hasattr(opened.session._dialog, f"_on_{verb.lower()}")
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_a_verb_is_answered_in_its_states_alone(connect, verb):
+    for state in (State.AUTHORIZATION, State.TRANSACTION):
+        client = connect()
+        if state is State.TRANSACTION:
+            client("C: USER ann@example.org", "S: +OK…", "C: PASS secret", "S: +OK…")
+        client.send(f"{verb} 1 1\r\n".encode())
+        refused = client.output == f"-ERR {verb} not valid in {state.name} state\r\n".encode()
+        assert refused is (state not in COMMANDS[verb].states) and client.output
