@@ -131,7 +131,7 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_ROOT = WEB / "static" / "mailsuite" / "root"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "mail": {"BACKEND": "mailsuite.writer.blobs.LocalBlobs", "OPTIONS": {"location": str(MAILSUITE.blobs)}},
+    "mail": {"BACKEND": "mailsuite.writer.local_storage.LocalStorage", "OPTIONS": {"location": str(MAILSUITE.blobs)}},
     "staticfiles": {"BACKEND": "mailsuite.web.static_files.VersionedStorage"},
 }
 X_FRAME_OPTIONS = "DENY"

@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import os
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import replace
@@ -188,7 +187,7 @@ class OrmStore:
 
     async def octets(self, row: MessageRow, start: int, end: int) -> bytes:
         blob, prefix = await self._place(row)
-        octets = await read_range(self._blob_path(blob), max(0, start - len(prefix)), end - len(prefix))
+        octets = await read_range(self._backend.storage, blob, max(0, start - len(prefix)), end - len(prefix))
         return prefix[start:end] + octets if start < len(prefix) else octets
 
     async def search_text(
@@ -400,9 +399,6 @@ class OrmStore:
     async def _run(self, operation: Any) -> Any:
         return await self._backend.run(operation)
 
-    def _blob_path(self, name: str) -> str:
-        return os.path.join(self._backend.blob_folder, name)
-
     async def _place(self, row: MessageRow) -> tuple[str, bytes]:
         """Where the message's octets are. Those that were read with it are looked up in the same query."""
         place = self._places.get(row.message_id)
@@ -429,7 +425,8 @@ class OrmStore:
             for uid, text, header, blob, header_octets in reads.searchable(self._mailbox_id, folder_id, uids, columns):
                 budget.spend(STEP_OCTETS + (len(text) if len(text) < cut_at else header_octets))
                 if len(text) >= cut_at:
-                    block = read_header(self._blob_path(blob), header_octets) if header is None else bytes(header)
+                    storage = self._backend.storage
+                    block = read_header(storage, blob, header_octets) if header is None else bytes(header)
                     text = f"{text}\n{field_text(block, where)}"
                 if wanted in folded_field(text):
                     found.add(uid)
@@ -440,10 +437,9 @@ class OrmStore:
     ) -> tuple[set[int], int]:
         with budget.working():
             rows = reads.searchable(self._mailbox_id, folder_id, uids, "m.prefix, c.blob, c.parts")
-            messages = [
-                Searched(uid, bytes(prefix), self._blob_path(blob), bytes(parts)) for uid, prefix, blob, parts in rows
-            ]
-            found, count = matching_uids(messages, needle, headers=where == "text", budget=budget)
+            messages = [Searched(uid, bytes(prefix), blob, bytes(parts)) for uid, prefix, blob, parts in rows]
+            storage, headers = self._backend.storage, where == "text"
+            found, count = matching_uids(storage, messages, needle, headers=headers, budget=budget)
         return found, messages[count - 1].uid if count < len(messages) else uids[-1]
 
 

@@ -14,6 +14,7 @@ from mailsuite.transport_security.policies import Briefly, DatabaseMemory, StsPo
 from mailsuite.transport_security.validation import ValidationWatch
 from mailsuite.writer.client import StoreClient
 from mailsuite.writer.operation import Hint, StoreUnavailable
+from mailsuite.writer.storage import mail_storage
 from smtpd_service.outbound.courier import Courier
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.homecoming import Homecomings
@@ -45,7 +46,8 @@ async def _serve(context: ServiceContext) -> int:
     join_suite(context, asyncio.get_running_loop(), ended.set)
     slot = take_slot(configuration.data / "run")
     store = StoreClient(configuration.store_socket)
-    reader = QueueReader(Homecomings(configuration.hostname, configuration.blobs, site_keys("srs")))
+    storage = mail_storage()
+    reader = QueueReader(Homecomings(configuration.hostname, storage, site_keys("srs")))
     memory = DatabaseMemory()
     policies = Briefly(StsPolicies(resolver, memory, fetcher(resolver, configuration.allow_private_hosts)))
     policy = PublishedPolicy(resolver, policies, validates=ValidationWatch(resolver).is_good)
@@ -54,7 +56,7 @@ async def _serve(context: ServiceContext) -> int:
         store=store,
         reader=reader,
         new_courier=_couriers(configuration, resolver, policy, lambda: way_out.now),
-        blobs=configuration.blobs,
+        storage=storage,
         plan=RetryPlan(configuration.retry_schedule),
         token=slot.token,
     )

@@ -28,7 +28,7 @@ from mailsuite.junk.words import Words, buckets_of
 from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Story
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.storage import mail_storage
 
 logger = logging.getLogger(__name__)
 
@@ -134,10 +134,9 @@ def _material(content_id: int, story_id: int | None) -> Material | None:
     if content is None:
         return None
     try:
-        with mail_storage().open(content.blob, "rb") as file:
-            octets = file.read(min(content.header_octets, MAX_HEADER_OCTETS))
-            file.seek(content.header_octets)
-            body = file.read(BODY_OCTETS)
+        with mail_storage().open(content.blob) as blob:
+            octets = blob.read(0, min(content.header_octets, MAX_HEADER_OCTETS))
+            body = blob.read(content.header_octets, content.header_octets + BODY_OCTETS)
     except OSError as error:
         logger.warning("message %d can't be read to learn from it: %s", content_id, error)
         return None

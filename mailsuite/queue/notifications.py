@@ -24,7 +24,7 @@ from mailsuite.queue import own_mail
 from mailsuite.queue.operations import Claim
 from mailsuite.store.operations import Deliver
 from mailsuite.trace.operations import EventFacts, StoryFacts
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.storage import mail_storage
 
 logger = logging.getLogger(__name__)
 
@@ -151,9 +151,9 @@ def _message(fates: Sequence[Fate], to_address: str, from_domain: str, story_id:
 def _original(claim: Claim) -> bytes:
     """The message as it was sent, or of a large one its header; nothing when it can't be read."""
     try:
-        with mail_storage().open(claim.blob) as file:
+        with mail_storage().open(claim.blob) as blob:
             small = claim.size_octets <= MAX_RETURNED_OCTETS
-            octets: bytes = claim.prefix + file.read(-1 if small else _MAX_HEADER_OCTETS + 1)
+            octets = claim.prefix + blob.read(0, None if small else _MAX_HEADER_OCTETS + 1)
     except OSError as error:
         logger.error("%s can't be read for a notification: %s", claim.blob, error)
         return claim.prefix + b"\r\n"

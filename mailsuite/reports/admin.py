@@ -35,7 +35,7 @@ from mailsuite.reports.models import (
     ReportSettings,
     TlsReport,
 )
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.storage import mail_storage
 
 TONES = {"read": "good", "waiting": "waiting", "failed": "bad", "sent": "good"}
 ROWS = 200

@@ -38,7 +38,7 @@ from mailsuite.reports.tls_import import MAX_JSON_OCTETS, import_tls_report
 from mailsuite.resolver.answers import Resolver
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.store.models import Content
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.storage import mail_storage
 
 logger = logging.getLogger(__name__)
 
@@ -204,10 +204,9 @@ def _content(incoming: IncomingReport) -> tuple[Content, bytes]:
         raise ReportError(f"its mail is larger than {MAX_MAIL_OCTETS // (1024 * 1024)} MB")
     try:
         with mail_storage().open(content.blob) as blob:
-            octets: bytes = blob.read(MAX_MAIL_OCTETS)
+            return content, blob.read(0, MAX_MAIL_OCTETS)
     except FileNotFoundError:
         raise ReportError("its mail is gone") from None
-    return content, octets
 
 
 def _import(admission: Admission, found: Found, now: datetime) -> tuple[str, ...]:

@@ -7,14 +7,13 @@ else wants to change mail has the functions of shell.py; guard.py says so to tho
 
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import cast
 
 from django.db import models
 
 from mailsuite.database.guard import StoreOwned
 from mailsuite.directory.models import Mailbox
 from mailsuite.ids import new_id
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.storage import mail_storage
 
 MOST_OCTETS = 50 * 1024 * 1024
 
@@ -160,7 +159,7 @@ class Message(StoreOwned):
         if self.size_octets > most_octets:
             raise ValueError(f"the message has {self.size_octets} octets, more than {most_octets}: say most_octets=")
         with mail_storage().open(self.content.blob) as blob:
-            return bytes(self.prefix) + cast(bytes, blob.read())
+            return bytes(self.prefix) + blob.read()
 
     def as_email(self, most_octets: int = MOST_OCTETS) -> EmailMessage:
         """Return the message as Python's email package reads it; a copy, which changes nothing here. Raises ValueError

@@ -5,9 +5,8 @@ deleted a day after that: whatever is being filed meanwhile, and whatever a rest
 disk that is nearly full minutes must do, which nothing takes to be filed: whoever deletes wants the room.
 """
 
-import os
-import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from django.db import transaction
 from django.db.models import Exists, ForeignObjectRel, OuterRef, Q
@@ -15,7 +14,7 @@ from django.db.models import Exists, ForeignObjectRel, OuterRef, Q
 from mailsuite.store.chores import do_chores
 from mailsuite.store.departed import sweep_departed
 from mailsuite.store.models import Content, OrphanBlob
-from mailsuite.writer.blobs import LocalBlobs, mail_storage
+from mailsuite.writer.storage import mail_storage
 
 GRACE = timedelta(days=1)
 PRESSED_GRACE = timedelta(minutes=5)
@@ -36,8 +35,7 @@ def sweep(now: datetime, grace: timedelta = GRACE) -> int:
 
 def sweep_if_pressed(now: datetime) -> int:
     """The same, where the disk is nearly full, without waiting for days."""
-    found = os.statvfs(mail_storage().location)
-    return sweep(now, PRESSED_GRACE) if found.f_bavail * found.f_frsize < PRESSED_OCTETS else 0
+    return sweep(now, PRESSED_GRACE) if mail_storage().free_octets() < PRESSED_OCTETS else 0
 
 
 def forget_contents(now: datetime, grace: timedelta = GRACE) -> int:
@@ -73,19 +71,13 @@ def _holders() -> list[ForeignObjectRel]:
 
 def mark_orphans(now: datetime, grace: timedelta = GRACE) -> int:
     """Marks blobs older than `grace` that no Content names; returns how many are newly marked."""
-    storage, marked = mail_storage(), 0
-    for folder in _blob_folders(storage):
-        path = os.path.join(storage.location, folder)
-        old = [
-            f"{folder}/{entry.name}" for entry in os.scandir(path) if entry.stat().st_mtime < (now - grace).timestamp()
-        ]
-        for start in range(0, len(old), SLICE):
-            names = old[start : start + SLICE]
-            named = set(Content.objects.filter(blob__in=names).values_list("blob", flat=True))
-            known = set(OrphanBlob.objects.filter(name__in=names).values_list("name", flat=True))
-            fresh = [OrphanBlob(name=name, marked_at=now) for name in names if name not in named | known]
-            OrphanBlob.objects.bulk_create(fresh, ignore_conflicts=True)
-            marked += len(fresh)
+    marked, old = 0, mail_storage().blobs_before(now - grace)
+    while names := list(islice(old, SLICE)):
+        known = set(OrphanBlob.objects.filter(name__in=names).values_list("name", flat=True))
+        known |= _named(names)
+        fresh = [OrphanBlob(name=name, marked_at=now) for name in names if name not in known]
+        OrphanBlob.objects.bulk_create(fresh, ignore_conflicts=True)
+        marked += len(fresh)
     return marked
 
 
@@ -94,7 +86,7 @@ def forget_orphans(now: datetime, grace: timedelta = GRACE) -> None:
     due = OrphanBlob.objects.filter(forgotten_at=None, marked_at__lt=now - grace)
     while orphans := list(due[:SLICE]):
         with transaction.atomic():
-            named = _named(orphans)
+            named = _named([orphan.name for orphan in orphans])
             OrphanBlob.objects.filter(name__in=named).delete()
             OrphanBlob.objects.filter(pk__in=[o.pk for o in orphans if o.name not in named]).update(forgotten_at=now)
 
@@ -105,37 +97,22 @@ def delete_orphans(now: datetime, grace: timedelta = GRACE) -> int:
     due = OrphanBlob.objects.filter(forgotten_at__lt=now - grace)
     while orphans := list(due[:SLICE]):
         # A restored database may name it again.
-        named = _named(orphans)
+        named = _named([orphan.name for orphan in orphans])
         unnamed = [orphan.name for orphan in orphans if orphan.name not in named]
         storage.discard(unnamed)
         deleted += len(unnamed)
         OrphanBlob.objects.filter(pk__in=[orphan.pk for orphan in orphans]).delete()
-    for folder in _blob_folders(storage):
-        _remove_if_empty(storage, folder, now)
+    storage.tidy(now - GRACE)
     return deleted
 
 
 def sweep_spool() -> int:
     """Deletes spool files that nobody has written to for a day; returns how many."""
-    spool, deleted = mail_storage().spool, 0
-    for entry in os.scandir(spool):
-        if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < time.time() - GRACE.total_seconds():
-            os.unlink(entry.path)
-            deleted += 1
-    return deleted
+    old = list(mail_storage().spooled_before(datetime.now(UTC) - GRACE))
+    mail_storage().discard_spooled(old)
+    return len(old)
 
 
-def _named(orphans: list[OrphanBlob]) -> set[str]:
-    return set(Content.objects.filter(blob__in=[orphan.name for orphan in orphans]).values_list("blob", flat=True))
-
-
-def _blob_folders(storage: LocalBlobs) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(storage.location) if entry.is_dir() and entry.name.isdigit())
-
-
-def _remove_if_empty(storage: LocalBlobs, folder: str, now: datetime) -> None:
-    if folder < f"{now - GRACE:%Y%m%d%H}":
-        try:
-            os.rmdir(os.path.join(storage.location, folder))
-        except OSError:  # it holds blobs
-            return
+def _named(blobs: list[str]) -> set[str]:
+    """Those of the blobs that a Content names."""
+    return set(Content.objects.filter(blob__in=blobs).values_list("blob", flat=True))

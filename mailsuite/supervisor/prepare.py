@@ -24,6 +24,7 @@ from mailsuite.configuration import Configuration
 from mailsuite.supervisor.backup import copy_database, prune_copies, remove_unfinished
 from mailsuite.supervisor.certificate import ensure_certificate
 from mailsuite.supervisor.versions import NEWER, is_newer
+from mailsuite.writer.storage import mail_storage
 
 # unix(7) allows a socket's path 107 octets; the longest in the data folder is /run/.store.sock.PID.
 DATA_PATH_OCTETS = 107 - len("/run/.store.sock.4194304")
@@ -45,8 +46,10 @@ class Prepared:
 
 
 def prepare(configuration: Configuration, *, copy_first: bool) -> Prepared:
-    """Makes ready whatever is not. `copy_first` copies an existing database before migrations change it."""
+    """Makes ready whatever is not. `copy_first` copies an existing database before migrations change it. Raises
+    PrepareError."""
     make_folders(configuration)
+    _prepare_storage()
     if configuration.tls_cert is None:
         ensure_certificate(
             configuration.certificate, configuration.certificate_key, configuration.hostname, datetime.now(UTC)
@@ -64,18 +67,29 @@ def make_folders(configuration: Configuration) -> None:
             f"The path {configuration.data} is {excess} octets too long for the sockets in it. "
             "Set MAILSUITE_DATA to a folder with a shorter one."
         )
-    folders = [configuration.data, configuration.blobs, configuration.spool, configuration.store_socket.parent]
-    for folder in folders:
+    for folder in (configuration.data, configuration.store_socket.parent):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = folder / ".probe"
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise PrepareError(
-                f"The folder {folder} can't be written: {error.strerror}. "
-                "Give it to the user that Mailsuite runs as, or set MAILSUITE_DATA to another folder."
-            ) from None
+            raise _not_writable(f"The folder {folder}", error) from None
+
+
+def _prepare_storage() -> None:
+    """Has the storage of messages make what it needs. Raises PrepareError."""
+    try:
+        mail_storage().prepare()
+    except OSError as error:
+        raise _not_writable(f"What holds the messages ({error.filename})", error) from None
+
+
+def _not_writable(what: str, error: OSError) -> PrepareError:
+    return PrepareError(
+        f"{what} can't be written: {error.strerror}. "
+        "Give it to the user that Mailsuite runs as, or set MAILSUITE_DATA to another folder."
+    )
 
 
 def _run_checks() -> tuple[str, ...]:

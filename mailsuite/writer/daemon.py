@@ -23,11 +23,11 @@ from mailsuite.database.patience import limit_statements
 from mailsuite.server.pulse import BEAT_SECONDS
 from mailsuite.server.service import ServiceContext
 from mailsuite.writer import registry, wire
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.operation import Forget, Hint, Refused, Spooled, StoreBug, StoreUnavailable, Touched, Watch
 from mailsuite.writer.reading import CHILD_SECONDS, INLINE_OCTETS, Child, is_much_work
 from mailsuite.writer.reserve import reserve
 from mailsuite.writer.run import Job, run_jobs
+from mailsuite.writer.storage import StoredFile, mail_storage
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class StoreService:
         self._connections: set[Connection] = set()
         self._ready: list[Job] = []
         self._large: list[Job] = []
-        self._children: dict[Child, tuple[Job, Sequence[Spooled], int, str]] = {}
+        self._children: dict[Child, tuple[Job, Sequence[Spooled], StoredFile, str]] = {}
         self._buffers = {operation: make() for operation, make in registry.BUFFERS.items()}
         self._stopping = False
         self._chores_due = 0.0
@@ -208,12 +208,12 @@ class StoreService:
             return
         item, *others = items
         try:
-            descriptor = mail_storage().open_spooled(item.spool, item.octets)
+            file = _spooled(item)
         except (OSError, ValueError):
             self._ready.append(job)  # running it says what is wrong
             return
-        child = Child(descriptor, time.monotonic() + CHILD_SECONDS, self._close_all)
-        self._children[child] = (job, others, descriptor, item.spool)
+        child = Child(file, time.monotonic() + CHILD_SECONDS, self._close_all)
+        self._children[child] = (job, others, file, item.spool)
         self._selector.register(child, selectors.EVENT_READ, lambda *_: self._hear_child(child))
 
     def _hear_child(self, child: Child) -> None:
@@ -221,7 +221,7 @@ class StoreService:
             self._read_by_child(child)
 
     def _read_by_child(self, child: Child) -> None:
-        job, others, descriptor, name = self._children.pop(child)
+        job, others, file, name = self._children.pop(child)
         self._selector.unregister(child)
         try:
             job.readings[name] = child.finish()
@@ -229,7 +229,7 @@ class StoreService:
             logger.error("spool file %s can't be read: %s", name, error)
             job.readings[name] = error
         finally:
-            os.close(descriptor)
+            file.close()
         self._read_next(job, others)
 
     def _close_all(self) -> None:
@@ -311,10 +311,20 @@ def _large(operation: Any) -> Sequence[Spooled]:
 def _is_for_child(item: Spooled) -> bool:
     if item.size_octets > INLINE_OCTETS:
         return True
+    if item.octets is not None:
+        return is_much_work(item.octets)
     try:
-        return is_much_work(mail_storage().spooled_octets(item.spool) if item.octets is None else item.octets)
+        with _spooled(item) as file:
+            return is_much_work(file.read(0, INLINE_OCTETS))
     except (OSError, ValueError):
         return False  # running it says what is wrong
+
+
+def _spooled(item: Spooled) -> StoredFile:
+    """The spool file, open; it is made here where its octets came along. Raises OSError or ValueError."""
+    if item.octets is not None:
+        mail_storage().put_spooled(item.spool, item.octets)
+    return mail_storage().open_spooled(item.spool)
 
 
 def _outcome(job: Job) -> tuple[wire.Status, Any]:

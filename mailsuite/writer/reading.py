@@ -8,11 +8,11 @@ message read within HASTY_LIMITS, which leave out more.
 import errno
 import hashlib
 import logging
-import mmap
 import os
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
+from mmap import mmap
 
 import msgspec
 
@@ -20,6 +20,7 @@ from mailsuite.mail.body_structure import ParseLimits
 from mailsuite.mail.header import header_end
 from mailsuite.mail.message import ParsedMessage, parse_message
 from mailsuite.mail.structure import encode_parts
+from mailsuite.writer.storage import StoredFile
 
 logger = logging.getLogger(__name__)
 
@@ -65,18 +66,18 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     thread_id: int
 
 
-def read_spooled(descriptor: int) -> Reading:
-    """Reads the file whole. Memory in use is bounded by the file's pages, which the kernel may drop."""
-    size = os.fstat(descriptor).st_size
+def read_spooled(file: StoredFile) -> Reading:
+    """Reads the spool file whole. Raises OSError."""
+    size = file.size_octets
     if size <= INLINE_OCTETS:
-        return summarize(os.pread(descriptor, size, 0))
-    with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as octets:
+        return summarize(file.read(0, size))
+    with file.mapped() as octets:
         return summarize(octets)
 
 
-def read_hastily(descriptor: int) -> Reading:
+def read_hastily(file: StoredFile) -> Reading:
     """The same with less of the message looked at: what is left when it could not be read in time."""
-    with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as octets:
+    with file.mapped() as octets:
         try:
             return summarize(octets, HASTY_LIMITS)
         except Exception:
@@ -92,7 +93,7 @@ def is_much_work(octets: bytes) -> bool:
     return octets.count(b"\n--") > INLINE_DELIMITERS
 
 
-def summarize(octets: bytes | mmap.mmap, limits: ParseLimits = LIMITS) -> Reading:
+def summarize(octets: bytes | mmap, limits: ParseLimits = LIMITS) -> Reading:
     parsed = parse_message(octets, limits)
     keeps_header = parsed.header_octets <= HEADER_IN_ROW_OCTETS
     return Reading(
@@ -144,8 +145,8 @@ _decoder: msgspec.msgpack.Decoder[Reading] = msgspec.msgpack.Decoder(Reading)
 class Child:
     """A forked reader of one spool file. `fileno` becomes readable when it has something to say or has died."""
 
-    def __init__(self, descriptor: int, deadline: float, close_in_child: Callable[[], None]) -> None:
-        self._descriptor, self.deadline = descriptor, deadline
+    def __init__(self, file: StoredFile, deadline: float, close_in_child: Callable[[], None]) -> None:
+        self._file, self.deadline = file, deadline
         self._answer = bytearray()
         self._pipe, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._pid = os.fork()
@@ -159,8 +160,8 @@ class Child:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             close_in_child()
             os.set_blocking(write_end, True)
-            _fsync_or_exit(self._descriptor)
-            answer = _encoder.encode(read_spooled(self._descriptor))
+            _sync_or_exit(self._file)
+            answer = _encoder.encode(read_spooled(self._file))
             while answer:
                 answer = answer[os.write(write_end, answer) :]
             os._exit(0)
@@ -188,7 +189,7 @@ class Child:
         try:
             return _decoder.decode(self._answer)
         except msgspec.MsgspecError:
-            return read_hastily(self._descriptor)
+            return read_hastily(self._file)
 
     def close(self) -> int:
         """Ends the child if it still runs. Returns its exit code, or the negative signal that ended it."""
@@ -201,9 +202,9 @@ class Child:
         return os.waitstatus_to_exitcode(status)
 
 
-def _fsync_or_exit(descriptor: int) -> None:
+def _sync_or_exit(file: StoredFile) -> None:
     """In the child, so that the writer does not wait for what is large. Exits with the number of the error."""
     try:
-        os.fsync(descriptor)
+        file.sync()
     except OSError as error:
         os._exit(error.errno or errno.EIO)

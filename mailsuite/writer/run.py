@@ -6,7 +6,6 @@ The same function serves the writer's service and whoever runs operations direct
 import errno
 import logging
 import math
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +15,6 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from mailsuite.database.patience import WriterBusy
 from mailsuite.ids import new_id, reference
 from mailsuite.writer.batch import Batch, Filed
-from mailsuite.writer.blobs import LocalBlobs, mail_storage
 from mailsuite.writer.operation import (
     GRACE_SECONDS,
     OPERATION_SECONDS,
@@ -27,9 +25,10 @@ from mailsuite.writer.operation import (
     TooLate,
     Touched,
 )
-from mailsuite.writer.reading import Reading, read_spooled
+from mailsuite.writer.reading import Reading, read_spooled, summarize
 from mailsuite.writer.registry import HANDLINGS, Handling
 from mailsuite.writer.reserve import KEPT_FREE_OCTETS, is_disk_full, reserve
+from mailsuite.writer.storage import MailStorage, mail_storage
 from mailsuite.writer.telling import tell_service
 
 logger = logging.getLogger(__name__)
@@ -165,12 +164,13 @@ def _takes_room(job: Job) -> bool:
     return bool(job.operation.takes_room and job.operation.files())
 
 
-def _read(storage: LocalBlobs, item: Spooled) -> Reading:
-    descriptor = storage.open_spooled(item.spool, item.octets)
-    try:
-        return read_spooled(descriptor)
-    finally:
-        os.close(descriptor)
+def _read(storage: MailStorage, item: Spooled) -> Reading:
+    """What there is to be known of a spool file, which is made here where its octets came along."""
+    if item.octets is not None:
+        storage.put_spooled(item.spool, item.octets)
+        return summarize(item.octets)
+    with storage.open_spooled(item.spool) as file:
+        return read_spooled(file)
 
 
 def _is_done(job: Job) -> bool:

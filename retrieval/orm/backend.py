@@ -20,6 +20,7 @@ from mailsuite.turns import FairTurns
 from mailsuite.writer.client import StoreClient
 from mailsuite.writer.operation import Refused as ServiceRefused
 from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
+from mailsuite.writer.storage import mail_storage
 from retrieval.mail_store import Refused, StoreUnavailable
 from retrieval.orm.changes import Changes
 from retrieval.orm.reader import Reader, unavailable
@@ -54,7 +55,8 @@ class Backend:
         # One thread less than there are: sessions are looked after meanwhile.
         self._login_turns = FairTurns(os.cpu_count() or 1)
         self.changes = Changes(self.reader, self.client)
-        self.spool_folder, self.blob_folder = configuration.spool, str(configuration.blobs)
+        self.storage = mail_storage()
+        self.spool_folder = configuration.spool
         # Locks of POP3 sessions that live: token to mailbox.
         self.leases: dict[str, int] = {}
         self._logins = DatabaseThreads("login", (os.cpu_count() or 1) + 1, seconds=LOGIN_SECONDS, is_rare=True)

@@ -6,7 +6,6 @@ text, and the reports that are a kind of message (message/delivery-status and su
 reach); attachments are not.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from mailsuite.mail.transfer_encoding import (
     from_quoted_printable,
     quoted_printable_part,
 )
+from mailsuite.writer.storage import MailStorage, StoredFile
 from retrieval.search_budget import SearchBudget
 
 PIECE_OCTETS = 128 * 1024
@@ -39,12 +39,12 @@ class Searched(NamedTuple):
 
     uid: int
     prefix: bytes
-    path: str
+    blob: str
     parts: bytes
 
 
 def matching_uids(
-    messages: Sequence[Searched], needle: str, *, headers: bool, budget: SearchBudget
+    storage: MailStorage, messages: Sequence[Searched], needle: str, *, headers: bool, budget: SearchBudget
 ) -> tuple[set[int], int]:
     """The uids of messages whose text parts hold the needle; with `headers` also those whose header does, or that of a
     part: an attachment's name, the subject of a message within. And how many messages were looked at: a turn ends after
@@ -52,7 +52,7 @@ def matching_uids(
     found, ends_at = set[int](), budget.octets - TURN_OCTETS
     in_text, in_field = folded(needle), folded_field(needle) if headers else None
     for count, message in enumerate(messages, 1):
-        if _matches(message, in_text, in_field, budget):
+        if _matches(storage, message, in_text, in_field, budget):
             found.add(message.uid)
         if budget.octets <= ends_at:
             return found, count
@@ -65,44 +65,43 @@ def field_text(header: bytes, name: str) -> str:
     return "\n".join(decode_text(unfold(value), _LARGE) for value in values)
 
 
-def read_header(path: str, octets: int) -> bytes:
-    """Return the header block, of so many octets, that the file begins with; nothing when there is no such file."""
+def read_header(storage: MailStorage, name: str, octets: int) -> bytes:
+    """Return the header block, of so many octets, that the blob begins with; nothing when there is no such blob."""
     try:
-        with open(path, "rb") as file:
-            return file.read(min(octets, MAX_HEADER_OCTETS))
+        with storage.open(name) as blob:
+            return blob.read(0, min(octets, MAX_HEADER_OCTETS))
     except OSError:
         return b""
 
 
-def _matches(message: Searched, in_text: str, in_field: str | None, budget: SearchBudget) -> bool:
+def _matches(storage: MailStorage, message: Searched, in_text: str, in_field: str | None, budget: SearchBudget) -> bool:
     """Whether a text part of the message has the one, or a header block the other, if that is looked for."""
     budget.spend(MESSAGE_OCTETS + len(message.prefix))
     try:
-        descriptor = os.open(message.path, os.O_RDONLY | os.O_CLOEXEC)
+        opened = storage.open(message.blob)
     except OSError:
         return False
-    try:
-        root = decode_parts(message.parts)
-        if in_field is not None and any(in_field in text for text in _header_texts(descriptor, message, root, budget)):
-            return True
-        return any(_part_matches(descriptor, part, in_text, budget) for part in _leaves(root))
-    except ValueError:
-        return False
-    finally:
-        os.close(descriptor)
+    with opened as blob:
+        try:
+            root = decode_parts(message.parts)
+            if in_field is not None and any(in_field in text for text in _header_texts(blob, message, root, budget)):
+                return True
+            return any(_part_matches(blob, part, in_text, budget) for part in _leaves(root))
+        except ValueError:
+            return False
 
 
-def _header_texts(descriptor: int, message: Searched, root: Part, budget: SearchBudget) -> Iterator[str]:
+def _header_texts(blob: StoredFile, message: Searched, root: Part, budget: SearchBudget) -> Iterator[str]:
     """What the message's own header says, and then that of each part, folded."""
-    yield folded_field(_block_text(message.prefix) + _header(descriptor, root, budget))
+    yield folded_field(_block_text(message.prefix) + _header(blob, root, budget))
     for part in _descendants(root):
-        yield folded_field(_header(descriptor, part, budget))
+        yield folded_field(_header(blob, part, budget))
 
 
-def _header(descriptor: int, part: Part, budget: SearchBudget) -> str:
+def _header(blob: StoredFile, part: Part, budget: SearchBudget) -> str:
     size = min(part.body_start - part.header_start, MAX_HEADER_OCTETS)
     budget.spend(max(size, PART_OCTETS))
-    return _block_text(os.pread(descriptor, size, part.header_start))
+    return _block_text(blob.read(part.header_start, part.header_start + size))
 
 
 def _block_text(block: bytes) -> str:
@@ -128,16 +127,16 @@ def _leaves(part: Part) -> Iterator[Part]:
         yield from _leaves(child)
 
 
-def _part_matches(descriptor: int, part: Part, needle: str, budget: SearchBudget) -> bool:
+def _part_matches(blob: StoredFile, part: Part, needle: str, budget: SearchBudget) -> bool:
     """Looks through one part, with as much of the last piece before each as a match across the cut can need."""
     size = min(part.body_start - part.header_start, MAX_HEADER_OCTETS)
     budget.spend(max(size, PART_OCTETS))
-    fields = collect_fields(os.pread(descriptor, size, part.header_start))
+    fields = collect_fields(blob.read(part.header_start, part.header_start + size))
     kind = leaf_type_of(fields)
     if kind.main not in (b"text", b"message"):
         return False
     decoder, folder, tail = piecewise_decoder(kind.parameter(b"charset") or b""), PieceFolder(), ""
-    for octets in _decoded(_pieces(descriptor, part, budget), encoding_of(fields)):
+    for octets in _decoded(_pieces(blob, part, budget), encoding_of(fields)):
         window = tail + folder.feed(decoder.decode(octets))
         if needle in window:
             return True
@@ -145,9 +144,9 @@ def _part_matches(descriptor: int, part: Part, needle: str, budget: SearchBudget
     return needle in tail + folder.feed(decoder.decode(b"", final=True)) + folder.end()
 
 
-def _pieces(descriptor: int, part: Part, budget: SearchBudget) -> Iterator[bytes]:
+def _pieces(blob: StoredFile, part: Part, budget: SearchBudget) -> Iterator[bytes]:
     for start in range(part.body_start, part.end, PIECE_OCTETS):
-        piece = os.pread(descriptor, min(PIECE_OCTETS, part.end - start), start)
+        piece = blob.read(start, min(part.end, start + PIECE_OCTETS))
         budget.spend(len(piece))
         yield piece
 

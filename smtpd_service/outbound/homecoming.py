@@ -6,7 +6,6 @@ that settles it. Reads the directory, so it runs in the queue reader's thread.
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path as FilePath
 
 from django.db import DatabaseError
 
@@ -20,6 +19,7 @@ from mailsuite.pipeline.decisions import Refusal
 from mailsuite.pipeline.delivery_plan import Client, DeliveryPlanner, PlannedMessage, Recipient, address_keys
 from mailsuite.pipeline.destinations import Destinations
 from mailsuite.queue.operations import Arrival, Claim
+from mailsuite.writer.storage import MailStorage
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.transaction import Fate, Outcome
 
@@ -30,10 +30,10 @@ HOSTED = "the domain is hosted here by now"
 
 
 class Homecomings:
-    """`blobs` is the folder of the messages; `srs_secrets` sign the reverse-paths of what goes on from here."""
+    """`storage` has the messages; `srs_secrets` sign the reverse-paths of what goes on from here."""
 
-    def __init__(self, hostname: str, blobs: FilePath, srs_secrets: Sequence[bytes]) -> None:
-        self._blobs, self._hostname = blobs, hostname
+    def __init__(self, hostname: str, storage: MailStorage, srs_secrets: Sequence[bytes]) -> None:
+        self._storage, self._hostname = storage, hostname
         self._composer = DeliveryPlanner(hostname, srs_secrets)
 
     def find(self, claims: Sequence[Claim]) -> dict[int, Delivery]:
@@ -82,8 +82,8 @@ class Homecomings:
 
     def _places(self, claim: Claim, recipient: Recipient, destinations: Destinations) -> Arrival | Refusal:
         """Where it goes from here; what stands in front of it in the queue is its trace."""
-        with open(self._blobs / claim.blob, "rb") as file:
-            head = claim.prefix + file.read(HEAD_OCTETS)
+        with self._storage.open(claim.blob) as blob:
+            head = claim.prefix + blob.read(0, HEAD_OCTETS)
         before = collect_fields(head[: header_end(head, 0, len(head))]).get(b"delivered-to", [])
         accepted = PlannedMessage(
             story_id=claim.story_id or claim.message_id,

@@ -16,8 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from mmap import ACCESS_READ, mmap
-from pathlib import Path
+from mmap import mmap
 
 from msgspec import structs
 
@@ -29,6 +28,7 @@ from mailsuite.mail.submission import author_addresses
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningKey, signature_fields
 from mailsuite.queue.operations import Claim
+from mailsuite.writer.storage import MailStorage
 from smtpd_service.outbound.courier import Letter
 
 logger = logging.getLogger(__name__)
@@ -50,11 +50,11 @@ class _Found:
     body_octets: int
 
 
-async def seven_bit_letter(letter: Letter, claim: Claim, path: Path, keys: Keys) -> Letter:
-    """The letter with the copy of the message at the path; where there is none, the letter as it is, and why. Raises
+async def seven_bit_letter(letter: Letter, claim: Claim, storage: MailStorage, keys: Keys) -> Letter:
+    """The letter with the copy of the claimed message; where there is none, the letter as it is, and why. Raises
     OSError, and SigningError or what `keys` raises: never unsigned by accident."""
     try:
-        found = await asyncio.to_thread(_examine, path)
+        found = await asyncio.to_thread(_examine, storage, claim.blob)
     except NotConvertible as problem:
         return replace(letter, mail=replace(letter.mail, why_not_ascii=str(problem)), seven_bit=None)
     header = found.header
@@ -72,7 +72,7 @@ async def seven_bit_letter(letter: Letter, claim: Claim, path: Path, keys: Keys)
         envelope=structs.replace(letter.mail.envelope, eight_bit=False, smtputf8=not is_ascii),
         note=NOTE,
     )
-    return replace(letter, mail=mail, body=partial(_chunks, path, front), seven_bit=None)
+    return replace(letter, mail=mail, body=partial(_chunks, storage, claim.blob, front), seven_bit=None)
 
 
 def _ascii_trace(prefix: bytes) -> bytes:
@@ -84,8 +84,8 @@ def _ascii_trace(prefix: bytes) -> bytes:
     return b"".join(_NOT_ASCII.sub(b"?", field) + b"\n" for field in kept) + rest
 
 
-def _examine(path: Path) -> _Found:
-    with _mapped(path) as octets:
+def _examine(storage: MailStorage, name: str) -> _Found:
+    with _mapped(storage, name) as octets:
         copy = seven_bit_copy(octets)
         body, size = RelaxedBodyHash(), 0
         for piece in copy.body:
@@ -101,15 +101,15 @@ def _author_domain(header: bytes) -> str:
         return ""
 
 
-async def _chunks(path: Path, front: bytes) -> AsyncIterator[bytes]:
+async def _chunks(storage: MailStorage, name: str, front: bytes) -> AsyncIterator[bytes]:
     yield front
-    with _mapped(path) as octets:
+    with _mapped(storage, name) as octets:
         body = seven_bit_copy(octets).body
         while piece := await asyncio.to_thread(next, body, b""):
             yield piece
 
 
 @contextmanager
-def _mapped(path: Path) -> Iterator[mmap]:
-    with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as octets:
+def _mapped(storage: MailStorage, name: str) -> Iterator[bytes | mmap]:
+    with storage.open(name) as blob, blob.mapped() as octets:
         yield octets

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from msgspec import structs
@@ -24,6 +23,7 @@ from msgspec import structs
 from mailsuite.ids import new_id, reference
 from mailsuite.queue.operations import Claim, RenewClaims, Settle
 from mailsuite.writer.operation import Refused, StoreUnavailable
+from mailsuite.writer.storage import MailStorage
 from smtpd_service.outbound.courier import Courier, Delivery, Letter
 from smtpd_service.outbound.destinations import NextHop
 from smtpd_service.outbound.leases import Leases, Store
@@ -89,7 +89,7 @@ class Lane:
 
 
 class Worker:
-    """`new_courier` makes what delivers for a next hop; `blobs` is the folder of the messages."""
+    """`new_courier` makes what delivers for a next hop; `storage` has the messages."""
 
     def __init__(
         self,
@@ -97,12 +97,12 @@ class Worker:
         store: Store,
         reader: QueueReader,
         new_courier: Callable[[NextHop], Courier],
-        blobs: Path,
+        storage: MailStorage,
         plan: RetryPlan,
         token: str,
     ) -> None:
         self._store, self._reader, self._new_courier = store, reader, new_courier
-        self._blobs, self._plan = blobs, plan
+        self._storage, self._plan = storage, plan
         self._leases = Leases(store, token)
         self._lanes: OrderedDict[str, Lane] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -289,7 +289,7 @@ class Worker:
 
     def _letter(self, claims: Sequence[Claim]) -> Letter:
         first = claims[0]
-        message = StoredMessage(self._blobs / first.blob, first.prefix, first.size_octets)
+        message = StoredMessage(self._storage, first.blob, first.prefix, first.size_octets)
         addresses_are_ascii = first.envelope.reverse_path.isascii() and all(
             claim.recipient.forward_path.isascii() for claim in claims
         )
@@ -301,9 +301,7 @@ class Worker:
             [claim.recipient for claim in claims],
             first.size_octets,
         )
-        seven_bit = partial(
-            seven_bit_letter, claim=first, path=self._blobs / first.blob, keys=self._reader.signing_keys
-        )
+        seven_bit = partial(seven_bit_letter, claim=first, storage=self._storage, keys=self._reader.signing_keys)
         return Letter(mail, message.chunks, lambda: self._may_finish(ids), self._finished, seven_bit)
 
     async def _may_finish(self, recipient_ids: Sequence[int]) -> bool:

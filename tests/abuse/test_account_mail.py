@@ -14,7 +14,7 @@ from mailsuite.directory.services.accounts import change_account
 from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Story
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.storage import mail_storage
 
 NOW = datetime.now(UTC)
 PASSWORD = "correct horse battery"

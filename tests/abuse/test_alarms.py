@@ -11,7 +11,7 @@ from mailsuite.directory.models import Domain, Login, Mailbox, User
 from mailsuite.ids import new_id
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Event, Story
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.storage import mail_storage
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 

@@ -15,8 +15,8 @@ from mailsuite.store.models import Message
 from mailsuite.store.operations import Deliver, LocalDelivery, Outgoing, RemoteRecipient
 from mailsuite.trace.models import Event
 from mailsuite.trace.operations import StoryFacts
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.run import Job, run_jobs
+from mailsuite.writer.storage import mail_storage
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 

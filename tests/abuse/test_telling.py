@@ -20,7 +20,7 @@ from mailsuite.trace.models import Event, Story
 from mailsuite.trace.services import visible
 from mailsuite.transport_security.models import DaneLook
 from mailsuite.web import checks
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.storage import mail_storage
 
 pytestmark = pytest.mark.usefixtures("bans")
 NOW = datetime.now(UTC)

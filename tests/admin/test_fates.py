@@ -29,8 +29,8 @@ from mailsuite.trace.telling import insert_story
 from mailsuite.verdict.verdict import Action, Verdict
 from mailsuite.verdict.verdict import Judgement as Judged
 from mailsuite.writer.batch import Batch
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.run import execute
+from mailsuite.writer.storage import mail_storage
 
 NOW = datetime.now(UTC)
 FOREIGN = "theirs.example"

@@ -15,7 +15,7 @@ from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Story, StoryRecipient
 from mailsuite.web import dashboard
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.storage import mail_storage
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ from mailsuite.store.models import Message
 from mailsuite.store.operations import Deliver
 from mailsuite.trace import services as trace
 from mailsuite.trace.models import Story
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.run import execute
+from mailsuite.writer.storage import mail_storage
 
 NOW = datetime.now(UTC)
 PASSWORD = "correct horse battery"

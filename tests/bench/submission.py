@@ -152,7 +152,7 @@ READ_QUEUE = f"""
 import json
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.records.models import DkimKey
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.storage import mail_storage
 waiting = QueuedMessage.objects.filter(settled_at=None, held_at=None).select_related("content")
 def octets(message):
     with mail_storage().open(message.content.blob) as file:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from stored_mail import store_mail_in
 
 from mailsuite.authcheck.report import ArcCheck, AuthReport, DkimCheck, IprevCheck, SpfCheck
 from mailsuite.directory.models import Domain, Mailbox, User
@@ -15,18 +16,14 @@ from mailsuite.store.folders import prepare_mailbox
 from mailsuite.store.models import Folder, Message
 from mailsuite.store.operations import Copy, Deliver, LocalDelivery, StoreFlags
 from mailsuite.trace.operations import StoryFacts
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.run import execute
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def blob_folder(settings, tmp_path):
-    settings.STORAGES = settings.STORAGES | {
-        "mail": {"BACKEND": "mailsuite.writer.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
-    }
-    mail_storage().prepare()
+def mail_folder(settings, tmp_path):
+    store_mail_in(settings, tmp_path / "mail")
     content_filter.forget_kept()
 
 

@@ -32,9 +32,9 @@ from mailsuite.store.operations import LeaseMaildrop
 from mailsuite.store.quota import warn_full_mailboxes
 from mailsuite.trace.models import Story
 from mailsuite.transport_security import known
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.operation import Refused
 from mailsuite.writer.run import execute
+from mailsuite.writer.storage import mail_storage
 
 NOW = datetime.now(UTC)
 AHEAD = NOW + timedelta(days=20)

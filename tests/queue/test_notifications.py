@@ -15,8 +15,8 @@ from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
 from mailsuite.secrets import site_keys
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Story
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.run import execute
+from mailsuite.writer.storage import mail_storage
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 
@@ -175,7 +175,7 @@ def test_a_large_message_comes_back_as_its_header(ann, enqueue):
 
 def test_a_message_whose_octets_are_gone_is_still_told_of(ann, enqueue):
     message = enqueue("bob@far.test")
-    mail_storage().delete(message.content.blob)
+    mail_storage().discard([message.content.blob])
     [claim] = claim_all()
     assert len(compose_notifications([failed(claim)], NOW)) == 1
 

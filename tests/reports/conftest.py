@@ -5,6 +5,7 @@ import json
 import pytest
 from django.db import connections
 from report_mail import NOW, authentication_of
+from stored_mail import store_mail_in
 
 from mailsuite.directory import authentication, services
 from mailsuite.directory.cache import CACHE
@@ -14,7 +15,6 @@ from mailsuite.ids import new_id
 from mailsuite.reports.models import IncomingReport
 from mailsuite.store.operations import Deliver, ReportDelivery
 from mailsuite.trace.operations import StoryFacts
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.run import execute
 
 PASSWORD = "correct horse battery"
@@ -28,10 +28,7 @@ def one_connection(db, monkeypatch, settings, tmp_path):
     monkeypatch.setattr(Argon2idHasher, "memory_cost", 8)
     authentication._dummy_hash.cache_clear()
     CACHE.clear()
-    settings.STORAGES = settings.STORAGES | {
-        "mail": {"BACKEND": "mailsuite.writer.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
-    }
-    mail_storage().prepare()
+    store_mail_in(settings, tmp_path / "mail")
     yield
     connections["reader"] = reader
 

@@ -24,8 +24,8 @@ from mailsuite.reports.sending import RETRIES, send_due
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Story
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.operation import StoreBug
+from mailsuite.writer.storage import mail_storage
 
 DAY = date(2026, 11, 23)
 MORNING = datetime(2026, 11, 24, 7, tzinfo=UTC)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import pytest
 from django.db import connections
 from django.utils import timezone
+from stored_mail import spooled_names, store_mail_in
 
 from mailsuite.directory import authentication, services
 from mailsuite.directory.cache import CACHE
@@ -23,7 +24,6 @@ from mailsuite.store.copies import expire_all
 from mailsuite.store.models import MaildropLease, Message, PartialCopy, Usage
 from mailsuite.store.operations import MarkFetched
 from mailsuite.writer import operation
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.operation import Hint
 from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
 from mailsuite.writer.run import execute
@@ -88,13 +88,7 @@ def surroundings(settings, tmp_path, monkeypatch):
     authentication._dummy_hash.cache_clear()
     CACHE.clear()
     authentication.forget_logins()
-    settings.STORAGES = settings.STORAGES | {
-        "mail": {
-            "BACKEND": "mailsuite.writer.blobs.LocalBlobs",
-            "OPTIONS": {"location": str(settings.MAILSUITE.blobs)},
-        }
-    }
-    mail_storage().prepare()
+    store_mail_in(settings, settings.MAILSUITE.blobs)
     services.add_domain("example.org", key_pairs=[])
     services.add_mailbox("ann@example.org", PASSWORD)
 
@@ -143,7 +137,7 @@ def budget(octets=10**9, seconds=60.0):
 
 
 def spool_files():
-    return list(mail_storage().spool.iterdir())
+    return spooled_names()
 
 
 @pytest.mark.parametrize("moment", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)])

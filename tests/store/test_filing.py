@@ -1,11 +1,11 @@
 """Deliveries and appends: what rows, counters and blobs they leave."""
 
 import errno
-import os
 from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
+from stored_mail import blob_names, spooled_names
 
 from mailsuite.ids import new_id
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
@@ -22,10 +22,10 @@ from mailsuite.store.operations import (
 )
 from mailsuite.trace.models import Event, Story
 from mailsuite.trace.operations import StoryFacts
-from mailsuite.writer import blobs
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer import local_storage
 from mailsuite.writer.operation import Refused, StoreBug, StoreUnavailable
 from mailsuite.writer.run import Job, execute, run_jobs
+from mailsuite.writer.storage import mail_storage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -82,14 +82,14 @@ def test_a_mailbox_named_twice_gets_it_once(make_mailbox, spooled):
 
 def test_spool_is_empty_afterwards(make_mailbox, spooled):
     execute(deliver(spooled, make_mailbox("a@example.org")))
-    assert os.listdir(mail_storage().spool) == []
+    assert spooled_names() == []
 
 
 def carried(operation):
     """The same with its octets in it, and no file."""
-    path = mail_storage().spool / operation.spool
-    octets = path.read_bytes()
-    path.unlink()
+    with mail_storage().open_spooled(operation.spool) as file:
+        octets = file.read()
+    mail_storage().discard_spooled([operation.spool])
     return replace(operation, octets=octets)
 
 
@@ -100,14 +100,13 @@ def test_octets_that_come_along_are_filed_like_a_file(make_mailbox, spooled):
         execute(Deliver("name", size, story(), [LocalDelivery(to.pk, to.address, b"")], octets=mail))
         with mail_storage().open(Message.objects.get(mailbox=to).content.blob) as blob:
             assert blob.read() == mail
-        assert os.stat(mail_storage().path(blob.name)).st_mode & 0o777 == 0o600
-    assert os.listdir(mail_storage().spool) == []
+    assert spooled_names() == []
 
 
 def test_what_a_store_that_died_left_of_a_file_is_made_anew(make_mailbox, spooled):
     operation = deliver(spooled, make_mailbox("a@example.org"))
     operation = replace(operation, octets=MAIL)
-    (mail_storage().spool / operation.spool).write_bytes(MAIL[:5] + b"x" * 100)
+    mail_storage().put_spooled(operation.spool, MAIL[:5] + b"x" * 100)
     execute(operation)
     assert Content.objects.get().size_octets == len(MAIL)
 
@@ -117,11 +116,11 @@ def test_a_full_disk_files_nothing_and_leaves_nothing(make_mailbox, spooled, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     operation = carried(deliver(spooled, make_mailbox("a@example.org")))
-    monkeypatch.setattr(blobs.os, "write", full)
+    monkeypatch.setattr(local_storage.os, "write", full)
     with pytest.raises(Refused, match="no room"):
         execute(operation)
     monkeypatch.undo()
-    assert os.listdir(mail_storage().spool) == []
+    assert spooled_names() == []
     assert not Story.objects.exists()
 
 
@@ -140,7 +139,7 @@ def test_asking_again_for_a_delivery_that_was_done_changes_nothing(make_mailbox,
     execute(operation)
     execute(replace(operation, again=True))
     assert Message.objects.count() == 1
-    assert Content.objects.count() == sum(len(files) for _, _, files in os.walk(mail_storage().location)) == 1
+    assert Content.objects.count() == len(blob_names() + spooled_names()) == 1
 
 
 def test_asking_again_amid_the_first_time_files_one(make_mailbox, spooled):
@@ -158,7 +157,7 @@ def test_asking_again_for_a_delivery_that_was_not_done_does_it(make_mailbox, spo
 
 def test_a_lost_spool_file_is_no_success(make_mailbox, spooled):
     operation = deliver(spooled, make_mailbox("a@example.org"))
-    os.unlink(mail_storage().spool / operation.spool)
+    mail_storage().discard_spooled([operation.spool])
     with pytest.raises(StoreUnavailable):
         execute(operation)
     assert not Story.objects.exists()
@@ -166,8 +165,7 @@ def test_a_lost_spool_file_is_no_success(make_mailbox, spooled):
 
 def test_a_file_cut_short_is_no_success(make_mailbox, spooled):
     operation = deliver(spooled, make_mailbox("a@example.org"))
-    with open(mail_storage().spool / operation.spool, "wb") as file:
-        file.write(MAIL[:-3])
+    mail_storage().put_spooled(operation.spool, MAIL[:-3])
     with pytest.raises(StoreBug):
         execute(operation)
     assert not Message.objects.exists()
@@ -178,8 +176,7 @@ def test_a_refused_delivery_leaves_no_blob(make_mailbox, spooled):
     Folder.objects.filter(mailbox=mailbox).delete()
     with pytest.raises(Refused, match="is gone"):
         execute(deliver(spooled, mailbox))
-    location = mail_storage().location
-    assert [name for folder in os.listdir(location) for name in os.listdir(f"{location}/{folder}")] == []
+    assert blob_names() + spooled_names() == []
 
 
 def test_remote_recipients_are_queued_in_the_same_transaction(make_mailbox, spooled):

@@ -4,7 +4,7 @@ import pytest
 
 from mailsuite.store.models import Content, Message, Usage
 from mailsuite.store.quota import readable, warn_full_mailboxes
-from mailsuite.writer.blobs import mail_storage
+from mailsuite.writer.storage import mail_storage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

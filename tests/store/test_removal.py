@@ -27,9 +27,9 @@ from mailsuite.store.operations import (
 from mailsuite.store.removal import remove_marked
 from mailsuite.trace.operations import StoryFacts
 from mailsuite.writer.batch import Batch
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.operation import Refused
 from mailsuite.writer.run import execute
+from mailsuite.writer.storage import mail_storage
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 PASSWORD = "a long enough password"

@@ -26,8 +26,8 @@ def enqueue(db: None) -> Callable[..., Any]:
     from mailsuite.queue.models import QueuedMessage
     from mailsuite.store.operations import Deliver, Outgoing, RemoteRecipient
     from mailsuite.trace.operations import StoryFacts
-    from mailsuite.writer.blobs import mail_storage
     from mailsuite.writer.run import execute
+    from mailsuite.writer.storage import mail_storage
 
     def put(*recipients: str, octets: bytes = MESSAGE, notify: str = "", **envelope: Any) -> QueuedMessage:
         mail_storage().prepare()

@@ -10,8 +10,8 @@ import time
 
 from django.db import connection
 
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.client import StoreClient
+from mailsuite.writer.storage import mail_storage
 
 SERVE = """
 import dataclasses, sys

@@ -1,6 +1,7 @@
 """A store with mailboxes and blobs of its own, for a test."""
 
 import secrets
+from datetime import UTC, datetime
 
 import pytest
 
@@ -8,16 +9,32 @@ from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.store.folders import prepare_mailbox
 from mailsuite.store.models import Folder
 from mailsuite.store.operations import Append, AppendItem
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.run import execute
+from mailsuite.writer.storage import mail_storage
+
+EVER = datetime.max.replace(tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def blob_folder(settings, tmp_path):
-    settings.STORAGES = settings.STORAGES | {
-        "mail": {"BACKEND": "mailsuite.writer.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
-    }
+def mail_folder(settings, tmp_path):
+    store_mail_in(settings, tmp_path / "mail")
+
+
+def store_mail_in(settings, folder):
+    """From now on the test's messages are stored there, and nowhere before."""
+    local = {"BACKEND": "mailsuite.writer.local_storage.LocalStorage", "OPTIONS": {"location": str(folder)}}
+    settings.STORAGES = settings.STORAGES | {"mail": local}
     mail_storage().prepare()
+
+
+def blob_names():
+    """All blobs that are stored."""
+    return list(mail_storage().blobs_before(EVER))
+
+
+def spooled_names():
+    """All spool files that are stored."""
+    return list(mail_storage().spooled_before(EVER))
 
 
 @pytest.fixture
@@ -36,7 +53,7 @@ def make_mailbox():
 def spooled():
     def spool(octets: bytes) -> str:
         name = secrets.token_hex(8)
-        (mail_storage().spool / name).write_bytes(octets)
+        mail_storage().put_spooled(name, octets)
         return name
 
     return spool

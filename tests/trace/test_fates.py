@@ -33,8 +33,8 @@ from mailsuite.trace.operations import EventFacts, StoryFacts, TellStory
 from mailsuite.trace.refusals import RefusalBuffer
 from mailsuite.trace.telling import insert_story
 from mailsuite.writer.batch import Batch
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.run import execute
+from mailsuite.writer.storage import mail_storage
 
 __all__ = ["enqueue", "forget_the_directory"]
 NOW = datetime.now(UTC)

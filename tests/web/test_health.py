@@ -7,22 +7,19 @@ import signal
 import pytest
 from django.conf import settings
 from store_process import Service
+from stored_mail import store_mail_in
 
 from mailsuite.server.suite_state import SuiteState, write_state
 from mailsuite.supervisor.probe import ask_store
 from mailsuite.web import health
 from mailsuite.writer import telling
-from mailsuite.writer.blobs import mail_storage
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 
 
 @pytest.fixture
 def service(settings, tmp_path):
-    settings.STORAGES = settings.STORAGES | {
-        "mail": {"BACKEND": "mailsuite.writer.blobs.LocalBlobs", "OPTIONS": {"location": str(tmp_path / "mail")}}
-    }
-    mail_storage().prepare()
+    store_mail_in(settings, tmp_path / "mail")
     service = Service(tmp_path)
     service.start()
     yield service

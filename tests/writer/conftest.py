@@ -1,3 +1,3 @@
-from stored_mail import blob_folder, fill, mailbox, make_mailbox, spooled
+from stored_mail import fill, mail_folder, mailbox, make_mailbox, spooled
 
-__all__ = ["blob_folder", "fill", "mailbox", "make_mailbox", "spooled"]
+__all__ = ["fill", "mail_folder", "mailbox", "make_mailbox", "spooled"]

@@ -30,8 +30,8 @@ from mailsuite.store.operations import (
 from mailsuite.trace.models import RefusalCount, Story
 from mailsuite.trace.operations import StoryFacts, TellStory
 from mailsuite.writer import daemon
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.operation import Refused, StoreBug, StoreUnavailable
+from mailsuite.writer.storage import mail_storage
 from mailsuite.writer.telling import tell_service
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,7 +71,7 @@ def test_many_at_once_are_all_filed(service, make_mailbox, spooled):
 def test_one_that_fails_fails_alone(service, make_mailbox, spooled):
     mailbox = make_mailbox("a@example.org")
     good, lost = [delivery(mailbox, spooled) for _ in range(20)], delivery(mailbox, spooled)
-    os.unlink(mail_storage().spool / lost.spool)
+    mail_storage().discard_spooled([lost.spool])
     wrong = delivery(mailbox, spooled)
     wrong = Deliver(wrong.spool, wrong.size_octets, StoryFacts(1, "x" * 99, "accepted", datetime.now(UTC)), wrong.local)
     doubled = Deliver(spooled(b"\r\n"), 2, StoryFacts(good[0].story.story_id, "inbound", "accepted", wrong.story.at))
@@ -143,7 +143,7 @@ def test_a_killed_service_comes_back_and_nothing_is_doubled(service, make_mailbo
     operations = [delivery(mailbox, spooled) for _ in range(300)]
     for number, operation in enumerate(operations):
         if number % 2:
-            (mail_storage().spool / operation.spool).unlink()
+            mail_storage().discard_spooled([operation.spool])
             operations[number] = replace(operation, octets=b"Subject: x\r\n\r\n")
 
     async def work(client):
@@ -236,7 +236,7 @@ def test_a_database_connection_that_breaks_is_made_anew(service, make_mailbox, s
         connection.close()
     assert Message.objects.count() == 6
     for blob in Content.objects.values_list("blob", flat=True):
-        assert mail_storage().exists(blob)
+        mail_storage().open(blob).close()
 
 
 def end_other_connections():

@@ -9,7 +9,6 @@ import signal
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
-from pathlib import Path
 
 import pytest
 from django.db import connection, connections
@@ -41,9 +40,9 @@ from mailsuite.store.operations import (
 from mailsuite.trace.models import Event, Story
 from mailsuite.trace.operations import StoryFacts
 from mailsuite.writer import client as client_module
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.operation import StoreUnavailable
 from mailsuite.writer.run import Job, execute, run_jobs
+from mailsuite.writer.storage import mail_storage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MAIL = b"Subject: x\r\n\r\nbody\r\n"
@@ -70,7 +69,7 @@ def running(tmp_path_factory, django_db_setup, django_db_blocker):
     """One service for all: what it files is looked at by its rows alone."""
     with django_db_blocker.unblock():
         service = Service(tmp_path_factory.mktemp("store"))
-        Path(mail_storage().location).mkdir(parents=True, exist_ok=True)
+        mail_storage().prepare()
         service.start()
     yield service
     service.stop()

@@ -7,6 +7,7 @@ import select
 import pytest
 
 from mailsuite.writer import reading
+from mailsuite.writer.local_storage import LocalFile
 from mailsuite.writer.reading import HEADER_IN_ROW_OCTETS, LIMITS, Child, is_much_work, read_hastily, summarize
 
 PART = b"--b\r\nContent-Type: text/plain; name=%b\r\n\r\nx\r\n"
@@ -52,7 +53,7 @@ def test_what_could_not_be_read_in_time_is_still_what_it_is(tmp_path, monkeypatc
             reading, "parse_message", lambda octets, limits: failing(trouble, limits) or real(octets, limits)
         )
     with path.open("rb") as file:
-        found = read_hastily(file.fileno())
+        found = read_hastily(LocalFile(file.fileno()))
     assert found.size_octets == path.stat().st_size
     if trouble:
         assert found.body_structure.startswith(b'("text" "plain"')
@@ -87,13 +88,13 @@ def test_a_child_tells_that_the_file_could_not_be_made_durable(tmp_path, monkeyp
     monkeypatch.setattr(os, "fsync", fsync)
     with path.open("rb") as file:
         with pytest.raises(OSError) as caught:
-            answer_of(file.fileno())
+            answer_of(LocalFile(file.fileno()))
         assert caught.value.errno == number and told.exists()
-        assert answer_of(file.fileno()).subject == "lost"
+        assert answer_of(LocalFile(file.fileno())).subject == "lost"
 
 
-def answer_of(descriptor):
-    child = Child(descriptor, 0.0, lambda: None)
+def answer_of(file):
+    child = Child(file, 0.0, lambda: None)
     while not child.receive():
         select.select([child], [], [])
     return child.finish()

@@ -111,7 +111,7 @@ def test_a_folder_for_blobs_that_can_not_be_made_keeps_nobody_from_deleting(mail
     def full(self, folder):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("mailsuite.writer.blobs.LocalBlobs._make_folder", full)
+    monkeypatch.setattr("mailsuite.writer.local_storage.LocalStorage._make_hour", full)
     jobs = [Job(Append(mailbox.pk, inbox.pk, [item()])), Job(Expunge(mailbox.pk, inbox.pk, [1]))]
     run_jobs(jobs)
     assert (jobs[0].error.code, jobs[1].error) == ("storage-full", None)

@@ -27,8 +27,8 @@ from mailsuite.store.models import Folder, Message, Usage
 from mailsuite.store.operations import KEPT
 from mailsuite.store.sweep import sweep
 from mailsuite.trace.models import Event
-from mailsuite.writer.blobs import mail_storage
 from mailsuite.writer.run import execute
+from mailsuite.writer.storage import mail_storage
 from smtpd_service.outbound.homecoming import Homecomings
 from smtpd_service.outbound.queue_reader import QueueReader
 from smtpd_service.outbound.results import judge
@@ -65,7 +65,7 @@ def no_courier(_hop):
 
 
 def homecomings():
-    return Homecomings(settings.MAILSUITE.hostname, settings.MAILSUITE.blobs, site_keys("srs"))
+    return Homecomings(settings.MAILSUITE.hostname, mail_storage(), site_keys("srs"))
 
 
 def work(settled=1):
@@ -77,7 +77,7 @@ def work(settled=1):
             store=store,
             reader=reader,
             new_courier=no_courier,
-            blobs=settings.MAILSUITE.blobs,
+            storage=mail_storage(),
             plan=RetryPlan([timedelta(hours=1)]),
             token="token",
         )

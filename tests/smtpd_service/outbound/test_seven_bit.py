@@ -10,6 +10,7 @@ from ipaddress import ip_network
 import pytest
 import uvloop
 from cryptography.hazmat.primitives.asymmetric import rsa
+from memory_storage import Held, MemoryStorage
 from oracles import TestKey, dkimpy_verifies, zone_of
 from queued_mail import enqueue, forget_the_directory
 from smtp_sink import Behaviour, Sink
@@ -62,8 +63,21 @@ def signed(octets, key):
     return signature_fields(octets[:end], body.digest(), [key.signing_key], 1_700_000_000) + octets
 
 
-def deliver(port, path, keys=(), prefix=TRACE, **needs):
-    """What comes of the message in a file, and the keys' questions."""
+@pytest.fixture
+def storage():
+    return MemoryStorage()
+
+
+def hold(storage, octets):
+    storage.blobs["blob"] = Held(octets)
+
+
+def octets_of(storage):
+    return bytes(storage.blobs["blob"].octets)
+
+
+def deliver(port, storage, keys=(), prefix=TRACE, **needs):
+    """What comes of the message in the storage, and the keys' questions."""
     asked = []
 
     async def signing_keys(claim, domain):
@@ -73,20 +87,20 @@ def deliver(port, path, keys=(), prefix=TRACE, **needs):
         return keys
 
     async def chunks():
-        yield prefix + path.read_bytes()
+        yield prefix + octets_of(storage)
 
     async def may_finish():
         return True
 
     async def run():
-        size = len(prefix) + path.stat().st_size
+        size = len(prefix) + len(octets_of(storage))
         claim = Claim(
             *(1, 1, EnvelopeRecipient("bob@far.test"), Envelope("ann@us.test", eight_bit=True), "far.test"),
-            *(1, False, path.name, prefix, size, NOW),
+            *(1, False, "blob", prefix, size, NOW),
             story_id=7,
         )
         mail = Mail(Envelope("ann@us.test", **{"eight_bit": True, **needs}), [EnvelopeRecipient("bob@far.test")], size)
-        seven_bit = partial(seven_bit_letter, claim=claim, path=path, keys=signing_keys)
+        seven_bit = partial(seven_bit_letter, claim=claim, storage=storage, keys=signing_keys)
         courier = Courier(
             NextHop("far.test"),
             destinations=Destinations(ZoneResolver(ZONE), (), LOOPBACK, port=port),
@@ -103,10 +117,9 @@ def deliver(port, path, keys=(), prefix=TRACE, **needs):
     return delivery, asked
 
 
-def test_it_arrives_as_a_copy_that_says_the_same_under_a_new_signature(sink, key, tmp_path):
-    path = tmp_path / "blob"
-    path.write_bytes(signed(MESSAGE, key))
-    delivery, asked = deliver(sink.port, path, [key.signing_key])
+def test_it_arrives_as_a_copy_that_says_the_same_under_a_new_signature(sink, key, storage):
+    hold(storage, signed(MESSAGE, key))
+    delivery, asked = deliver(sink.port, storage, [key.signing_key])
     assert (delivery.outcome.fate, asked) == (Fate.DELIVERED, [(7, "us.test")])
     assert NOTE in delivery.dialog
     [message] = sink.messages
@@ -118,70 +131,63 @@ def test_it_arrives_as_a_copy_that_says_the_same_under_a_new_signature(sink, key
     assert dkimpy_verifies(message.data, zone_of(key))
 
 
-def test_what_others_have_written_goes_with_the_signature_that_it_came_with(sink, key, tmp_path):
-    path = tmp_path / "blob"
-    path.write_bytes(signed(MESSAGE, key))
-    delivery, _ = deliver(sink.port, path)
+def test_what_others_have_written_goes_with_the_signature_that_it_came_with(sink, key, storage):
+    hold(storage, signed(MESSAGE, key))
+    delivery, _ = deliver(sink.port, storage)
     assert delivery.outcome.fate is Fate.DELIVERED
     [message] = sink.messages
     assert message.data.isascii() and message.data.count(b"DKIM-Signature: ") == 1
     assert not dkimpy_verifies(message.data, zone_of(key))
 
 
-def test_a_large_one_comes_in_pieces(sink, key, tmp_path):
-    path = tmp_path / "blob"
+def test_a_large_one_comes_in_pieces(sink, key, storage):
     body = "Zeile mit Grüßen\r\n" * 60_000
-    path.write_bytes((HEADER + TEXT + body).encode())
-    delivery, _ = deliver(sink.port, path, [key.signing_key])
+    hold(storage, (HEADER + TEXT + body).encode())
+    delivery, _ = deliver(sink.port, storage, [key.signing_key])
     assert delivery.outcome.fate is Fate.DELIVERED
     assert message_from_bytes(sink.messages[0].data, policy=policy.default).get_content() == body
     assert dkimpy_verifies(sink.messages[0].data, zone_of(key))
 
 
-def test_a_host_that_takes_8_bit_gets_the_message_itself(sink, key, tmp_path):
+def test_a_host_that_takes_8_bit_gets_the_message_itself(sink, key, storage):
     sink.behaviour = Behaviour()
-    path = tmp_path / "blob"
-    path.write_bytes(signed(MESSAGE, key))
-    delivery, asked = deliver(sink.port, path, [key.signing_key])
+    hold(storage, signed(MESSAGE, key))
+    delivery, asked = deliver(sink.port, storage, [key.signing_key])
     assert (delivery.outcome.fate, asked) == (Fate.DELIVERED, [])
-    assert sink.messages[0].data == TRACE + path.read_bytes()
+    assert sink.messages[0].data == TRACE + octets_of(storage)
 
 
-def test_a_header_that_needs_no_smtputf8_goes_without(sink, key, tmp_path):
+def test_a_header_that_needs_no_smtputf8_goes_without(sink, key, storage):
     sink.behaviour = Behaviour(extensions=("8BITMIME",))
-    path = tmp_path / "blob"
-    path.write_bytes(MESSAGE)
-    delivery, _ = deliver(sink.port, path, [key.signing_key], smtputf8=True)
+    hold(storage, MESSAGE)
+    delivery, _ = deliver(sink.port, storage, [key.signing_key], smtputf8=True)
     assert delivery.outcome.fate is Fate.DELIVERED
     assert "SMTPUTF8" not in delivery.dialog.partition("MAIL FROM")[2]
 
 
-def test_nothing_bounces_for_what_we_put_in_front(sink, tmp_path):
-    path = tmp_path / "blob"
-    path.write_bytes(PLAIN)
+def test_nothing_bounces_for_what_we_put_in_front(sink, storage):
+    hold(storage, PLAIN)
     trace = "Delivered-To: jürgen@us.test\r\nReceived: from client\r\n\tby us for <jürgen@us.test>\r\n".encode()
-    assert StoredMessage(path, TRACE, 0).has_ascii_header()
-    assert not StoredMessage(path, trace, 0).has_ascii_header()
-    delivery, _ = deliver(sink.port, path, prefix=trace, smtputf8=True)
+    assert StoredMessage(storage, "blob", TRACE, 0).has_ascii_header()
+    assert not StoredMessage(storage, "blob", trace, 0).has_ascii_header()
+    delivery, _ = deliver(sink.port, storage, prefix=trace, smtputf8=True)
     assert delivery.outcome.fate is Fate.DELIVERED
     assert sink.messages[0].data == b"Received: from client\r\n\tby us for <j?rgen@us.test>\r\n" + PLAIN
 
 
 @pytest.mark.parametrize(("needs", "status"), [({"smtputf8": True}, "5.6.7"), ({}, "5.6.3")])
-def test_what_has_no_copy_comes_back_and_says_why(sink, tmp_path, needs, status):
-    path = tmp_path / "blob"
-    path.write_bytes("From: jürgen@us.test\r\n\r\n".encode())
-    delivery, _ = deliver(sink.port, path, **needs)
+def test_what_has_no_copy_comes_back_and_says_why(sink, storage, needs, status):
+    hold(storage, "From: jürgen@us.test\r\n\r\n".encode())
+    delivery, _ = deliver(sink.port, storage, **needs)
     assert (delivery.outcome.fate, delivery.outcome.status) == (Fate.NEVER, status)
     assert "field From can't be" in delivery.outcome.text
 
 
-def test_it_waits_rather_than_go_unsigned(sink, key, tmp_path):
-    path = tmp_path / "blob"
-    path.write_bytes(MESSAGE)
+def test_it_waits_rather_than_go_unsigned(sink, key, storage):
+    hold(storage, MESSAGE)
     for keys in (OSError("no keys"), [replace(key.signing_key, private_key="no key")]):
         with pytest.raises((OSError, SigningError)):
-            deliver(sink.port, path, keys)
+            deliver(sink.port, storage, keys)
     assert sink.messages == []
 
 

@@ -3,10 +3,10 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import pytest
+from memory_storage import MemoryStorage
 
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.queue.operations import Arrival, AttemptResult, Claim, ClaimDue, RenewClaims, Settle
@@ -160,7 +160,7 @@ def work(queue, hosts, story):
             store=queue,
             reader=queue,
             new_courier=hosts,
-            blobs=Path(),
+            storage=MemoryStorage(),
             plan=RetryPlan([timedelta(hours=1)]),
             token="token",
         )

@@ -1,15 +1,18 @@
-"""Blobs filed from the spool: in which order they become durable, and with how many waits."""
+"""Messages on this machine's disk: in which order they become durable, with how many waits, and for whose eyes."""
 
 import os
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailsuite.writer.blobs import FSYNCED_AT_ONCE, LocalBlobs
+from mailsuite.writer.local_storage import FSYNCED_AT_ONCE, LocalStorage
+
+HOUR = datetime(2026, 11, 30, 18, tzinfo=UTC)
 
 
 @pytest.fixture
 def storage(tmp_path):
-    storage = LocalBlobs(tmp_path)
+    storage = LocalStorage(tmp_path)
     storage.prepare()
     return storage
 
@@ -37,14 +40,14 @@ def calls(monkeypatch):
 def spool(storage, *names):
     """Makes spool files that hold their names; returns what to adopt, in a folder that is there already."""
     for name in names:
-        os.close(storage.open_spooled(name, name.encode()))
+        storage.put_spooled(name, name.encode())
     return [(name, f"2026113018/blob-{name}") for name in names]
 
 
 @pytest.fixture(autouse=True)
-def folder(storage):
+def folder(storage, tmp_path):
     storage.adopt(spool(storage, "first"))
-    return storage.spool.parent / "2026113018"
+    return tmp_path / "2026113018"
 
 
 def test_a_file_and_its_entry_are_durable_with_one_wait_for_the_journal(storage, folder, calls):
@@ -65,6 +68,33 @@ def test_the_writing_of_a_batch_is_begun_before_any_of_it_is_waited_for(storage,
 
 def test_what_is_gone_from_the_spool_stops_the_batch(storage):
     pairs = spool(storage, "here", "gone")
-    os.unlink(storage.spool / "gone")
+    storage.discard_spooled(["gone"])
     with pytest.raises(FileNotFoundError):
         storage.adopt(pairs)
+
+
+def test_nobody_else_may_read_them(storage, folder):
+    storage.put_spooled("small", b"x")
+    storage.create_spooled("large").close()
+    for path in (folder, folder.parent / "spool"):
+        assert path.stat().st_mode & 0o777 == 0o700
+    for path in (folder / "blob-first", folder.parent / "spool" / "small", folder.parent / "spool" / "large"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_hours_that_hold_nothing_any_more_are_tidied_away(storage, folder):
+    storage.tidy(HOUR + timedelta(hours=1))
+    assert folder.exists()
+    storage.discard(["2026113018/blob-first"])
+    storage.tidy(HOUR)
+    assert folder.exists()
+    storage.tidy(HOUR + timedelta(hours=1))
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_can_not_be_written_is_named(tmp_path):
+    (tmp_path / "data").mkdir(mode=0o500)
+    with pytest.raises(PermissionError) as caught:
+        LocalStorage(tmp_path / "data" / "mail").prepare()
+    assert caught.value.filename == str(tmp_path / "data" / "mail")
