@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from smtpd_service.outbound.delivery_stage import Stage, Tone
+from smtpd_service.probe.stage import Stage, Tone
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from mailsuite.directory.models import User
 from mailsuite.mail.address import AddressError
 from mailsuite.web.delivery_runs import RUNS, Run, TooMany
-
-# The wiring point: nothing else of the web knows the delivery service.
-from smtpd_service.outbound.delivery_stage import Stage
-from smtpd_service.outbound.delivery_test import read_target
-from smtpd_service.outbound.live_test import default_sender, live_test
+from smtpd_service.probe.delivery import read_target
+from smtpd_service.probe.live import default_sender, probe_live
+from smtpd_service.probe.stage import Stage
 
 # Less than a request may take, with time to answer.
 POLL_SECONDS = 8.0
@@ -34,7 +32,7 @@ def start(request: HttpRequest) -> HttpResponse:
     try:
         read_target(target)
         sender = default_sender(settings.MAILSUITE)
-        run = RUNS.start(target, owner, lambda text: live_test(text, settings.MAILSUITE, sender))
+        run = RUNS.start(target, owner, lambda text: probe_live(text, settings.MAILSUITE, sender))
     except AddressError as error:
         return _page(request, target=target, problem=f"This is neither an address nor a domain: {error}.")
     except TooMany as error:

@@ -11,7 +11,6 @@ from django.db import Error
 
 from mailsuite.database.threads import DatabaseThreads
 from mailsuite.directory import lookup
-from mailsuite.mail.address import Address
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.queue.models import QueuedRecipient, Route
 from mailsuite.queue.notifications import Fate, compose_notifications
@@ -23,9 +22,7 @@ from mailsuite.store.operations import Deliver
 from mailsuite.trace.models import Story
 from mailsuite.writer.operation import StoreUnavailable
 from smtpd_service.outbound.courier import Delivery
-from smtpd_service.outbound.delivery_stage import Stage
 from smtpd_service.outbound.homecoming import Homecomings
-from smtpd_service.outbound.hosted_here import stages_here
 from smtpd_service.outbound.routing import RouteFacts, Security
 
 logger = logging.getLogger(__name__)
@@ -50,41 +47,38 @@ class QueueReader:
 
     async def next_due(self) -> datetime | None:
         """When the first recipient that waits is due; it may be long past."""
-        return await self._ask(_next_due)
+        return await self.ask(_next_due)
 
     async def held_by(self, token: str) -> list[int]:
         """The recipients that a worker of this token left behind."""
-        return await self._ask(_held_by, token)
+        return await self.ask(_held_by, token)
 
     async def routes(self) -> list[RouteFacts]:
-        return await self._ask(_routes)
+        return await self.ask(_routes)
 
     async def versions_without_name(self) -> frozenset[int]:
         """The IP versions whose address here has no reverse name."""
-        return await self._ask(versions_without_name)
+        return await self.ask(versions_without_name)
 
     async def homecomings(self, claims: Sequence[Claim]) -> dict[int, Delivery]:
         """What is done here with those of the claims that are for us after all, by recipient id."""
         homecomings = self._homecomings
-        return await self._ask(homecomings.find, claims) if homecomings else {}
+        return await self.ask(homecomings.find, claims) if homecomings else {}
 
     async def notifications(self, fates: Sequence[Fate], now: datetime) -> list[Deliver]:
-        return await self._ask(compose_notifications, fates, now)
+        return await self.ask(compose_notifications, fates, now)
 
     async def signing_keys(self, claim: Claim, author_domain: str) -> tuple[SigningKey, ...]:
         """The keys with which a message of one of our users is signed; none for what came from elsewhere, whatever it
         says. Raises when there are some that can't be opened."""
-        return await self._ask(_signing_keys, claim, author_domain)
-
-    async def stages_here(self, address: Address) -> tuple[Stage, ...]:
-        """What a delivery test tells of an address of our own; nothing of any other."""
-        return await self._ask(stages_here, address)
+        return await self.ask(_signing_keys, claim, author_domain)
 
     def close(self) -> None:
         self._database.close()
 
-    async def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Raises StoreUnavailable: what was to be asked, or told, waits till there is a database again."""
+    async def ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The answer to a question that reads the database, in the thread for that. Raises StoreUnavailable:
+        what was to be asked, or told, waits till there is a database again."""
         try:
             return await self._database.ask(question, *args, **kwargs)
         except TimeoutError:

@@ -17,11 +17,11 @@ from mailsuite.transport_security.known import NOTHING
 from mailsuite.transport_security.policies import StsPolicies
 from mailsuite.transport_security.validation import ValidationWatch, resolver_validates
 from smtpd_service.outbound.courier import Courier, Letter
-from smtpd_service.outbound.delivery_stage import Tone
-from smtpd_service.outbound.delivery_test import Tools, delivery_test
 from smtpd_service.outbound.destinations import Destinations, NextHop
 from smtpd_service.outbound.published_policy import PublishedPolicy
 from smtpd_service.outbound.transaction import Fate, Mail
+from smtpd_service.probe.delivery import Tools, probe_delivery
+from smtpd_service.probe.stage import Tone
 
 pytestmark = [pytest.mark.interop, pytest.mark.sqlite_only]
 
@@ -64,7 +64,7 @@ def run(dns, sink, target="bob@far.test", **how):
         policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), validates=yes, port=sink.port)
         allowed = [ip_network("127.0.0.0/8")]
         tools = Tools(resolver, policy, "mx.suite.test", "", {"mx.suite.test"}, allowed, port=sink.port)
-        return {stage.name: stage async for stage in delivery_test(target, tools)}
+        return {stage.name: stage async for stage in probe_delivery(target, tools)}
 
     return asked(dns.resolver, gather)
 

@@ -20,7 +20,8 @@ LADDER = (
     "authcheck junk queue scanning screening transport_security verdict",
     "pipeline",
     "abuse jobs provisioning records reports",
-    "autoconfig console portal retrieval smtpd_service web",
+    "retrieval smtpd_service",
+    "autoconfig console portal web",
     "settings supervisor",
 )
 RUNG = {room: number for number, rooms in enumerate(LADDER, 1) for room in rooms.split()}

@@ -8,7 +8,7 @@ from django.urls import reverse
 from mailsuite.directory.models import Domain, User
 from mailsuite.web import delivery_test
 from mailsuite.web.delivery_runs import Runs, TooMany
-from smtpd_service.outbound.delivery_stage import Stage, Tone
+from smtpd_service.probe.stage import Stage, Tone
 
 PAGE = "/admin/delivery-test/"
 
@@ -51,7 +51,7 @@ def boss(client, directory):
 def runs(monkeypatch):
     runs = Runs()
     monkeypatch.setattr(delivery_test, "RUNS", runs)
-    monkeypatch.setattr(delivery_test, "live_test", lambda text, configuration, sender: quick(f"{text} by {sender}"))
+    monkeypatch.setattr(delivery_test, "probe_live", lambda text, configuration, sender: quick(f"{text} by {sender}"))
     return runs
 
 
@@ -78,7 +78,7 @@ def test_what_is_no_address_starts_nothing(boss, runs, target):
 
 def test_a_page_amid_a_test_asks_for_more(boss, runs, monkeypatch):
     held = Held()
-    monkeypatch.setattr(delivery_test, "live_test", lambda text, configuration, sender: held(text))
+    monkeypatch.setattr(delivery_test, "probe_live", lambda text, configuration, sender: held(text))
     url = boss.post(PAGE, {"target": "far.test"})["Location"]
     first = boss.get(f"{url}more?after=0").json()
     assert (first["count"], first["done"]) == (1, False)

@@ -8,8 +8,8 @@ from django.core.management.base import CommandError
 
 from mailsuite.directory.command import SubcommandCommand
 from mailsuite.mail.address import AddressError, parse_address
-from smtpd_service.outbound.delivery_stage import Stage, Tone
-from smtpd_service.outbound.live_test import default_sender, live_test
+from smtpd_service.probe.live import default_sender, probe_live
+from smtpd_service.probe.stage import Stage, Tone
 
 WORDS = {Tone.GOOD: "ok", Tone.NOTE: "note", Tone.WARNING: "WARN", Tone.BAD: "BAD"}
 INDENT = " " * 6
@@ -38,7 +38,7 @@ class Command(SubcommandCommand):
 
     async def _tell(self, target: str, sender: str, *, brief: bool) -> Stage:
         """Writes each stage when it comes; returns the last one."""
-        async with aclosing(live_test(target, settings.MAILSUITE, sender)) as stages:
+        async with aclosing(probe_live(target, settings.MAILSUITE, sender)) as stages:
             async for stage in stages:
                 self._write(stage, brief=brief)
         return stage

@@ -9,11 +9,12 @@ from mailsuite.directory.models import Domain
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.transport_security.policies import DatabaseMemory, Sts, StsPolicies, fetcher
 from mailsuite.transport_security.validation import resolver_validates
-from smtpd_service.outbound.delivery_stage import Stage
-from smtpd_service.outbound.delivery_test import Tools, delivery_test
 from smtpd_service.outbound.published_policy import PublishedPolicy
 from smtpd_service.outbound.queue_reader import QueueReader
 from smtpd_service.outbound.way_out import configured
+from smtpd_service.probe.delivery import Tools, probe_delivery
+from smtpd_service.probe.hosted_here import stages_here
+from smtpd_service.probe.stage import Stage
 
 
 def default_sender(configuration: Configuration) -> str:
@@ -23,7 +24,7 @@ def default_sender(configuration: Configuration) -> str:
     return f"postmaster@{first or configuration.hostname}"
 
 
-async def live_test(text: str, configuration: Configuration, reverse_path: str) -> AsyncGenerator[Stage, None]:
+async def probe_live(text: str, configuration: Configuration, reverse_path: str) -> AsyncGenerator[Stage, None]:
     """The stages of a test of an address or a domain, as they happen. Asks DNS and hosts on the network."""
     resolver = DnsResolver(configuration.resolver)
     memory, reader = DatabaseMemory(), QueueReader()
@@ -39,10 +40,10 @@ async def live_test(text: str, configuration: Configuration, reverse_path: str) 
             allowed=configuration.allow_private_hosts,
             routes=await reader.routes(),
             why_no_dane=validation.text,
-            here=reader.stages_here,
+            here=lambda address: reader.ask(stages_here, address),
             way_out=replace(configured(configuration), unnamed=await reader.versions_without_name()),
         )
-        async with aclosing(delivery_test(text, tools)) as stages:
+        async with aclosing(probe_delivery(text, tools)) as stages:
             async for stage in stages:
                 yield stage
     finally:

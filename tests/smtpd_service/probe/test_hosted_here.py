@@ -10,9 +10,9 @@ from mailsuite.directory.services.domains import add_domain, set_domain_state
 from mailsuite.directory.services.mailboxes import add_mailbox
 from mailsuite.resolver.answers import Mx, ZoneResolver
 from mailsuite.store.models import Usage
-from smtpd_service.outbound.delivery_stage import Tone
-from smtpd_service.outbound.delivery_test import Tools, delivery_test, read_target
-from smtpd_service.outbound.hosted_here import MOST_LINES, stages_here
+from smtpd_service.probe.delivery import Tools, probe_delivery, read_target
+from smtpd_service.probe.hosted_here import MOST_LINES, stages_here
+from smtpd_service.probe.stage import Tone
 
 __all__ = ["forget_the_directory"]
 
@@ -41,7 +41,7 @@ def run(target):
 
     async def gather():
         tools = Tools(resolver, None, "mx.here.test", "", {"mx.here.test"}, (), here=here)
-        return [stage async for stage in delivery_test(target, tools)]
+        return [stage async for stage in probe_delivery(target, tools)]
 
     return asyncio.run(gather()), resolver.asked
 

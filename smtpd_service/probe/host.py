@@ -13,9 +13,7 @@ from ipaddress import ip_address
 from mailsuite.mail.client_network import Network
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mail.networks import is_named
-from smtpd_service.outbound.certificate_facts import describe_chain
 from smtpd_service.outbound.connection import Connection, connect
-from smtpd_service.outbound.delivery_stage import TITLES, Stage, Tone, judge_reply
 from smtpd_service.outbound.smtp_client import SmtpClient, State
 from smtpd_service.outbound.tls_policy import TlsDemand, verified_context
 from smtpd_service.outbound.transaction import (
@@ -31,6 +29,8 @@ from smtpd_service.outbound.transaction import (
     StartTls,
 )
 from smtpd_service.outbound.transport import Endpoint, handshake_outcome
+from smtpd_service.probe.certificate_facts import describe_chain
+from smtpd_service.probe.stage import TITLES, Stage, Tone, judge_reply
 
 # RFC 5321 §4.5.3.2 asks for minutes; who watches a test does not wait so long. Tarpits greet after some 30 seconds.
 STEP_SECONDS = 40.0
@@ -49,7 +49,7 @@ _NAMES = {
 }
 
 
-class HostTest:
+class HostProbe:
     """Tests one endpoint. After `run` has ended, `conclusion` and `tone` tell what mail would meet there."""
 
     def __init__(

@@ -16,10 +16,10 @@ from mailsuite.resolver.answers import Answer, Mx, Status, Tlsa, ZoneResolver
 from mailsuite.transport_security.fetching import FetchError
 from mailsuite.transport_security.known import NOTHING
 from mailsuite.transport_security.policies import StsPolicies
-from smtpd_service.outbound.delivery_stage import Tone
-from smtpd_service.outbound.delivery_test import Tools, delivery_test
 from smtpd_service.outbound.published_policy import PublishedPolicy
 from smtpd_service.outbound.routing import RouteFacts, Security
+from smtpd_service.probe.delivery import Tools, probe_delivery
+from smtpd_service.probe.stage import Tone
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
@@ -93,7 +93,7 @@ def run(sink, authority, target="bob@far.test", *, zone=None, sts=None, dane=Fal
             context=client_context(authority),
             **changes,
         )
-        return [stage async for stage in delivery_test(target, tools)]
+        return [stage async for stage in probe_delivery(target, tools)]
 
     return asyncio.run(gather())
 
@@ -284,7 +284,7 @@ def test_dane_with_bogus_answers_is_not_passed_by(sink, authority):
         resolver = ZoneResolver(secure)
         policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), validates=yes, port=sink.port)
         tools = Tools(resolver, policy, "mx.suite.test", "", set(), LOOPBACK, port=sink.port)
-        return [stage async for stage in delivery_test("bob@far.test", tools)]
+        return [stage async for stage in probe_delivery("bob@far.test", tools)]
 
     stages = asyncio.run(gather())
     assert told(stages)[1:] == [("dane", Tone.BAD), ("policy", Tone.BAD), ("result", Tone.BAD)]
@@ -336,7 +336,7 @@ def test_stages_come_as_they_happen(sink, authority):
     async def gather():
         policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), validates=None)
         tools = Tools(resolver, policy, "mx.suite.test", "", set(), LOOPBACK, port=sink.port)
-        async for stage in delivery_test("bob@far.test", tools):
+        async for stage in probe_delivery("bob@far.test", tools):
             seen.append(stage.name)
             if stage.name == "connect":
                 held.set()
@@ -351,7 +351,7 @@ def test_leaving_amid_a_test_closes_the_connection(sink, authority):
     async def leave():
         policy = PublishedPolicy(resolver, StsPolicies(resolver, NoMemory(), None), validates=None)
         tools = Tools(resolver, policy, "mx.suite.test", "", set(), LOOPBACK, port=sink.port)
-        stages = delivery_test("bob@far.test", tools)
+        stages = probe_delivery("bob@far.test", tools)
         async for stage in stages:
             if stage.name == "ehlo":
                 break

@@ -1,6 +1,6 @@
 """A live delivery test: everything that mail to an address goes through, told as it happens, short of sending any.
 
-`delivery_test` looks up where mail goes and what TLS the domain demands, then asks each mail host as `HostTest` does:
+`probe_delivery` looks up where mail goes and what TLS the domain demands, then asks each mail host as `HostProbe` does:
 connection, greeting, EHLO, STARTTLS, certificate, MAIL and RCPT, then RSET and QUIT. It is bounded in hosts and time,
 dials no address that mail would not be sent to, and raises nothing for what a host or the DNS does.
 """
@@ -19,15 +19,15 @@ from mailsuite.mailauth.dane import State
 from mailsuite.mailauth.mtasts import Mode
 from mailsuite.resolver.answers import Mx, Resolver
 from mailsuite.transport_security.policies import Sts
-from smtpd_service.outbound.delivery_stage import TITLES, Stage, Tone
 from smtpd_service.outbound.destinations import SMTP_PORT, Destinations, NextHop
-from smtpd_service.outbound.host_test import HostTest
 from smtpd_service.outbound.published_policy import Judgement, PublishedPolicy
 from smtpd_service.outbound.routing import RouteFacts, Unroutable, find_route, literal_address
 from smtpd_service.outbound.tls_policy import TlsDemand, demand_of_route
 from smtpd_service.outbound.transaction import Login
 from smtpd_service.outbound.transport import Endpoint
 from smtpd_service.outbound.way_out import WayOut
+from smtpd_service.probe.host import HostProbe
+from smtpd_service.probe.stage import TITLES, Stage, Tone
 
 MAX_HOSTS = 4
 MAX_ADDRESSES = 2
@@ -67,7 +67,7 @@ class Target:
         return parse_address(self.recipient)
 
 
-async def delivery_test(text: str, tools: Tools) -> AsyncGenerator[Stage, None]:
+async def probe_delivery(text: str, tools: Tools) -> AsyncGenerator[Stage, None]:
     """The stages of a test of an address or a domain. The last one is named `result`."""
     ends_at = asyncio.get_running_loop().time() + tools.total_seconds
     try:
@@ -210,7 +210,7 @@ async def _host(
         if asyncio.get_running_loop().time() >= ends_at:
             yield Stage("end", "", Tone.WARNING, "the test's time was over", endpoint.host)
             return
-        test = HostTest(
+        test = HostProbe(
             endpoint,
             demand,
             helo=tools.helo,

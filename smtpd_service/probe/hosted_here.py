@@ -8,7 +8,7 @@ from mailsuite.mail.address import Address, Path
 from mailsuite.pipeline import decisions
 from mailsuite.pipeline.decisions import Refusal
 from mailsuite.pipeline.destinations import Destinations
-from smtpd_service.outbound.delivery_stage import TITLES, Stage, Tone
+from smtpd_service.probe.stage import TITLES, Stage, Tone
 
 # An alias may lead to a thousand.
 MOST_LINES = 20
