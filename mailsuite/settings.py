@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "mailsuite.abuse",
     "mailsuite.reports",
     "mailsuite.transport_security",
+    "mailsuite.console",
     "mailsuite.web",
     "smtpd_service",
     "retrieval",

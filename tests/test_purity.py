@@ -65,7 +65,10 @@ def test_what_is_pure_imports_no_io(rooms, forbidden):
             r"mailsuite\.(?!(?:database|server|mail|errors|ids|files|env)\b)|retrieval|smtpd_service",
         ),
         ("mailsuite/resolver", r"mailsuite\.(?!(?:mail|resolver|turns|bounded)\b)|retrieval|smtpd_service|django"),
-        ("mailsuite/adminkit", r"mailsuite\.(?!(?:adminkit|mail|errors)\b)|retrieval|smtpd_service"),
+        (
+            "mailsuite/adminkit",
+            r"mailsuite\.(?!(?:adminkit|directory|mail|protocol|errors|sizes)\b)|retrieval|smtpd_service",
+        ),
         ("mailsuite/scanning", r"mailsuite\.(?!(?:configuration|scanning|mail|server)\b)|retrieval|smtpd_service"),
         ("mailsuite/authcheck", r"mailsuite\.(?!(?:authcheck|mail|mailauth|resolver)\b)|retrieval|smtpd_service"),
         ("mailsuite/verdict", r"mailsuite\.(?!(?:verdict|authcheck|mail|mailauth)\b)|retrieval|smtpd_service"),

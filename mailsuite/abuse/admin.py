@@ -13,10 +13,11 @@ from django.utils.timesince import timesince, timeuntil
 
 from mailsuite.abuse import alarms, sending, services, suspension, telling
 from mailsuite.abuse.models import Alarm, AlarmSettings, AllowedNetwork, Ban, SendingCap, SendingDay, SendingSettings
-from mailsuite.directory.admin.fields import badge, held_mail, moment
+from mailsuite.adminkit.fields import badge, moment
+from mailsuite.adminkit.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ServiceForm, SettingsAdmin, Verb
 from mailsuite.directory.models import Mailbox
-from mailsuite.directory.scoping import ACT, ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ServiceForm, SettingsAdmin, Verb
 from mailsuite.errors import ChangeRefused
+from mailsuite.queue.held_mail import held_mail
 
 
 def _is_in_force(ban: Ban) -> bool:

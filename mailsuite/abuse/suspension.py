@@ -13,11 +13,12 @@ from django.db.models import QuerySet
 
 from mailsuite.abuse.sending import SENDER_SUSPENDED
 from mailsuite.database.sql import slices
+from mailsuite.directory import parsing
 from mailsuite.directory import services as directory
 from mailsuite.directory.models import Mailbox
-from mailsuite.directory.services import parsing
 from mailsuite.errors import ChangeRefused
 from mailsuite.queue import services as queue
+from mailsuite.queue.held_mail import held_count
 from mailsuite.queue.models import QueuedMessage
 
 
@@ -36,11 +37,6 @@ def still_open(mailbox_id: int) -> str:
     user = Mailbox.objects.filter(pk=mailbox_id).values("user")
     count = Mailbox.objects.filter(user__in=user, state=Mailbox.State.ACTIVE).exclude(pk=mailbox_id).count()
     return f" Its account's password still opens other mailboxes ({count}): set a new one." if count else ""
-
-
-def held_count(mailbox_id: int) -> int:
-    """How many messages of the mailbox are held in the queue."""
-    return _held(mailbox_id).count()
 
 
 def release_held(address: str) -> int:

@@ -6,8 +6,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from mailsuite.directory.admin.fields import badge
-from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, Verb
+from mailsuite.adminkit.fields import badge
+from mailsuite.adminkit.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, Verb
 from mailsuite.junk import services
 from mailsuite.junk.models import Sender, WordTable
 from mailsuite.junk.words import LEAST, SITE_LEAST

@@ -14,9 +14,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mailsuite.adminkit.addresses import address_in_list
+from mailsuite.adminkit.fields import as_lines, badge, password_field
 from mailsuite.adminkit.parameters import WordFilter
-from mailsuite.directory.admin.fields import as_lines, badge, password_field
-from mailsuite.directory.scoping import (
+from mailsuite.adminkit.scoping import (
     ACT,
     ADD,
     CHANGE,

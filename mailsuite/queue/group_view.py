@@ -8,8 +8,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import reverse
 
 from mailsuite.adminkit import proof
+from mailsuite.adminkit.scoping import ACT
 from mailsuite.directory import history
-from mailsuite.directory.scoping import ACT
 from mailsuite.queue import groups
 from mailsuite.queue.models import QueuedMessage
 

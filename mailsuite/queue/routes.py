@@ -6,7 +6,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from django.db import transaction
 
-from mailsuite.directory.services.parsing import domain_name
+from mailsuite.directory.parsing import domain_name
 from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import AddressError, read_domain

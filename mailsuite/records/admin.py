@@ -4,8 +4,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from mailsuite.directory.admin.fields import badge
-from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, Verb
+from mailsuite.adminkit.fields import badge
+from mailsuite.adminkit.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, Verb
 from mailsuite.records.models import DkimKey
 from mailsuite.records.planning import Key, dkim_value
 from mailsuite.records.services import activate_key, retire_key

@@ -10,9 +10,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from mailsuite.directory.admin.fields import badge
-from mailsuite.directory.models import Domain
-from mailsuite.directory.scoping import (
+from mailsuite.adminkit.fields import badge
+from mailsuite.adminkit.scoping import (
     ACT,
     ADD,
     CHANGE,
@@ -24,6 +23,7 @@ from mailsuite.directory.scoping import (
     SettingsAdmin,
     Verb,
 )
+from mailsuite.directory.models import Domain
 from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.reports import overview
 from mailsuite.reports.models import (

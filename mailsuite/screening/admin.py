@@ -6,9 +6,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from mailsuite.adminkit.fields import badge
 from mailsuite.adminkit.parameters import WordFilter
-from mailsuite.directory.admin.fields import badge
-from mailsuite.directory.scoping import (
+from mailsuite.adminkit.scoping import (
     ACT,
     ADD,
     CHANGE,

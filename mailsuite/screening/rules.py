@@ -10,8 +10,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from mailsuite.directory import parsing
 from mailsuite.directory.cache import CACHE
-from mailsuite.directory.services import parsing
 from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import Address, AddressError, normalize_domain, parse_address, split_subaddress

@@ -14,10 +14,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from mailsuite.adminkit.addresses import address_in_list, shorten_address
+from mailsuite.adminkit.fields import badge, moment
+from mailsuite.adminkit.scoping import ACT, VIEW, ScopedAdmin, Verb, scope_of
 from mailsuite.directory import history
-from mailsuite.directory.admin.fields import badge, moment
 from mailsuite.directory.models import Domain
-from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, Verb, scope_of
 from mailsuite.errors import ChangeRefused
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage

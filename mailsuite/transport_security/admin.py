@@ -11,8 +11,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
-from mailsuite.directory.admin.fields import as_lines, badge, moment
-from mailsuite.directory.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm, Verb
+from mailsuite.adminkit.fields import as_lines, badge, moment
+from mailsuite.adminkit.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm, Verb
 from mailsuite.errors import ChangeRefused
 from mailsuite.mailauth.mtasts import MAX_MAX_AGE, render_policy
 from mailsuite.transport_security import schedule

@@ -17,8 +17,8 @@ from mailsuite.abuse.admin import SUSPEND
 from mailsuite.abuse.alarms import open_alarms
 from mailsuite.abuse.host_alarms import listing, problems
 from mailsuite.abuse.models import Alarm
+from mailsuite.adminkit.scoping import scope_of
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
-from mailsuite.directory.scoping import scope_of
 from mailsuite.directory.services import effects
 from mailsuite.ids import first_id
 from mailsuite.mail.known_replies import BLOCKLISTED

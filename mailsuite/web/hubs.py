@@ -15,8 +15,8 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
+from mailsuite.adminkit.scoping import scope_of
 from mailsuite.directory.models import Alias, Credential, Domain, Login, Mailbox, User
-from mailsuite.directory.scoping import scope_of
 from mailsuite.records.models import DkimKey, DnsCheck
 from mailsuite.screening.models import Rule
 from mailsuite.store.models import Folder, Message

@@ -10,6 +10,7 @@ from mailsuite.directory import services
 from mailsuite.directory.models import Mailbox
 from mailsuite.errors import ChangeRefused
 from mailsuite.queue import services as queue
+from mailsuite.queue.held_mail import held_count
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
 from mailsuite.trace.models import Event
@@ -45,7 +46,7 @@ def due():
 def test_suspending_holds_the_mailbox_s_own_mail(people, from_both):
     assert suspension.suspend("ann@example.org") == 2
     assert Mailbox.objects.get(address="ann@example.org").state == "suspended"
-    assert suspension.held_count(people["ann@example.org"]) == 2
+    assert held_count(people["ann@example.org"]) == 2
     assert set(Event.objects.filter(kind="held").values_list("text", flat=True)) == {suspension.SENDER_SUSPENDED}
     assert due() == {"z@far.test"}
 
@@ -81,7 +82,7 @@ def test_what_is_resumed_stays_held_until_it_is_sent(from_both):
 def test_held_mail_is_dropped(people, from_both):
     suspension.suspend("ann@example.org")
     assert suspension.drop_held("ann@example.org", "the boss") == 2
-    assert suspension.held_count(people["ann@example.org"]) == 0
+    assert held_count(people["ann@example.org"]) == 0
     assert {one.settled_at is None for one in from_both[0] if one.refresh_from_db() is None} == {False}
     assert due() == {"z@far.test"}
 

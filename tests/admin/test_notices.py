@@ -3,8 +3,8 @@
 import pytest
 from django.urls import reverse
 
+from mailsuite.console.directory.domains import DomainAdmin
 from mailsuite.directory import services
-from mailsuite.directory.admin.domains import DomainAdmin
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.records.models import DnsCheck
 from mailsuite.web import dashboard

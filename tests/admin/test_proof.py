@@ -9,9 +9,9 @@ from django.contrib import admin
 from django.urls import reverse
 
 from mailsuite.adminkit import proof
+from mailsuite.adminkit.scoping import ACT, DELETE, ScopedAdmin
 from mailsuite.directory import services
 from mailsuite.directory.models import Alias, Credential, Domain, LoginThrottle, Mailbox, User
-from mailsuite.directory.scoping import ACT, DELETE, ScopedAdmin
 from mailsuite.queue.models import Route
 from mailsuite.records.models import DkimKey
 

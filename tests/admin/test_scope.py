@@ -9,9 +9,9 @@ from django.core import serializers
 from django.urls import reverse
 
 from mailsuite.abuse.models import AlarmSettings, AllowedNetwork, Ban, SendingSettings
+from mailsuite.adminkit.scoping import ScopedAdmin
 from mailsuite.directory import services
 from mailsuite.directory.models import Credential, Domain, Login, LoginThrottle, Mailbox, RemovedDomain, SendAs, User
-from mailsuite.directory.scoping import ScopedAdmin
 from mailsuite.ids import new_id
 from mailsuite.junk.models import Sender, WordTable
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, Route

@@ -2,10 +2,9 @@
 
 from django.db import transaction
 
-from mailsuite.directory import account_events
+from mailsuite.directory import account_events, parsing
 from mailsuite.directory.account_events import ADMINISTRATOR
 from mailsuite.directory.models import User
-from mailsuite.directory.services import parsing
 from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused
 

@@ -8,10 +8,9 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from mailsuite.directory import account_events, app_password
+from mailsuite.directory import account_events, app_password, parsing
 from mailsuite.directory.account_events import ADMINISTRATOR
 from mailsuite.directory.models import Credential, SendAs, User
-from mailsuite.directory.services import parsing
 from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.db import transaction
 
+from mailsuite.directory import parsing
 from mailsuite.directory.models import Alias, Domain, Mailbox, User
 from mailsuite.directory.resolution import ROLES
-from mailsuite.directory.services import parsing
 from mailsuite.directory.services.aliases import write_alias
 from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from mailsuite.directory import account_events
+from mailsuite.directory import account_events, parsing
 from mailsuite.directory.account_events import ADMINISTRATOR
 from mailsuite.directory.models import Alias, AliasTarget, Mailbox, User
-from mailsuite.directory.services import parsing
 from mailsuite.directory.services.aliases import write_alias, write_targets
 from mailsuite.directory.services.mailboxes import refuse_taken
 from mailsuite.directory.services.removal import leading_to

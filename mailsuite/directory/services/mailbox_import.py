@@ -18,9 +18,8 @@ from typing import TypeVar
 from django.contrib.auth.hashers import check_password
 from django.db import transaction
 
-from mailsuite.directory import history
+from mailsuite.directory import history, parsing
 from mailsuite.directory.models import Alias, Mailbox
-from mailsuite.directory.services import parsing
 from mailsuite.directory.services.mailboxes import write_mailbox
 from mailsuite.directory.services.passwords import check_form, check_strength, hash_password
 from mailsuite.directory.version import touch_directory

@@ -5,11 +5,10 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from mailsuite.directory import account_events
+from mailsuite.directory import account_events, parsing
 from mailsuite.directory.account_events import ADMINISTRATOR
 from mailsuite.directory.models import Alias, AliasTarget, Domain, Mailbox, User
 from mailsuite.directory.resolution import ROLES
-from mailsuite.directory.services import parsing
 from mailsuite.directory.services.passwords import hash_password
 from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused

@@ -15,9 +15,8 @@ from django.db.models.functions import Cast, Concat
 from django.utils import timezone
 
 from mailsuite.database.sql import slices
-from mailsuite.directory import throttle
+from mailsuite.directory import parsing, throttle
 from mailsuite.directory.models import Alias, AliasTarget, Credential, Domain, Mailbox, SendAs, User
-from mailsuite.directory.services import parsing
 from mailsuite.directory.version import touch_directory
 from mailsuite.mail.address import Address, parse_address
 from mailsuite.store.folders import close_mailboxes

@@ -13,8 +13,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from mailsuite.directory import parsing
 from mailsuite.directory.models import KEPT_REMOVED, Alias, AliasTarget, Domain, Mailbox, User
-from mailsuite.directory.services import parsing
 from mailsuite.directory.services.aliases import refuse_loop, refuse_more_patterns, refuse_used
 from mailsuite.directory.services.domains import main_domain, refuse_hosted
 from mailsuite.directory.services.forwarding import move_forward

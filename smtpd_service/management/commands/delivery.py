@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from mailsuite.directory.command import SubcommandCommand
+from mailsuite.adminkit.command import SubcommandCommand
 from mailsuite.mail.address import AddressError, parse_address
 from smtpd_service.probe.live import default_sender, probe_live
 from smtpd_service.probe.stage import Stage, Tone

@@ -5,7 +5,7 @@ from typing import Any
 
 from mailsuite.abuse import telling
 from mailsuite.abuse.models import AlarmSettings
-from mailsuite.directory.command import SubcommandCommand
+from mailsuite.adminkit.command import SubcommandCommand
 
 
 class Command(SubcommandCommand):

@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from mailsuite.abuse import services
 from mailsuite.abuse.models import AllowedNetwork, Ban
-from mailsuite.directory.command import SubcommandCommand
+from mailsuite.adminkit.command import SubcommandCommand
 
 
 class Command(SubcommandCommand):

@@ -9,9 +9,9 @@ from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
 from mailsuite.adminkit import parameters
+from mailsuite.adminkit.command import SubcommandCommand, whole_number
 from mailsuite.database.sql import slices
 from mailsuite.directory import history
-from mailsuite.directory.command import SubcommandCommand, whole_number
 from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.queue import groups, services

@@ -1,6 +1,6 @@
 from typing import Any
 
-from mailsuite.directory.command import SubcommandCommand, read_secret_line
+from mailsuite.adminkit.command import SubcommandCommand, read_secret_line
 from mailsuite.queue import routes
 from mailsuite.queue.models import Route
 

@@ -3,10 +3,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mailsuite.directory import history, services
-from mailsuite.directory.command import password_arguments, read_password
+from mailsuite.adminkit.command import password_arguments, read_password
+from mailsuite.directory import history, parsing, services
 from mailsuite.directory.models import User
-from mailsuite.directory.services import parsing
 from mailsuite.errors import ChangeRefused
 
 

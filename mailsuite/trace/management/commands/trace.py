@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from mailsuite.adminkit import parameters
-from mailsuite.directory.command import whole_number
+from mailsuite.adminkit.command import whole_number
 from mailsuite.trace import fates, services
 from mailsuite.trace.findings import Findings, findings
 

@@ -4,7 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from mailsuite.directory.command import SubcommandCommand
+from mailsuite.adminkit.command import SubcommandCommand
 from mailsuite.directory.models import Domain
 from mailsuite.mail.host_name import is_public
 from mailsuite.transport_security import schedule

@@ -10,13 +10,11 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from mailsuite.abuse import suspension
-from mailsuite.directory import services
-from mailsuite.directory.admin.fields import (
+from mailsuite.adminkit.fields import (
     TONES,
     DomainPicker,
     QuotaField,
     badge,
-    held_mail,
     is_for_first_sign_in,
     moment,
     must_change_field,
@@ -30,9 +28,7 @@ from mailsuite.directory.admin.fields import (
     who_does,
     whole_address,
 )
-from mailsuite.directory.admin.verb_pages import VerbPage, VerbPages
-from mailsuite.directory.models import Domain, Mailbox, User
-from mailsuite.directory.scoping import (
+from mailsuite.adminkit.scoping import (
     ACT,
     ADD,
     CHANGE,
@@ -43,9 +39,13 @@ from mailsuite.directory.scoping import (
     Verb,
     scope_of,
 )
-from mailsuite.directory.services import effects, parsing
+from mailsuite.adminkit.verb_pages import VerbPage, VerbPages
+from mailsuite.directory import parsing, services
+from mailsuite.directory.models import Domain, Mailbox, User
+from mailsuite.directory.services import effects
 from mailsuite.directory.services.removal import ends_account
 from mailsuite.errors import ChangeRefused
+from mailsuite.queue.held_mail import held_count, held_mail
 
 
 class MailboxForm(ServiceForm):
@@ -82,7 +82,7 @@ def _has_app_passwords(mailbox: Mailbox) -> bool:
 
 
 def _has_held(mailbox: Mailbox) -> bool:
-    return suspension.held_count(mailbox.pk) > 0
+    return held_count(mailbox.pk) > 0
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -261,7 +261,7 @@ class MailboxAdmin(VerbPages, ScopedAdmin):
 
     def do_resume(self, request: HttpRequest, mailbox: Mailbox) -> str:
         services.resume_mailbox(mailbox.address)
-        count = suspension.held_count(mailbox.pk)
+        count = held_count(mailbox.pk)
         rest = f" Of its mail {count} in the queue are still held: send or drop them." if count else ""
         return f"{mailbox} is active.{rest}"
 

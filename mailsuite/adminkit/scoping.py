@@ -49,7 +49,7 @@ class Verb:
 
     `shown` tells whether it fits the row; `confirm` is asked first, and with `asks_password` the person's password
     where they gave it some time ago: what can't be undone, or lets somebody in. With `has_page` the button leads to a
-    page first (mailsuite.directory.admin.verb_pages).
+    page first (mailsuite.adminkit.verb_pages).
     """
 
     name: str

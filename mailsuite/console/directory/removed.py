@@ -10,9 +10,10 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from mailsuite.directory import services
-from mailsuite.directory.admin.fields import moment, refuse_foreign_account, refuse_foreign_domain
-from mailsuite.directory.admin.verb_pages import VerbPage, VerbPages
+from mailsuite.adminkit.fields import moment, refuse_foreign_account, refuse_foreign_domain
+from mailsuite.adminkit.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, Verb, scope_of
+from mailsuite.adminkit.verb_pages import VerbPage, VerbPages
+from mailsuite.directory import parsing, services
 from mailsuite.directory.models import (
     KEPT_REMOVED,
     Alias,
@@ -23,8 +24,7 @@ from mailsuite.directory.models import (
     RemovedMailbox,
     User,
 )
-from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, Verb, scope_of
-from mailsuite.directory.services import effects, parsing, restoring
+from mailsuite.directory.services import effects, restoring
 
 KEPT = f"Kept for {KEPT_REMOVED.days} days, and deleted then."
 

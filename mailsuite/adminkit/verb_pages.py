@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import capfirst
 
-from mailsuite.directory.scoping import Verb
+from mailsuite.adminkit.scoping import Verb
 from mailsuite.errors import ChangeRefused
 
 

@@ -9,8 +9,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from mailsuite.adminkit import proof
+from mailsuite.adminkit.scoping import ACT
 from mailsuite.directory.models import Domain
-from mailsuite.directory.scoping import ACT
 from mailsuite.errors import ChangeRefused
 from mailsuite.records import background, stages
 from mailsuite.records.models import DkimKey, DnsCheck

@@ -1,4 +1,4 @@
-"""What the admin's forms and lists share, in all rooms."""
+"""Form fields, and cells of lists, that the admin pages of all rooms share."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,18 +9,16 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
-from mailsuite.abuse import suspension
+from mailsuite.adminkit.scoping import scope_of
+from mailsuite.directory import parsing
 from mailsuite.directory.account_events import OWNER
 from mailsuite.directory.models import KEPT_REMOVED, Domain, Mailbox, User
-from mailsuite.directory.scoping import scope_of
-from mailsuite.directory.services import parsing
 from mailsuite.errors import ChangeRefused
 from mailsuite.sizes import write_limit
 
@@ -140,15 +138,6 @@ def badge(text: str, tone: str = "plain") -> SafeString:
 def moment(at: datetime | None, never: str = "–") -> SafeString:
     """A time that stays on one line."""
     return format_html('<span class="ms-time">{}</span>', localize(timezone.localtime(at)) if at else never)
-
-
-def held_mail(mailbox: Mailbox) -> str:
-    """How much of its mail is held, as a link to that part of the queue."""
-    count = suspension.held_count(mailbox.pk)
-    if not count:
-        return "nothing"
-    url = reverse("admin:queue_queuedmessage_changelist", query={"state": "held", "q": mailbox.address})
-    return format_html('<a class="ms-link" href="{}">{} {}</a>', url, count, "message" if count == 1 else "messages")
 
 
 def as_lines(text: str) -> SafeString | str:

@@ -9,10 +9,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 
 from mailsuite.directory import history
-from mailsuite.directory.models import KEPT_REMOVED, Alias, Domain, Mailbox
 from mailsuite.errors import ChangeRefused
 from mailsuite.protocol.credential_text import credential_text
 
@@ -79,24 +78,6 @@ class SubcommandCommand(BaseCommand):
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         for line in lines:
             self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-class DirectoryCommand(SubcommandCommand):
-    """What the commands for mailboxes, domains and aliases share."""
-
-    def tell(self, lines: Sequence[str]) -> None:
-        self.stdout.write("\n".join(lines))
-
-    def removed(self, rows: "QuerySet[Mailbox] | QuerySet[Domain] | QuerySet[Alias]") -> None:
-        """What can be restored, the latest removal first."""
-        self.table(
-            ("ID", "REMOVED", "REMOVED AT", "KEPT UNTIL"),
-            [
-                (row.pk, row, f"{row.removed_at:%Y-%m-%d %H:%M}", f"{row.removed_at + KEPT_REMOVED:%Y-%m-%d %H:%M}")
-                for row in rows.iterator()
-                if row.removed_at
-            ],
-        )
 
 
 def password_arguments(parser: ArgumentParser) -> None:

@@ -6,11 +6,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from mailsuite.adminkit.fields import badge, moment
 from mailsuite.adminkit.parameters import WordFilter
+from mailsuite.adminkit.scoping import ACT, VIEW, ScopedAdmin, Verb, scope_of
 from mailsuite.directory import throttle
-from mailsuite.directory.admin.fields import badge, moment
 from mailsuite.directory.models import Domain, Login, LoginThrottle
-from mailsuite.directory.scoping import ACT, VIEW, ScopedAdmin, Verb, scope_of
 
 
 class ProtocolFilter(WordFilter):

@@ -2,10 +2,10 @@ from typing import Any
 
 from django.conf import settings
 
-from mailsuite.directory import services
-from mailsuite.directory.command import DirectoryCommand
+from mailsuite.console.directory_command import DirectoryCommand
+from mailsuite.directory import parsing, services
 from mailsuite.directory.models import Domain, Mailbox
-from mailsuite.directory.services import effects, parsing, restoring
+from mailsuite.directory.services import effects, restoring
 from mailsuite.records.checking import check_domain
 from mailsuite.records.page import title_of
 from mailsuite.records.planning import records_of

@@ -2,10 +2,10 @@ from typing import Any
 
 from django.db.models import Prefetch
 
-from mailsuite.directory import services
-from mailsuite.directory.command import DirectoryCommand
+from mailsuite.console.directory_command import DirectoryCommand
+from mailsuite.directory import parsing, services
 from mailsuite.directory.models import Alias, AliasTarget
-from mailsuite.directory.services import effects, parsing, restoring
+from mailsuite.directory.services import effects, restoring
 
 
 class Command(DirectoryCommand):

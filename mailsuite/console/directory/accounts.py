@@ -11,8 +11,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from mailsuite.directory import services
-from mailsuite.directory.admin.fields import (
+from mailsuite.adminkit.fields import (
     badge,
     is_for_first_sign_in,
     must_change_field,
@@ -20,8 +19,9 @@ from mailsuite.directory.admin.fields import (
     refuse_foreign_account,
     who_does,
 )
+from mailsuite.adminkit.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
+from mailsuite.directory import services
 from mailsuite.directory.models import Credential, Mailbox, User
-from mailsuite.directory.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
 from mailsuite.directory.services.accounts import add_account, change_account
 from mailsuite.directory.services.credentials import SCOPES
 

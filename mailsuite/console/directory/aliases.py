@@ -8,8 +8,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from mailsuite.directory import services
-from mailsuite.directory.admin.fields import (
+from mailsuite.adminkit.fields import (
     DomainPicker,
     badge,
     offered_domains,
@@ -17,8 +16,9 @@ from mailsuite.directory.admin.fields import (
     refuse_foreign_domain,
     whole_address,
 )
+from mailsuite.adminkit.scoping import ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm, scope_of
+from mailsuite.directory import services
 from mailsuite.directory.models import Alias, AliasTarget, Domain, SendAs, User
-from mailsuite.directory.scoping import ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm, scope_of
 from mailsuite.directory.services import effects
 
 

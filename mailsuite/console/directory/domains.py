@@ -12,12 +12,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from mailsuite.adminkit.fields import TONES, QuotaField, badge, require_quota
+from mailsuite.adminkit.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
+from mailsuite.adminkit.verb_pages import VerbPage, VerbPages
+from mailsuite.console.directory.domain_dns import DnsPages
 from mailsuite.directory import services
-from mailsuite.directory.admin.domain_dns import DnsPages
-from mailsuite.directory.admin.fields import TONES, QuotaField, badge, require_quota
-from mailsuite.directory.admin.verb_pages import VerbPage, VerbPages
 from mailsuite.directory.models import Domain, Mailbox
-from mailsuite.directory.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
 from mailsuite.directory.services import effects
 from mailsuite.records import background
 from mailsuite.records.services import make_key_pairs
