@@ -132,22 +132,31 @@ class Grammar:
 def tokens(text: str, grammar: Grammar, note: Note) -> Iterator[Token]:
     """The tokens of the first root element in the text, properly nested, names in lower case and without the root's
     prefix. An element that can't stand where it begins ends those that it can't stand in, and begins those that it
-    stands in. Raises ReportError when the root is not there, does not end (NoReport), or there is more disorder than
-    MAX_STRAYS."""
+    stands in. The root ends where its last end tag stands that only elements of its own are followed by. Raises
+    ReportError when the root is not there, does not end (NoReport), or there is more disorder than MAX_STRAYS."""
     outline = _Outline(grammar, note)
-    for kind, value in _pieces(text, note):
-        yield from outline.take(kind, value)
-        if outline.is_over:
-            return
+    try:
+        # Of what stands behind a whole report nothing is told.
+        for kind, value in _pieces(text, lambda what: None if outline.is_over else note(what)):
+            yield from outline.take(kind, value)
+            if outline.is_left:
+                break
+    except ReportError:
+        if not outline.is_over:
+            raise
+    if outline.is_over:
+        yield Kind.END, grammar.root
+        return
     raise NoReport("its XML is cut off" if outline.open else f"its XML has no {grammar.root}")
 
 
 class _Outline:
-    """Puts tags in order: `open` are the elements that have begun, outermost first."""
+    """Puts tags in order: `open` are the elements that have begun, outermost first; `is_over` is whether the root has
+    ended, which it says nothing of, since it may go on; `is_left`, whether another report begins behind it."""
 
     def __init__(self, grammar: Grammar, note: Note) -> None:
         self.open: list[str] = []
-        self.is_over = False
+        self.is_over = self.is_left = False
         self._grammar, self._note = grammar, note
         self._prefix = ""
         self._strays = 0
@@ -162,7 +171,16 @@ class _Outline:
             yield from self._end(value)
 
     def _start(self, name: str) -> Iterator[Token]:
-        if not self.open:
+        if self.is_over:
+            local = self._local(name)
+            if local == self._grammar.root:
+                self._note("a second report, which is left out")
+                self.is_left = True
+            if self._grammar.parents.get(local) != self._grammar.root:
+                return
+            self._stray("an end of the report before its last record")
+            self.open, self.is_over = [self._grammar.root], False
+        elif not self.open:
             prefix, colon, local = name.rpartition(":")
             if local != self._grammar.root:
                 self._stray("a tag around the report")
@@ -199,8 +217,10 @@ class _Outline:
         while (last := self.open.pop()) != name:
             self._stray("tags that do not match")
             yield Kind.END, last
-        yield Kind.END, last
-        self.is_over = not self.open
+        if self.open:
+            yield Kind.END, last
+        else:
+            self.is_over = True
 
     def _local(self, name: str) -> str:
         """The name without the root's prefix; with another one it is no name of the report's."""

@@ -299,6 +299,21 @@ def test_a_lost_tag_loses_no_record(lost):
     assert summary.mended
 
 
+@pytest.mark.parametrize("between", ["", "\n& a word"])
+def test_an_end_too_early_loses_no_record(between):
+    octets = build_report(HEAD, SEVERAL).replace(b"</record>", f"</record></feedback>{between}".encode(), 1)
+    summary = summarize(lambda: [octets], NOW)
+    assert (summary.messages, summary.skipped) == (1110, 0)
+    assert list(summary.mended) == ["an end of the report before its last record"]
+
+
+def test_of_two_reports_in_one_file_the_second_is_left_out_and_told_of():
+    octets = build_report(HEAD, [RECORD]) + build_report(replace(HEAD, org_name="Another"), SEVERAL)
+    summary = summarize(lambda: [octets], NOW)
+    assert (summary.head.org_name, summary.messages) == ("Example Host", RECORD.count)
+    assert list(summary.mended) == ["a second report, which is left out"]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
