@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from retrieval.mail_store import Refused
+from retrieval.mail_values import Refused
 
 
 class SearchBudget:

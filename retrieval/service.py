@@ -19,7 +19,7 @@ from retrieval.imap.context import ImapLimits
 from retrieval.imap.session import ImapSession
 from retrieval.imap.view_cache import ViewCache
 from retrieval.orm.backend import Backend
-from retrieval.orm_store import OrmDirectory
+from retrieval.orm.directory import OrmDirectory
 from retrieval.pop3.context import Pop3Limits
 from retrieval.pop3.session import Pop3Session
 from retrieval.transport import Kind, Server, ServerLimits

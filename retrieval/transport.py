@@ -15,7 +15,7 @@ from mailsuite.server.admission import Admission, Reason
 from mailsuite.server.octets import OctetBudget
 from mailsuite.server.turned_away import TurnedAway
 from retrieval.conversation import Connection, Session, converse
-from retrieval.mail_store import StoreUnavailable
+from retrieval.mail_values import StoreUnavailable
 from retrieval.stream import ConnectionEnded, NoTls, Stream, StreamLimits
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ BASE = Path(__file__).resolve().parent.parent
 IO = {"django", "asyncio", "ssl", "socket", "uvloop", "dns"}
 PURE = [
     *("mailsuite.mail", "mailsuite.protocol", "mailsuite.verdict"),
-    *("retrieval.imap", "retrieval.pop3", "retrieval.mail_store"),
+    *("retrieval.imap", "retrieval.pop3", "retrieval.mail_store", "retrieval.mail_values"),
     *(f"smtpd_service.inbound.{name}" for name in ("dialog", "parameters")),
     *(f"mailsuite.pipeline.{name}" for name in ("decisions", "destinations")),
     *(f"smtpd_service.outbound.{name}" for name in ("smtp_client", "remote_reply", "routing", "retry")),

@@ -21,6 +21,7 @@ class NextLine:
 
     @property
     def is_mid_command(self) -> bool:
+        """Whether the client sends on without a word of ours."""
         return not self.prompt
 
 
@@ -33,6 +34,7 @@ class NextOctets:
 
     @property
     def is_mid_command(self) -> bool:
+        """Whether the client sends on without a word of ours."""
         return True
 
 
@@ -45,6 +47,7 @@ class NextLineOrChange:
 
     @property
     def is_mid_command(self) -> bool:
+        """Whether the client sends on without a word of ours."""
         return False
 
 

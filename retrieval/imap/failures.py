@@ -3,7 +3,7 @@
 from retrieval.imap.context import Completion
 from retrieval.imap.errors import BadCommand, CommandRefused
 from retrieval.imap.updates import FolderVanished
-from retrieval.mail_store import Refused, StoreUnavailable
+from retrieval.mail_values import Refused, StoreUnavailable
 
 _CODES = {
     "nonexistent": "NONEXISTENT",

@@ -3,7 +3,7 @@
 from retrieval.imap.context import Context
 from retrieval.imap.errors import CommandRefused
 from retrieval.imap.grammar import DELIMITER, Scanner
-from retrieval.mail_store import FolderStatus
+from retrieval.mail_values import FolderStatus
 
 MAX_NAME_CHARACTERS = 1_000
 MAX_LEVELS = 50

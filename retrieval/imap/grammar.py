@@ -66,6 +66,7 @@ class Scanner:
 
     @property
     def at_end(self) -> bool:
+        """Whether nothing is left."""
         return self._at == len(self._octets)
 
     def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
@@ -76,9 +77,11 @@ class Scanner:
         return found
 
     def starts_with(self, octets: bytes) -> bool:
+        """Whether these octets stand here."""
         return self._octets.startswith(octets, self._at)
 
     def next_is_digit(self) -> bool:
+        """Whether a digit stands here."""
         return self._octets[self._at : self._at + 1].isdigit()
 
     def accept(self, octets: bytes) -> bool:
@@ -89,6 +92,7 @@ class Scanner:
         return True
 
     def expect(self, octets: bytes) -> None:
+        """Take exactly these octets."""
         if not self.accept(octets):
             raise BadCommand(f"Expected {octets.decode()}")
 
@@ -98,6 +102,7 @@ class Scanner:
             raise BadCommand("Expected a space")
 
     def skip_spaces(self) -> None:
+        """Take spaces, if there are any."""
         self.match(_SPACES)
 
     def parenthesized(self, take: Callable[[], T]) -> Iterator[T]:
@@ -113,6 +118,7 @@ class Scanner:
                 raise BadCommand("Expected a space or )")
 
     def end(self) -> None:
+        """Raises BadCommand unless nothing is left."""
         if not self.at_end:
             raise BadCommand("Unexpected argument at the end of the command")
 
@@ -122,10 +128,12 @@ class Scanner:
         return rest
 
     def tag(self) -> bytes | None:
+        """Take a tag; None where none stands."""
         found = self.match(_TAG)
         return found[0] if found else None
 
     def atom(self) -> str:
+        """Take an atom (RFC 3501 §9), in the case in which it is written."""
         found = self.match(_ATOM)
         if found is None:
             raise BadCommand("Expected an atom")
@@ -136,12 +144,14 @@ class Scanner:
         return self.atom().upper()
 
     def number(self, largest: int = _LARGEST_NUMBER) -> int:
+        """Take a number from 0 to `largest`."""
         found = self.match(_NUMBER)
         if found is None or int(found[0]) > largest:
             raise BadCommand(f"Expected a number of at most {largest}")
         return int(found[0])
 
     def string(self) -> bytes:
+        """Take a quoted string or a literal, without the quotes or the announcement."""
         found = self.match(_QUOTED)
         if found is not None:
             return _ESCAPED.sub(rb"\1", found[1]) if b"\\" in found[1] else found[1]
@@ -165,10 +175,12 @@ class Scanner:
         return None if found[0].upper() == b"NIL" else found[0]
 
     def astring(self) -> bytes:
+        """Take an astring: an atom that may hold ], or a string."""
         found = self.match(_ASTRING)
         return found[0] if found else self.string()
 
     def list_pattern(self) -> bytes:
+        """Take LIST's pattern: an atom that may hold wildcards, too, or a string."""
         found = self.match(_LIST_ATOM)
         return found[0] if found else self.string()
 
@@ -178,12 +190,14 @@ class Scanner:
         return folder_name(self.list_pattern())
 
     def sequence_set(self) -> SequenceSet:
+        """Take a sequence set (RFC 3501 §9)."""
         found = self.match(_SEQUENCE_SET)
         if found is None:
             raise BadCommand("Expected a sequence set")
         return parse_sequence_set(found[0])
 
     def flag(self) -> str:
+        """Take a flag, with the backslash of a system flag, in the case in which it is written."""
         found = self.match(_FLAG)
         if found is None:
             raise BadCommand("Expected a flag")

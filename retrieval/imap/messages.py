@@ -12,7 +12,8 @@ from retrieval.imap.errors import CommandRefused
 from retrieval.imap.grammar import Scanner
 from retrieval.imap.sequence_set import SequenceSet
 from retrieval.imap.view import FolderView
-from retrieval.mail_store import FlagMode, MailStore, MessageState
+from retrieval.mail_store import MailStore
+from retrieval.mail_values import FlagMode, MessageState
 
 AT_ONCE = 500
 EXPUNGE_ISSUED = Completion("NO", "Some of these messages were expunged by another session", "EXPUNGEISSUED")

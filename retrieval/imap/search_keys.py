@@ -68,6 +68,7 @@ class Dated:
 
     @property
     def cost(self) -> Cost:
+        """A row has the internal date; the sent date is read from the envelope."""
         return Cost.ROW if self.which == "internal" else Cost.HEADER
 
 
@@ -102,6 +103,7 @@ class Not:
 
     @property
     def cost(self) -> Cost:
+        """What its key costs."""
         return self.key.cost
 
 
@@ -113,6 +115,7 @@ class Or:
 
     @property
     def cost(self) -> Cost:
+        """What the dearest of its keys costs."""
         return max(key.cost for key in self.keys)
 
 
@@ -124,6 +127,7 @@ class All:
 
     @property
     def cost(self) -> Cost:
+        """What the dearest of its keys costs."""
         return max((key.cost for key in self.keys), default=Cost.VIEW)
 
 

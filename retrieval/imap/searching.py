@@ -33,7 +33,7 @@ from retrieval.imap.search_keys import (
 )
 from retrieval.imap.sections import header_block
 from retrieval.imap.view import Look
-from retrieval.mail_store import MessageRow, RowField
+from retrieval.mail_values import MessageRow, RowField
 from retrieval.pace import STEP_OCTETS, TURN_OCTETS
 
 VIEW_SLICE = 2_000  # messages that are looked at in the view's arrays at once

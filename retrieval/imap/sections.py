@@ -8,7 +8,8 @@ from typing import NamedTuple
 from mailsuite.mail.header import MAX_HEADER_OCTETS, header_fields
 from mailsuite.mail.structure import decode_parts, section_range
 from retrieval.imap.fetch_items import Section
-from retrieval.mail_store import MailStore, MessageRow, RowField
+from retrieval.mail_store import MailStore
+from retrieval.mail_values import MessageRow, RowField
 from retrieval.pace import STEP_OCTETS, Pace
 
 CHUNK_OCTETS = 256 * 1024

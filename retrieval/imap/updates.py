@@ -2,7 +2,8 @@
 
 from retrieval.imap.context import Context
 from retrieval.imap.view import FolderView
-from retrieval.mail_store import MailStore, Refused, StoreUnavailable
+from retrieval.mail_store import MailStore
+from retrieval.mail_values import Refused, StoreUnavailable
 
 
 class FolderVanished(Exception):

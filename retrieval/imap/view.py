@@ -12,7 +12,7 @@ from itertools import compress
 from typing import NamedTuple
 
 from mailsuite.store.flags import NAMES, SEEN
-from retrieval.mail_store import FolderChanges, FolderStatus, MessageState
+from retrieval.mail_values import FolderChanges, FolderStatus, MessageState
 
 RECENT = 32  # beside the bits of mailsuite.store.flags; a session's own, never stored
 _ALL_NAMES = {**NAMES, RECENT: "\\Recent"}
@@ -119,9 +119,11 @@ class FolderView:
 
     @property
     def has_expunges(self) -> bool:
+        """Whether there are expunged messages that the client has not been told of."""
         return bool(self._gone)
 
     def is_gone(self, uid: int) -> bool:
+        """Whether the message is expunged, and the client has not been told."""
         return uid in self._gone
 
     def updates(self, *, expunges: bool) -> bytes:
@@ -148,10 +150,12 @@ class FolderView:
         return b"* FLAGS (%b)\r\n" % " ".join([*NAMES.values(), *self.keywords.values()]).encode()
 
     def position(self, uid: int) -> int | None:
+        """Where the message is, counted from 0; None for one that is not in the view."""
         at = bisect_left(self.uids, uid)
         return at if at < len(self.uids) and self.uids[at] == uid else None
 
     def look_at(self, position: int) -> Look:
+        """The message's flags."""
         return self.table[self.looks[position]]
 
     def spelled(self, keywords: Iterable[str]) -> list[str]:
@@ -160,6 +164,7 @@ class FolderView:
 
     @property
     def recent_count(self) -> int:
+        r"""How many messages are \Recent in this session."""
         return len(self._recent_uids)
 
     @property

@@ -7,7 +7,7 @@ message; a view is still brought up to date from the store before anybody sees i
 from collections import OrderedDict
 
 from retrieval.imap.view import FolderView
-from retrieval.mail_store import FolderStatus
+from retrieval.mail_values import FolderStatus
 
 LEAST_MESSAGES = 100  # smaller folders are read as fast
 

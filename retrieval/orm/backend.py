@@ -21,7 +21,7 @@ from mailsuite.writer.client import StoreClient
 from mailsuite.writer.operation import Refused as ServiceRefused
 from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
 from mailsuite.writer.storage import mail_storage
-from retrieval.mail_store import Refused, StoreUnavailable
+from retrieval.mail_values import Refused, StoreUnavailable
 from retrieval.orm.changes import Changes
 from retrieval.orm.reader import Reader, unavailable
 
@@ -105,12 +105,14 @@ class Backend:
             self._fetched.setdefault(client, set()).update(message_ids)
 
     async def run_timers(self) -> None:
+        """Tell of changes, renew locks and report first readings, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.changes.run())
             tasks.create_task(_every(RENEWAL_SECONDS, self._renew_leases))
             tasks.create_task(_every(FETCHED_SECONDS, self._tell_fetched))
 
     async def close(self) -> None:
+        """Report what is left to report, and end the threads and connections."""
         await self._tell_fetched()
         await self.client.close()
         self._logins.close()

@@ -3,7 +3,7 @@
 import asyncio
 
 from mailsuite.writer.storage import MailStorage, StoredFile
-from retrieval.mail_store import Refused, StoreUnavailable
+from retrieval.mail_values import Refused, StoreUnavailable
 
 # What is read in one call: longer requests are put together from such pieces.
 PIECE_OCTETS = 256 * 1024

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from mailsuite.writer.client import StoreClient
 from mailsuite.writer.operation import Hint
 from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
-from retrieval.mail_store import StoreUnavailable
+from retrieval.mail_values import StoreUnavailable
 from retrieval.orm import reads
 from retrieval.orm.reader import Reader
 
@@ -39,6 +39,7 @@ class Changes:
         self._version = None
 
     def forget(self, folder_id: int, event: asyncio.Event) -> None:
+        """Set the event no more when the folder changes."""
         events = self._watchers.get(folder_id, set())
         events.discard(event)
         if not events:
@@ -46,6 +47,7 @@ class Changes:
             self._seen.pop(folder_id, None)
 
     async def run(self) -> None:
+        """Go by the service's hints, and ask the database now and then in case one is lost; until cancelled."""
         hints = asyncio.ensure_future(self._take_hints())
         try:
             while True:

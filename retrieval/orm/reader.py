@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 from django.db import Error, connections
 
 from mailsuite.database.threads import READER, DatabaseThreads
-from retrieval.mail_store import StoreUnavailable
+from retrieval.mail_values import StoreUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,6 +54,7 @@ class Reader:
             raise unavailable(error) from error
 
     def close(self) -> None:
+        """End the threads; what has not begun is never done."""
         if self._reads_at_once:
             connections[READER].close()
         self._threads.close()

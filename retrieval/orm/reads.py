@@ -14,7 +14,7 @@ from django.db import connections, transaction
 
 from mailsuite.database.sql import placeholders
 from mailsuite.database.threads import READER
-from retrieval.mail_store import (
+from retrieval.mail_values import (
     FolderChanges,
     FolderInfo,
     FolderStatus,
@@ -141,9 +141,9 @@ def message_rows(
     return _made(rows)
 
 
-def departed_rows(mailbox_id: int, uid: int, fields: Collection[RowField]) -> list[MessageRow]:
+def expunged_but_open_rows(mailbox_id: int, uid: int, fields: Collection[RowField]) -> list[MessageRow]:
     """The message, if it has left the inbox and is kept for the POP3 session that shows it."""
-    select = _select(frozenset(fields), is_sqlite=_is_sqlite(), whole=True, departed=True)
+    select = _select(frozenset(fields), is_sqlite=_is_sqlite(), whole=True, expunged_but_open=True)
     return _made(_query(f"{select} WHERE m.mailbox_id = %s AND m.uid = %s", [mailbox_id, uid]))
 
 
@@ -184,6 +184,7 @@ def searchable(mailbox_id: int, folder_id: int, uids: Sequence[int], columns: st
 
 
 def highest_modseqs(folder_ids: Sequence[int]) -> dict[int, int]:
+    """The highest modseq of each folder that is still there, by its id."""
     return dict(
         _query(f"SELECT id, highest_modseq FROM store_folder WHERE id IN ({placeholders(folder_ids)})", folder_ids)
     )
@@ -220,10 +221,10 @@ def _query(sql: str, parameters: Sequence[int | str]) -> list[tuple[Any, ...]]:
 
 
 @lru_cache(maxsize=64)
-def _select(fields: frozenset[RowField], *, is_sqlite: bool, whole: bool, departed: bool = False) -> str:
+def _select(fields: frozenset[RowField], *, is_sqlite: bool, whole: bool, expunged_but_open: bool = False) -> str:
     """SELECT whose columns are MessageRow's, in their order; which rows, m, is for the caller to add. Unless `whole`
     nothing larger than LARGE_OCTETS is read: its length is known without that."""
-    table, message_id = ("store_departedmessage", "message_id") if departed else ("store_message", "id")
+    table, message_id = ("store_departedmessage", "message_id") if expunged_but_open else ("store_message", "id")
     # SQLite keeps datetimes as text in UTC; as an expression they escape Django's converters, which are slow.
     moment = "m.{} || '+00:00'" if is_sqlite else "m.{}"
     asked = [name for name in _LARGE_COLUMNS if name in fields]

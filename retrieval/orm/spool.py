@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mailsuite.server.octets import OctetBudget
-from retrieval.mail_store import Refused, SpooledMessage, StoreUnavailable
+from retrieval.mail_values import Refused, SpooledMessage, StoreUnavailable
 
 GATHER_OCTETS = 64 * 1024
 # The same while all connections together hold much.

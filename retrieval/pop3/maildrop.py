@@ -38,10 +38,12 @@ class Maildrop:
 
     @property
     def count(self) -> int:
+        """How many messages are not marked as deleted."""
         return len(self.uids) - len(self._deleted)
 
     @property
     def deleted_uids(self) -> list[int]:
+        """The uids of what is marked as deleted, ascending."""
         return sorted(self.uids[number - 1] for number in self._deleted)
 
     def has(self, number: int) -> bool:
@@ -49,15 +51,19 @@ class Maildrop:
         return 1 <= number <= len(self.uids) and number not in self._deleted
 
     def size_of(self, number: int) -> int:
+        """The octets of a message."""
         return self._sizes[number - 1]
 
     def uid_of(self, number: int) -> int:
+        """The uid of a message, which IMAP knows it by."""
         return self.uids[number - 1]
 
     def unique_id_of(self, number: int) -> int:
+        """The number behind the unique-id of a message, see unique_id_text."""
         return self._unique_ids[number - 1]
 
     def numbers(self) -> Iterator[int]:
+        """The numbers of what is not marked as deleted, ascending."""
         return (number for number in range(1, len(self.uids) + 1) if number not in self._deleted)
 
     def delete(self, number: int) -> None:
@@ -66,5 +72,6 @@ class Maildrop:
         self.size_octets -= self.size_of(number)
 
     def reset(self) -> None:
+        """Take all marks back (RFC 1939 §5, RSET)."""
         self._deleted.clear()
         self.size_octets = sum(self._sizes)

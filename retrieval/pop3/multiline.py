@@ -11,6 +11,7 @@ class LineCounter:
 
     @property
     def done(self) -> bool:
+        """Whether all lines that were asked for have come."""
         return self._left <= 0
 
     def cut(self, chunk: bytes) -> bytes:

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 from mailsuite.mail.structure import decode_parts
 from mailsuite.protocol.content import DotStuffer
-from retrieval.mail_store import Directory, LeasedMaildrop, MailStore, MessageRow, Refused, RowField, StoreUnavailable
+from retrieval.mail_store import Directory, MailStore
+from retrieval.mail_values import LeasedMaildrop, MessageRow, Refused, RowField, StoreUnavailable
 from retrieval.pop3.context import LoginRequested, MessageRequested, Pop3Limits, State, UpdateRequested
 from retrieval.pop3.dialog import Dialog
 from retrieval.pop3.maildrop import Maildrop
@@ -46,39 +47,49 @@ class Pop3Session:
 
     @property
     def closed(self) -> bool:
+        """Whether the connection is to be closed."""
         return self._dialog.closed
 
     @property
     def wants_starttls(self) -> bool:
+        """Whether the transport is to start TLS, once what was said is sent."""
         return self._dialog.wants_starttls
 
     @property
     def broke_rules(self) -> bool:
+        """Whether it was ended for breaking the protocol, by a client that had not logged in."""
         return self._dialog.broke_rules
 
     @property
     def timeout_seconds(self) -> float:
+        """How long the client may be silent."""
         return LOGIN_SECONDS if self._dialog.state is State.AUTHORIZATION else IDLE_SECONDS
 
     @property
     def sign_of_life(self) -> bytes:
+        """What to say to a client that waits in silence: nothing."""
         return b""  # POP3 has no word that nobody asked for
 
     @property
     def held_octets(self) -> int:
+        """What has arrived of a line that is not complete."""
         return self._dialog.held_octets
 
     @property
     def is_mid_command(self) -> bool:
+        """Whether the rest of a line is awaited."""
         return self._dialog.held_octets > 0
 
     def greeting(self) -> bytes:
+        """Return the first words (RFC 1939 §4)."""
         return self._dialog.greeting()
 
     def receive_data(self, data: bytes) -> None:
+        """Take what the client sent, b"" at end of stream."""
         self._dialog.receive_data(data)
 
     def tls_started(self) -> None:
+        """Begin anew under TLS, with nothing that came before it (RFC 2595 §4)."""
         self._dialog.tls_started()
 
     def end(self, text: str) -> bytes:

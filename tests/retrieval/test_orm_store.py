@@ -27,13 +27,12 @@ from mailsuite.writer import operation
 from mailsuite.writer.operation import Hint
 from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
 from mailsuite.writer.run import execute
-from retrieval import orm_store
-from retrieval.mail_store import Refused, StoreUnavailable
+from retrieval.mail_values import Refused, StoreUnavailable
 from retrieval.orm import changes, reads, text_search
 from retrieval.orm import spool as spool_module
 from retrieval.orm.backend import Backend
+from retrieval.orm.directory import OrmDirectory
 from retrieval.orm.spool import GATHER_OCTETS
-from retrieval.orm_store import OrmDirectory
 from retrieval.search_budget import SearchBudget
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
@@ -246,8 +245,8 @@ def test_many_names_and_recent_messages_are_read_in_slices(inside, monkeypatch):
 
 
 def test_a_slice_of_large_rows_has_fewer(inside, monkeypatch):
-    monkeypatch.setattr(orm_store, "ROWS_OCTETS", 100_000)
-    monkeypatch.setattr(orm_store, "FIRST_ROWS", 2)
+    monkeypatch.setattr("retrieval.orm.messages.ROWS_OCTETS", 100_000)
+    monkeypatch.setattr("retrieval.orm.messages.FIRST_ROWS", 2)
 
     async def scene(store, backend):
         large = b"X: " + b"x" * 40_000 + b"\r\n\r\n"
@@ -725,7 +724,7 @@ def test_what_leaves_the_inbox_is_served_to_the_session_that_locked_it(inside, h
 
 
 def test_renaming_the_inbox_moves_its_messages_in_slices(inside, monkeypatch):
-    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("retrieval.orm.store.ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
         folder_id, uids = await append(store, *[MAIL] * 5)
@@ -762,7 +761,7 @@ async def state_of(store, name="Archive"):
 
 
 def test_a_large_copy_is_made_in_slices_and_others_come_between(inside, monkeypatch):
-    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("retrieval.orm.copies.ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
         folder_id, uids = await append(store, *[MAIL] * 5)
@@ -794,7 +793,7 @@ def test_a_large_copy_is_made_in_slices_and_others_come_between(inside, monkeypa
 @pytest.mark.parametrize("fails_at", range(1, 7))
 def test_a_large_copy_that_fails_leaves_the_target_as_it_was(inside, monkeypatch, fails_at):
     """At each of its steps; the sixth is the end that is asked for again."""
-    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("retrieval.orm.copies.ROWS_AT_ONCE", 2)
     monkeypatch.setattr(copies, "ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
@@ -829,7 +828,7 @@ def test_a_large_copy_that_fails_leaves_the_target_as_it_was(inside, monkeypatch
 
 
 def test_a_large_copy_into_too_little_room_copies_nothing(inside, monkeypatch):
-    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("retrieval.orm.copies.ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
         folder_id, uids = await append(store, *[MAIL] * 5)
@@ -846,7 +845,7 @@ def test_a_large_copy_into_too_little_room_copies_nothing(inside, monkeypatch):
 
 def test_a_large_copy_whose_asker_died_is_undone_by_the_service(inside, monkeypatch):
     """Killed between two slices, and after the last."""
-    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("retrieval.orm.copies.ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
         folder_id, uids = await append(store, *[MAIL] * 5)
@@ -871,7 +870,7 @@ def test_a_large_copy_whose_asker_died_is_undone_by_the_service(inside, monkeypa
 
 
 def test_quit_removes_much_in_portions(inside, monkeypatch):
-    monkeypatch.setattr(orm_store, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("retrieval.orm.maildrop.ROWS_AT_ONCE", 2)
 
     async def scene(store, backend):
         folder_id, uids = await append(store, *[MAIL] * 5)
@@ -1043,7 +1042,7 @@ def test_who_signs_in_first_does_not_wait_for_a_crowd_of_guessers(monkeypatch, i
         return authentication.Authentication(reason="wrong-credentials")
 
     async def scene(store, backend):
-        monkeypatch.setattr(orm_store, "authenticate", authenticate)
+        monkeypatch.setattr("retrieval.orm.directory.authenticate", authenticate)
         names = {f"guess {number}": "198.51.100.1" for number in range(50)} | {"honest": "203.0.113.1"}
         directory = OrmDirectory(backend)
         await asyncio.gather(

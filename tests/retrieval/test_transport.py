@@ -15,7 +15,7 @@ from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
 from mailsuite.supervisor.certificate import ensure_certificate
 from retrieval import conversation, stream, transport
-from retrieval.mail_store import Principal
+from retrieval.mail_values import Principal
 from retrieval.stream import StreamLimits
 from retrieval.transport import Kind, Server, ServerLimits
 

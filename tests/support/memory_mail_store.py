@@ -14,7 +14,7 @@ from mailsuite.mail.header import collect_fields
 from mailsuite.mail.message import ParsedMessage, parse_message
 from mailsuite.mail.structure import encode_parts
 from mailsuite.store.flags import DELETED, SEEN
-from retrieval.mail_store import (
+from retrieval.mail_values import (
     FolderChanges,
     FolderInfo,
     FolderStatus,

@@ -13,7 +13,8 @@ from retrieval.imap.folder_names import parse_name
 from retrieval.imap.grammar import Scanner
 from retrieval.imap.utf8_wrapper import FRAME_OCTETS, Unwrapper
 from retrieval.imap.verb import LOGGED_IN, Capability, Feature, Verb, logged_in
-from retrieval.mail_store import FolderStatus, MailStore, Spool
+from retrieval.mail_store import MailStore, Spool
+from retrieval.mail_values import FolderStatus
 
 _UTF8 = re.compile(rb"UTF8 +\( *~(?=\{)", re.IGNORECASE)
 

@@ -23,7 +23,7 @@ from retrieval.imap.sections import CHUNK_OCTETS, Slice, find_section, header_re
 from retrieval.imap.sequence_set import SequenceSet
 from retrieval.imap.verb import SELECTED, Feature, Verb
 from retrieval.imap.view import FolderView
-from retrieval.mail_store import MessageRow, Refused, RowField, StoreUnavailable
+from retrieval.mail_values import MessageRow, Refused, RowField, StoreUnavailable
 from retrieval.pace import STEP_OCTETS
 
 _SLICE_MESSAGES = 2_000

@@ -12,7 +12,7 @@ from retrieval.imap.list_pattern import Pattern
 from retrieval.imap.modified_utf7 import encode_name
 from retrieval.imap.special_use import ATTRIBUTES
 from retrieval.imap.verb import LOGGED_IN, Capability, Feature, Verb, logged_in
-from retrieval.mail_store import FolderInfo
+from retrieval.mail_values import FolderInfo
 from retrieval.pace import STEP_OCTETS, Pace
 
 # Names that are subscribed have no folders above them that would count: each may lead through fifty of its own.

@@ -8,7 +8,7 @@ from retrieval.imap.context import Completion, Context, Output, State
 from retrieval.imap.errors import CommandRefused
 from retrieval.imap.grammar import Scanner
 from retrieval.imap.verb import BEFORE_LOGIN, Capability, Feature, Verb
-from retrieval.mail_store import LoginAnswer
+from retrieval.mail_values import LoginAnswer
 
 NEEDS_TLS = Completion("NO", "Start TLS first", "PRIVACYREQUIRED")
 _REFUSALS = {

@@ -8,7 +8,7 @@ from retrieval.imap.folder_names import parse_name, status_of
 from retrieval.imap.grammar import Scanner
 from retrieval.imap.verb import LOGGED_IN, Feature, Verb
 from retrieval.imap.view import FolderView
-from retrieval.mail_store import FolderStatus, Refused, StoreUnavailable
+from retrieval.mail_values import FolderStatus, Refused, StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from retrieval.imap.folder_names import parse_name, status_of
 from retrieval.imap.grammar import Scanner
 from retrieval.imap.modified_utf7 import encode_name
 from retrieval.imap.verb import LOGGED_IN, Feature, Verb
-from retrieval.mail_store import FolderStatus
+from retrieval.mail_values import FolderStatus
 
 ITEMS: dict[str, Callable[[Context, FolderStatus], int]] = {
     "APPENDLIMIT": lambda context, _: context.limits.message_octets,  # one for all folders

@@ -12,7 +12,7 @@ from retrieval.imap.messages import EXPUNGE_ISSUED, chosen, parse_messages, set_
 from retrieval.imap.sequence_set import SequenceSet
 from retrieval.imap.verb import SELECTED, Feature, Verb
 from retrieval.imap.view import RECENT, FolderView
-from retrieval.mail_store import FlagMode, MessageState
+from retrieval.mail_values import FlagMode, MessageState
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from mailsuite.store.flags import FLAGGED, SEEN
 from retrieval.imap.fetch_items import Section
 from retrieval.imap.sections import header_reader
 from retrieval.imap.verbs.fetch import READY_OCTETS
-from retrieval.mail_store import Refused
+from retrieval.mail_values import Refused
 from retrieval.pace import TURN_OCTETS
 
 SIMPLE = b"From: Bob <bob@example.org>\r\nTo: ann@example.org\r\nSubject: Lunch\r\n\r\nAt noon?\r\n"

@@ -5,7 +5,7 @@ from memory_mail_store import MemoryStore
 
 from mailsuite.store.flags import ANSWERED, DELETED, FLAGGED, SEEN
 from retrieval.imap import messages
-from retrieval.mail_store import Refused, StoreUnavailable
+from retrieval.mail_values import Refused, StoreUnavailable
 
 MESSAGE = b"Subject: x\r\n\r\ntext\r\n"
 
@@ -316,7 +316,7 @@ def test_the_store_wakes_who_watches(three, mailbox):
 
 
 def test_reading_goes_on_while_the_writer_is_away(three, mailbox, monkeypatch):
-    from retrieval.mail_store import StoreUnavailable
+    from retrieval.mail_values import StoreUnavailable
 
     async def away(*_args, **_named):
         raise StoreUnavailable("away")

@@ -6,7 +6,7 @@ from memory_mail_store import MemoryMailbox
 
 from mailsuite.store.flags import DELETED
 from retrieval.imap.view_cache import ViewCache
-from retrieval.mail_store import FolderChanges, FolderStatus, MessageState
+from retrieval.mail_values import FolderChanges, FolderStatus, MessageState
 
 MESSAGE = b"Subject: x\r\n\r\ntext\r\n"
 

@@ -6,7 +6,7 @@ import pytest
 
 from mailsuite.mail.message import parse_message
 from mailsuite.mail.structure import encode_parts
-from retrieval.mail_store import (
+from retrieval.mail_values import (
     LeasedMaildrop,
     LoginAnswer,
     MaildropEntry,
