@@ -9,14 +9,14 @@ from pathlib import Path
 
 from mailsuite import configuration, env, secrets
 from mailsuite.bootstrap import base_folder
+from mailsuite.console import theme
 from mailsuite.database.url import databases
-from mailsuite.web import admin_theme
 
 # The folder of manage.py: this project's, or that of the site that this is installed in.
 BASE_DIR = base_folder(Path(__file__).resolve().parent.parent, sys.argv)
 
 # Not below the other: the packages may be installed elsewhere.
-WEB = Path(__file__).resolve().parent / "web"
+PACKAGE = Path(__file__).resolve().parent
 
 _variables = env.with_file(os.environ, BASE_DIR / "mailsuite.env")
 if "--production" in sys.argv[2:]:
@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "mailsuite.reports",
     "mailsuite.transport_security",
     "mailsuite.console",
+    "mailsuite.portal",
     "mailsuite.web",
     "smtpd_service",
     "retrieval",
@@ -84,7 +85,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "mailsuite.web.must_change.MustChange",
-    "mailsuite.web.proving.Proving",
+    "mailsuite.console.proving.Proving",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "mailsuite.web.middleware.BusyCheck",
 ]
@@ -94,19 +95,19 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         # In front of the theme's own templates, some of which ours replace.
-        "DIRS": [WEB / "templates"],
+        "DIRS": [PACKAGE / "console" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "mailsuite.web.manual.link",
+                "mailsuite.console.manual.link",
             ]
         },
     }
 ]
-UNFOLD = admin_theme.UNFOLD
+UNFOLD = theme.UNFOLD
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "directory.User"
 # The name that one signs in by need not be unique: an account that was removed keeps its name, and is found by none.
@@ -129,7 +130,7 @@ USE_TZ = True
 STATIC_URL = "/static/"
 # By mailsuite.web.static_files. What lies in the root folder is served as /favicon.ico and /robots.txt.
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_ROOT = WEB / "static" / "mailsuite" / "root"
+WHITENOISE_ROOT = PACKAGE / "web" / "static" / "mailsuite" / "root"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "mail": {"BACKEND": "mailsuite.writer.local_storage.LocalStorage", "OPTIONS": {"location": str(MAILSUITE.blobs)}},

@@ -1,7 +1,8 @@
 """How long ago the person at a browser has proved to be its owner: acts that do harm ask for the password anew.
 
-The admin's classes call `demand` before such an act; the web answers PasswordWanted with a page that asks, and has the
-act done once the password was right (mailsuite.web.proving). An open browser, or a stolen cookie, is not enough then.
+The admin's classes call `demand` before such an act; the console answers PasswordWanted with a page that asks
+(mailsuite.console.proving), and has the act done once the password was right. An open browser, or a stolen cookie, is
+not enough then.
 """
 
 import time

@@ -5,3 +5,8 @@ class ConsoleConfig(AppConfig):
     name = "mailsuite.console"
     label = "console"
     verbose_name = "Console"
+
+    def ready(self) -> None:
+        from mailsuite.console import proving
+
+        proving.connect()

@@ -8,10 +8,8 @@ class WebConfig(AppConfig):
     verbose_name = "Web"
 
     def ready(self) -> None:
-        from mailsuite.web import proving
         from mailsuite.web.checks import check_alarms, check_configuration, check_pages, check_secrets, check_user
 
-        proving.connect()
         checks.register(check_user)
         checks.register(check_configuration)
         checks.register(check_secrets)

@@ -17,7 +17,7 @@ from django.shortcuts import render
 
 from mailsuite.database.patience import is_busy
 from mailsuite.protocol.credential_text import credential_text
-from mailsuite.web import client_settings, hosts
+from mailsuite.web import hosts, listeners
 from mailsuite.web.client import is_trusted_proxy
 from mailsuite.writer.operation import Refused, StoreUnavailable
 from mailsuite.writer.reserve import is_disk_full, reserve
@@ -174,7 +174,7 @@ def _may_be_plain(request: HttpRequest, *, proxied: bool) -> bool:
 def _secure_url(request: HttpRequest) -> str:
     """The same page by HTTPS, in production under the name that the certificate has."""
     name = settings.MAILSUITE.hostname if settings.MAILSUITE.production else hosts.name_of(request.get_host())
-    port = client_settings.port_of("HTTPS") or 443
+    port = listeners.port_of("HTTPS") or 443
     return f"https://{name}{'' if port == 443 else f':{port}'}{request.get_full_path()}"
 
 

@@ -79,9 +79,9 @@ def manage(site, *words, check=True):
 def test_all_that_is_there_is_in_the_wheel(wheel):
     packed = set(zipfile.ZipFile(wheel).namelist())
     ours = {str(path.relative_to(BASE)) for room in ROOMS for path in (BASE / room).rglob("*") if path.is_file()}
-    guide = {f"mailsuite/web/guide/{path.name}" for path in (BASE / "deploy" / "guide").iterdir()}
+    guide = {f"mailsuite/console/guide/{path.name}" for path in (BASE / "deploy" / "guide").iterdir()}
     missing = {path for path in ours | guide if not path.endswith(".pyc")} - packed
-    assert missing == set() and "mailsuite/web/env.example" in packed
+    assert missing == set() and "mailsuite/console/env.example" in packed
     assert {path.split("/")[0] for path in packed if ".dist-info" not in path} == set(ROOMS)
 
 

@@ -16,8 +16,8 @@ from mailsuite.directory.opaque_string import disallowed_in, opaque_string
 from mailsuite.directory.passwords import LONGEST_PASSWORD, MOST_PASSWORD_OCTETS, Argon2idHasher
 from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused
+from mailsuite.portal.forms import SignInForm
 from mailsuite.protocol.sasl import PlainExchange, decode_response
-from mailsuite.web.owner.forms import SignInForm
 from retrieval.imap.context import ImapLimits
 from retrieval.pop3.context import Pop3Limits
 
