@@ -82,8 +82,8 @@ def parse_fetch_items(scanner: Scanner) -> tuple[FetchItem, ...]:
 
 
 def _attribute(scanner: Scanner, *, macros: bool) -> tuple[FetchItem, ...]:
-    found = scanner.match(_NAME)
-    name = found[0].decode().upper() if found else ""
+    match = scanner.match(_NAME)
+    name = match[0].decode().upper() if match else ""
     if name in ("BODY", "BODY.PEEK") and scanner.accept(b"["):
         return (_section(scanner, peek=name == "BODY.PEEK"),)
     if macros and name in MACROS:
@@ -113,8 +113,8 @@ def _section(scanner: Scanner, *, peek: bool) -> Section:
 
 
 def _section_text(scanner: Scanner, path: list[int]) -> str:
-    found = scanner.match(_NAME)
-    text = found[0].decode().upper() if found else ""
+    match = scanner.match(_NAME)
+    text = match[0].decode().upper() if match else ""
     if text not in _TEXTS or (text == "MIME" and not path):
         raise BadCommand("Unknown section")
     return text

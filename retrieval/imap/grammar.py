@@ -71,10 +71,10 @@ class Scanner:
 
     def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
         """Take what the pattern matches here, if it does."""
-        found = pattern.match(self._octets, self._at)
-        if found is not None:
-            self._at = found.end()
-        return found
+        match = pattern.match(self._octets, self._at)
+        if match is not None:
+            self._at = match.end()
+        return match
 
     def starts_with(self, octets: bytes) -> bool:
         """Whether these octets stand here."""
@@ -129,15 +129,15 @@ class Scanner:
 
     def tag(self) -> bytes | None:
         """Take a tag; None where none stands."""
-        found = self.match(_TAG)
-        return found[0] if found else None
+        match = self.match(_TAG)
+        return match[0] if match else None
 
     def atom(self) -> str:
         """Take an atom (RFC 3501 §9), in the case in which it is written."""
-        found = self.match(_ATOM)
-        if found is None:
+        match = self.match(_ATOM)
+        if match is None:
             raise BadCommand("Expected an atom")
-        return found[0].decode()
+        return match[0].decode()
 
     def keyword(self) -> str:
         """Take an atom that is compared without case; returned in upper case."""
@@ -145,23 +145,23 @@ class Scanner:
 
     def number(self, largest: int = _LARGEST_NUMBER) -> int:
         """Take a number from 0 to `largest`."""
-        found = self.match(_NUMBER)
-        if found is None or int(found[0]) > largest:
+        match = self.match(_NUMBER)
+        if match is None or int(match[0]) > largest:
             raise BadCommand(f"Expected a number of at most {largest}")
-        return int(found[0])
+        return int(match[0])
 
     def string(self) -> bytes:
         """Take a quoted string or a literal, without the quotes or the announcement."""
-        found = self.match(_QUOTED)
-        if found is not None:
-            return _ESCAPED.sub(rb"\1", found[1]) if b"\\" in found[1] else found[1]
-        found = self.match(_LITERAL)
-        if found is None:
+        match = self.match(_QUOTED)
+        if match is not None:
+            return _ESCAPED.sub(rb"\1", match[1]) if b"\\" in match[1] else match[1]
+        match = self.match(_LITERAL)
+        if match is None:
             raise BadCommand("Expected a string")
         start = self._at
-        self._at = start + int(found[1])
+        self._at = start + int(match[1])
         value = self._octets[start : self._at]
-        if len(value) < int(found[1]):
+        if len(value) < int(match[1]):
             raise BadCommand("A literal is incomplete")
         if b"\0" in value:
             raise BadCommand("A literal holds NUL")
@@ -169,20 +169,20 @@ class Scanner:
 
     def nil_or_string(self) -> bytes | None:
         """Take an nstring; an atom is taken for a string, too."""
-        found = self.match(_ASTRING)
-        if found is None:
+        match = self.match(_ASTRING)
+        if match is None:
             return self.string()
-        return None if found[0].upper() == b"NIL" else found[0]
+        return None if match[0].upper() == b"NIL" else match[0]
 
     def astring(self) -> bytes:
         """Take an astring: an atom that may hold ], or a string."""
-        found = self.match(_ASTRING)
-        return found[0] if found else self.string()
+        match = self.match(_ASTRING)
+        return match[0] if match else self.string()
 
     def list_pattern(self) -> bytes:
         """Take LIST's pattern: an atom that may hold wildcards, too, or a string."""
-        found = self.match(_LIST_ATOM)
-        return found[0] if found else self.string()
+        match = self.match(_LIST_ATOM)
+        return match[0] if match else self.string()
 
     def folder_name(self) -> str:
         """Take a mailbox, INBOX in whatever case as INBOX. Raises CommandRefused when it is no possible name. A % or *
@@ -191,17 +191,17 @@ class Scanner:
 
     def sequence_set(self) -> SequenceSet:
         """Take a sequence set (RFC 3501 §9)."""
-        found = self.match(_SEQUENCE_SET)
-        if found is None:
+        match = self.match(_SEQUENCE_SET)
+        if match is None:
             raise BadCommand("Expected a sequence set")
-        return parse_sequence_set(found[0])
+        return parse_sequence_set(match[0])
 
     def flag(self) -> str:
         """Take a flag, with the backslash of a system flag, in the case in which it is written."""
-        found = self.match(_FLAG)
-        if found is None:
+        match = self.match(_FLAG)
+        if match is None:
             raise BadCommand("Expected a flag")
-        return found[0].decode()
+        return match[0].decode()
 
     def flag_list(self) -> list[str]:
         """Take flags in parentheses."""
@@ -210,21 +210,21 @@ class Scanner:
     def date(self) -> date:
         """Take a date, quoted or not."""
         quoted = self.accept(b'"')
-        found = self.match(_DATE)
-        if found is None or (quoted and not self.accept(b'"')):
+        match = self.match(_DATE)
+        if match is None or (quoted and not self.accept(b'"')):
             raise BadCommand("Expected a date such as 1-Feb-2026")
         try:
-            return date(int(found[3]), _month(found[2]), int(found[1]))
+            return date(int(match[3]), _month(match[2]), int(match[1]))
         except ValueError as error:
             raise BadCommand("No such date") from error
 
     def date_time(self) -> datetime:
         """Take a date-time. What lies, in UTC, before the first year or behind the last is the first or last moment:
         programs write their earliest one in the user's zone, `01-Jan-0001 00:00:00 +0100`, for "no date"."""
-        found = self.match(_DATE_TIME)
-        if found is None:
+        match = self.match(_DATE_TIME)
+        if match is None:
             raise BadCommand('Expected a date-time such as "01-Feb-2026 12:00:00 +0000"')
-        day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
+        day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = match.groups()
         offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes)) * (-1 if sign == b"-" else 1)
         try:
             moment = datetime(

@@ -17,7 +17,7 @@ class Pattern:
     """A pattern, ready to be matched against many names."""
 
     def __init__(self, text: str) -> None:
-        text = _WILDCARDS.sub(lambda found: "*" if "*" in found[0] else "%", text)
+        text = _WILDCARDS.sub(lambda match: "*" if "*" in match[0] else "%", text)
         self._is_possible = len(text) <= MAX_PATTERN_CHARACTERS
         self._literals: dict[str, int] = {}
         self._stars = percents = 0

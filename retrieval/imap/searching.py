@@ -32,7 +32,7 @@ from retrieval.imap.search_keys import (
     Sized,
 )
 from retrieval.imap.sections import header_block
-from retrieval.imap.view import Look
+from retrieval.imap.view import FlagSet
 from retrieval.mail_values import MessageRow, RowField
 from retrieval.pace import STEP_OCTETS, TURN_OCTETS
 
@@ -67,25 +67,25 @@ class _Searching:
     async def positions(self) -> list[int]:
         """Return where what matches is. Raises Refused when the budget is used up."""
         keys = self._key.keys if isinstance(self._key, All) else (self._key,)
-        found = await self._in_view([key for key in keys if key.cost is Cost.VIEW])
+        positions = await self._in_view([key for key in keys if key.cost is Cost.VIEW])
         dear = [key for key in keys if key.cost is not Cost.VIEW]
         if not dear:
-            return found
+            return positions
         matching: list[int] = []
-        for start in range(0, len(found), ROW_SLICE):
+        for start in range(0, len(positions), ROW_SLICE):
             self._rows.clear()
-            matching += await self._all(dear, found[start : start + ROW_SLICE])
+            matching += await self._all(dear, positions[start : start + ROW_SLICE])
         return matching
 
     async def _in_view(self, keys: Sequence[SearchKey]) -> list[int]:
         """Return what matches these, none of which needs more than the view."""
         spans = [self._spans_of(key) for key in keys if isinstance(key, Among)]
         fewest = min(spans, key=len).spans if spans else [range(len(self._view.uids))]
-        found: list[int] = []
+        positions: list[int] = []
         for span in fewest:
             for start in range(span.start, span.stop, VIEW_SLICE):
-                found += await self._all(keys, range(start, min(start + VIEW_SLICE, span.stop)))
-        return found
+                positions += await self._all(keys, range(start, min(start + VIEW_SLICE, span.stop)))
+        return positions
 
     async def _all(self, keys: Iterable[SearchKey], among: Positions) -> Positions:
         await self._spend(len(among) * STEP_OCTETS)
@@ -94,20 +94,20 @@ class _Searching:
         return among
 
     async def _any(self, keys: Iterable[SearchKey], among: Positions) -> Positions:
-        rest, found = among, set[int]()
+        rest, matching = among, set[int]()
         for key in keys:
             await self._spend(len(among) * STEP_OCTETS)
-            found.update(await self._matching(key, rest) if rest else ())
-            rest = [at for at in rest if at not in found]
-        return [at for at in among if at in found]
+            matching.update(await self._matching(key, rest) if rest else ())
+            rest = [at for at in rest if at not in matching]
+        return [at for at in among if at in matching]
 
     async def _matching(self, key: SearchKey, among: Positions) -> Positions:
         match key:
             case All(keys):
                 return await self._all(keys, among)
             case Not(part):
-                found = set(await self._matching(part, among))
-                return [at for at in among if at not in found]
+                excluded = set(await self._matching(part, among))
+                return [at for at in among if at not in excluded]
             case Or(keys):
                 return await self._any(keys, among)
             case HasText(where, needle):
@@ -118,25 +118,31 @@ class _Searching:
                 spans = self._spans_of(key)
                 return [at for at in among if at in spans]
             case HasFlag(bit):
-                return self._with_looks(among, lambda look: bool(look.bits & bit))
+                return self._with_flag_sets(among, lambda flag_set: bool(flag_set.bits & bit))
             case HasKeyword(keyword):
                 word = keyword.lower()
-                return self._with_looks(among, lambda look: word in look.keywords)
+                return self._with_flag_sets(among, lambda flag_set: word in flag_set.keywords)
         await self._load(among)
         return [at for at in among if at in self._rows and await self._row_matches(key, self._rows[at])]
 
-    def _with_looks(self, among: Positions, holds: Callable[[Look], bool]) -> Positions:
-        looks, table = self._view.looks, self._view.table
-        some = {looks[at] for at in among}
-        held = {index for index in some if holds(table[index])}
-        return among if len(held) == len(some) else [at for at in among if looks[at] in held] if held else ()
+    def _with_flag_sets(self, among: Positions, holds: Callable[[FlagSet], bool]) -> Positions:
+        flag_sets, table = self._view.flag_sets, self._view.table
+        distinct = {flag_sets[at] for at in among}
+        holding = {index for index in distinct if holds(table[index])}
+        return (
+            among
+            if len(holding) == len(distinct)
+            else [at for at in among if flag_sets[at] in holding]
+            if holding
+            else ()
+        )
 
     async def _with_text(self, where: str, needle: str, among: Positions) -> Positions:
         view = self._view
         uids = [view.uids[at] for at in among]
-        found = await self._context.store.search_text(view.folder_id, uids, needle, where=where, budget=self._budget)
+        matching = await self._context.store.search_text(view.folder_id, uids, needle, where=where, budget=self._budget)
         await self._spend(len(among) * STEP_OCTETS)
-        return [at for at in among if view.uids[at] in found]
+        return [at for at in among if view.uids[at] in matching]
 
     async def _load(self, among: Positions) -> None:
         """Have the rows of these at hand, with all that any key asks of them."""
@@ -251,12 +257,12 @@ class _Row:
 
 def _date_of(envelope: bytes) -> bytes:
     """The Date field's value, as an ENVELOPE tells it first."""
-    found = _ENVELOPE_DATE.match(envelope)
-    if found is None:
+    match = _ENVELOPE_DATE.match(envelope)
+    if match is None:
         return b""
-    if found[2]:
-        return envelope[found.end() : found.end() + int(found[2])]
-    return _QUOTED_PAIR.sub(rb"\1", found[1])
+    if match[2]:
+        return envelope[match.end() : match.end() + int(match[2])]
+    return _QUOTED_PAIR.sub(rb"\1", match[1])
 
 
 def _leaves(key: SearchKey) -> Iterable[SearchKey]:

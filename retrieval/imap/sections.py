@@ -104,12 +104,12 @@ def _span(row: MessageRow, section: Section) -> Slice | None:
         return Slice(0, row.prefix_octets + root.body_start)
     if not section.path:
         return Slice(row.prefix_octets + root.body_start, row.size_octets)
-    found = section_range(root, section.path, text)
-    if found is None:
+    span = section_range(root, section.path, text)
+    if span is None:
         return None
     # The fields that were put in front belong to the message's own header, the only one to begin at 0.
-    start = 0 if found[0] == 0 and text == "MIME" else found[0] + row.prefix_octets
-    return Slice(start, found[1] + row.prefix_octets)
+    start = 0 if span[0] == 0 and text == "MIME" else span[0] + row.prefix_octets
+    return Slice(start, span[1] + row.prefix_octets)
 
 
 def _cut(start: int, end: int, partial: tuple[int, int] | None) -> tuple[int, int]:

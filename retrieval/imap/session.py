@@ -246,7 +246,7 @@ class ImapSession:
         gathered_octets = 0
         try:
             if is_new and verb.current and context.view.stale:
-                gathered.append(await untagged_updates(context, expunges=verb.expunges, look=False))
+                gathered.append(await untagged_updates(context, expunges=verb.expunges, ask=False))
             while True:
                 try:
                     answer = await running.answers.asend(heard)
@@ -271,7 +271,7 @@ class ImapSession:
                     return
                 gathered.clear()
                 gathered_octets = 0
-            gathered.append(await untagged_updates(context, expunges=verb.expunges, look=verb.asks))
+            gathered.append(await untagged_updates(context, expunges=verb.expunges, ask=verb.asks))
         except Exception as problem:  # every command gets its tagged answer, whatever went wrong
             completion = self._failure(problem)
         self._running = None

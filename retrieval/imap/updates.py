@@ -41,12 +41,12 @@ async def claim_seen(context: Context) -> None:
         await _claim(context.store, view)
 
 
-async def untagged_updates(context: Context, *, expunges: bool, look: bool, claim: bool = True) -> bytes:
-    """Return the untagged responses for what has changed; `look` asks the store even if no hint came."""
+async def untagged_updates(context: Context, *, expunges: bool, ask: bool, claim: bool = True) -> bytes:
+    """Return the untagged responses for what has changed; `ask` asks the store even if no hint came."""
     view = context.view_or_none
     if view is None:
         return b""
-    if view.stale or look:
+    if view.stale or ask:
         try:
             await refresh(context, claim=claim)
         except StoreUnavailable:

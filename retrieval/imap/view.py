@@ -16,11 +16,11 @@ from retrieval.mail_values import FolderChanges, FolderStatus, MessageState
 
 RECENT = 32  # beside the bits of mailsuite.store.flags; a session's own, never stored
 _ALL_NAMES = {**NAMES, RECENT: "\\Recent"}
-_SPARE_LOOKS = 1_000
+_SPARE_FLAG_SETS = 1_000
 MAX_KEYWORDS = 1_000  # of a folder, that FLAGS tells and that keep their first spelling
 
 
-class Look(NamedTuple):
+class FlagSet(NamedTuple):
     """One combination of flags and keywords: bits, keywords as stored and in lower case, all as it is answered."""
 
     bits: int
@@ -37,8 +37,8 @@ class FolderView:
         self.uid_validity, self.uid_next = status.uid_validity, status.uid_next
         self.modseq = 0
         self.uids = array("I")
-        self.looks = array("I")  # indexes into self.table
-        self.table: list[Look] = []
+        self.flag_sets = array("I")  # indexes into self.table
+        self.table: list[FlagSet] = []
         self.keywords: dict[str, str] = {}  # lower case: as first seen
         self.has_unclaimed = False  # some are \Recent here that the store was not told of
         self.stale = True  # somebody may have changed the folder since it was last absorbed
@@ -67,28 +67,30 @@ class FolderView:
     def begin_from(self, other: "FolderView") -> None:
         """Start with what the other view of this folder knew; changes since its modseq are still to be absorbed."""
         self.modseq, self.uid_next = other.modseq, other.uid_next
-        self.uids, self.looks = other.uids[:], other.looks[:]
+        self.uids, self.flag_sets = other.uids[:], other.flag_sets[:]
         self.table, self.keywords, self._index = other.table[:], dict(other.keywords), dict(other._index)
 
     def mark_recent(self, uids: Iterable[int]) -> None:
         r"""Make those of these that are in the view \Recent in this session."""
-        recent = dict[int, int]()  # looks without and with it: few, however many messages
+        recent = dict[int, int]()  # flag sets without and with it: few, however many messages
         for uid in uids:
             position = self.position(uid)
             if position is None:
                 continue
             self._recent_uids.add(uid)
-            index = self.looks[position]
+            index = self.flag_sets[position]
             if index not in recent:
-                recent[index] = self._look(self.table[index].bits | RECENT, self.table[index].stored)
-            self.looks[position] = recent[index]
+                recent[index] = self._flag_set(self.table[index].bits | RECENT, self.table[index].stored)
+            self.flag_sets[position] = recent[index]
 
     def mark_recent_since(self, uid: int) -> None:
         r"""Make all from this uid on \Recent in this session: by columns, since they may be all of a large folder."""
         position = bisect_left(self.uids, uid)
-        looks = self.looks[position:]
-        recent = {index: self._look(self.table[index].bits | RECENT, self.table[index].stored) for index in set(looks)}
-        self.looks[position:] = array("I", map(recent.__getitem__, looks))
+        flag_sets = self.flag_sets[position:]
+        recent = {
+            index: self._flag_set(self.table[index].bits | RECENT, self.table[index].stored) for index in set(flag_sets)
+        }
+        self.flag_sets[position:] = array("I", map(recent.__getitem__, flag_sets))
         self._recent_uids.update(self.uids[position:])
 
     def new_uids(self, changes: FolderChanges) -> list[int]:
@@ -101,10 +103,10 @@ class FolderView:
         position = self.position(state.uid)
         if position is None:
             return False
-        self._forget_unused_looks()
-        look = self._look(self._bits(state), state.keywords)
-        changed = self.looks[position] != look
-        self.looks[position] = look
+        self._forget_unused_flag_sets()
+        flag_set = self._flag_set(self._bits(state), state.keywords)
+        changed = self.flag_sets[position] != flag_set
+        self.flag_sets[position] = flag_set
         self._retouched.discard(state.uid)
         return changed
 
@@ -136,7 +138,9 @@ class FolderView:
         for uid in sorted(self._retouched):
             position = self.position(uid)
             if position is not None:
-                told.append(b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (position + 1, uid, self.look_at(position).octets))
+                told.append(
+                    b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (position + 1, uid, self.flag_set_at(position).octets)
+                )
         self._retouched.clear()
         return b"".join(told)
 
@@ -154,9 +158,9 @@ class FolderView:
         at = bisect_left(self.uids, uid)
         return at if at < len(self.uids) and self.uids[at] == uid else None
 
-    def look_at(self, position: int) -> Look:
+    def flag_set_at(self, position: int) -> FlagSet:
         """The message's flags."""
-        return self.table[self.looks[position]]
+        return self.table[self.flag_sets[position]]
 
     def spelled(self, keywords: Iterable[str]) -> list[str]:
         """Return the keywords as this folder already writes them: they compare without case."""
@@ -170,18 +174,18 @@ class FolderView:
     @property
     def first_unseen(self) -> int | None:
         """The position of the first message without \\Seen."""
-        unseen = {index for index, look in enumerate(self.table) if not look.bits & SEEN}
-        return next((at for at, look in enumerate(self.looks) if look in unseen), None)
+        unseen = {index for index, flag_set in enumerate(self.table) if not flag_set.bits & SEEN}
+        return next((at for at, flag_set in enumerate(self.flag_sets) if flag_set in unseen), None)
 
     def flagged(self, bit: int, spans: Iterable[range]) -> list[int]:
         """Return the uids at these positions whose messages have the flag."""
-        looks = {index for index, look in enumerate(self.table) if look.bits & bit}
-        return [self.uids[at] for span in spans for at in span if self.looks[at] in looks] if looks else []
+        flag_sets = {index for index, flag_set in enumerate(self.table) if flag_set.bits & bit}
+        return [self.uids[at] for span in spans for at in span if self.flag_sets[at] in flag_sets] if flag_sets else []
 
     def without(self, bit: int, uids: Iterable[int]) -> list[int]:
         """Return those of these uids, ascending and all in the view, whose messages have the flag not."""
-        looks = {index for index, look in enumerate(self.table) if not look.bits & bit}
-        return [uid for uid in uids if self.looks[bisect_left(self.uids, uid)] in looks] if looks else []
+        flag_sets = {index for index, flag_set in enumerate(self.table) if not flag_set.bits & bit}
+        return [uid for uid in uids if self.flag_sets[bisect_left(self.uids, uid)] in flag_sets] if flag_sets else []
 
     def _expunges(self) -> Iterator[bytes]:
         """Drop what is gone, last first, so that no number told before is moved by the next."""
@@ -190,7 +194,7 @@ class FolderView:
         for position in gone:
             kept[position] = 0
         self.uids = array("I", compress(self.uids, kept))
-        self.looks = array("I", compress(self.looks, kept))
+        self.flag_sets = array("I", compress(self.flag_sets, kept))
         self._told_count -= len(gone)
         self._recent_uids -= self._gone
         self._retouched -= self._gone
@@ -203,33 +207,33 @@ class FolderView:
             return
         uids, flags, keywords, _ = zip(*states, strict=True)
         kinds = list(zip(flags, keywords, strict=True))
-        looks = {kind: self._look(*kind) for kind in dict.fromkeys(kinds)}
+        flag_sets = {kind: self._flag_set(*kind) for kind in dict.fromkeys(kinds)}
         self.uids.extend(uids)
-        self.looks.extend(map(looks.__getitem__, kinds))
+        self.flag_sets.extend(map(flag_sets.__getitem__, kinds))
 
     def _bits(self, state: MessageState) -> int:
         return state.flags | RECENT if state.uid in self._recent_uids else state.flags
 
-    def _look(self, bits: int, keywords: str) -> int:
+    def _flag_set(self, bits: int, keywords: str) -> int:
         index = self._index.get((bits, keywords))
         if index is None:
             index = self._index[bits, keywords] = len(self.table)
             self.table.append(self._render(bits, keywords))
         return index
 
-    def _render(self, bits: int, keywords: str) -> Look:
+    def _render(self, bits: int, keywords: str) -> FlagSet:
         words = keywords.split()
         for word in words[: MAX_KEYWORDS - len(self.keywords)]:
             self.keywords.setdefault(word.lower(), word)
         names = [name for bit, name in _ALL_NAMES.items() if bits & bit]
-        return Look(bits, keywords, frozenset(map(str.lower, words)), " ".join(names + words).encode())
+        return FlagSet(bits, keywords, frozenset(map(str.lower, words)), " ".join(names + words).encode())
 
-    def _forget_unused_looks(self) -> None:
+    def _forget_unused_flag_sets(self) -> None:
         """Keep the table in proportion to the folder when a client makes up ever new keywords."""
-        if len(self.table) <= len(self.uids) + _SPARE_LOOKS:
+        if len(self.table) <= len(self.uids) + _SPARE_FLAG_SETS:
             return
-        used = sorted(set(self.looks))
+        used = sorted(set(self.flag_sets))
         moved = {old: new for new, old in enumerate(used)}
         self._index = {key: moved[old] for key, old in self._index.items() if old in moved}
         self.table = [self.table[old] for old in used]
-        self.looks = array("I", [moved[old] for old in self.looks])
+        self.flag_sets = array("I", [moved[old] for old in self.flag_sets])

@@ -49,14 +49,14 @@ def matching_uids(
     """The uids of messages whose text parts hold the needle; with `headers` also those whose header does, or that of a
     part: an attachment's name, the subject of a message within. And how many messages were looked at: a turn ends after
     the one that has made it TURN_OCTETS. Raises Refused when the budget is used up."""
-    found, ends_at = set[int](), budget.octets - TURN_OCTETS
+    matching, ends_at = set[int](), budget.octets - TURN_OCTETS
     in_text, in_field = folded(needle), folded_field(needle) if headers else None
     for count, message in enumerate(messages, 1):
         if _matches(storage, message, in_text, in_field, budget):
-            found.add(message.uid)
+            matching.add(message.uid)
         if budget.octets <= ends_at:
-            return found, count
-    return found, len(messages)
+            return matching, count
+    return matching, len(messages)
 
 
 def field_text(header: bytes, name: str) -> str:

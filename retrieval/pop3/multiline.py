@@ -18,9 +18,9 @@ class LineCounter:
         """The part of the chunk that still belongs to the wanted lines."""
         if self.done:
             return b""
-        found = chunk.count(b"\n")
-        if found < self._left:
-            self._left -= found
+        line_ends = chunk.count(b"\n")
+        if line_ends < self._left:
+            self._left -= line_ends
             return chunk
         rest = chunk.split(b"\n", self._left)[-1]
         self._left = 0

@@ -66,7 +66,7 @@ async def copy(context: Context, command: Copy) -> Output:
         return
     yield f"* OK [{code}] Moved\r\n".encode()
     view.mark_gone(uid for uid, _ in pairs)
-    yield await untagged_updates(context, expunges=True, look=False)
+    yield await untagged_updates(context, expunges=True, ask=False)
     if problem:
         raise problem
 

@@ -20,7 +20,7 @@ async def expunge(context: Context, command: Expunge) -> Output:
     """Remove the messages; which they were is told behind."""
     writable(context)
     # Told before anything goes: no EXPUNGE names a message that no EXISTS has counted.
-    yield await untagged_updates(context, expunges=True, look=True)
+    yield await untagged_updates(context, expunges=True, ask=True)
     await remove_deleted(context, command.messages)
     yield Completion("OK", "EXPUNGE completed")
 

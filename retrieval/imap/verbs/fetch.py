@@ -69,8 +69,8 @@ def _uids(messages: _Messages) -> Iterable[int]:
 
 
 def _flags(messages: _Messages) -> Iterable[bytes]:
-    looks = map(messages.view.looks.__getitem__, messages.positions)
-    return map(_OCTETS, map(messages.view.table.__getitem__, looks))
+    flag_sets = map(messages.view.flag_sets.__getitem__, messages.positions)
+    return map(_OCTETS, map(messages.view.table.__getitem__, flag_sets))
 
 
 _COLUMNS: dict[Item, Callable[[_Messages], Iterable[bytes | int | None]]] = {
@@ -258,23 +258,23 @@ async def _with_sections(
 async def _section(context: Context, row: MessageRow, section: Section, gathered: list[bytes]) -> AsyncIterator[bytes]:
     """Gather one section, or yield all that is gathered piece by piece when it is large. The first piece is read
     before a word of it is said, so that a message that can't be read is still refused properly."""
-    found = await find_section(context.store, row, section, context.pace)
-    if not isinstance(found, Slice):
-        literal = b"NIL" if found is None else b"{%d}\r\n%b" % (len(found), found)
+    content = await find_section(context.store, row, section, context.pace)
+    if not isinstance(content, Slice):
+        literal = b"NIL" if content is None else b"{%d}\r\n%b" % (len(content), content)
         gathered.append(b"%b %b" % (section.label, literal))
         return
-    at = found.start
-    piece = await context.store.octets(row, at, min(found.end, at + CHUNK_OCTETS))
-    gathered.append(b"%b {%d}\r\n" % (section.label, found.end - at))
+    at = content.start
+    piece = await context.store.octets(row, at, min(content.end, at + CHUNK_OCTETS))
+    gathered.append(b"%b {%d}\r\n" % (section.label, content.end - at))
     while piece:
         gathered.append(piece)
         at += len(piece)
-        if at >= found.end:
+        if at >= content.end:
             return
         context.is_mid_answer = True
         yield b"".join(gathered)
         gathered.clear()
-        piece = await context.store.octets(row, at, min(found.end, at + CHUNK_OCTETS))
+        piece = await context.store.octets(row, at, min(content.end, at + CHUNK_OCTETS))
     raise BrokenAnswer("a message is shorter than its row says")
 
 

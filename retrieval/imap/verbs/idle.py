@@ -9,11 +9,11 @@ from retrieval.imap.verb import LOGGED_IN, Capability, Feature, Plain, Verb, log
 
 async def idle(context: Context, command: Plain) -> Output:
     """Tell what has changed until now, then each change as it comes; the session ends when the folder goes."""
-    yield await untagged_updates(context, expunges=True, look=True)
+    yield await untagged_updates(context, expunges=True, ask=True)
     line = yield NextLineOrChange(b"+ Idling\r\n")
     while line is None:
         try:
-            yield await untagged_updates(context, expunges=True, look=False, claim=False)
+            yield await untagged_updates(context, expunges=True, ask=False, claim=False)
         except FolderVanished:
             yield Completion("BYE", "The selected folder was deleted")
             return

@@ -70,11 +70,11 @@ class _Matching:
         await self.pace.spend(self._pattern.cost(name))
         ends = self._pattern.levels(name)
         first = name.partition(DELIMITER)[0]
-        found = [name[:end] for end in ends]
+        levels = [name[:end] for end in ends]
         if first == "INBOX":
-            found = [level for level in found if level != first]
-            found += [first] if self._inbox.levels(first) else []
-        return found
+            levels = [level for level in levels if level != first]
+            levels += [first] if self._inbox.levels(first) else []
+        return levels
 
 
 async def _existing(matching: _Matching, folders: Iterable[FolderInfo]) -> dict[str, list[str]]:

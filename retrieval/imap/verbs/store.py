@@ -73,13 +73,13 @@ def _stored(view: FolderView, command: Store, states: Sequence[MessageState]) ->
         position = view.position(state.uid)
         if position is None:
             continue
-        look = view.look_at(position)
-        expected = _expected(look.bits, look.keywords, command)
+        flag_set = view.flag_set_at(position)
+        expected = _expected(flag_set.bits, flag_set.keywords, command)
         view.show(state)
-        look = view.look_at(position)
-        if not command.silent or expected != (look.bits & ~RECENT, look.keywords):
+        flag_set = view.flag_set_at(position)
+        if not command.silent or expected != (flag_set.bits & ~RECENT, flag_set.keywords):
             uid = b"UID %d " % state.uid if command.by_uid else b""
-            lines.append(b"* %d FETCH (%bFLAGS (%b))\r\n" % (position + 1, uid, look.octets))
+            lines.append(b"* %d FETCH (%bFLAGS (%b))\r\n" % (position + 1, uid, flag_set.octets))
     return view.new_keywords() + b"".join(lines)
 
 
