@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from mailsuite.server.accepting import acknowledge_at_once
+from mailsuite.server.handshake import CLOSE_SECONDS, HandshakeFailed, start_tls, take_over
 from mailsuite.server.octets import OctetBudget
-from mailsuite.tls import speaks_no_tls
 
 
 class ConnectionEnded(Exception):
@@ -31,8 +31,6 @@ class StreamLimits:
     unread_octets: int = 128 * 1024
     unsent_octets: int = 128 * 1024
     send_seconds: float = 120.0
-    handshake_seconds: float = 30.0
-    close_seconds: float = 5.0
 
 
 class Stream(asyncio.Protocol):
@@ -56,15 +54,11 @@ class Stream(asyncio.Protocol):
 
     async def open(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
         """Takes over an accepted socket, under TLS when there is a context. Raises ConnectionEnded."""
-        loop, limits, self._tls_active = asyncio.get_running_loop(), self._limits, context is not None
-        self._socket = sock
-        seconds = (limits.handshake_seconds, limits.close_seconds) if context else (None, None)
+        self._tls_active, self._socket = context is not None, sock
         try:
-            await loop.connect_accepted_socket(
-                *(lambda: self, sock), ssl=context, ssl_handshake_timeout=seconds[0], ssl_shutdown_timeout=seconds[1]
-            )
-        except (OSError, TimeoutError) as error:
-            raise _failed_handshake(error)(f"the connection came to nothing: {error}") from None
+            await take_over(self, sock, context)
+        except HandshakeFailed as failed:
+            raise _ended(failed, "the connection") from None
 
     async def wait(self, seconds: float) -> None:
         """Returns when there is something to take, the stream has ended, or `wake` was called. Raises TimeoutError."""
@@ -155,31 +149,21 @@ class Stream(asyncio.Protocol):
         """Goes on under TLS; what came in clear text and was not taken yet is thrown away. Raises ConnectionEnded."""
         self._received.clear()
         self._resume()
-        loop, transport = asyncio.get_running_loop(), self._transport
-        if self._lost or transport is None:
+        if self._lost or self._transport is None:
             raise ConnectionEnded("the client is gone")
         try:
-            upgraded = await loop.start_tls(
-                transport,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=self._limits.handshake_seconds,
-                ssl_shutdown_timeout=self._limits.close_seconds,
-            )
-        except (OSError, TimeoutError) as error:
+            self._transport = await start_tls(self._transport, self, context)
+        except HandshakeFailed as failed:
             self.abort()
-            raise _failed_handshake(error)(f"TLS came to nothing: {error}") from None
-        if upgraded is None:
-            raise ConnectionEnded("the client is gone")
-        self._transport, self._tls_active = upgraded, True
-        self._limit_unsent(upgraded)
+            raise _ended(failed, "TLS") from None
+        self._tls_active = True
+        self._limit_unsent(self._transport)
 
     def close(self) -> None:
         """Sends what is unsent, if the client takes it soon, and closes."""
         if self._transport is not None and not self._lost:
             self._transport.close()
-            self.abort_after(self._limits.close_seconds)
+            self.abort_after(CLOSE_SECONDS)
 
     def abort(self) -> None:
         """Closes at once."""
@@ -240,8 +224,8 @@ class Stream(asyncio.Protocol):
             self._transport.resume_reading()
 
 
-def _failed_handshake(error: OSError | TimeoutError) -> type[ConnectionEnded]:
-    return NoTls if speaks_no_tls(error) else ConnectionEnded
+def _ended(failed: HandshakeFailed, what: str) -> ConnectionEnded:
+    return (NoTls if failed.speaks_no_tls else ConnectionEnded)(f"{what} came to nothing: {failed}")
 
 
 def _settle(waiter: asyncio.Future[None] | None) -> None:

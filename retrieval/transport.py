@@ -10,10 +10,9 @@ from functools import partial
 
 from mailsuite.ids import new_id, reference
 from mailsuite.protocol.words import unavailable
-from mailsuite.server.accepting import Door, say_and_close
-from mailsuite.server.admission import Admission, Reason
+from mailsuite.server.admission import Admission, Denial, Reason
+from mailsuite.server.entrance import Door, Entrance
 from mailsuite.server.octets import OctetBudget
-from mailsuite.server.turned_away import TurnedAway
 from retrieval.conversation import Connection, Session, converse
 from retrieval.mail_values import StoreUnavailable
 from retrieval.stream import ConnectionEnded, NoTls, Stream, StreamLimits
@@ -33,6 +32,16 @@ class Kind:
     refusal: bytes
     implicit_tls: bool
     banned: bytes = b""
+
+    def words(self, denial: Denial) -> bytes:
+        return self.banned if denial.reason is Reason.BANNED else self.refusal
+
+    def tell_turned_away(self, client_address: str, denial: Denial) -> None:
+        logger.warning("%s refused for %s: too many connections", self.name, client_address)
+
+    def tell_rest(self, client_address: str, denial: Denial, count: int) -> None:
+        told = "%s refused %d times more for %s and its like: too many connections"
+        logger.warning(told, self.name, count, client_address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +68,18 @@ class Server:
         self._budget = budget or OctetBudget()
         self._limits, self._context = limits, context
         self._admission, self._note_offence = admission, note_offence
-        self._doors: list[Door] = []
-        self._turned_away = TurnedAway[str](_tell_rest)
+        self._doors: list[Door[Connection]] = []
 
     def listen(self, sock: socket.socket, kind: Kind) -> None:
         """Accepts clients of this kind from now on, on a listening socket."""
-        self._doors.append(Door(sock, partial(self._accepted, kind)))
+        entrance = Entrance(
+            self._admission,
+            kind.words,
+            begins_with_tls=kind.implicit_tls,
+            tell=kind.tell_turned_away,
+            tell_rest=kind.tell_rest,
+        )
+        self._doors.append(Door(sock, entrance, partial(self._begin, kind)))
 
     async def end_invalid(self) -> None:
         """Ends the sessions of mailboxes that may not be read any more, again and again until cancelled."""
@@ -98,22 +113,13 @@ class Server:
     def _end(self, connection: Connection, text: str) -> None:
         connection.end(text, self._limits.end_seconds)
 
-    def _accepted(self, kind: Kind, sock: socket.socket, client_address: str) -> None:
-        """Takes a client, or turns it away. It is counted here, before TLS: a handshake costs."""
-        if denial := self._admission.deny(client_address):
-            text = kind.refusal
-            if denial.reason is Reason.BANNED:
-                text = kind.banned
-            elif self._turned_away.note(client_address, kind.name):
-                logger.warning("%s refused for %s: too many connections", kind.name, client_address)
-            say_and_close(sock, b"" if kind.implicit_tls else text)
-            return
+    def _begin(self, kind: Kind, sock: socket.socket, client_address: str) -> Connection:
         loop, limits = asyncio.get_running_loop(), self._limits
         stream, login_by = Stream(limits.stream, self._budget), loop.time() + limits.login_seconds
         connection = Connection(reference(new_id()), client_address, stream, login_by, self._admission)
-        self._admission.enter(connection, client_address)
         connection.task = loop.create_task(self._serve(connection, sock, kind))
         connection.task.add_done_callback(lambda _: self._admission.leave(connection))
+        return connection
 
     async def _serve(self, connection: Connection, sock: socket.socket, kind: Kind) -> None:
         stream = connection.stream
@@ -152,7 +158,3 @@ class Server:
                 await connection.session.abandon()
         except Exception:
             logger.exception("%s: left something behind", connection.id)
-
-
-def _tell_rest(client_address: str, service: str, count: int) -> None:
-    logger.warning("%s refused %d times more for %s and its like: too many connections", service, count, client_address)

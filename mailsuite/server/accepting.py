@@ -1,14 +1,10 @@
 """Accepting connections, and what holds for every socket that was accepted."""
 
-import asyncio
 import errno
-import logging
 import resource
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-
-logger = logging.getLogger(__name__)
 
 ACCEPTED_AT_ONCE = 50
 PAUSE_SECONDS = 0.2
@@ -90,33 +86,3 @@ def raise_descriptor_limit() -> int:
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return max(1, hard - SPARE_DESCRIPTORS)
-
-
-class Door:
-    """A listening socket on an event loop: hands each client's socket and address to `accepted`, until it is closed."""
-
-    def __init__(self, listening: socket.socket, accepted: Callable[[socket.socket, str], object]) -> None:
-        self._listening, self._accepted = listening, accepted
-        self._loop = asyncio.get_running_loop()
-        listening.setblocking(False)
-        watch_peers(listening)
-        self._open()
-
-    def close(self) -> None:
-        """Accept no more."""
-        if self._listening.fileno() >= 0:
-            self._loop.remove_reader(self._listening)
-            self._listening.close()
-
-    def _open(self) -> None:
-        if self._listening.fileno() >= 0:
-            self._loop.add_reader(self._listening, self._accept)
-
-    def _accept(self) -> None:
-        try:
-            for sock, address in accept_waiting(self._listening):
-                self._accepted(sock, address)
-        except OSError as error:
-            logger.error("no connection can be accepted now: %s", error)
-            self._loop.remove_reader(self._listening)
-            self._loop.call_later(PAUSE_SECONDS, self._open)

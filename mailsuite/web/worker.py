@@ -25,8 +25,9 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import ThreadWorker
 
 from mailsuite.mail.client_network import Network, client_ip, client_network
-from mailsuite.server.accepting import PAUSE_SECONDS, accept_waiting, say_and_close, watch_peers
+from mailsuite.server.accepting import PAUSE_SECONDS, accept_waiting, watch_peers
 from mailsuite.server.admission import Admission, Denial, Reason
+from mailsuite.server.entrance import Entrance
 from mailsuite.server.pulse import Pulse, WatchedPool
 from mailsuite.web import answers
 from mailsuite.web.connection import Budgets, HttpConnection, Phase
@@ -96,6 +97,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self._run_callbacks)
         if self.parent_pipe is not None:
             self.poller.register(self.parent_pipe, selectors.EVENT_READ, self._parent_gone)
+        self._entrances = {is_tls: Entrance(self.admission, _words, begins_with_tls=is_tls) for is_tls in (False, True)}
         for listener in self.sockets:
             listener.setblocking(False)
             watch_peers(listener)
@@ -201,9 +203,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         is_tls = server in self.tls_addresses
         try:
             for accepted, address in accept_waiting(listener):
-                if denial := self.admission.deny(address):
-                    say_and_close(accepted, b"" if is_tls else _words(denial))
-                else:
+                if self._entrances[is_tls].lets_in(accepted, address):
                     self._enter(accepted, address, server, is_tls=is_tls)
         except OSError as error:
             logger.error("no connection can be accepted now: %s", error)
@@ -226,7 +226,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             budgets=self.budgets,
             now=time.monotonic(),
         )
-        self.admission.enter(connection, address)
+        self._entrances[is_tls].enter(connection, address)
         self._advance(connection)
 
     def _advance(self, connection: HttpConnection, mask: int = 0) -> None:

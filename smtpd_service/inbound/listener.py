@@ -13,12 +13,11 @@ from mailsuite.pipeline import decisions
 from mailsuite.pipeline.decisions import Refusal
 from mailsuite.pipeline.delivery_plan import Client
 from mailsuite.pipeline.transaction import Services
-from mailsuite.server.accepting import Door, say_and_close
 from mailsuite.server.admission import Admission, Denial, Reason
-from mailsuite.server.turned_away import TurnedAway
-from mailsuite.tls import speaks_no_tls
+from mailsuite.server.entrance import Door, Entrance
+from mailsuite.server.handshake import HandshakeFailed, take_over
 from smtpd_service.inbound.dialog import Terms
-from smtpd_service.inbound.server import ENDING_SECONDS, HANDSHAKE_SECONDS, Listener, Receiver
+from smtpd_service.inbound.server import ENDING_SECONDS, Listener, Receiver
 
 logger = logging.getLogger(__name__)
 
@@ -43,20 +42,28 @@ def make_listeners(
     }
 
 
-async def listen(listeners: Mapping[str, Listener], sockets: Mapping[str, Sequence[socket.socket]]) -> list[Door]:
+async def listen(
+    listeners: Mapping[str, Listener], sockets: Mapping[str, Sequence[socket.socket]]
+) -> list[Door[Receiver]]:
     """Serve the listening sockets, by the name of their listener."""
     Receiver.prepare(asyncio.get_running_loop(), next(iter(listeners.values())).surroundings.hostname)
     return [_open_door(sock, listener) for name, listener in listeners.items() for sock in sockets.get(name, ())]
 
 
-def _open_door(sock: socket.socket, listener: Listener) -> Door:
-    def tell_rest(address: str, refusal: Refusal, count: int) -> None:
-        listener.reception(Client(address, listener.name)).tell_of_more(refusal, count)
+def _open_door(sock: socket.socket, listener: Listener) -> Door[Receiver]:
+    def tell(address: str, denial: Denial) -> None:
+        listener.reception(Client(address, listener.name)).refuse(_refusal(denial))
 
-    return Door(sock, partial(_accepted, listener, TurnedAway(tell_rest)))
+    def tell_rest(address: str, denial: Denial, count: int) -> None:
+        listener.reception(Client(address, listener.name)).tell_of_more(_refusal(denial), count)
+
+    entrance = Entrance(
+        listener.admission, _words, begins_with_tls=listener.implicit_tls, tell=tell, tell_rest=tell_rest
+    )
+    return Door(sock, entrance, partial(_begin, listener))
 
 
-async def close(doors: Sequence[Door], admissions: Sequence[Admission[Receiver]]) -> None:
+async def close(doors: Sequence[Door[Receiver]], admissions: Sequence[Admission[Receiver]]) -> None:
     """Accept no more, and end what is open: at once where nothing is under way, else within seconds."""
     for door in doors:
         door.close()
@@ -72,20 +79,15 @@ async def close(doors: Sequence[Door], admissions: Sequence[Admission[Receiver]]
     await asyncio.sleep(0)
 
 
-def _accepted(listener: Listener, turned_away: TurnedAway[Refusal], sock: socket.socket, address: str) -> None:
-    """Let a client in, or not. It is counted here, before TLS: a handshake costs."""
-    if denial := listener.admission.deny(address):
-        refusal = _refusal(denial)
-        # A ban counts by itself, and costs no story.
-        if denial.reason is not Reason.BANNED and turned_away.note(address, refusal):
-            listener.reception(Client(address, listener.name)).refuse(refusal)
-        # Nothing can be said before the handshake, and that is what we have no room for.
-        say_and_close(sock, b"" if listener.implicit_tls else f"{refusal.reply}\r\n".encode())
-        return
+def _begin(listener: Listener, sock: socket.socket, address: str) -> Receiver:
     receiver = Receiver(listener, asyncio.get_running_loop(), sock, address)
-    listener.admission.enter(receiver, address)
     receiver.opening = asyncio.ensure_future(_open(receiver, listener, sock, address))
     receiver.opening.add_done_callback(lambda _: _opened(receiver, sock))
+    return receiver
+
+
+def _words(denial: Denial) -> bytes:
+    return f"{_refusal(denial).reply}\r\n".encode()
 
 
 def _refusal(denial: Denial) -> Refusal:
@@ -98,14 +100,11 @@ def _refusal(denial: Denial) -> Refusal:
 
 
 async def _open(receiver: Receiver, listener: Listener, sock: socket.socket, address: str) -> None:
-    tls, seconds = (listener.tls, HANDSHAKE_SECONDS) if listener.implicit_tls else (None, None)
     try:
-        await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: receiver, sock, ssl=tls, ssl_handshake_timeout=seconds
-        )
-    except (OSError, TimeoutError) as error:
-        logger.info("%s: no connection, or no TLS: %s", address, error)
-        if speaks_no_tls(error):
+        await take_over(receiver, sock, listener.tls if listener.implicit_tls else None)
+    except HandshakeFailed as failed:
+        logger.info("%s: no connection, or no TLS: %s", address, failed)
+        if failed.speaks_no_tls:
             GATE.note(address, "tls-handshake")
 
 

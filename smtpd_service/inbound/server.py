@@ -39,6 +39,7 @@ from mailsuite.protocol.content import ContentReader
 from mailsuite.protocol.sasl import Credentials
 from mailsuite.server.accepting import acknowledge_at_once
 from mailsuite.server.admission import Admission
+from mailsuite.server.handshake import HANDSHAKE_SECONDS, HandshakeFailed, handshake
 from mailsuite.server.spool import SpoolFile
 from smtpd_service.inbound.commands import State
 from smtpd_service.inbound.dialog import DataAsked, Dialog, Event, Terms, TlsAsked
@@ -51,7 +52,6 @@ COMMAND_SECONDS = 300.0  # RFC 5321 §4.5.3.2.7
 CHUNK_SECONDS = 300.0  # RFC 5321 §4.5.3.2.5 asks for three minutes between blocks
 CONTENT_SECONDS = 600.0  # for a whole message, and one second more for every
 CONTENT_OCTETS_PER_SECOND = 256
-HANDSHAKE_SECONDS = 30.0
 ENDING_SECONDS = 4.0
 TICK_SECONDS = 5.0
 LINGER_SECONDS = 10.0
@@ -322,10 +322,11 @@ class Receiver(SMTP):
         # something said under TLS (RFC 3207 §4.2), nor what comes with the handshake's end be lost.
         self._reader._buffer.clear()  # type: ignore[attr-defined]
         try:
-            await self._writer.start_tls(self._listener.tls, ssl_handshake_timeout=HANDSHAKE_SECONDS)
-        except (OSError, TimeoutError) as error:
-            logger.info("%s: TLS handshake failed: %s", self._client.address, error)
-            raise ConnectionAbortedError("no TLS") from error
+            async with handshake():
+                await self._writer.start_tls(self._listener.tls, ssl_handshake_timeout=HANDSHAKE_SECONDS)
+        except HandshakeFailed as failed:
+            logger.info("%s: TLS handshake failed: %s", self._client.address, failed)
+            raise
         self.transport = self._reader._transport = self._writer.transport  # type: ignore[attr-defined]
         self._client.tls = _tls_info(self.transport)
         self._client.submitter = None
