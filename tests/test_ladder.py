@@ -10,7 +10,6 @@ from tests.support.imports import RUNG, arrows, circles, room_of
 PENDING = {
     *(("directory", room) for room in ("abuse", "queue", "records", "store")),
     ("store", "records"),
-    *(("trace", room) for room in ("authcheck", "queue", "screening", "store", "verdict")),
     ("reports", "records"),
     ("transport_security", "records"),
 }

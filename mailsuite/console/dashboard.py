@@ -19,6 +19,7 @@ from mailsuite.abuse.host_alarms import listing, problems
 from mailsuite.abuse.models import Alarm
 from mailsuite.adminkit.scoping import scope_of
 from mailsuite.console.notices import Notice, Several, joined
+from mailsuite.console.stories.badges import recipients_in_short, shares_as_badges
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.directory.services import effects
 from mailsuite.ids import first_id
@@ -28,9 +29,8 @@ from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DnsCheck
 from mailsuite.screening.services import lists_out_of_order
 from mailsuite.trace import fates
-from mailsuite.trace.admin import recipients_in_short, shares_as_badges
 from mailsuite.trace.models import RefusalCount, Story
-from mailsuite.trace.services import Scope, visible
+from mailsuite.trace.visibility import Scope, visible
 from mailsuite.transport_security.models import DaneLook
 
 HOURS = 24

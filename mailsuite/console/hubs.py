@@ -16,13 +16,13 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from mailsuite.adminkit.scoping import scope_of
+from mailsuite.console.stories import search
+from mailsuite.console.stories.badges import shares_as_badges
 from mailsuite.directory.models import Alias, Credential, Domain, Login, Mailbox, User
 from mailsuite.records.models import DkimKey, DnsCheck
 from mailsuite.screening.models import Rule
 from mailsuite.store.models import Folder, Message
 from mailsuite.trace import fates
-from mailsuite.trace import services as trace
-from mailsuite.trace.admin import shares_as_badges
 from mailsuite.trace.models import Event, Story
 
 SHOWN = 5
@@ -93,7 +93,7 @@ def visible(request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
 def _messages(request: HttpRequest, words: str) -> Part:
     """The newest, each with what became of it."""
     scope = scope_of(request)
-    stories = list(trace.matching(Story.objects.using("reader"), words, scope)[:SHOWN])
+    stories = list(search.matching(Story.objects.using("reader"), words, scope)[:SHOWN])
     shares = fates.of_stories(stories, scope)
     badges = {pk: shares_as_badges(some) for pk, some in shares.items()}
     lines = tuple(

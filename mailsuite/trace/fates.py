@@ -13,7 +13,7 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 
 from mailsuite.trace import sentences
 from mailsuite.trace.models import Story, StoryRecipient
-from mailsuite.trace.services import FEW, Scope, any_of
+from mailsuite.trace.visibility import FEW, Scope, any_of
 
 Fate = StoryRecipient.Fate
 # From what needs somebody most.

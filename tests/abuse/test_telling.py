@@ -17,7 +17,7 @@ from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.records.services import make_key_pairs
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Event, Story
-from mailsuite.trace.services import visible
+from mailsuite.trace.visibility import visible
 from mailsuite.transport_security.models import DaneLook
 from mailsuite.web import checks
 from mailsuite.writer.storage import mail_storage

@@ -10,6 +10,7 @@ from django.urls import reverse
 from mailsuite.abuse import host_alarms
 from mailsuite.abuse.models import AlarmSettings
 from mailsuite.authcheck.report import ArcCheck, AuthReport, IprevCheck, SpfCheck
+from mailsuite.console.stories import deeds, search
 from mailsuite.directory import history
 from mailsuite.directory.models import Change, Mailbox
 from mailsuite.ids import new_id
@@ -22,7 +23,7 @@ from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
 from mailsuite.screening.models import Rule
 from mailsuite.store.models import Message
 from mailsuite.store.operations import Deliver, LocalDelivery, Outgoing, RemoteRecipient
-from mailsuite.trace import deeds, fates, services
+from mailsuite.trace import fates
 from mailsuite.trace.models import Event, Story, StoryRecipient
 from mailsuite.trace.operations import EventFacts, StoryFacts
 from mailsuite.trace.telling import insert_story
@@ -149,9 +150,9 @@ class TestLists:
             (fates.with_fate(stories, "refused", None), {"nobody"}),
             (fates.with_fate(stories, "bounced", None), set()),
             (fates.with_reason(stories, "content", None), {"winner"}),
-            (services.with_domain(stories, "theirs.example", None), {"winner"}),
-            (services.with_domain(stories, "unknown.example", None), set()),
-            (services.on_day(stories, date(2020, 1, 1)), set()),
+            (search.with_domain(stories, "theirs.example", None), {"winner"}),
+            (search.with_domain(stories, "unknown.example", None), set()),
+            (search.on_day(stories, date(2020, 1, 1)), set()),
         ):
             assert {story.subject for story in rows} == subjects
 

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
+from mailsuite.console.stories import search
 from mailsuite.directory import lookup, services
 from mailsuite.directory.models import Mailbox, SendAs, User
 from mailsuite.ids import new_id
@@ -25,7 +26,6 @@ from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
 from mailsuite.secrets import site_keys
 from mailsuite.store.models import Message
 from mailsuite.store.operations import Deliver
-from mailsuite.trace import services as trace
 from mailsuite.trace.models import Story
 from mailsuite.writer.run import execute
 from mailsuite.writer.storage import mail_storage
@@ -125,8 +125,8 @@ def test_what_is_of_the_other_shows_nowhere_and_is_not_found(administrators, dom
         ("theirs.example", NAMED, ("team@mine.example", "ann@mine.example")),
     ):
         scope = {domains[name]}
-        assert [list(trace.matching(Story.objects.all(), word, scope)) for word in foreign] == [[]] * len(foreign)
-        assert list(trace.matching(Story.objects.filter(kind="inbound"), own, scope)) == [story]
+        assert [list(search.matching(Story.objects.all(), word, scope)) for word in foreign] == [[]] * len(foreign)
+        assert list(search.matching(Story.objects.filter(kind="inbound"), own, scope)) == [story]
         listed = reverse("admin:queue_queuedmessage_changelist")
         found = administrators[name].get(listed, {"q": "far.example", "state": "all"}).content.decode()
         assert (message.reference in found) is (name == "theirs.example")

@@ -9,13 +9,13 @@ from resolutions import resolved
 from mailsuite.authcheck import report as reports
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
+from mailsuite.console.stories.findings import findings
 from mailsuite.directory.resolution import ReportTarget
 from mailsuite.mail import reply as replies
 from mailsuite.pipeline.evaluator import Evaluator
 from mailsuite.resolver.answers import Answer, Mx, Status, ZoneResolver
 from mailsuite.scanning.scanner import ScanAction, ScanResult
 from mailsuite.screening.facade import ClientSigns, Deferral, Screening
-from mailsuite.trace.findings import findings
 from mailsuite.trace.models import Story
 from mailsuite.verdict.facts import ListHit, OpinionFact, RuleHit, StandingFact
 

@@ -10,13 +10,13 @@ from django.db.models import QuerySet
 
 from mailsuite.adminkit import parameters
 from mailsuite.adminkit.command import SubcommandCommand, whole_number
+from mailsuite.console.stories import timeline
 from mailsuite.database.sql import slices
 from mailsuite.directory import history
 from mailsuite.errors import ChangeRefused
 from mailsuite.mail.address import AddressError, read_domain
 from mailsuite.queue import groups, services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
-from mailsuite.trace import services as trace
 from mailsuite.trace.models import Story
 
 LIST_LIMIT, MOST_ROWS = 1000, 1_000_000
@@ -151,7 +151,7 @@ class Command(SubcommandCommand):
         if story is None:
             return
         self.stdout.write("\nThe story:")
-        for line in trace.tell(story):
+        for line in timeline.tell(story):
             if line.kind != "attempt":
                 self.stdout.write(f"    {_time(line.at)} {line.title} {' '.join(line.text.split())}".rstrip())
 

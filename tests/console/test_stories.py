@@ -8,14 +8,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 
+from mailsuite.console.stories import search, timeline
+from mailsuite.console.stories.admin import NewestPaginator
+from mailsuite.console.stories.findings import VerdictLine
 from mailsuite.directory import services as directory
 from mailsuite.directory.models import Domain
 from mailsuite.ids import COUNTER_BITS, EPOCH_MS
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.store.models import Content
-from mailsuite.trace import services
-from mailsuite.trace.admin import NewestPaginator
-from mailsuite.trace.findings import VerdictLine
+from mailsuite.trace import visibility
 from mailsuite.trace.models import Event, Story
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -114,11 +115,11 @@ def several(domains, relayed):
         ("'", []),
     ],
 )
-@pytest.mark.parametrize("few", [0, services.FEW])
+@pytest.mark.parametrize("few", [0, visibility.FEW])
 def test_what_leads_to_a_story(several, words, subjects, few, monkeypatch):
     """The same where a domain has few events and where it has many."""
-    monkeypatch.setattr(services, "FEW", few)
-    assert sorted(story.subject for story in services.find(words)) == subjects
+    monkeypatch.setattr(visibility, "FEW", few)
+    assert sorted(story.subject for story in search.find(words)) == subjects
 
 
 @pytest.mark.django_db
@@ -126,15 +127,15 @@ def test_what_leads_to_a_story(several, words, subjects, few, monkeypatch):
 def test_letters_of_all_scripts_are_found_in_either_case(words):
     tell_of("Привет, ÜBERä100%")
     tell_of("Привет, ubera1001")
-    assert services.find(words)[0].subject == "Привет, ÜBERä100%"
+    assert search.find(words)[0].subject == "Привет, ÜBERä100%"
 
 
 @pytest.mark.sqlite_only
 def test_on_sqlite_words_are_compared_as_in_a_search_of_mail(db):
     tell_of("Mu\u0308ller in der Straße, ＦＵＬＬ_x")
     for words in ("müller", "STRAßE", "MÜLLER", "straße,", "ｆｕｌｌ＿x"):
-        assert len(services.find(words)) == 1, words
-    assert not services.find("％müller") and not services.find("ｆｕｌｌ＿＿")
+        assert len(search.find(words)) == 1, words
+    assert not search.find("％müller") and not search.find("ｆｕｌｌ＿＿")
 
 
 @pytest.mark.sqlite_only
@@ -144,31 +145,31 @@ def test_on_sqlite_words_are_compared_as_in_a_search_of_mail(db):
 @pytest.mark.parametrize("scoped", [False, True])
 def test_no_search_for_an_address_or_id_looks_through_all_stories(several, domains, words, scoped, monkeypatch):
     """PostgreSQL plans by its tables' sizes; the statements are the same."""
-    monkeypatch.setattr(services, "FEW", 0)
+    monkeypatch.setattr(visibility, "FEW", 0)
     scope = [domains["example.org"].pk] if scoped else None
-    plan = services.matching(Story.objects.all(), words, scope).explain()
+    plan = search.matching(Story.objects.all(), words, scope).explain()
     assert "SCAN" not in plan
 
 
 def test_a_list_of_stories_is_counted_no_further_than_anybody_turns_its_pages(several, monkeypatch):
     monkeypatch.setattr(NewestPaginator, "MOST", 2)
-    paginator = NewestPaginator(services.visible(Story.objects.order_by("-pk"), None), 1)
+    paginator = NewestPaginator(visibility.visible(Story.objects.order_by("-pk"), None), 1)
     assert (paginator.count, paginator.num_pages) == (2, 2)
     assert list(paginator.page(1)) == list(Story.objects.order_by("-pk")[:1])
 
 
 def test_queue_ids_lead_to_it_both_of_the_story_and_of_the_queue(relayed):
-    assert services.find(relayed.reference) == [relayed]
-    assert services.find(QueuedMessage.objects.get().reference.upper()) == [relayed]
+    assert search.find(relayed.reference) == [relayed]
+    assert search.find(QueuedMessage.objects.get().reference.upper()) == [relayed]
 
 
 def test_newest_first_and_limited(several):
-    assert [story.subject for story in services.find("", limit=2)][0] in ("Offer", "Invoice 7")
-    assert len(services.find("", limit=2)) == 2
+    assert [story.subject for story in search.find("", limit=2)][0] in ("Offer", "Invoice 7")
+    assert len(search.find("", limit=2)) == 2
 
 
 def test_the_whole_way_in_order(relayed):
-    lines = services.tell(relayed)
+    lines = timeline.tell(relayed)
     assert [(line.kind, line.tone) for line in lines] == [
         ("accepted", "good"), ("queued", "plain"), ("filed", "good"), ("attempt", "waiting"), ("attempt", "good"),
     ]  # fmt: skip
@@ -181,7 +182,7 @@ def test_the_same_that_happens_to_many_at_once_is_one_line(relayed):
     into = {f"m{number}@example.org": ("into Work", "") for number in range(20)}
     for address, (text, reason) in (into | {"x@example.org": ("into Junk", "content")}).items():
         Event.objects.create(story=relayed, at=relayed.at, kind="filed", address=address, text=text, reason=reason)
-    lines = [line for line in services.tell(relayed) if line.kind == "filed" and line.text != "into INBOX"]
+    lines = [line for line in timeline.tell(relayed) if line.kind == "filed" and line.text != "into INBOX"]
     told = [(line.title, line.text, line.detail) for line in lines]
     assert told == [
         ("filed 20 recipients", "into Work", ", ".join(into)), ("filed x@example.org", "into Junk", "content"),
@@ -197,8 +198,8 @@ def test_of_a_refusal_without_a_sender_the_client_and_the_reason_are_told(domain
     fields = {"kind": "submission", "outcome": "refused", "reverse_path": "", "reason": "login-failed"}
     story = tell_of("", client_address="192.0.2.7", client_name="[192.0.2.7]", **fields)
     assert (story.whose, story.what) == ("192.0.2.7", "login-failed")
-    assert services.origin(story) == "at a port for our users"
-    assert services.tell(story)[0].title == "Refused from [192.0.2.7]"
+    assert timeline.origin(story) == "at a port for our users"
+    assert timeline.tell(story)[0].title == "Refused from [192.0.2.7]"
     out = io.StringIO()
     tell_of("", client_address="192.0.2.7", client_name="mx.remote.example", **fields)
     call_command("trace", "refused", stdout=out)
@@ -209,50 +210,50 @@ def test_of_a_refusal_without_a_sender_the_client_and_the_reason_are_told(domain
 
 def test_what_was_made_here_says_so(domains):
     story = tell_of("Not delivered", kind="notification", reverse_path="", reason="failed")
-    first = services.tell(story)[0]
+    first = timeline.tell(story)[0]
     assert (first.title, first.text) == ("Made here", "tells its sender that mail failed")
     assert (story.whose, story.what) == ("this host", "Not delivered")
-    assert services.origin(story) == "made here: tells its sender that mail failed"
+    assert timeline.origin(story) == "made here: tells its sender that mail failed"
 
 
 def test_what_a_notification_is_about_is_told_to_those_who_may_know_of_it(relayed, domains):
     data = json.dumps({"about": relayed.reference})
     story = tell_of("Not delivered", kind="notification", reverse_path="", reason="failed", data=data)
     own, other = {domains["example.org"].pk}, {-1}
-    assert [services.about(story, scope) for scope in (None, own, other)] == [relayed, relayed, None]
-    assert "About: " + relayed.reference in services.tell(story)[0].detail
-    assert services.about(relayed) is None
+    assert [timeline.about(story, scope) for scope in (None, own, other)] == [relayed, relayed, None]
+    assert "About: " + relayed.reference in timeline.tell(story)[0].detail
+    assert timeline.about(relayed) is None
     relayed.delete()
-    assert services.about(story) is None
+    assert timeline.about(story) is None
 
 
 def test_what_was_held_from_the_start_says_so(domains):
     story = tell_of("Offer")
     event = {"kind": "queued", "reason": "held", "text": "its sender is over the day's cap", "address": "x@far.test"}
     Event.objects.create(story=story, at=story.at, **event)
-    line = services.tell(story)[-1]
+    line = timeline.tell(story)[-1]
     assert (line.kind, line.tone, line.title) == ("held", "waiting", "held x@far.test")
     assert (line.text, line.detail) == ("its sender is over the day's cap", "")
 
 
 def test_the_header_and_nothing_of_the_body(relayed):
-    assert services.header(relayed) == "Subject: Offer\r\n\r\n"
+    assert timeline.header(relayed) == "Subject: Offer\r\n\r\n"
     QueuedMessage.objects.update(story_id=1)
-    assert services.header(relayed) == ""
+    assert timeline.header(relayed) == ""
 
 
-@pytest.mark.parametrize("few", [0, services.FEW])
+@pytest.mark.parametrize("few", [0, visibility.FEW])
 def test_each_side_hears_its_own_part(relayed, domains, few, monkeypatch):
-    monkeypatch.setattr(services, "FEW", few)
+    monkeypatch.setattr(visibility, "FEW", few)
     sender, recipient = ({domains[name].pk} for name in ("example.org", "example.net"))
-    assert [line.kind for line in services.tell(relayed, sender)] == ["accepted", "queued", "attempt", "attempt"]
-    assert [line.kind for line in services.tell(relayed, recipient)] == ["accepted", "filed"]
-    assert services.find("friend@remote.example", sender) == [relayed]
-    assert services.find("friend@remote.example", recipient) == []
-    assert services.find("bob@example.net", sender) == []
-    assert services.find("remote.example", sender) == [relayed]
-    assert services.find("remote.example", recipient) == []
-    assert services.find("", {-1}) == []
+    assert [line.kind for line in timeline.tell(relayed, sender)] == ["accepted", "queued", "attempt", "attempt"]
+    assert [line.kind for line in timeline.tell(relayed, recipient)] == ["accepted", "filed"]
+    assert search.find("friend@remote.example", sender) == [relayed]
+    assert search.find("friend@remote.example", recipient) == []
+    assert search.find("bob@example.net", sender) == []
+    assert search.find("remote.example", sender) == [relayed]
+    assert search.find("remote.example", recipient) == []
+    assert search.find("", {-1}) == []
 
 
 def test_only_the_senders_side_hears_from_where_a_submission_came(relayed, domains):
@@ -260,12 +261,12 @@ def test_only_the_senders_side_hears_from_where_a_submission_came(relayed, domai
     relayed.refresh_from_db()
     sender, recipient = ({domains[name].pk} for name in ("example.org", "example.net"))
     for scope in (None, sender):
-        first = services.tell(relayed, scope)[0]
+        first = timeline.tell(relayed, scope)[0]
         assert first.title == "Accepted from laptop [192.0.2.7]" and "ann@example.org" in first.detail
-        assert services.find("192.0.2.7", scope) == [relayed]
-    first = services.tell(relayed, recipient)[0]
+        assert search.find("192.0.2.7", scope) == [relayed]
+    first = timeline.tell(relayed, recipient)[0]
     assert (first.title, first.detail) == ("Accepted", "")
-    assert services.find("192.0.2.7", recipient) == []
+    assert search.find("192.0.2.7", recipient) == []
 
 
 def test_the_command_tells_the_newest_and_lists_the_others(several):

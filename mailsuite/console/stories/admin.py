@@ -1,4 +1,6 @@
-from collections.abc import Iterable, Sequence
+"""The admin's pages of messages: the list of stories, and each one's whole way with the buttons for it."""
+
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from textwrap import shorten
@@ -10,21 +12,24 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mailsuite.adminkit.addresses import address_in_list, shorten_address
 from mailsuite.adminkit.fields import badge, moment
 from mailsuite.adminkit.scoping import ACT, VIEW, ScopedAdmin, Verb, scope_of
+from mailsuite.console.stories import deeds, search, timeline
+from mailsuite.console.stories.badges import first_recipient, shares_as_badges
+from mailsuite.console.stories.findings import findings
 from mailsuite.directory import history
 from mailsuite.directory.models import Domain
 from mailsuite.errors import ChangeRefused
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage
-from mailsuite.trace import deeds, fates, services
-from mailsuite.trace.findings import findings
+from mailsuite.trace import fates
 from mailsuite.trace.models import Story, StoryRecipient
 from mailsuite.trace.sentences import WORDLESS
+from mailsuite.trace.visibility import Scope, visible
 
 # So many domains are offered to filter by, and so many days.
 DOMAINS, DAYS = 50, 7
@@ -50,7 +55,7 @@ class StoryFilter(admin.SimpleListFilter):
         value = self.value()
         return self.found(queryset, value, scope_of(request)) if value else queryset
 
-    def found(self, stories: QuerySet[Story], value: str, scope: services.Scope) -> QuerySet[Story]:
+    def found(self, stories: QuerySet[Story], value: str, scope: Scope) -> QuerySet[Story]:
         raise NotImplementedError
 
 
@@ -60,7 +65,7 @@ class FateFilter(StoryFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(str(value), str(label)) for value, label in StoryRecipient.Fate.choices]
 
-    def found(self, stories: QuerySet[Story], value: str, scope: services.Scope) -> QuerySet[Story]:
+    def found(self, stories: QuerySet[Story], value: str, scope: Scope) -> QuerySet[Story]:
         return fates.with_fate(stories, value, scope)
 
 
@@ -74,7 +79,7 @@ class ReasonFilter(StoryFilter):
         asked = request.GET.get("reason", "")
         return [(one, one) for one in (reasons if asked in reasons or not asked else [*reasons, asked])]
 
-    def found(self, stories: QuerySet[Story], value: str, scope: services.Scope) -> QuerySet[Story]:
+    def found(self, stories: QuerySet[Story], value: str, scope: Scope) -> QuerySet[Story]:
         return fates.with_reason(stories, value, scope)
 
 
@@ -87,8 +92,8 @@ class DomainFilter(StoryFilter):
         names = model_admin.visible(request, Domain).order_by("name").values_list("name", flat=True)
         return [(name, name) for name in names[:DOMAINS]]
 
-    def found(self, stories: QuerySet[Story], value: str, scope: services.Scope) -> QuerySet[Story]:
-        return services.with_domain(stories, value, scope)
+    def found(self, stories: QuerySet[Story], value: str, scope: Scope) -> QuerySet[Story]:
+        return search.with_domain(stories, value, scope)
 
 
 class DayFilter(StoryFilter):
@@ -100,11 +105,11 @@ class DayFilter(StoryFilter):
         names = {today: "today", today - timedelta(days=1): "yesterday"}
         found = [(f"{day}", names.get(day, f"{day:%A, %-d %B}")) for day in days]
         asked = request.GET.get("day", "")
-        return found if services.day_of(asked) is None or asked in dict(found) else [*found, (asked, asked)]
+        return found if search.day_of(asked) is None or asked in dict(found) else [*found, (asked, asked)]
 
-    def found(self, stories: QuerySet[Story], value: str, scope: services.Scope) -> QuerySet[Story]:
-        day: date | None = services.day_of(value)
-        return services.on_day(stories, day) if day else stories.none()
+    def found(self, stories: QuerySet[Story], value: str, scope: Scope) -> QuerySet[Story]:
+        day: date | None = search.day_of(value)
+        return search.on_day(stories, day) if day else stories.none()
 
 
 @admin.register(Story)
@@ -118,7 +123,7 @@ class StoryAdmin(ScopedAdmin):
     superusers_may = domain_administrators_may = frozenset({VIEW, ACT})
     list_display = ("subject_text", "became", "sender", "to", "why", "when")
     list_filter = (FateFilter, ReasonFilter, DomainFilter, DayFilter, "kind")
-    # Words are looked up by mailsuite.trace.services; the field only makes the search box appear.
+    # Words are looked up by mailsuite.console.stories.search; the field only makes the search box appear.
     search_fields = ("message_id",)
     search_help_text = "Queue id, address, Message-ID, day (2026-11-23), domain, refused, or a part of the subject"
     ordering = ("-id",)
@@ -134,7 +139,7 @@ class StoryAdmin(ScopedAdmin):
     )
 
     def in_scope(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return services.visible(rows, scope_of(request))
+        return visible(rows, scope_of(request))
 
     def get_fieldsets(self, request: HttpRequest, obj: Story | None = None) -> list[Any]:
         """None: the template above them tells it all."""
@@ -156,22 +161,22 @@ class StoryAdmin(ScopedAdmin):
         return StoryList
 
     def search(self, request: HttpRequest, rows: QuerySet[Story], words: str) -> tuple[QuerySet[Story], bool]:
-        return (services.matching(rows, words, scope_of(request)) if words else rows), False
+        return (search.matching(rows, words, scope_of(request)) if words else rows), False
 
     def changeform_view(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> Any:
         story = self.find(request, object_id) if object_id else None
         if story is not None:
             request.story = story  # type: ignore[attr-defined]
             request.story_client = (  # type: ignore[attr-defined]
-                story.client_address if services.knows_client(story, scope_of(request)) else ""
+                story.client_address if timeline.knows_client(story, scope_of(request)) else ""
             )
             request.story_answers = fates.answers(story, scope_of(request))  # type: ignore[attr-defined]
-            request.story_origin = services.origin(story)  # type: ignore[attr-defined]
-            request.story_about = services.about(story, scope_of(request))  # type: ignore[attr-defined]
-            request.story_lines = services.tell(story, scope_of(request))  # type: ignore[attr-defined]
+            request.story_origin = timeline.origin(story)  # type: ignore[attr-defined]
+            request.story_about = timeline.about(story, scope_of(request))  # type: ignore[attr-defined]
+            request.story_lines = timeline.tell(story, scope_of(request))  # type: ignore[attr-defined]
             request.story_queued = self._queued(request, story)[:2]  # type: ignore[attr-defined]
             request.story_findings = findings(story, scope_of(request))  # type: ignore[attr-defined]
-            request.story_header = services.header(story)  # type: ignore[attr-defined]
+            request.story_header = timeline.header(story)  # type: ignore[attr-defined]
         return super().changeform_view(request, object_id, *args, **kwargs)
 
     def do_not_junk(self, request: HttpRequest, story: Story) -> str:
@@ -265,32 +270,3 @@ class StoryAdmin(ScopedAdmin):
 
 def _brief(sentence: str) -> str:
     return shorten(sentence, BRIEF, placeholder=" …")
-
-
-def shares_as_badges(shares: Iterable[fates.Share]) -> SafeString:
-    """How a story's recipients fared, each way a badge."""
-    every = list(shares)
-    return format_html_join(
-        " ",
-        '<span class="ms-badge ms-{}">{}</span>',
-        ((one.tone, _label(one, alone=len(every) == 1)) for one in every),
-    )
-
-
-def recipients_in_short(shares: Sequence[fates.Share]) -> str:
-    """The first recipient, and how many more there are."""
-    first, more = first_recipient(shares)
-    return f"{first} and {more} more" if first and more else first
-
-
-def first_recipient(shares: Sequence[fates.Share]) -> tuple[str, int]:
-    """The first of the recipients by their addresses, "" where none has one, and how many more there are."""
-    named = [one.address for one in shares if one.address]
-    return min(named, default=""), sum(one.count for one in shares) - 1
-
-
-def _label(share: fates.Share, *, alone: bool) -> str:
-    label = str(share.fate.label)
-    if share.tries:
-        label += f", {share.tries}"
-    return label if alone or share.count == 1 else f"{share.count} {label[:1].lower()}{label[1:]}"

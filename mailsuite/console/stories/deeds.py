@@ -19,7 +19,7 @@ from mailsuite.store import shell
 from mailsuite.store.models import Folder, Message
 from mailsuite.trace import fates
 from mailsuite.trace.models import Event, Story, StoryRecipient
-from mailsuite.trace.services import Scope
+from mailsuite.trace.visibility import Scope
 from mailsuite.writer.operation import Refused
 
 Fate = StoryRecipient.Fate

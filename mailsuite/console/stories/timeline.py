@@ -1,34 +1,24 @@
-"""The story of a message: found by what people know of it, told from first contact to last attempt.
+"""The way of one message, told from first contact to last attempt, with what is known of where it came from.
 
-`scope` is the ids of the domains that the asker may know of, or None for all. What a story holds of others is left out:
-a recipient's domain hears nothing of the other recipients, who may have been blind copies.
+`scope` is the ids of the domains that the asker may know of, or None for all (mailsuite.trace.visibility).
 """
 
 import json
-import re
-import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 
-from mailsuite.directory.models import Domain
 from mailsuite.ids import first_id, from_reference
-from mailsuite.mail.address import AddressError, address_key, read_domain
-from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
+from mailsuite.queue.models import DeliveryAttempt
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Event, Story
 from mailsuite.trace.sentences import WORDLESS
+from mailsuite.trace.visibility import Scope, visible
 
-Scope = Collection[int] | None
-
-# Words that no index answers are looked for in this much of the past.
-LOOK_BACK = timedelta(days=30)
-# Up to so many stories and events of a domain are listed before stories are looked at.
-FEW = 5000
 FILED_WITHIN = timedelta(minutes=30)
 # Of so many recipients each has a line of its own, when the same happened to them at once.
 ALIKE = 5
@@ -56,41 +46,6 @@ class Line:
     text: str = ""
     detail: str = ""
     tone: str = PLAIN
-
-
-def find(words: str, scope: Scope = None, limit: int = 50) -> list[Story]:
-    """The newest stories that fit all of the words: see `matching`."""
-    return list(matching(Story.objects.using("reader").all(), words, scope)[:limit])
-
-
-def matching(stories: QuerySet[Story], words: str, scope: Scope = None) -> QuerySet[Story]:
-    """Those of the stories that fit all of the words, newest first.
-
-    A word is a queue id, an address, a Message-ID, a domain, a day (2026-11-23), an IP address or network's beginning,
-    an outcome or kind (refused, inbound), or a part of the subject or sender.
-    """
-    stories, parts = visible(stories, scope), _split(words)
-    for part in parts:
-        stories = stories.filter(_condition(part, scope))
-    if parts and not any(_is_indexed(part) for part in parts):
-        stories = stories.filter(pk__gte=first_id(datetime.now(UTC) - LOOK_BACK))
-    return stories.order_by("-pk")
-
-
-def visible(stories: QuerySet[Story], scope: Scope) -> QuerySet[Story]:
-    """The stories that one of the scope's domains sent, or has an event in."""
-    return stories if scope is None else stories.filter(_touching(scope, Event.objects.filter(domain__in=scope)))
-
-
-def with_domain(stories: QuerySet[Story], name: str, scope: Scope = None) -> QuerySet[Story]:
-    """Those of the stories that came from or went to the hosted domain, as far as the asker may know."""
-    domain = _domain(name)
-    return stories.filter(_of_domain(domain, scope)) if domain else stories.none()
-
-
-def on_day(stories: QuerySet[Story], day: date) -> QuerySet[Story]:
-    """Those of the stories that began on the day (UTC)."""
-    return stories.filter(_within_day(day))
 
 
 def tell(story: Story, scope: Scope = None) -> list[Line]:
@@ -207,120 +162,6 @@ def _attempt(attempt: DeliveryAttempt) -> Line:
         detail,
         TONES.get(attempt.outcome, PLAIN),
     )
-
-
-def _split(words: str) -> list[str]:
-    try:
-        return shlex.split(words)
-    except ValueError:
-        return words.split()
-
-
-def _condition(word: str, scope: Scope) -> Q:
-    """What a word asks for."""
-    if (number := from_reference(word)) is not None:
-        queued = QueuedMessage.objects.using("reader").filter(pk=number).values_list("story_id", flat=True)
-        return Q(pk__in=[number, *(story_id for story_id in queued if story_id)])
-    if day := day_of(word):
-        return _within_day(day)
-    if word.lower() in Story.Outcome.values:
-        return Q(outcome=word.lower())
-    if word.lower() in Story.Kind.values:
-        return Q(kind=word.lower())
-    if "@" in word.strip("<>") and not word.startswith("@"):
-        return _address_condition(word, scope)
-    if domain := _domain(word.removeprefix("@")):
-        return _of_domain(domain, scope)
-    condition = Q(subject__icontains=word) | Q(reverse_path__icontains=word) | _client_condition(word, scope)
-    if name := _domain_name(word.removeprefix("@")):
-        lately = Event.objects.filter(pk__gte=first_id(datetime.now(UTC) - LOOK_BACK))
-        events = lately.filter(address_key__endswith=f"@{name}").values("story_id")
-        condition |= Q(pk__in=_own(events, scope))
-    return condition
-
-
-def _of_domain(domain: Domain, scope: Scope) -> Q:
-    is_own = scope is None or domain.pk in scope
-    return _touching([domain.pk], Event.objects.filter(domain=domain) if is_own else Event.objects.none())
-
-
-def _within_day(day: date) -> Q:
-    first = datetime.combine(day, time(), UTC)
-    return Q(pk__gte=first_id(first), pk__lt=first_id(first + timedelta(days=1)))
-
-
-def _client_condition(word: str, scope: Scope) -> Q:
-    known = Q() if scope is None else ~Q(kind=Story.Kind.SUBMISSION) | Q(sender_domain__in=scope)
-    return Q(client_address__startswith=word) & known
-
-
-def _address_condition(word: str, scope: Scope) -> Q:
-    """An address that sent or was sent to, or a Message-ID, which has the same shape."""
-    bare = word.strip("<>")
-    ids = [_ids(Story.objects.filter(message_id__in=[bare, f"<{bare}>"]).exclude(message_id=""), "pk")]
-    try:
-        key = address_key(bare)
-    except AddressError:
-        return any_of(ids)
-    events = _own(Event.objects.filter(address_key=key), scope)
-    return any_of([*ids, _ids(Story.objects.filter(sender_key=key), "pk"), _ids(events, "story_id")])
-
-
-def _touching(domains: Collection[int], events: QuerySet[Event]) -> Q:
-    """Stories that one of the domains sent, or that have one of these events of theirs. A few are listed; where there
-    are many, each story that is looked at is asked, newest first, so that a page of them is full soon."""
-    sent = Story.objects.filter(sender_domain__in=domains)
-    if all(rows.using("reader").order_by()[:FEW].count() < FEW for rows in (sent, events)):
-        return any_of([_ids(sent, "pk"), _ids(events, "story_id")])
-    return Q(sender_domain__in=domains) | Q(Exists(events.filter(story=OuterRef("pk"))))
-
-
-def _ids(rows: QuerySet[Any], name: str) -> Any:
-    return rows.order_by().values(name)
-
-
-def any_of(ids: Sequence[Any]) -> Q:
-    """The stories that one of the queries names: a union, since neither database uses indexes on both sides of an OR
-    with a subquery."""
-    first, *others = ids
-    return Q(pk__in=first.union(*others, all=True) if others else first)
-
-
-def _own(events: Any, scope: Scope) -> Any:
-    """To find a story by a recipient that one may not see would tell of it."""
-    return (
-        events if scope is None else events.filter(Q(domain__in=scope) | Q(domain=None, story__sender_domain__in=scope))
-    )
-
-
-def _is_indexed(word: str) -> bool:
-    """Whether an index leads from the word to a few stories."""
-    return from_reference(word) is not None or "@" in word.strip("<>")[1:] or day_of(word) is not None
-
-
-def day_of(word: str) -> date | None:
-    """The day (UTC) that the word names, as 2026-11-23; None for what is none."""
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", word):
-        return None
-    try:
-        return date.fromisoformat(word)
-    except ValueError:
-        return None
-
-
-def _domain(word: str) -> Domain | None:
-    """The hosted domain of that name, else the one of the name that was removed last."""
-    name = _domain_name(word)
-    rows = Domain.objects.filter(name=name).order_by(F("removed_at").desc(nulls_first=True))
-    return rows.first() if name else None
-
-
-def _domain_name(word: str) -> str:
-    """The domain as rows have it; "" when the word is none."""
-    try:
-        return read_domain(word) if "." in word.rstrip(".") else ""
-    except AddressError:
-        return ""
 
 
 def _near(story: Story) -> tuple[int, int]:

@@ -6,8 +6,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from mailsuite.adminkit import parameters
 from mailsuite.adminkit.command import whole_number
-from mailsuite.trace import fates, services
-from mailsuite.trace.findings import Findings, findings
+from mailsuite.console.stories import search, timeline
+from mailsuite.console.stories.findings import Findings, findings
+from mailsuite.trace import fates
 
 
 class Command(BaseCommand):
@@ -23,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, words: list[str], limit: int, **options: Any) -> None:
         if len(words) > parameters.MOST_WORDS:
             raise CommandError(f"Search for less: {parameters.MOST_WORDS} words at most.")
-        stories = services.find(shlex.join(words), limit=limit)
+        stories = search.find(shlex.join(words), limit=limit)
         if not stories:
             raise CommandError("No message fits. Try fewer words, an address, or a day such as 2026-11-23.")
         shares = fates.of_stories(stories, None)
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         self._tell(stories[0])
 
     def _tell(self, story: Any) -> None:
-        self.stdout.write(f"{story.reference}  {services.origin(story)}  {story.whose}")
+        self.stdout.write(f"{story.reference}  {timeline.origin(story)}  {story.whose}")
         for label, text in (("Subject", story.subject), ("From", story.from_text), ("Message-ID", story.message_id)):
             if text:
                 self.stdout.write(f"  {label}: {text}")
@@ -43,7 +44,7 @@ class Command(BaseCommand):
             self.stdout.write(f"  {answer.headline}{f' [{answer.reason}]' if answer.reason else ''}")
             for more in filter(None, (answer.advice, answer.said)):
                 self.stdout.write(f"    {more}")
-        for line in services.tell(story):
+        for line in timeline.tell(story):
             self.stdout.write(f"{line.at:%Y-%m-%d %H:%M:%S}  {line.title}  {line.text}".rstrip())
             for detail in line.detail.splitlines():
                 self.stdout.write(f"{'':21}{detail}")
