@@ -17,10 +17,10 @@ from mailsuite.writer.operation import Hint, StoreUnavailable
 from mailsuite.writer.storage import mail_storage
 from smtpd_service.outbound.courier import Courier
 from smtpd_service.outbound.destinations import Destinations, NextHop
-from smtpd_service.outbound.homecoming import Homecomings
 from smtpd_service.outbound.periodic import Periodic
 from smtpd_service.outbound.published_policy import PublishedPolicy
 from smtpd_service.outbound.queue_reader import QueueReader
+from smtpd_service.outbound.rehosted_mail import RehostedMail
 from smtpd_service.outbound.retry import RetryPlan
 from smtpd_service.outbound.slot import take_slot
 from smtpd_service.outbound.tls_policy import TlsPolicy
@@ -47,7 +47,7 @@ async def _serve(context: ServiceContext) -> int:
     slot = take_slot(configuration.data / "run")
     store = StoreClient(configuration.store_socket)
     storage = mail_storage()
-    reader = QueueReader(Homecomings(configuration.hostname, storage, site_keys("srs")))
+    reader = QueueReader(RehostedMail(configuration.hostname, storage, site_keys("srs")))
     memory = DatabaseMemory()
     policies = Briefly(StsPolicies(resolver, memory, fetcher(resolver, configuration.allow_private_hosts)))
     policy = PublishedPolicy(resolver, policies, validates=ValidationWatch(resolver).is_good)

@@ -11,7 +11,6 @@ from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.configuration import Configuration
 from mailsuite.junk.memory import Memory
-from mailsuite.pipeline.delivery_plan import DeliveryPlanner
 from mailsuite.pipeline.evaluator import Evaluator
 from mailsuite.pipeline.orm_directory import OrmDirectory
 from mailsuite.pipeline.transaction import Services
@@ -52,7 +51,7 @@ async def _serve(context: ServiceContext) -> None:
     ended = asyncio.Event()
     join_suite(context, asyncio.get_running_loop(), ended.set)
     listeners = make_listeners(
-        _surroundings(configuration, store, budget),
+        _services(configuration, store, budget),
         mx_admission=mx_admission,
         submission_admission=submission_admission,
         size_limit=configuration.message_size,
@@ -66,14 +65,14 @@ async def _serve(context: ServiceContext) -> None:
     GATE.stop()
 
 
-def _surroundings(configuration: Configuration, store: StoreClient, budget: OctetBudget) -> Services:
-    srs_secrets = tuple(site_keys("srs"))
+def _services(configuration: Configuration, store: StoreClient, budget: OctetBudget) -> Services:
     return Services(
         hostname=configuration.hostname,
         directory=OrmDirectory(is_exhausted=is_exhausted),
         store=store,
         spool=Spool(configuration.spool, budget),
-        composer=DeliveryPlanner(configuration.hostname, srs_secrets),
+        size_limit=configuration.message_size,
+        srs_secrets=tuple(site_keys("srs")),
         note_offence=GATE.note,
         evaluator=_evaluator(configuration),
     )

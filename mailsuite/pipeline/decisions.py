@@ -140,6 +140,15 @@ def content(content: ContentReader, *, size_limit: int) -> Refusal | None:
     return NUL_OCTET if content.has_nul else None
 
 
+def octets(octets: bytes, *, size_limit: int) -> Refusal | None:
+    """Return what is wrong with the octets of a whole message: the same, but that no line end is mended."""
+    if len(octets) > size_limit:
+        return TOO_BIG
+    if not octets.count(b"\n") == octets.count(b"\r") == octets.count(b"\r\n"):
+        return BARE_LINE_ENDING
+    return NUL_OCTET if b"\0" in octets else None
+
+
 def header(block: bytes, *, limit_octets: int, max_fields: int = MAX_FIELDS) -> Refusal | None:
     """Return HEADER_TOO_BIG for a header that no honest mail has: so large that its end was not looked for, or with
     more fields than signatures are verified over. Each step that reads it costs by the field."""
@@ -165,9 +174,9 @@ def by_verdict(verdict: Verdict) -> Refusal | None:
     return Refusal(verdict.reply, verdict.reason) if verdict.reply else None
 
 
-def unread_report(verdict: Verdict) -> Refusal:
+def unread_report(reason: str) -> Refusal:
     """Return the refusal of a message that was for the report reader alone, where the verdict is that it is junk."""
-    return _refusal(Reply(550, "7.1", "This report is not taken"), verdict.reason)
+    return _refusal(Reply(550, "7.1", "This report is not taken"), reason)
 
 
 def delivered_before(address_key: str, delivered_to: Collection[str]) -> bool:

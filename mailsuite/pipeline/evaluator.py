@@ -27,10 +27,10 @@ from mailsuite.mail.header import unfold
 from mailsuite.mail.message import MESSAGE_ID_CHARACTERS, message_id_of
 from mailsuite.mailauth.iprev import IprevOutcome
 from mailsuite.pipeline import decisions
-from mailsuite.pipeline.delivery_plan import Client, Recipient
+from mailsuite.pipeline.advisers import Memory, Screening
 from mailsuite.pipeline.destinations import Destinations
 from mailsuite.pipeline.evaluation import Evaluation
-from mailsuite.pipeline.services import Memory, Screening
+from mailsuite.pipeline.parties import Client, Recipient
 from mailsuite.scanning.scanner import Scanner, ScanRequest
 from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
 from mailsuite.server.spool import SpoolFile

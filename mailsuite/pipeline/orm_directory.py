@@ -18,7 +18,8 @@ from mailsuite.directory.version import directory_version
 from mailsuite.mail.address import Address, Path
 from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.mailauth.dkim.sign import SigningKey
-from mailsuite.pipeline.services import LoginAnswer, Submitter
+from mailsuite.pipeline.parties import Submitter
+from mailsuite.pipeline.services import LoginAnswer
 from mailsuite.queue import kept
 from mailsuite.turns import FairTurns
 

@@ -1,29 +1,13 @@
-"""What receiving mail needs of the directory and the store, as protocols: rules and tests need no database."""
+"""What the pipeline needs of the directory and the store, as protocols: rules and tests need no database."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mailsuite.authcheck.content import Content
-from mailsuite.authcheck.report import AuthReport
 from mailsuite.directory.resolution import Resolution
 from mailsuite.mail.address import Address, Path
 from mailsuite.mailauth.dkim.sign import SigningKey
-from mailsuite.mailauth.iprev import IprevOutcome
-from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
-from mailsuite.verdict.facts import ListHit, OpinionFact, RuleHit, StandingFact
-
-
-@dataclass(frozen=True, slots=True)
-class Submitter:
-    """Who has logged in. `mailbox_id` and `domain_id` are None where the name used is no mailbox's; `login` is the
-    directory's own note of it."""
-
-    user_id: int
-    name: str
-    mailbox_id: int | None = None
-    domain_id: int | None = None
-    login: Any = None
+from mailsuite.pipeline.parties import Submitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,41 +59,3 @@ class Store(Protocol):
     async def run(self, operation: Any) -> Any: ...
 
     def send(self, operation: Any) -> None: ...
-
-
-class Screening(Protocol):
-    """mailsuite.screening.facade.Screening: who may bring mail here, beside what the mail says."""
-
-    async def thresholds(self) -> Thresholds: ...
-
-    async def at_connection(self, client_address: str) -> tuple[ListHit, ...]: ...
-
-    async def client_signs(self, client_address: str, helo: str, iprev: IprevOutcome) -> ClientSigns: ...
-
-    async def own_domains(self, client_address: str, names: Collection[str]) -> frozenset[str]: ...
-
-    async def rule_for(
-        self, sender: SenderFacts, *, recipient: str, mailbox_id: int | None = None, domain_id: int | None = None
-    ) -> RuleHit | None: ...
-
-    async def greylist(
-        self, sender: SenderFacts, recipients: Sequence[str], *, doubts: Collection[str], is_known: bool = False
-    ) -> Deferral | None: ...
-
-    async def first_time_pause(
-        self, sender: SenderFacts, recipient: str, *, mailbox_id: int, is_known: bool
-    ) -> Deferral | None: ...
-
-
-class Memory(Protocol):
-    """What the mailboxes' history and their filters say of a message."""
-
-    async def standings(
-        self, mailbox_ids: Sequence[int], report: AuthReport, content: Content
-    ) -> Mapping[int, StandingFact]: ...
-
-    async def was_sent_here(self, message_id: str, domain: str, to: Collection[str]) -> bool: ...
-
-    async def opinions(
-        self, mailbox_ids: Sequence[int], report: AuthReport, content: Content
-    ) -> Mapping[int, OpinionFact]: ...

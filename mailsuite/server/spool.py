@@ -62,6 +62,12 @@ class Spool:
             self._free, self._free_until = stat.f_bavail * stat.f_frsize, now + 1
         return self._free
 
+    def holding(self, octets: bytes) -> "SpoolFile":
+        """Return a message that is at hand, and stays in memory however large it is."""
+        file = self.new_file()
+        file.hold(octets)
+        return file
+
     def new_file(self) -> "SpoolFile":
         """Return an empty message to write to."""
         return SpoolFile(self.folder, self.budget)
@@ -92,6 +98,14 @@ class SpoolFile:
         self._gathered_octets += len(octets) + PIECE_OCTETS
         if self._gathered_octets >= (PRESSED_GATHER_OCTETS if self._budget.is_pressed else GATHER_OCTETS):
             await undisturbed(self._flush)
+        self._count()
+
+    def hold(self, octets: bytes) -> None:
+        """Append octets that stay in memory."""
+        self.size_octets += len(octets)
+        self.eight_bit = self.eight_bit or not octets.isascii()
+        self._gathered.append(octets)
+        self._gathered_octets += len(octets)
         self._count()
 
     async def finish(self) -> bytes | None:

@@ -5,9 +5,9 @@
         dialog.answer(reply)                 # moves the state on; later commands wait until then, so that
     send(dialog.data_to_send())              # pipelining stays in order (RFC 2920) and its replies go out together
 
-What holds across the package: no rule lives in server.py, which moves octets; whether a client may do a thing is
-decided in decisions.py; what is known of one transaction is in reception.py and submission.py. Everything a client
-sent is judged here once and leaves as plain values.
+What holds across the package: no rule lives here or in server.py, which moves octets; whether a client may do a thing
+is for the stages of mailsuite.pipeline, to whose doors the events are brought. Everything a client sent is judged here
+once and leaves as plain values.
 """
 
 import re

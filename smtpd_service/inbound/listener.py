@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from mailsuite.abuse.gate import GATE
-from mailsuite.pipeline import decisions
+from mailsuite.pipeline import decisions, refusing
 from mailsuite.pipeline.decisions import Refusal
-from mailsuite.pipeline.delivery_plan import Client
+from mailsuite.pipeline.parties import Client
 from mailsuite.pipeline.transaction import Services
 from mailsuite.server.admission import Admission, Denial, Reason
 from mailsuite.server.entrance import Door, Entrance
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def make_listeners(
-    surroundings: Services,
+    services: Services,
     *,
     mx_admission: Admission[Receiver],
     submission_admission: Admission[Receiver],
@@ -32,13 +32,13 @@ def make_listeners(
 ) -> dict[str, Listener]:
     """Return the listeners by name: SMTP for other hosts, SUBMISSION and SUBMISSIONS for our users. The two kinds are
     counted apart, so that a crowd at one door does not shut the other."""
-    hostname = surroundings.hostname
+    hostname = services.hostname
     mx = Terms(hostname, size_limit, starttls=tls is not None)
     submission = Terms(hostname, size_limit, submission=True, starttls=tls is not None)
     return {
-        "SMTP": Listener("SMTP", mx, surroundings, mx_admission, tls),
-        "SUBMISSION": Listener("SUBMISSION", submission, surroundings, submission_admission, tls),
-        "SUBMISSIONS": Listener("SUBMISSIONS", submission, surroundings, submission_admission, tls, implicit_tls=True),
+        "SMTP": Listener("SMTP", mx, services, mx_admission, tls),
+        "SUBMISSION": Listener("SUBMISSION", submission, services, submission_admission, tls),
+        "SUBMISSIONS": Listener("SUBMISSIONS", submission, services, submission_admission, tls, implicit_tls=True),
     }
 
 
@@ -46,16 +46,18 @@ async def listen(
     listeners: Mapping[str, Listener], sockets: Mapping[str, Sequence[socket.socket]]
 ) -> list[Door[Receiver]]:
     """Serve the listening sockets, by the name of their listener."""
-    Receiver.prepare(asyncio.get_running_loop(), next(iter(listeners.values())).surroundings.hostname)
+    Receiver.prepare(asyncio.get_running_loop(), next(iter(listeners.values())).services.hostname)
     return [_open_door(sock, listener) for name, listener in listeners.items() for sock in sockets.get(name, ())]
 
 
 def _open_door(sock: socket.socket, listener: Listener) -> Door[Receiver]:
     def tell(address: str, denial: Denial) -> None:
-        listener.reception(Client(address, listener.name)).refuse(_refusal(denial))
+        client = Client(address, listener.name)
+        refusing.refuse_client(listener.services, listener.intake, client, _refusal(denial))
 
     def tell_rest(address: str, denial: Denial, count: int) -> None:
-        listener.reception(Client(address, listener.name)).tell_of_more(_refusal(denial), count)
+        client = Client(address, listener.name)
+        refusing.tell_of_more(listener.services, listener.intake, client, _refusal(denial), count)
 
     entrance = Entrance(
         listener.admission, _words, begins_with_tls=listener.implicit_tls, tell=tell, tell_rest=tell_rest

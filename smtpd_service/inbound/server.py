@@ -4,7 +4,7 @@ What is overridden, and why:
 - `__init__`: aiosmtpd inspects all its members at every connection (a twentieth of a message's time); its settings
   are made once for each listener and copied. Its command limits are one dictionary for all; ours are the dialog's.
 - `_handle_client`: commands are read in chunks, so that pipelined ones are answered together; judged by dialog.Dialog.
-- `smtp_*`: bring the dialog's events to the reception and its replies back. None of them holds a rule.
+- `smtp_*`: bring the dialog's events to the pipeline's doors and its replies back. None of them holds a rule.
 - `smtp_DATA`: octets go to the spool in chunks. aiosmtpd holds whole messages and lets bare CR and LF through.
 - `smtp_STARTTLS`: the loop's own TLS, which costs a tenth of the memory of asyncio's SSLProtocol.
 - `_timeout_cb`, `_reset_timeout`: counted from the last progress, and answered by 421 (RFC 5321 §4.5.3.2.7).
@@ -30,11 +30,12 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail import reply as replies
 from mailsuite.mail.reply import Reply
 from mailsuite.mail.trace_fields import TlsInfo
-from mailsuite.pipeline import decisions
+from mailsuite.pipeline import decisions, doors, refusing
 from mailsuite.pipeline.decisions import Refusal
-from mailsuite.pipeline.delivery_plan import Client
-from mailsuite.pipeline.submission import Submission
-from mailsuite.pipeline.transaction import Reception, Services
+from mailsuite.pipeline.intakes import MX, SUBMISSION
+from mailsuite.pipeline.logging_in import log_in
+from mailsuite.pipeline.parties import Client
+from mailsuite.pipeline.transaction import Intake, Services, Transaction
 from mailsuite.protocol.content import ContentReader
 from mailsuite.protocol.sasl import Credentials
 from mailsuite.server.accepting import acknowledge_at_once
@@ -73,14 +74,15 @@ class Listener:
 
     name: str
     terms: Terms
-    surroundings: Services
+    services: Services
     admission: "Admission[Receiver]"
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
 
-    def reception(self, client: Client) -> Reception:
-        """Return the side of a session that this listener's clients talk to."""
-        return (Submission if self.terms.submission else Reception)(self.surroundings, client)
+    @property
+    def intake(self) -> Intake:
+        """What the mail of its clients passes."""
+        return SUBMISSION if self.terms.submission else MX
 
 
 class Receiver(SMTP):
@@ -106,12 +108,13 @@ class Receiver(SMTP):
         self._socket = sock
         self._listener = listener
         self._client = Client(address, listener.name)
+        self._transaction: Transaction | None = None
         self._deadline: float | None = None
         self._busy = self._has_ended = False
         self._ending: Reply | None = None
         self._began = loop.time()
         self._stranger_until = self._began + (LOGIN_SECONDS if listener.terms.submission else WITHOUT_MESSAGE_SECONDS)
-        self._budget, self._unread_octets = listener.surroundings.spool.budget, 0
+        self._budget, self._unread_octets = listener.services.spool.budget, 0
         self._content: tuple[ContentReader, float] | None = None
         self.opening: asyncio.Task[None] | None = None
         self.has_begun = False
@@ -121,7 +124,6 @@ class Receiver(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.has_begun = True
-        self._reception = self._listener.reception(self._client)
         self._dialog = Dialog(self._listener.terms, tls=self._listener.implicit_tls)
         if self._listener.implicit_tls:
             self._client.tls = _tls_info(transport)
@@ -131,8 +133,8 @@ class Receiver(SMTP):
         if self.has_begun and not self._has_ended:
             self._has_ended = True
             self.left()
-            self._reception.end_evaluation()
-            self._reception.note_offence(self._dialog.offence)
+            self._abandon()
+            refusing.note_offence(self._listener.services, self._client, self._dialog.offence)
             super().connection_lost(error)
             assert self._handler_coroutine is not None
             self._handler_coroutine.add_done_callback(self._let_go)
@@ -287,27 +289,41 @@ class Receiver(SMTP):
         finally:
             self._busy = False
 
+    def _abandon(self) -> None:
+        if self._transaction is not None:
+            self._transaction.abandon()
+
+    def _refuse(self, refusal: Refusal) -> Reply:
+        """Refuse for what has to do with no recipient."""
+        if self._transaction is not None:
+            return refusing.refuse(self._transaction, refusal)
+        return refusing.refuse_client(self._listener.services, self._listener.intake, self._client, refusal)
+
     def _bug(self, error: BaseException) -> Reply:
         """Log a bug under an id that the reply carries; mail must not bounce because of us. A database that does not
         answer is none."""
         if isinstance(error, DatabaseError | TimeoutError):
             logger.error("the directory can't be asked for %s: %s", self._client.address, error or "no answer in time")
-            return self._reception.refuse(decisions.STORE_UNAVAILABLE)
+            return self._refuse(decisions.STORE_UNAVAILABLE)
         bug = reference(new_id())
         logger.error("bug %s in a session with %s", bug, self._client.address, exc_info=error)
         return replies.LOCAL_ERROR.with_text(f"{replies.LOCAL_ERROR.text} ({bug})")
 
     async def smtp_MAIL(self, event: Mail) -> None:
         self._tell_client()
-        self._dialog.answer(await self._reception.mail(event.envelope, event.reverse_path, event.size_octets))
+        self._abandon()
+        door = doors.submitting if self._listener.terms.submission else doors.receiving
+        services, client = self._listener.services, self._client
+        self._transaction = door(services, client, event.envelope, event.reverse_path, event.size_octets)
+        self._dialog.answer(await doors.begin(self._transaction))
 
     async def smtp_RCPT(self, event: Rcpt) -> None:
-        self._dialog.answer(await self._reception.rcpt(event.recipient, event.forward_path))
+        assert self._transaction is not None
+        self._dialog.answer(await doors.add(self._transaction, event.recipient, event.forward_path))
 
     async def smtp_AUTH(self, event: Credentials) -> None:
         self._tell_client()
-        assert isinstance(self._reception, Submission)
-        reply = await self._reception.login(event)
+        reply = await log_in(self._listener.services, self._client, event)
         if reply.is_positive:
             self._stranger_until = math.inf
             submitter = self._client.submitter
@@ -334,12 +350,12 @@ class Receiver(SMTP):
 
     async def smtp_DATA(self, event: DataAsked) -> None:
         if self._budget.is_spent:
-            self._dialog.answer(self._reception.refuse(decisions.TOO_BUSY))
+            self._dialog.answer(self._refuse(decisions.TOO_BUSY))
             return
         self._dialog.answer(replies.SEND_DATA)
         await self._flush()
         content = ContentReader(normalize=self._listener.terms.submission)
-        file = self._listener.surroundings.spool.new_file()
+        file = self._listener.services.spool.new_file()
         self._content = content, self.loop.time()
         try:
             flaw = await self._receive(content, file)
@@ -365,11 +381,13 @@ class Receiver(SMTP):
 
     async def _file_message(self, file: SpoolFile, flaw: Refusal | None) -> Reply:
         try:
-            return await self._reception.message(file, flaw)
+            assert self._transaction is not None
+            return await doors.take(self._transaction, file, flaw)
         except Exception as error:
             return self._bug(error)
         finally:
             file.release()
+            self._transaction = None
 
     async def _receive(self, content: ContentReader, file: SpoolFile) -> Refusal | None:
         """Move the content to the spool; what is refused already is read on, to stay in step, but thrown away.
@@ -393,7 +411,7 @@ class Receiver(SMTP):
 
     async def _spool(self, file: SpoolFile, octets: bytes) -> Refusal | None:
         # Asked again all along: many large messages may come at once, and sizes are what clients make them.
-        if refusal := self._listener.surroundings.lacks_room():
+        if refusal := self._listener.services.lacks_room():
             return refusal
         try:
             await file.write(octets)

@@ -22,7 +22,7 @@ from mailsuite.store.operations import Deliver
 from mailsuite.trace.models import Story
 from mailsuite.writer.operation import StoreUnavailable
 from smtpd_service.outbound.courier import Delivery
-from smtpd_service.outbound.homecoming import Homecomings
+from smtpd_service.outbound.rehosted_mail import RehostedMail
 from smtpd_service.outbound.routing import RouteFacts, Security
 
 logger = logging.getLogger(__name__)
@@ -39,10 +39,10 @@ _SECURITY = {
 
 
 class QueueReader:
-    """`homecomings` is for whoever delivers: it says what is done here instead."""
+    """`rehosted` is for whoever delivers: it says what is done here instead."""
 
-    def __init__(self, homecomings: Homecomings | None = None) -> None:
-        self._homecomings = homecomings
+    def __init__(self, rehosted: RehostedMail | None = None) -> None:
+        self._rehosted = rehosted
         self._database = DatabaseThreads("queue", seconds=ANSWER_SECONDS)
 
     async def next_due(self) -> datetime | None:
@@ -60,10 +60,10 @@ class QueueReader:
         """The IP versions whose address here has no reverse name."""
         return await self.ask(versions_without_name)
 
-    async def homecomings(self, claims: Sequence[Claim]) -> dict[int, Delivery]:
+    async def rehosted(self, claims: Sequence[Claim]) -> dict[int, Delivery]:
         """What is done here with those of the claims that are for us after all, by recipient id."""
-        homecomings = self._homecomings
-        return await self.ask(homecomings.find, claims) if homecomings else {}
+        rehosted = self._rehosted
+        return await self.ask(rehosted.find, claims) if rehosted else {}
 
     async def notifications(self, fates: Sequence[Fate], now: datetime) -> list[Deliver]:
         return await self.ask(compose_notifications, fates, now)

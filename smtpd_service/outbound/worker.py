@@ -185,7 +185,7 @@ class Worker:
     async def _dispatch(self, claims: Sequence[Claim]) -> None:
         try:
             routes = await self._reader.routes()
-            here = await self._reader.homecomings(claims)
+            here = await self._reader.rehosted(claims)
         except Exception:
             await self._leases.give_back((claim.recipient_id for claim in claims), untried=True)
             raise
@@ -363,7 +363,7 @@ class Worker:
         if not unsaid:
             return deliveries
         try:
-            here = await self._reader.homecomings(unsaid)
+            here = await self._reader.rehosted(unsaid)
         except Exception:
             logger.exception("Whether %s is for us can't be read", reference(claims[0].message_id))
             later = Delivery(Outcome(Fate.LATER, "4.3.0", "the directory can't be read now", "internal-error"))

@@ -13,13 +13,14 @@ from django.urls import reverse
 from mailsuite.console.stories import search
 from mailsuite.directory import lookup, services
 from mailsuite.directory.models import Mailbox, SendAs, User
-from mailsuite.ids import new_id
 from mailsuite.mail.address import Path, parse_address
 from mailsuite.mail.dsn import Action
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
-from mailsuite.pipeline.delivery_plan import Client, DeliveryPlanner, PlannedMessage, Recipient
-from mailsuite.pipeline.destinations import Destinations
-from mailsuite.pipeline.services import Submitter
+from mailsuite.pipeline.delivery_plan import delivery
+from mailsuite.pipeline.direct import at_once, direct_services
+from mailsuite.pipeline.intakes import MX, SUBMISSION
+from mailsuite.pipeline.parties import Client, Submitter
+from mailsuite.pipeline.transaction import Transaction, take_recipient
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
@@ -58,30 +59,20 @@ def administrators(client, domains):
 def receive(*recipients, submitter=None, sender="x@remote.example"):
     """Files a message as smtpd does; returns its story."""
     mail_storage().prepare()
-    destinations = Destinations()
-    paths = [Path(parse_address(one)) for one in recipients]
-    resolutions = [lookup.resolve(path) for path in paths]
-    assert all(destinations.add(*pair) for pair in zip(paths, resolutions, strict=True))
-    accepted = PlannedMessage(
-        story_id=new_id(),
-        at=NOW,
-        spool="",
-        size_octets=len(MESSAGE),
-        eight_bit=False,
-        is_header_ascii=True,
-        client=Client("192.0.2.1", "SMTP", "client.remote.example", True, None, submitter),
-        envelope=Envelope(sender),
-        reverse_path=Path(parse_address(sender)),
-        recipients=[
-            Recipient(EnvelopeRecipient(str(path)), path, one.domain_id)
-            for path, one in zip(paths, resolutions, strict=True)
-        ],
-        destinations=destinations,
-        rewrites_sender=submitter is None,
+    client = Client("192.0.2.1", "SMTP", "client.remote.example", True, None, submitter)
+    services = direct_services("mx.example", site_keys("srs"))
+    transaction = Transaction(
+        SUBMISSION if submitter else MX, services, client, Envelope(sender), Path(parse_address(sender))
     )
-    made = DeliveryPlanner("mx.example", site_keys("srs")).compose(accepted, "250 2.0.0 OK")
+    for one in recipients:
+        path = Path(parse_address(one))
+        assert at_once(take_recipient(transaction, EnvelopeRecipient(one), path)) is None
+    transaction.arrive(services.spool.holding(MESSAGE))
+    transaction.at, transaction.rewrites_sender = NOW, submitter is None
+    transaction.measure()
+    made = delivery(transaction, "250 2.0.0 OK")
     execute(Deliver.carrying(MESSAGE, made.story, local=made.local, outgoing=made.outgoing))
-    return Story.objects.get(pk=accepted.story_id)
+    return Story.objects.get(pk=transaction.story_id)
 
 
 def pages(client, *models, words=""):

@@ -8,7 +8,6 @@ from mailsuite.pipeline.orm_directory import OrmDirectory
 
 def test_who_signs_in_first_does_not_wait_for_a_crowd_of_guessers(monkeypatch):
     tried = []
-    monkeypatch.setattr(orm_directory, "_ask", lambda question: question())
     monkeypatch.setattr(orm_directory, "_login", lambda name, password, address: tried.append(name))
     monkeypatch.setattr(orm_directory.os, "cpu_count", lambda: 2)
 

@@ -18,9 +18,9 @@ from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.directory.resolution import Kind, LocalTarget, Part, Resolution
 from mailsuite.mail import srs
 from mailsuite.mail.address import Address, Path
-from mailsuite.pipeline.delivery_plan import DeliveryPlanner
 from mailsuite.pipeline.evaluator import Evaluator
-from mailsuite.pipeline.services import LoginAnswer, SigningKey, Submitter
+from mailsuite.pipeline.parties import Submitter
+from mailsuite.pipeline.services import LoginAnswer, SigningKey
 from mailsuite.pipeline.transaction import Services
 from mailsuite.resolver.answers import ZoneResolver
 from mailsuite.server.admission import Admission, AdmissionLimits
@@ -227,7 +227,7 @@ class Server:
             self.directory,
             self.store,
             self.spool,
-            DeliveryPlanner("mx.example.org", SRS_SECRETS),
+            SRS_SECRETS,
             GATE.note,
             evaluator=evaluator,
             **{"disk_reserve_octets": 0, **settings},

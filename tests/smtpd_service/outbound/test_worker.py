@@ -90,7 +90,7 @@ class Queue:
     async def signing_keys(self, claim, author_domain):
         return ()
 
-    async def homecomings(self, claims):
+    async def rehosted(self, claims):
         return {claim.recipient_id: self.here[claim.destination] for claim in claims if claim.destination in self.here}
 
 

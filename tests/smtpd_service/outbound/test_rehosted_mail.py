@@ -29,8 +29,8 @@ from mailsuite.store.sweep import sweep
 from mailsuite.trace.models import Event
 from mailsuite.writer.run import execute
 from mailsuite.writer.storage import mail_storage
-from smtpd_service.outbound.homecoming import Homecomings
 from smtpd_service.outbound.queue_reader import QueueReader
+from smtpd_service.outbound.rehosted_mail import RehostedMail
 from smtpd_service.outbound.results import judge
 from smtpd_service.outbound.retry import RetryPlan
 from smtpd_service.outbound.worker import Worker
@@ -64,15 +64,15 @@ def no_courier(_hop):
     raise AssertionError("this mail must not go out")
 
 
-def homecomings():
-    return Homecomings(settings.MAILSUITE.hostname, mail_storage(), site_keys("srs"))
+def rehosted():
+    return RehostedMail(settings.MAILSUITE.hostname, mail_storage(), site_keys("srs"))
 
 
 def work(settled=1):
     """A worker takes what is due until so many recipients are settled."""
 
     async def run():
-        store, reader, ended = HereStore(), QueueReader(homecomings()), asyncio.Event()
+        store, reader, ended = HereStore(), QueueReader(rehosted()), asyncio.Event()
         worker = Worker(
             store=store,
             reader=reader,
@@ -102,7 +102,7 @@ def settle_by_hand(meanwhile=lambda: None):
     """One claim and its settling, as the worker does them, without waiting for what it queues."""
     now, plan = datetime.now(UTC), RetryPlan([timedelta(hours=1)])
     claims = execute(ClaimDue("token", 10, 1200))
-    found = homecomings().find(claims)
+    found = rehosted().find(claims)
     meanwhile()
     deliveries = [found[claim.recipient_id] for claim in claims]
     verdicts = [
@@ -268,7 +268,7 @@ def test_a_mailbox_that_goes_away_at_that_moment_is_looked_for_again(hosted, enq
 
 def test_a_domain_that_is_not_ours_is_left_alone(hosted, enqueue):
     enqueue("bob@far.test")
-    assert homecomings().find(execute(ClaimDue("token", 10, 1200))) == {}
+    assert rehosted().find(execute(ClaimDue("token", 10, 1200))) == {}
 
 
 @pytest.mark.parametrize("address", ["postmaster@new.test", "abuse@localhost"])
