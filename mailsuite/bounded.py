@@ -1,4 +1,4 @@
-"""A memory of limited size: what strangers can fill must not grow with what they send."""
+"""Memories of limited size: what strangers can fill must not grow with what they send."""
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
@@ -53,5 +53,23 @@ class Bounded(Generic[K, V]):
         return value
 
     def clear(self) -> None:
+        """Forget everything."""
         self._entries.clear()
         self._weight = 0
+
+
+class Expiring(Generic[K, V]):
+    """A Bounded whose values are believed until a moment that is given with each. Times are the caller's, in seconds of
+    a clock that never goes back. Those asked for the longest ago make room."""
+
+    def __init__(self, max_entries: int, *, max_weight: int = 0) -> None:
+        self._entries: Bounded[K, tuple[float, V]] = Bounded(max_entries, max_weight=max_weight)
+
+    def get(self, key: K, now: float) -> V | None:
+        """The value of the key, or None when there is none that is still believed."""
+        entry = self._entries.use(key)
+        return entry[1] if entry and entry[0] > now else None
+
+    def put(self, key: K, value: V, until: float, weight: int = 1) -> None:
+        """Keep the value in place of what the key had; one that weighs too much by itself is not kept."""
+        self._entries.put(key, (until, value), weight)

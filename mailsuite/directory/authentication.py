@@ -14,7 +14,6 @@ import os
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,6 +21,7 @@ from functools import lru_cache
 from django.contrib.auth.hashers import check_password, make_password
 
 from mailsuite.abuse.gate import GATE
+from mailsuite.bounded import Bounded
 from mailsuite.directory import accounts, app_password, login_log, throttle
 from mailsuite.directory.accounts import Account
 from mailsuite.directory.opaque_string import opaque_string
@@ -62,11 +62,11 @@ class _Remembered:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+        self._entries: Bounded[bytes, tuple[int, float]] = Bounded(REMEMBERED)
 
     def holds(self, fingerprint: bytes, version: int) -> bool:
         with self._lock:
-            known, until = self._entries.get(fingerprint, (None, 0.0))
+            known, until = self._entries.get(fingerprint) or (None, 0.0)
         return known == version and time.monotonic() < until
 
     def has_seen(self, fingerprint: bytes) -> bool:
@@ -76,10 +76,7 @@ class _Remembered:
 
     def add(self, fingerprint: bytes, version: int) -> None:
         with self._lock:
-            self._entries[fingerprint] = (version, time.monotonic() + REMEMBER_SECONDS)
-            self._entries.move_to_end(fingerprint)
-            while len(self._entries) > REMEMBERED:
-                self._entries.popitem(last=False)
+            self._entries.put(fingerprint, (version, time.monotonic() + REMEMBER_SECONDS))
 
     def clear(self) -> None:
         with self._lock:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from mailsuite.authcheck.content import Content
 from mailsuite.authcheck.report import AuthReport
+from mailsuite.bounded import Expiring
 from mailsuite.database.threads import DatabaseThreads
 from mailsuite.junk import filter as content_filter
 from mailsuite.junk.contacts import was_sent_here
@@ -18,6 +19,7 @@ from mailsuite.junk.signs import signs_of
 from mailsuite.verdict.facts import OpinionFact, StandingFact
 
 NOTHING_SECONDS = 1.0
+REMEMBERED = 20_000
 # One thread reads for all messages: when it does not keep up, they are judged without.
 ANSWER_SECONDS = 10.0
 
@@ -25,8 +27,8 @@ ANSWER_SECONDS = 10.0
 class Memory:
     def __init__(self) -> None:
         self._database = DatabaseThreads("junk", seconds=ANSWER_SECONDS)
-        # Mailboxes whose filters, and the site's, knew nothing, until when that is believed.
-        self._knew_nothing: dict[int, float] = {}
+        # Mailboxes whose filters, and the site's, knew nothing.
+        self._knew_nothing: Expiring[int, bool] = Expiring(REMEMBERED)
 
     def close(self) -> None:
         self._database.close()
@@ -55,9 +57,10 @@ class Memory:
     async def _knows_nothing(self, mailbox_ids: Sequence[int]) -> bool:
         """Whether there is no need to read a message; yes for a moment after it was, since learning takes longer."""
         now = time.monotonic()
-        if all(self._knew_nothing.get(one, 0.0) > now for one in mailbox_ids):
+        if all(self._knew_nothing.get(one, now) for one in mailbox_ids):
             return True
         if await self._database.read(content_filter.knows_anything, mailbox_ids):
             return False
-        self._knew_nothing |= dict.fromkeys(mailbox_ids, now + NOTHING_SECONDS)
+        for one in mailbox_ids:
+            self._knew_nothing.put(one, True, now + NOTHING_SECONDS)
         return True

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mailsuite.bounded import Expiring
 from mailsuite.database.threads import DatabaseThreads
 from mailsuite.directory import lookup
 from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
@@ -26,7 +27,8 @@ from mailsuite.turns import FairTurns
 HAS_ROOM_SECONDS = 5.0
 # How long it is believed what a mailbox holds: a quota is over by no more than what comes within that time.
 USED_SECONDS = 5.0
-MOST_USED = 20_000
+# Of so many mailboxes is what they hold, and may send, known.
+REMEMBERED = 20_000
 # Beyond these the client hears 451, and comes again.
 READ_SECONDS = 10.0
 LOGIN_SECONDS = 20.0
@@ -41,10 +43,10 @@ class OrmDirectory:
         # Apart from the loop's own threads, which write messages: a crowd that guesses passwords must not hold them up.
         self._logins = DatabaseThreads("login", os.cpu_count() or 1, seconds=LOGIN_SECONDS, is_rare=True)
         self._login_turns = FairTurns(os.cpu_count() or 1)
-        # Mailboxes that had not sent too much, until when that is believed.
-        self._has_room: dict[int, float] = {}
-        # What mailboxes held, and until when that is believed.
-        self._used: dict[int, tuple[int, float]] = {}
+        # Mailboxes that had not sent too much.
+        self._has_room: Expiring[int, bool] = Expiring(REMEMBERED)
+        # What mailboxes held, in octets.
+        self._used: Expiring[int, int] = Expiring(REMEMBERED)
         self._reader = DatabaseThreads("directory", seconds=READ_SECONDS)
 
     async def resolve(self, path: Path) -> Resolution:
@@ -56,14 +58,12 @@ class OrmDirectory:
     async def used_octets(self, mailbox_ids: Sequence[int]) -> dict[int, int]:
         """What these mailboxes hold, or held within USED_SECONDS."""
         now = time.monotonic()
-        entries = {one: self._used.get(one, (0, 0.0)) for one in mailbox_ids}
-        known = {one: octets for one, (octets, until) in entries.items() if until > now}
+        known = {one: octets for one in mailbox_ids if (octets := self._used.get(one, now)) is not None}
         unknown = [one for one in mailbox_ids if one not in known]
         if unknown:
             found = await self._reader.read(lookup.used_octets, unknown)
-            if len(self._used) > MOST_USED:
-                self._used.clear()
-            self._used.update((one, (octets, now + USED_SECONDS)) for one, octets in found.items())
+            for one, octets in found.items():
+                self._used.put(one, octets, now + USED_SECONDS)
             known |= found
         return known
 
@@ -84,12 +84,11 @@ class OrmDirectory:
     async def has_sent_too_much(self, mailbox_id: int) -> bool:
         """No, for some seconds after it was no: what is too much is held all the same, by the store, which counts."""
         now = time.monotonic()
-        if self._has_room.get(mailbox_id, 0.0) > now:
+        if self._has_room.get(mailbox_id, now):
             return False
         found = await self._reader.read(self._is_exhausted, mailbox_id)
         if not found:
-            self._has_room = {one: until for one, until in self._has_room.items() if until > now}
-            self._has_room[mailbox_id] = now + HAS_ROOM_SECONDS
+            self._has_room.put(mailbox_id, True, now + HAS_ROOM_SECONDS)
         return found
 
     async def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:

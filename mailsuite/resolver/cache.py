@@ -3,7 +3,7 @@
 Strangers choose which names are asked for and how much is said about them, so what is kept is counted in octets too.
 """
 
-from mailsuite.bounded import Bounded
+from mailsuite.bounded import Expiring
 from mailsuite.resolver.answers import Answer, Rdata, Tlsa
 
 MAX_ENTRIES = 50_000
@@ -18,17 +18,16 @@ class AnswerCache:
     """Answers by (name, type). Times are the caller's, in seconds of a clock that never goes back."""
 
     def __init__(self, *, max_entries: int = MAX_ENTRIES, max_octets: int = MAX_OCTETS) -> None:
-        self._entries: Bounded[Key, tuple[float, Answer]] = Bounded(max_entries, max_weight=max_octets)
+        self._entries: Expiring[Key, Answer] = Expiring(max_entries, max_weight=max_octets)
 
     def get(self, key: Key, now: float) -> Answer | None:
         """Return what is known still."""
-        entry = self._entries.use(key)
-        return entry[1] if entry and entry[0] > now else None
+        return self._entries.get(key, now)
 
     def put(self, key: Key, answer: Answer, now: float) -> None:
         """Remember the answer, from now for its TTL."""
         octets = _ENTRY_OCTETS + len(key[0]) + sum(map(_cost, answer.rdata))
-        self._entries.put(key, (now + answer.ttl, answer), octets)
+        self._entries.put(key, answer, now + answer.ttl, octets)
 
 
 def _cost(value: Rdata) -> int:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from django.db import Error
 
-from mailsuite.bounded import Bounded
+from mailsuite.bounded import Expiring
 from mailsuite.database.threads import DatabaseThreads, drop_broken
 from mailsuite.mail.client_network import Network
 from mailsuite.mailauth import mtasts
@@ -101,14 +101,14 @@ class Briefly:
 
     def __init__(self, source: StsSource, seconds: float = BRIEFLY_SECONDS, most: int = MAX_BRIEFLY) -> None:
         self._source, self._seconds = source, seconds
-        self._found: Bounded[str, tuple[float, Sts]] = Bounded(most)
+        self._found: Expiring[str, Sts] = Expiring(most)
 
     async def of(self, domain: str) -> Sts:
         clock = asyncio.get_running_loop().time
-        if (found := self._found.get(domain)) and clock() < found[0]:
-            return found[1]
+        if found := self._found.get(domain, clock()):
+            return found
         sts = await self._source.of(domain)
-        self._found.put(domain, (clock() + self._seconds, sts))
+        self._found.put(domain, sts, clock() + self._seconds)
         return sts
 
 

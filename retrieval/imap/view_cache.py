@@ -4,8 +4,7 @@ Clients open the same folders again and again, in several connections each. What
 message; a view is still brought up to date from the store before anybody sees it, so nothing here can be stale.
 """
 
-from collections import OrderedDict
-
+from mailsuite.bounded import Bounded
 from retrieval.imap.view import FolderView
 from retrieval.mail_values import FolderStatus
 
@@ -17,8 +16,7 @@ class ViewCache:
 
     def __init__(self, messages: int = 500_000) -> None:
         self._limit = messages
-        self._held = 0
-        self._views: OrderedDict[int, FolderView] = OrderedDict()
+        self._views: Bounded[int, FolderView] = Bounded(messages // LEAST_MESSAGES + 1, max_weight=messages)
 
     def open(self, status: FolderStatus, name: str, *, read_only: bool) -> FolderView:
         """Return a view of the folder that begins where the last one kept of it was."""
@@ -30,14 +28,10 @@ class ViewCache:
 
     def keep(self, view: FolderView, status: FolderStatus) -> None:
         r"""Remember a copy of the view, which nothing is \Recent in yet."""
-        known = self._views.pop(status.folder_id, None)
-        self._held -= len(known.uids) if known is not None else 0
+        known = self._views.pop(status.folder_id)
         if not LEAST_MESSAGES <= len(view.uids) <= self._limit:
             return
         if known is None or known.modseq != view.modseq or known.uid_validity != view.uid_validity:
             known = FolderView(status, view.name, read_only=True)
             known.begin_from(view)
-        self._views[status.folder_id] = known
-        self._held += len(known.uids)
-        while self._held > self._limit:
-            self._held -= len(self._views.popitem(last=False)[1].uids)
+        self._views.put(status.folder_id, known, len(known.uids))

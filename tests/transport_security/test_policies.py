@@ -110,9 +110,9 @@ def test_what_was_found_is_remembered_briefly_and_for_few():
 
     async def ask():
         briefly, never = Briefly(Source(), most=2), Briefly(Source(), seconds=0)
-        found = [(await briefly.of(name)).text for name in ("a", "a", "b", "a", "c", "a")]
+        found = [(await briefly.of(name)).text for name in ("a", "a", "b", "c", "a")]
         return found, [(await never.of("d")).text for _ in range(2)]
 
-    assert asyncio.run(ask()) == (["a", "a", "b", "a", "c", "a"], ["d", "d"])
-    # The one that was found first was forgotten for the third.
+    assert asyncio.run(ask()) == (["a", "a", "b", "c", "a"], ["d", "d"])
+    # The one that was asked for longest ago was forgotten for the third.
     assert calls == ["a", "b", "c", "a", "d", "d"]
