@@ -80,7 +80,7 @@ def undo(batch: Batch, op: UndoCopy) -> bool:
     uids, copy.uids = _taken(copy.uids, ROWS_AT_ONCE)
     folder = locked(batch).folders.get(copy.target_id)
     if folder is not None and uids:
-        messages.remove(batch, folder, locked(batch).messages(folder.id, uids, "id, uid, flags, size_octets"))
+        messages.remove(batch, folder, locked(batch).messages(folder.id, uids, messages.REMOVED))
     if not copy.uids:
         copy.delete()
         return False

@@ -120,7 +120,7 @@ def insert_message(
     None for now."""
     size = len(prefix) + size_octets
     uid = folder.draw_uid()
-    row_id = row_id or new_id()
+    row_id, modseq = row_id or new_id(), locked(batch).modseq(folder)
     folder.count(bits, size)
     usage = locked(batch).usage[folder.mailbox_id]
     usage.used_octets += size
@@ -135,7 +135,8 @@ def insert_message(
             unique_id=row_id,
             flags=bits,
             keywords=keywords,
-            modseq=locked(batch).modseq(folder),
+            modseq=modseq,
+            created_modseq=modseq,
             internal_date=internal_date or batch.now_value,
             save_date=batch.now_value,
             prefix=prefix,

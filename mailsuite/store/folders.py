@@ -19,7 +19,7 @@ MAX_DEPTH = 50
 MAX_FOLDERS = 5000
 # More than folders, for names that outlive theirs.
 MAX_SUBSCRIPTIONS = 2 * MAX_FOLDERS
-RENAMED = Update(Folder, "name")
+RENAMED = Update(Folder, "name", "modseq")
 # There from the start: a client that finds none makes its own, under another name in every language.
 FIRST_FOLDERS = {
     "INBOX": Folder.Role.INBOX,
@@ -73,7 +73,12 @@ def create_folder(batch: Batch, op: CreateFolder) -> int:
     if existing:
         existing.is_selectable, existing.uid_validity = True, _draw_uid_validity(batch, op.mailbox_id)
         existing.role = role
-        Folder.objects.filter(pk=existing.id).update(is_selectable=True, uid_validity=existing.uid_validity, role=role)
+        Folder.objects.filter(pk=existing.id).update(
+            is_selectable=True,
+            uid_validity=existing.uid_validity,
+            role=role,
+            modseq=locked(batch).mailbox_modseq(op.mailbox_id),
+        )
         return existing.id
     return _insert(batch, op.mailbox_id, name, role=role).id
 
@@ -85,12 +90,13 @@ def delete_folder(batch: Batch, op: DeleteFolder) -> None:
     children = _below(batch, op.mailbox_id, folder.name)
     if not folder.is_selectable and children:
         raise Refused("cannot", "delete the folders below it first")
+    modseq = locked(batch).mailbox_modseq(op.mailbox_id)
     locked(batch).give_back(folder)
     batch.flush()
     locked(batch).forget_folder(folder)
     # Its rows, which may be many, go later (purge_folder). No client can make a folder of this name.
     Folder.objects.filter(pk=folder.id).update(
-        name=f"\x7fremoved/{folder.id}", role="", is_selectable=False, removed_at=batch.now
+        name=f"\x7fremoved/{folder.id}", role="", is_selectable=False, removed_at=batch.now, modseq=modseq
     )
     if children:
         _insert(batch, op.mailbox_id, op.name, is_selectable=False)
@@ -126,7 +132,8 @@ def rename_folder(batch: Batch, op: RenameFolder) -> None:
         row.name = new_name + row.name[len(op.name) :]
         _checked(row.name)
         locked(batch).adopt_folder(row)
-    RENAMED.run(batch.cursor, [(row.name, row.id) for row in renamed])
+    modseq = locked(batch).mailbox_modseq(op.mailbox_id)
+    RENAMED.run(batch.cursor, [(row.name, modseq, row.id) for row in renamed])
 
 
 def subscribe(batch: Batch, op: Subscribe) -> None:
@@ -163,12 +170,15 @@ def _insert(batch: Batch, mailbox_id: int, name: str, role: str = "", *, is_sele
         raise Refused("nonexistent", f"mailbox {mailbox_id} is gone")
     if len(locked(batch).in_mailbox(mailbox_id)) >= MAX_FOLDERS:
         raise Refused("cannot", f"a mailbox holds at most {MAX_FOLDERS} folders")
+    modseq = locked(batch).mailbox_modseq(mailbox_id)
     folder = Folder.objects.create(
         mailbox_id=mailbox_id,
         name=name,
         role=role,
         is_selectable=is_selectable,
         uid_validity=_draw_uid_validity(batch, mailbox_id),
+        highest_modseq=modseq,
+        modseq=modseq,
     )
     places = (folder.pk, mailbox_id, name, role, is_selectable)
     row = FolderRow(*places, folder.uid_validity, 1, folder.highest_modseq, 1, 0, 0, 0, 0)

@@ -1,6 +1,7 @@
 """What a batch has locked of mailboxes: their Usage rows, sorted by mailbox id, then the Folder rows that they own.
 
-Uids and one modseq for each folder come from the locked row, so commit order is modseq order.
+Uids come from the locked Folder row, and one modseq for each mailbox from its Usage row, so commit order is modseq
+order.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ from mailsuite.store import flags
 from mailsuite.writer.batch import Batch
 from mailsuite.writer.operation import Operation, Refused
 
-USAGE_COLUMNS = "mailbox_id, used_octets, message_count, next_uid_validity, is_removed"
+USAGE_COLUMNS = "mailbox_id, used_octets, message_count, next_uid_validity, highest_modseq, is_removed"
 FOLDER_COLUMNS = (
     "id, mailbox_id, name, role, is_selectable, uid_validity, uid_next, highest_modseq, recent_uid, message_count,"
     " unseen_count, deleted_count, size_octets"
@@ -25,11 +26,12 @@ class UsageRow:
     used_octets: int
     message_count: int
     next_uid_validity: int
+    highest_modseq: int
 
 
 @dataclass(slots=True)
 class FolderRow:
-    """A locked Folder. `draw_uid` and `Batch.modseq` are the only sources of uids and mod-sequences."""
+    """A locked Folder. `draw_uid` and `Locked.modseq` are the only sources of uids and mod-sequences."""
 
     id: int
     mailbox_id: int
@@ -138,13 +140,20 @@ class Locked:
         self._mailboxes.add(folder.mailbox_id)
 
     def modseq(self, folder: FolderRow) -> int:
-        """The one modseq that everything this batch does in the folder carries."""
-        modseq = self._modseqs.get(folder.id)
+        """The one modseq that everything this batch does in the mailbox carries, for a change of the folder's
+        messages."""
+        folder.highest_modseq = self.mailbox_modseq(folder.mailbox_id)
+        self._batch.hints.add(folder.id)
+        return folder.highest_modseq
+
+    def mailbox_modseq(self, mailbox_id: int) -> int:
+        """The same for a change that is none of any folder's messages."""
+        modseq = self._modseqs.get(mailbox_id)
         if modseq is None:
-            folder.highest_modseq += 1
-            modseq = self._modseqs[folder.id] = folder.highest_modseq
-            self._batch.hints.add(folder.id)
-            self._mailboxes.add(folder.mailbox_id)
+            usage = self.usage[mailbox_id]
+            usage.highest_modseq += 1
+            modseq = self._modseqs[mailbox_id] = usage.highest_modseq
+            self._mailboxes.add(mailbox_id)
         return modseq
 
     def finish(self) -> None:
@@ -160,8 +169,8 @@ class Locked:
         )
         usages = [self.usage[mailbox_id] for mailbox_id in sorted(self._mailboxes)]
         self._update(
-            "UPDATE store_usage SET used_octets = %s, message_count = %s WHERE mailbox_id = %s",
-            [(u.used_octets, u.message_count, u.mailbox_id) for u in usages],
+            "UPDATE store_usage SET used_octets = %s, message_count = %s, highest_modseq = %s WHERE mailbox_id = %s",
+            [(u.used_octets, u.message_count, u.highest_modseq, u.mailbox_id) for u in usages],
         )
 
     def _update(self, sql: str, rows: list[tuple[Any, ...]]) -> None:

@@ -43,7 +43,7 @@ def quit_maildrop(batch: Batch, op: QuitMaildrop) -> ExpungeAnswer:
     held = MaildropLease.objects.filter(pk=op.mailbox_id, token=op.token)
     if not (held.exists() if op.more else end(op.mailbox_id, op.token)):
         raise Refused("lease-lost", "the lock on this mailbox was lost; nothing was deleted")
-    return messages.remove(batch, folder, locked(batch).messages(folder.id, op.uids, "id, uid, flags, size_octets"))
+    return messages.remove(batch, folder, locked(batch).messages(folder.id, op.uids, messages.REMOVED))
 
 
 def end(mailbox_id: int, token: str) -> bool:

@@ -31,7 +31,8 @@ from mailsuite.writer.wire import MAX_FRAME
 
 # What a message's state takes in an answer beside its keywords, at most.
 STATE_OCTETS = 40
-COPIED = "content_id, flags, keywords, internal_date, prefix, size_octets, story_id, uid"
+COPIED = "content_id, flags, keywords, internal_date, prefix, size_octets, created_modseq, story_id, uid"
+REMOVED = "id, uid, flags, size_octets, created_modseq"
 
 
 def store_flags(batch: Batch, op: StoreFlags) -> StoreFlagsAnswer:
@@ -85,9 +86,7 @@ def _join(words: dict[str, str]) -> str:
 def expunge(batch: Batch, op: Expunge) -> ExpungeAnswer:
     folder = locked(batch).folder(op.mailbox_id, op.folder_id)
     check_count(op.uids)
-    rows = locked(batch).messages(
-        folder.id, op.uids, "id, uid, flags, size_octets", f" AND (flags & {flags.DELETED}) <> 0"
-    )
+    rows = locked(batch).messages(folder.id, op.uids, REMOVED, f" AND (flags & {flags.DELETED}) <> 0")
     departed.keep(batch, folder, [row[0] for row in rows])
     return remove(batch, folder, rows)
 
@@ -98,16 +97,16 @@ def check_count(uids: Sequence[int]) -> None:
         raise Refused("limit", f"an operation changes at most {ROWS_AT_ONCE} messages")
 
 
-def remove(batch: Batch, folder: FolderRow, rows: Sequence[tuple[int, int, int, int]]) -> ExpungeAnswer:
-    """Deletes messages given as (id, uid, flags, size), leaving tombstones; the sweep takes what they held."""
+def remove(batch: Batch, folder: FolderRow, rows: Sequence[tuple[int, int, int, int, int]]) -> ExpungeAnswer:
+    """Deletes messages given as the columns REMOVED, leaving tombstones; the sweep takes what they held."""
     if not rows:
         return ExpungeAnswer([], folder.highest_modseq)
     usage, modseq = locked(batch).usage[folder.mailbox_id], locked(batch).modseq(folder)
-    for _, uid, bits, size in rows:
+    for row_id, uid, bits, size, created_modseq in rows:
         folder.count(bits, size, -1)
         usage.used_octets -= size
         usage.message_count -= 1
-        batch.insert(TombstoneRow(new_id(), folder.id, uid, modseq))
+        batch.insert(TombstoneRow(new_id(), folder.id, uid, modseq, row_id, created_modseq))
     for some in slices([row[0] for row in rows]):
         batch.cursor.execute(f"DELETE FROM store_message WHERE id IN ({placeholders(some)})", list(some))
     return ExpungeAnswer([row[1] for row in rows], modseq)
@@ -150,7 +149,7 @@ def _judge(batch: Batch, mailbox_id: int, content_id: int, story_id: int | None,
 
 
 def _copy_one(batch: Batch, target: FolderRow, row: tuple[Any, ...], row_id: int | None) -> tuple[int, int]:
-    _, content_id, bits, keywords, internal_date, prefix, size, story_id, old_uid = row
+    _, content_id, bits, keywords, internal_date, prefix, size, _, story_id, old_uid = row
     prefix = bytes(prefix)
     uid = insert_message(
         *(batch, target, content_id, size - len(prefix), prefix, bits, keywords, story_id),
@@ -165,11 +164,12 @@ def move(batch: Batch, source: FolderRow, target: FolderRow, rows: Sequence[tupl
     pairs of uid here and there."""
     pairs, updates = [], []
     departed.keep(batch, source, [row[0] for row in rows])
-    for row_id, _, bits, _, _, _, size, _, old_uid in rows:
+    for row_id, _, bits, _, _, _, size, created_modseq, _, old_uid in rows:
         uid = target.draw_uid()
         source.count(bits, size, -1)
         target.count(bits, size)
-        batch.insert(TombstoneRow(new_id(), source.id, old_uid, locked(batch).modseq(source)))
+        modseq = locked(batch).modseq(source)
+        batch.insert(TombstoneRow(new_id(), source.id, old_uid, modseq, row_id, created_modseq))
         updates.append((target.id, uid, locked(batch).modseq(target), batch.now_value, row_id))
         pairs.append((old_uid, uid))
     if updates:

@@ -1,8 +1,9 @@
 """Mail as rows. `Content` is one received message, `Message` its place in a `Folder`; octets are in blobs.
 
 Only the store service's batches write these tables (mailsuite.writer); rows that a batch must agree on (`Usage`,
-`Folder`) are locked first, sorted by id, and every change of a folder draws one modseq from its locked row. Whoever
-else wants to change mail has the functions of shell.py; guard.py says so to those who try by the models.
+`Folder`) are locked first, sorted by id. All that a batch changes in a mailbox carries one mod-sequence (RFC 7162),
+drawn from the locked Usage row: commit order is modseq order, across folders. Whoever else wants to change mail has
+the functions of shell.py; guard.py says so to those who try by the models.
 """
 
 from email import message_from_bytes, policy
@@ -26,6 +27,8 @@ class Usage(StoreOwned):
     message_count = models.BigIntegerField(default=0)
     # The next folder made in this mailbox: never one that a deleted folder of the same name had (RFC 3501 §2.3.1.1).
     next_uid_validity = models.PositiveBigIntegerField()
+    # The last mod-sequence drawn for anything in this mailbox.
+    highest_modseq = models.PositiveBigIntegerField(default=1, db_default=1)
     quota_warned_at = models.DateTimeField(null=True, blank=True)
     # As the directory says, in this row because a batch locks it: nothing is filed in a mailbox that is removed.
     is_removed = models.BooleanField(default=False)
@@ -55,7 +58,10 @@ class Folder(StoreOwned):
     is_selectable = models.BooleanField(default=True)
     uid_validity = models.PositiveBigIntegerField()
     uid_next = models.PositiveBigIntegerField(default=1)
+    # The mailbox's when a message here last came, changed or went (RFC 7162 §3.1.2.1).
     highest_modseq = models.PositiveBigIntegerField(default=1)
+    # The mailbox's when the folder itself was made, or last named anew, deleted or brought back.
+    modseq = models.PositiveBigIntegerField(default=1, db_default=1)
     # UIDs from here on have been \Recent in no session yet.
     recent_uid = models.PositiveBigIntegerField(default=1)
     message_count = models.BigIntegerField(default=0)
@@ -139,6 +145,8 @@ class Message(StoreOwned):
     flags = models.SmallIntegerField(default=0)
     keywords = models.TextField(blank=True, default="")
     modseq = models.PositiveBigIntegerField()
+    # The modseq with which this row came into its mailbox: kept by MOVE, new on COPY; 1 in rows that are older than it.
+    created_modseq = models.PositiveBigIntegerField(db_default=1)
     internal_date = models.DateTimeField()
     save_date = models.DateTimeField()
     prefix = models.BinaryField(default=b"")
@@ -168,12 +176,17 @@ class Message(StoreOwned):
 
 
 class Tombstone(StoreOwned):
-    """A uid that was expunged, and when in modseq time: what a client that was away must forget (RFC 7162 §3.2.10)."""
+    """A uid that a message has left, by expunge or MOVE, and when in modseq time: what a client that was away must
+    forget (RFC 7162 §3.2.10). The message's own id and `created_modseq` are for those who follow the whole mailbox:
+    they look whether it is in another folder now, and are not told of what came and went while they were away."""
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     folder = models.ForeignKey(Folder, models.CASCADE, related_name="tombstones", db_index=False)
     uid = models.PositiveBigIntegerField()
     modseq = models.PositiveBigIntegerField()
+    # None, and 1, in rows that are older than these columns.
+    message_id = models.BigIntegerField(null=True)
+    created_modseq = models.PositiveBigIntegerField(db_default=1)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["folder", "uid"], name="tombstone_once")]

@@ -38,6 +38,7 @@ class MessageRow(NamedTuple):
     flags: int
     keywords: str
     modseq: int
+    created_modseq: int
     internal_date: Any
     save_date: Any
     prefix: bytes
@@ -51,3 +52,5 @@ class TombstoneRow(NamedTuple):
     folder_id: int
     uid: int
     modseq: int
+    message_id: int
+    created_modseq: int

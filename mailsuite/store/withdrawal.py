@@ -97,4 +97,4 @@ def _remove_all(batch: Batch, rows: QuerySet[Message]) -> None:
 
 def _remove(batch: Batch, folder_id: int, uids: Sequence[int]) -> None:
     if folder := locked(batch).folders.get(folder_id):
-        messages.remove(batch, folder, locked(batch).messages(folder_id, uids, "id, uid, flags, size_octets"))
+        messages.remove(batch, folder, locked(batch).messages(folder_id, uids, messages.REMOVED))

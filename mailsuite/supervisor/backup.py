@@ -39,13 +39,14 @@ def prune_copies(folder: Path, keep: int) -> list[Path]:
     if not folder.is_dir():
         return []
     copies = sorted(folder.glob(f"{PREFIX}*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    finished = [path for path in copies if path.suffix != UNFINISHED]
+    finished = [path for path in copies if UNFINISHED not in path.suffix]
     return [*_remove(finished[keep:]), *remove_unfinished(folder)]
 
 
 def remove_unfinished(folder: Path) -> list[Path]:
-    """Removes copies that were never finished: a start that was killed leaves one, and so does the next."""
-    return _remove(folder.glob(f"{PREFIX}*{UNFINISHED}"))
+    """Removes copies that were never finished, and SQLite's journals of them: a start that was killed leaves one, and
+    so does the next."""
+    return _remove(folder.glob(f"{PREFIX}*{UNFINISHED}*"))
 
 
 def _remove(paths: Iterable[Path]) -> list[Path]:

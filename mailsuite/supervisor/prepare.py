@@ -3,11 +3,9 @@
 All of it happens in a child of the supervisor that ends: the parent itself must never hold a database connection.
 """
 
-import io
 import os
 import secrets
 import shutil
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +21,7 @@ import mailsuite
 from mailsuite.configuration import Configuration
 from mailsuite.supervisor.backup import copy_database, prune_copies, remove_unfinished
 from mailsuite.supervisor.certificate import ensure_certificate
+from mailsuite.supervisor.progress import Progress
 from mailsuite.supervisor.versions import NEWER, is_newer
 from mailsuite.writer.storage import mail_storage
 
@@ -119,19 +118,16 @@ def _migrate(configuration: Configuration, *, copy_first: bool) -> tuple[str, in
         _make_private()
     if executor.loader.applied_migrations and copy_first:
         backup = _copy(configuration.data / "backups")
-    said = _Progress(
-        "Changing the database" if executor.loader.applied_migrations else "Making the database", len(plan)
-    )
+    what = "Changing the database" if executor.loader.applied_migrations else "Making the database"
     before = set(executor.loader.applied_migrations)
     try:
-        call_command("migrate", verbosity=1, interactive=False, stdout=said)
+        with Progress(what, len(plan)) as said:
+            call_command("migrate", verbosity=1, interactive=False, stdout=said)
     except BaseException:
         if backup and _applied() == before:
             # Nothing has changed: who starts again and again, as a unit does, would fill the disk with copies.
             backup.unlink(missing_ok=True)
         raise
-    finally:
-        said.end()
     # Not before: who goes back wants the copy of this upgrade.
     prune_copies(configuration.data / "backups", configuration.database_copies)
     return str(backup or ""), len(plan)
@@ -143,26 +139,6 @@ def _applied() -> set[tuple[str, str]] | None:
         return set(MigrationRecorder(connection).applied_migrations())
     except DatabaseError:
         return None
-
-
-class _Progress(io.StringIO):
-    """What the migrate command writes to: of all that, one line is told, at a terminal with how far it is."""
-
-    def __init__(self, text: str, steps: int) -> None:
-        super().__init__()
-        self._text, self._steps, self._done = text, steps, 0
-        self._counts = sys.stdout.isatty()
-        print(text, end="" if self._counts else "\n", flush=True)
-
-    def write(self, said: str) -> int:
-        self._done += said.count(" OK")
-        if self._counts and " OK" in said:
-            print(f"\r{self._text}: step {self._done} of {self._steps}", end="", flush=True)
-        return len(said)
-
-    def end(self) -> None:
-        if self._counts:
-            print()
 
 
 def _make_private() -> None:
@@ -179,7 +155,8 @@ def _copy(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         remove_unfinished(folder)
-        return copy_database(connection, folder, name)
+        with Progress("Copying the database before it is changed"):
+            return copy_database(connection, folder, name)
     except (OSError, RuntimeError) as error:
         free = shutil.disk_usage(folder.parent).free // 2**20
         raise PrepareError(

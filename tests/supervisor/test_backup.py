@@ -93,11 +93,12 @@ def test_a_database_that_cannot_be_read_is_told_as_such(tmp_path):
 def test_old_copies_and_unfinished_ones_are_removed(tmp_path):
     assert backup.prune_copies(tmp_path / "none", 2) == []
     names = [f"before-0.{number}.sqlite3" for number in range(4)]
-    for age, name in enumerate([*reversed(names), "before-0.9.dump.part", "a-copy-of-mine.sqlite3"]):
+    unfinished = ["before-0.9.dump.part", "before-0.9.sqlite3.part-journal"]
+    for age, name in enumerate([*unfinished, *reversed(names), "a-copy-of-mine.sqlite3"]):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
     gone = backup.prune_copies(tmp_path, 2)
-    assert {path.name for path in gone} == {"before-0.0.sqlite3", "before-0.1.sqlite3", "before-0.9.dump.part"}
+    assert {path.name for path in gone} == {"before-0.0.sqlite3", "before-0.1.sqlite3", *unfinished}
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"before-0.2.sqlite3", "before-0.3.sqlite3", "a-copy-of-mine.sqlite3"}
 

@@ -16,7 +16,7 @@ from django.db import DataError, OperationalError, ProgrammingError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from mailsuite.directory.models import User
-from mailsuite.supervisor import command_line, prepare
+from mailsuite.supervisor import command_line
 from mailsuite.supervisor.command_line import CommandLine, check_briefly, explain
 from mailsuite.web.checks import check_user
 
@@ -153,21 +153,6 @@ def test_a_service_alone_before_the_first_start_names_what_comes_before_it(monke
     monkeypatch.setattr("signal.signal", lambda *_: None)
     with pytest.raises(CommandError, match="up --prepare-only"):
         call_command("deliver")
-
-
-@pytest.mark.parametrize(
-    ("is_terminal", "said"),
-    [(False, "Making it\n"), (True, "Making it\rMaking it: step 1 of 2\rMaking it: step 2 of 2\n")],
-)
-def test_migrations_are_one_line(monkeypatch, is_terminal, said):
-    out = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", out)
-    monkeypatch.setattr(out, "isatty", lambda: is_terminal, raising=False)
-    progress = prepare._Progress("Making it", 2)
-    for part in ("Operations to perform:\n", "  Applying a.0001...", " OK\n", "  Applying a.0002... OK\n"):
-        progress.write(part)
-    progress.end()
-    assert out.getvalue() == said
 
 
 def run(monkeypatch, *words, stdin=""):

@@ -1,6 +1,6 @@
 """A mail store in memory behind the seam of retrieval.mail_store: one MemoryMailbox, any number of sessions on it.
 
-It keeps the promises that sessions rely on: uids only grow, each change draws one modseq from its folder, expunged
+It keeps the promises that sessions rely on: uids only grow, each change draws one modseq, expunged
 uids stay as tombstones, `changed` returns when the watched folder has moved. It checks what crosses the seam, too.
 """
 
