@@ -106,11 +106,6 @@ class Configuration:
         return self.data / "mail"
 
     @property
-    def spool(self) -> Path:
-        """Messages being received; on the blobs' file system, so that filing one is a rename."""
-        return self.data / "mail" / "spool"
-
-    @property
     def store_socket(self) -> Path:
         return self.data / "run" / "store.sock"
 

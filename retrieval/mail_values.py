@@ -134,7 +134,7 @@ RowField = Literal["envelope", "body_structure", "body", "header", "parts"]
 class SpooledMessage:
     """What is to be filed: `octets`, or if they are None those of a file in the spool."""
 
-    file_name: str
+    spool: str
     size_octets: int
     flags: int
     keywords: Sequence[str]

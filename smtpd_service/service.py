@@ -24,9 +24,10 @@ from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
 from mailsuite.server.octets import OctetBudget
 from mailsuite.server.service import ServiceContext, join_suite
-from mailsuite.server.spool import Spool
 from mailsuite.tls import server_context
 from mailsuite.writer.client import StoreClient
+from mailsuite.writer.spool import Spool
+from mailsuite.writer.storage import mail_storage
 from smtpd_service.inbound.listener import close, listen, make_listeners
 from smtpd_service.inbound.server import Receiver
 
@@ -70,7 +71,7 @@ def _services(configuration: Configuration, store: StoreClient, budget: OctetBud
         hostname=configuration.hostname,
         directory=OrmDirectory(is_exhausted=is_exhausted),
         store=store,
-        spool=Spool(configuration.spool, budget),
+        spool=Spool(mail_storage(), budget),
         size_limit=configuration.message_size,
         srs_secrets=tuple(site_keys("srs")),
         note_offence=GATE.note,

@@ -70,7 +70,10 @@ def test_what_is_pure_imports_no_io(rooms, forbidden):
             r"mailsuite\.(?!(?:adminkit|directory|mail|protocol|errors|sizes)\b)|retrieval|smtpd_service",
         ),
         ("mailsuite/scanning", r"mailsuite\.(?!(?:configuration|scanning|mail|server)\b)|retrieval|smtpd_service"),
-        ("mailsuite/authcheck", r"mailsuite\.(?!(?:authcheck|mail|mailauth|resolver)\b)|retrieval|smtpd_service"),
+        (
+            "mailsuite/authcheck",
+            r"mailsuite\.(?!(?:authcheck|mail|mailauth|resolver|server)\b)|retrieval|smtpd_service",
+        ),
         ("mailsuite/verdict", r"mailsuite\.(?!(?:verdict|authcheck|mail|mailauth)\b)|retrieval|smtpd_service"),
         *((f"mailsuite/{room}", "retrieval|smtpd_service") for room in APPS),
     ],

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 
 from mailsuite.authcheck.content import Content
 from mailsuite.authcheck.questions import Questions
@@ -11,6 +12,7 @@ from mailsuite.authcheck.report import ArcCheck, ArcSealer, DkimCheck
 from mailsuite.mailauth import arc, authentication_results
 from mailsuite.mailauth.arc import ArcOutcome
 from mailsuite.mailauth.dkim import BodyHashes, DkimOutcome, HeaderFields, find_signatures, key_names, verify
+from mailsuite.server.threads import undisturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class SignatureChecker:
             _feed(content, hashes)
             return
         async with self._hashing:
-            await _in_thread(content, hashes)
+            await undisturbed(partial(_feed, content, hashes))
 
     def _arc_check(self, outcome: ArcOutcome) -> ArcCheck:
         sealers = tuple(ArcSealer(one.instance, one.domain, one.selector) for one in outcome.sealers)
@@ -63,22 +65,6 @@ class SignatureChecker:
 def _feed(content: Content, hashes: BodyHashes) -> None:
     for chunk in content.body():
         hashes.update(chunk)
-
-
-async def _in_thread(content: Content, hashes: BodyHashes) -> None:
-    """Feed the hashes in a thread. It is waited for even when this is cancelled: it reads a file that must not be
-    closed under its hands."""
-    running = asyncio.ensure_future(asyncio.to_thread(_feed, content, hashes))
-    try:
-        await asyncio.shield(running)
-    finally:
-        while not running.done():
-            try:
-                await asyncio.shield(running)
-            except asyncio.CancelledError:
-                continue
-            except Exception:
-                break
 
 
 def _dkim_check(outcome: DkimOutcome) -> DkimCheck:

@@ -5,7 +5,6 @@ by one call.
 """
 
 from collections.abc import Coroutine, Mapping, Sequence
-from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 from mailsuite.directory import lookup
@@ -16,8 +15,9 @@ from mailsuite.pipeline.parties import Submitter
 from mailsuite.pipeline.services import LoginAnswer
 from mailsuite.pipeline.transaction import Services
 from mailsuite.queue import kept
-from mailsuite.server.spool import Spool
 from mailsuite.writer.run import execute
+from mailsuite.writer.spool import Spool
+from mailsuite.writer.storage import mail_storage
 
 T = TypeVar("T")
 
@@ -75,9 +75,9 @@ class DirectStore:
 
 
 def direct_services(hostname: str, srs_secrets: Sequence[bytes] = ()) -> Services:
-    """What transactions need whose stages are run by `at_once`; nothing is evaluated. Their messages are in memory, so
-    that no file is made and the spool has no folder."""
-    return Services(hostname, DirectDirectory(), DirectStore(), Spool(FilePath()), srs_secrets)
+    """What transactions need whose stages are run by `at_once`; nothing is evaluated. Their messages are in memory, and
+    no spool file is made."""
+    return Services(hostname, DirectDirectory(), DirectStore(), Spool(mail_storage()), srs_secrets)
 
 
 def at_once(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -33,8 +33,8 @@ from mailsuite.pipeline.intakes import MX, SUBMISSION
 from mailsuite.pipeline.parties import Client, Submitter
 from mailsuite.pipeline.refusing import refuse, refuse_evaluated, refuse_message
 from mailsuite.pipeline.transaction import Services, Transaction, run, take_recipient
-from mailsuite.server.spool import SpoolFile
 from mailsuite.writer.operation import Refused, StoreBug, StoreUnavailable
+from mailsuite.writer.spool import SpoolFile
 
 logger = logging.getLogger(__name__)
 

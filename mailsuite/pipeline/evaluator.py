@@ -33,12 +33,12 @@ from mailsuite.pipeline.evaluation import Evaluation
 from mailsuite.pipeline.parties import Client, Recipient
 from mailsuite.scanning.scanner import Scanner, ScanRequest
 from mailsuite.screening.facade import ClientSigns, Deferral, SenderFacts, Thresholds
-from mailsuite.server.spool import SpoolFile
 from mailsuite.turns import Turns
 from mailsuite.verdict.conclude import Forward, conclude
 from mailsuite.verdict.facts import MailboxFacts, MessageFacts, RuleHit, ScanFact
 from mailsuite.verdict.judge import judge, unproved_own_domain
 from mailsuite.verdict.verdict import Action, Judgement, MailboxVerdict, Verdict
+from mailsuite.writer.spool import SpoolFile
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from mailsuite.pipeline.delivery_plan import connection_data
 from mailsuite.pipeline.parties import Client
 from mailsuite.pipeline.stages.header import header_of
 from mailsuite.pipeline.transaction import Intake, Services, Transaction
-from mailsuite.server.spool import HELD_HEAD_OCTETS, SpoolFile
 from mailsuite.trace.operations import EventFacts, StoryFacts, TellStory
+from mailsuite.writer.spool import HELD_HEAD_OCTETS, SpoolFile
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@
 
 A stage is known by the name of its function, with hyphens: the word that the trace has for what it did. To add one,
 write it in a file of its own and name it in the tuples of mailsuite.pipeline.intakes. Stages touch no socket; what they
-compute over octets that are not small they have a thread do (mailsuite.server.spool).
+compute over octets that are not small they have a thread do (mailsuite.server.threads).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ from mailsuite.pipeline.decisions import Refusal
 from mailsuite.pipeline.destinations import Destinations
 from mailsuite.pipeline.parties import Client, Program, Recipient
 from mailsuite.pipeline.services import DirectoryView, Store
-from mailsuite.server.spool import Spool, SpoolFile
+from mailsuite.writer.spool import Spool, SpoolFile
 
 if TYPE_CHECKING:
     # Programs that only write mail of their own do without all that judges a stranger's.

@@ -20,6 +20,7 @@ from mailsuite.turns import FairTurns
 from mailsuite.writer.client import StoreClient
 from mailsuite.writer.operation import Refused as ServiceRefused
 from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
+from mailsuite.writer.spool import Spool
 from mailsuite.writer.storage import mail_storage
 from retrieval.mail_values import Refused, StoreUnavailable
 from retrieval.orm.changes import Changes
@@ -56,7 +57,7 @@ class Backend:
         self._login_turns = FairTurns(os.cpu_count() or 1)
         self.changes = Changes(self.reader, self.client)
         self.storage = mail_storage()
-        self.spool_folder = configuration.spool
+        self.spool = Spool(self.storage, self.octet_budget)
         # Locks of POP3 sessions that live: token to mailbox.
         self.leases: dict[str, int] = {}
         self._logins = DatabaseThreads("login", (os.cpu_count() or 1) + 1, seconds=LOGIN_SECONDS, is_rare=True)

@@ -18,10 +18,10 @@ from retrieval.mail_values import (
     SpooledMessage,
 )
 from retrieval.orm import reads
+from retrieval.orm.append_spool import AppendSpool
 from retrieval.orm.backend import Backend
 from retrieval.orm.blob_reader import read_range
 from retrieval.orm.mailbox import OpenMailbox
-from retrieval.orm.spool import SpoolFile
 
 # Messages whose places (blob and prefix) are looked up together.
 PLACES = 100
@@ -111,14 +111,14 @@ class OrmMessages(OpenMailbox):
     # Writing
 
     async def spool(self) -> Spool:
-        """A file in the store service's spool, made once the message is too large to be held."""
-        return SpoolFile(self._backend.spool_folder, self._backend.octet_budget).open()
+        """Room for one message: a spool file is made once it is too large to be held."""
+        return AppendSpool(self._backend.spool)
 
     async def append(self, folder_id: int, items: Sequence[SpooledMessage]) -> tuple[int, Sequence[int]]:
         """File the messages in one commit; their files are gone then, whatever came of it."""
         appended = [
             operations.AppendItem(
-                *(item.file_name, item.size_octets, item.flags, list(item.keywords), item.internal_date, item.octets)
+                *(item.spool, item.size_octets, item.flags, list(item.keywords), item.internal_date, item.octets)
             )
             for item in items
         ]
@@ -127,9 +127,7 @@ class OrmMessages(OpenMailbox):
                 operations.Append(self._mailbox_id, folder_id, appended, self.principal.quota_octets)
             )
         finally:
-            for item in items:
-                if item.octets is None:
-                    (self._backend.spool_folder / item.file_name).unlink(missing_ok=True)
+            self._backend.storage.discard_spooled([item.spool for item in items if item.octets is None])
         return answer.uid_validity, answer.uids
 
     async def store_flags(

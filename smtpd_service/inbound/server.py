@@ -41,7 +41,7 @@ from mailsuite.protocol.sasl import Credentials
 from mailsuite.server.accepting import acknowledge_at_once
 from mailsuite.server.admission import Admission
 from mailsuite.server.handshake import HANDSHAKE_SECONDS, HandshakeFailed, handshake
-from mailsuite.server.spool import SpoolFile
+from mailsuite.writer.spool import SpoolFile
 from smtpd_service.inbound.commands import State
 from smtpd_service.inbound.dialog import DataAsked, Dialog, Event, Terms, TlsAsked
 from smtpd_service.inbound.parameters import Mail, Rcpt

@@ -19,6 +19,7 @@ from mailsuite.records.seen import Verdict
 from mailsuite.records.setup import records_for
 from mailsuite.records.stages import advance_dmarc, choose
 from mailsuite.store.models import Message
+from mailsuite.writer.storage import mail_storage
 
 pytestmark = pytest.mark.usefixtures("same_connection")
 TYPES = ("NS", "A", "AAAA", "MX", "TXT", "CNAME", "SRV", "TLSA", "CAA", "PTR", "SPF")
@@ -88,7 +89,7 @@ def test_where_reports_go_is_known_by_what_was_seen(server, publish, domain):
 
 
 def test_drift_is_kept_told_once_a_day_and_forgotten_when_mended(server, publish, domain, settings):
-    settings.MAILSUITE.spool.mkdir(parents=True, exist_ok=True)
+    mail_storage().prepare()
     services.add_mailbox("boss@example.org", "correct horse battery")
     User.objects.filter(email="boss@example.org").update(is_superuser=True, is_staff=True)
     publish()

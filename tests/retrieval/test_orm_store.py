@@ -23,16 +23,15 @@ from mailsuite.store.chores import do_chores
 from mailsuite.store.copies import expire_all
 from mailsuite.store.models import MaildropLease, Message, PartialCopy, Usage
 from mailsuite.store.operations import MarkFetched
-from mailsuite.writer import operation
+from mailsuite.writer import local_storage, operation
 from mailsuite.writer.operation import Hint
 from mailsuite.writer.operation import StoreUnavailable as ServiceUnavailable
 from mailsuite.writer.run import execute
+from mailsuite.writer.spool import GATHER_OCTETS, PRESSED_GATHER_OCTETS
 from retrieval.mail_values import Refused, StoreUnavailable
 from retrieval.orm import changes, reads, text_search
-from retrieval.orm import spool as spool_module
 from retrieval.orm.backend import Backend
 from retrieval.orm.directory import OrmDirectory
-from retrieval.orm.spool import GATHER_OCTETS
 from retrieval.search_budget import SearchBudget
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
@@ -525,7 +524,7 @@ def test_a_large_append_on_a_full_disk_leaves_no_file(inside, monkeypatch):
         spool = await store.spool()
         await spool.write(b"x" * GATHER_OCTETS)
         await spool.write(b"the rest")
-        monkeypatch.setattr(spool_module.os, "write", full)
+        monkeypatch.setattr(local_storage.os, "write", full)
         with pytest.raises(StoreUnavailable, match="No space"):
             await spool.finish(0, (), None)
         assert spool_files() == []
@@ -560,7 +559,7 @@ def test_what_appends_hold_in_memory_is_counted_and_goes_to_disk_sooner_under_pr
         assert budget.held >= 10_000
         pressed = await store.spool()
         budget.take(budget.limit)
-        await pressed.write(b"x" * 10_000)
+        await pressed.write(b"x" * PRESSED_GATHER_OCTETS)
         budget.give(budget.limit)
         assert len(spool_files()) == 1
         await kept.finish(0, (), None)

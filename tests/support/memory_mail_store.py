@@ -222,7 +222,7 @@ class MemoryStore:
             raise Refused("over-quota", "The mailbox is full")
         uids = [
             self.mailbox.deliver(
-                item.file_name.encode("latin-1"),
+                item.spool.encode("latin-1"),
                 folder=folder.name,
                 flags=item.flags,
                 keywords=" ".join(sorted(item.keywords)),

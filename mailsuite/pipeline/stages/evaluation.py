@@ -16,7 +16,8 @@ from mailsuite.mailauth.dkim.sign import SigningError, SigningKey
 from mailsuite.pipeline.destinations import address_of
 from mailsuite.pipeline.services import DirectoryView
 from mailsuite.pipeline.transaction import Answer, Transaction
-from mailsuite.server.spool import SpoolFile, undisturbed
+from mailsuite.server.threads import undisturbed
+from mailsuite.writer.spool import SpoolFile
 
 logger = logging.getLogger(__name__)
 

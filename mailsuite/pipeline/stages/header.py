@@ -10,7 +10,8 @@ from mailsuite.mailauth.dkim.header import MAX_FIELDS
 from mailsuite.pipeline import decisions
 from mailsuite.pipeline.stages.recipient import full
 from mailsuite.pipeline.transaction import Answer, Transaction
-from mailsuite.server.spool import HEAD_OCTETS, HELD_HEAD_OCTETS, SpoolFile, undisturbed
+from mailsuite.server.threads import undisturbed
+from mailsuite.writer.spool import HEAD_OCTETS, HELD_HEAD_OCTETS, SpoolFile
 
 logger = logging.getLogger(__name__)
 

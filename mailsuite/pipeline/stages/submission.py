@@ -17,7 +17,7 @@ from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields
 from mailsuite.pipeline import decisions
 from mailsuite.pipeline.transaction import Answer, Transaction
-from mailsuite.server.spool import undisturbed
+from mailsuite.server.threads import undisturbed
 
 logger = logging.getLogger(__name__)
 

@@ -24,11 +24,13 @@ from mailsuite.pipeline.services import LoginAnswer, SigningKey
 from mailsuite.pipeline.transaction import Services
 from mailsuite.resolver.answers import ZoneResolver
 from mailsuite.server.admission import Admission, AdmissionLimits
-from mailsuite.server.spool import Spool
 from mailsuite.store.operations import Deliver
 from mailsuite.supervisor.certificate import ensure_certificate
 from mailsuite.tls import server_context
 from mailsuite.trace.operations import TellStory
+from mailsuite.writer.local_storage import LocalStorage
+from mailsuite.writer.spool import Spool
+from mailsuite.writer.storage import MailStorage
 from smtpd_service.inbound.listener import close, listen, make_listeners
 
 SIZE_LIMIT = 2_000_000
@@ -115,8 +117,8 @@ class FakeDirectory:
 class FakeStore:
     """Keeps what it is given, with its octets; spool files it removes as the store service does."""
 
-    def __init__(self, spool: FilePath) -> None:
-        self._spool = spool
+    def __init__(self, storage: MailStorage) -> None:
+        self._storage = storage
         self.delivered: list[tuple[Deliver, bytes]] = []
         self.told: list[TellStory] = []
         self.error: Exception | None = None
@@ -132,10 +134,9 @@ class FakeStore:
         assert isinstance(operation, Deliver)
         octets = operation.octets
         if octets is None:
-            path = self._spool / operation.spool
-            octets = path.read_bytes()
-            assert path.stat().st_mode & 0o777 == 0o600
-            path.unlink()
+            with self._storage.open_spooled(operation.spool) as file:
+                octets = file.read()
+            self._storage.discard_spooled([operation.spool])
         assert len(octets) == operation.size_octets
         self.delivered.append((operation, octets))
 
@@ -210,10 +211,10 @@ class Server:
     """The listeners on a loop of their own, in a thread."""
 
     def __init__(self, folder: FilePath, certificate: FilePath, key: FilePath, **settings: Any) -> None:
-        self.spool_folder = folder / "spool"
-        self.spool_folder.mkdir()
-        self.directory, self.store = FakeDirectory(), FakeStore(self.spool_folder)
-        self.spool = Spool(self.spool_folder)
+        self.storage = LocalStorage(folder / "mail")
+        self.storage.prepare()
+        self.directory, self.store = FakeDirectory(), FakeStore(self.storage)
+        self.spool = Spool(self.storage)
         total = settings.pop("total", 50)
         limits = AdmissionLimits(total, 50)
         self.admission, self.submission_admission = Admission(limits), Admission(limits)

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import fcntl
 import json
-import os
 import queue
 import random
 import socket
@@ -18,14 +17,16 @@ import pytest
 from django.db import OperationalError
 from resolutions import resolved
 from smuggling import SMUGGLED
+from stored_mail import EVER
 
 from mailsuite.directory.resolution import LocalTarget, ReportTarget
 from mailsuite.mail import srs
 from mailsuite.mail.address import Address
 from mailsuite.pipeline import decisions
-from mailsuite.server import spool as spool_module
 from mailsuite.server.turned_away import TOLD_ONE_BY_ONE
 from mailsuite.store.operations import ReportDelivery
+from mailsuite.writer import local_storage
+from mailsuite.writer import spool as spool_module
 from mailsuite.writer.operation import Refused, StoreBug, StoreUnavailable
 from smtpd_service.inbound import dialog as dialog_module
 from smtpd_service.inbound import listener as listener_module
@@ -33,7 +34,7 @@ from smtpd_service.inbound import server as server_module
 
 
 def spooled(server):
-    return os.listdir(server.spool_folder)
+    return list(server.storage.spooled_before(EVER))
 
 
 def test_message_is_filed_before_it_is_acknowledged(server):
@@ -251,7 +252,7 @@ def test_disk_that_is_full_at_the_end_of_a_message(server, monkeypatch, caplog):
     talk = server.connect()
     talk.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
     assert [talk.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
-    monkeypatch.setattr(spool_module.os, "write", full)
+    monkeypatch.setattr(local_storage.os, "write", full)
     talk.send(b"Subject: x\r\n\r\n" + b"x" * 300_000 + b"\r\n.\r\n")
     reply = talk.reply()
     monkeypatch.undo()

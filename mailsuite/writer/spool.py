@@ -1,21 +1,19 @@
-"""Messages on their way in: files in the spool folder, which the store service adopts by renaming them.
+"""Messages on their way in, from whatever protocol: in memory, then in a spool file of the storage.
 
-Names can't be guessed, files are nobody else's to read. A small message stays in memory and goes to the store with
-what is to be done with it: making a file here would have all sessions wait for whatever the file system's journal is
-just writing. What a large one gathers is written by a thread. Nothing is fsynced here: the store service does that for
-a whole batch. What a process that died leaves behind it sweeps too.
+A small message stays in memory and goes to the writer with what is to be done with it: making a file here would have
+all sessions wait for whatever the file system's journal is just writing. What a large one gathers is written by a
+thread. Nothing is made durable here: the writer does that for a whole batch, and makes the file a blob. Names can't be
+guessed. What a process that died leaves behind the writer's service sweeps.
 """
 
-import asyncio
-import contextlib
-import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 from mailsuite.mail.header import MAX_HEADER_OCTETS, header_end
 from mailsuite.server.octets import OctetBudget
+from mailsuite.server.threads import undisturbed
+from mailsuite.writer.storage import MailStorage, StoredFile
 
 GATHER_OCTETS = 128 * 1024
 # The same while all sessions together hold much.
@@ -25,41 +23,23 @@ PIECE_OCTETS = 64
 HEAD_OCTETS = MAX_HEADER_OCTETS
 HELD_HEAD_OCTETS = 128 * 1024  # of a head are held also while all sessions together hold much
 CHUNK_OCTETS = 256 * 1024
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-
-
-async def undisturbed(function: Callable[[], None]) -> None:
-    """Run the function in a thread. When the task is cancelled meanwhile, that is heeded once the thread is done:
-    it works on a descriptor, which must not be closed, and be another file's, under its hands."""
-    running = asyncio.ensure_future(asyncio.to_thread(function))
-    cancelled: asyncio.CancelledError | None = None
-    while not running.done():
-        try:
-            await asyncio.shield(running)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        except Exception:
-            break
-    if cancelled:
-        raise cancelled
-    running.result()
+FREE_SECONDS = 1.0
 
 
 class Spool:
-    """The folder, and how much room it has. `budget` counts what messages hold in memory."""
+    """What all sessions of a process spool to, and how much room it has. `budget` counts what they hold in memory."""
 
-    def __init__(self, folder: Path, budget: OctetBudget | None = None) -> None:
-        self.folder = str(folder)
+    def __init__(self, storage: MailStorage, budget: OctetBudget | None = None) -> None:
+        self._storage = storage
         self.budget = budget or OctetBudget()
         self._free = 0
         self._free_until = 0.0
 
     def free_octets(self) -> int:
-        """Return what is free on the file system, as it was at most a second ago."""
+        """For how many octets the storage has room, as it was at most a second ago. Raises OSError."""
         now = time.monotonic()
         if now >= self._free_until:
-            stat = os.statvfs(self.folder)
-            self._free, self._free_until = stat.f_bavail * stat.f_frsize, now + 1
+            self._free, self._free_until = self._storage.free_octets(), now + FREE_SECONDS
         return self._free
 
     def holding(self, octets: bytes) -> "SpoolFile":
@@ -69,22 +49,22 @@ class Spool:
         return file
 
     def new_file(self) -> "SpoolFile":
-        """Return an empty message to write to."""
-        return SpoolFile(self.folder, self.budget)
+        """An empty message to write to."""
+        return SpoolFile(self._storage, self.budget)
 
 
 class SpoolFile:
-    """One message being received. `eight_bit` tells whether it holds octets that are not ASCII."""
+    """One message being received; `name` is what the writer finds it by. `eight_bit` tells whether it holds octets that
+    are not ASCII. All that works on a file raises OSError, and leaves one that `discard` removes."""
 
-    def __init__(self, folder: str, budget: OctetBudget) -> None:
-        self._folder, self._budget = folder, budget
+    def __init__(self, storage: MailStorage, budget: OctetBudget) -> None:
+        self._storage, self._budget = storage, budget
         self.name = secrets.token_hex(16)
-        self.path = f"{folder}/{self.name}"
         self.size_octets = 0
         self._head: bytes | None = None
         self._held = 0
         self.eight_bit = False
-        self._descriptor: int | None = None
+        self._file: StoredFile | None = None
         self._gathered: list[bytes] = []
         self._gathered_octets = 0
 
@@ -110,8 +90,8 @@ class SpoolFile:
 
     async def finish(self) -> bytes | None:
         """The octets of a small message, for which no file is made. Otherwise write what is left, close and return
-        None: the name is the store's from now on. What is held in memory counts until `release`."""
-        if self._descriptor is None:
+        None: the name is the writer's from now on. What is held in memory counts until `release`."""
+        if self._file is None:
             octets = b"".join(self._gathered)
             self._gathered = [octets]
             return octets
@@ -131,15 +111,15 @@ class SpoolFile:
     @property
     def is_small(self) -> bool:
         """Whether it is all in memory still, so that working on it stalls nobody."""
-        return self._descriptor is None
+        return self._file is None
 
     def chunks(self, start: int) -> Iterator[bytes]:
-        """Yield the content from an offset on. Reads from the disk unless `is_small`: call it in a thread then."""
-        if self._descriptor is None:
+        """Yield the content from an offset on. Reads the file unless `is_small`: call it in a thread then."""
+        if self._file is None:
             yield b"".join(self._gathered)[start:]
             return
         self._flush()
-        while octets := os.pread(self._descriptor, CHUNK_OCTETS, start):
+        while octets := self._file.read(start, start + CHUNK_OCTETS):
             yield octets
             start += len(octets)
 
@@ -147,22 +127,18 @@ class SpoolFile:
         """Put other octets in place of the first `length`. Copies unless `is_small`: call it in a thread then, and ask
         for the `head` before."""
         self.size_octets += len(octets) - length
-        if self._descriptor is None:
+        if self._file is None:
             self._gathered = [octets, b"".join(self._gathered)[length:]]
             return
         self._flush()
-        old, old_path = self._descriptor, self.path
+        old, old_name = self._file, self.name
         self.name = secrets.token_hex(16)
-        self.path = f"{self._folder}/{self.name}"
-        self._descriptor, self._gathered = None, [octets]
+        self._file, self._gathered = None, [octets]
         try:
-            self._flush()
-            assert self._descriptor is not None
-            while copied := os.copy_file_range(old, self._descriptor, 1 << 20, length):
-                length += copied
+            self._flush().append_rest(old, length)
         finally:
-            os.close(old)
-            os.unlink(old_path)
+            old.close()
+            self._storage.discard_spooled([old_name])
 
     def end_header(self, at: int) -> None:
         """Put a blank line at this offset of the `head`, which is looked for anew. Copies like `replace_head`."""
@@ -172,10 +148,8 @@ class SpoolFile:
     def discard(self) -> None:
         """Remove what was written."""
         self.release()
-        if self._descriptor is not None:
-            self._close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
+        self._close()
+        self._storage.discard_spooled([self.name])
 
     def release(self) -> None:
         """Hold nothing in memory any longer."""
@@ -193,22 +167,22 @@ class SpoolFile:
         self._held = held
 
     def _read_head(self) -> bytes:
-        octets = b"" if self._descriptor is None else os.pread(self._descriptor, HEAD_OCTETS, 0)
+        octets = b"" if self._file is None else self._file.read(0, HEAD_OCTETS)
         if len(octets) < HEAD_OCTETS:
             octets += b"".join(self._gathered)[: HEAD_OCTETS - len(octets)]
         return octets[: header_end(octets, 0, len(octets))]
 
-    def _flush(self) -> None:
-        if self._descriptor is None:
-            self._descriptor = os.open(self.path, _FLAGS, 0o600)
+    def _flush(self) -> StoredFile:
+        """Write what has gathered to the file, which is made for the first; returns it."""
+        if self._file is None:
+            self._file = self._storage.create_spooled(self.name)
         octets = b"".join(self._gathered)
         self._gathered.clear()
         self._gathered_octets = 0
-        view = memoryview(octets)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        self._file.append(octets)
+        return self._file
 
     def _close(self) -> None:
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
