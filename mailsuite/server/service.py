@@ -11,9 +11,12 @@ import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from mailsuite.configuration import Configuration
 from mailsuite.server.pulse import Pulse
+
+if TYPE_CHECKING:
+    from mailsuite.configuration import Configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class ServiceContext:
     says that it works: one that is silent for too long is killed and started again.
     """
 
-    configuration: Configuration
+    configuration: "Configuration"
     sockets: dict[str, list[socket.socket]]
     parent_pipe: int | None
     name: str
