@@ -70,8 +70,8 @@ class Registry:
     def __init__(self, features: Iterable[Feature]) -> None:
         features = tuple(features)
         verbs = [verb for feature in features for verb in feature.verbs]
-        self._verbs = {verb.name: verb for verb in verbs}
-        if len(self._verbs) < len(verbs):
+        self.verbs = {verb.name: verb for verb in verbs}
+        if len(self.verbs) < len(verbs):
             raise ValueError("two features have a verb of the same name")
         # What holds in every state comes first.
         self._capabilities = sorted(
@@ -86,7 +86,7 @@ class Registry:
         if name == "UID":
             scanner.space()
             name = f"UID {scanner.keyword()}"
-        verb = self._verbs.get(name)
+        verb = self.verbs.get(name)
         if verb is None:
             raise BadCommand("Unknown command")
         if state not in verb.states:
