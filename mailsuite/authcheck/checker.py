@@ -74,7 +74,7 @@ class Inquiry:
         """The report; never raises, whatever the message holds."""
         ends = time.monotonic() + self._checker.deadline_seconds
         try:
-            fields = content.fields
+            fields = content.header
             # Where From names nobody some readers show Sender.
             is_bounce = not self._mail_from and b"sender" not in fields
             author = dmarc.author(fields.get(b"from", []), is_bounce=is_bounce)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from mailsuite.junk.text import BODY_OCTETS, visible_text
 from mailsuite.mail.address_list import first_author
-from mailsuite.mail.bounded_header import read_fields
+from mailsuite.mail.bounded_header import bounded
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.folding import compatible
 from mailsuite.mail.header import Fields, unfold
+from mailsuite.mail.parsed_header import Header
 
 # Behind these only the fields that tell most are looked at.
 HEADER_OCTETS = 64 * 1024
@@ -37,11 +38,11 @@ class Features:
     words: tuple[str, ...] = ()
 
 
-def extract(header_block: bytes, body: Iterable[bytes]) -> Features:
+def extract(header: Header, body: Iterable[bytes]) -> Features:
     """Return the features of a message; of its body, given in chunks, no more than BODY_OCTETS are read. Never raises
     for what the octets are."""
-    fields = read_fields(header_block, 0, len(header_block), max_octets=HEADER_OCTETS, max_fields=MAX_FIELDS).fields
-    front = header_block[:HEADER_OCTETS]
+    fields, _ = bounded(header, max_octets=HEADER_OCTETS, max_fields=MAX_FIELDS)
+    front = header.block[:HEADER_OCTETS]
     seen = visible_text(fields, len(front), front + _beginning(body))
     found = dict.fromkeys(_of_header(fields))
     found.update(dict.fromkeys(f"host:{name}" for host in seen.hosts for name in _domains(host)))

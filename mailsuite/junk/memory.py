@@ -37,7 +37,7 @@ class Memory:
         self, mailbox_ids: Sequence[int], report: AuthReport, content: Content
     ) -> Mapping[int, StandingFact]:
         """What each mailbox's history says of the sender."""
-        signs = signs_of(report, content.fields)
+        signs = signs_of(report, content.header)
         return await self._database.read(standings, mailbox_ids, signs)
 
     async def was_sent_here(self, message_id: str, domain: str, to: Collection[str]) -> bool:

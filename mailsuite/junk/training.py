@@ -25,7 +25,8 @@ from mailsuite.junk.services import save, take_back
 from mailsuite.junk.signs import Rung, sender_rungs, signs_of
 from mailsuite.junk.text import BODY_OCTETS
 from mailsuite.junk.words import Words, buckets_of
-from mailsuite.mail.header import MAX_HEADER_OCTETS, collect_fields
+from mailsuite.mail.header import MAX_HEADER_OCTETS, Fields
+from mailsuite.mail.parsed_header import Header
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Story
 from mailsuite.writer.storage import mail_storage
@@ -135,20 +136,20 @@ def _material(content_id: int, story_id: int | None) -> Material | None:
         return None
     try:
         with mail_storage().open(content.blob) as blob:
-            octets = blob.read(0, min(content.header_octets, MAX_HEADER_OCTETS))
+            header = Header.parse(blob.read(0, min(content.header_octets, MAX_HEADER_OCTETS)))
             body = blob.read(content.header_octets, content.header_octets + BODY_OCTETS)
     except OSError as error:
         logger.warning("message %d can't be read to learn from it: %s", content_id, error)
         return None
     try:
-        return Material(buckets_of(extract(octets, [body]).words), sender_of(story_id, octets))
+        return Material(buckets_of(extract(header, [body]).words), sender_of(story_id, header))
     except Exception:
         # One message that we can't read must not keep all others from being learned.
         logger.exception("message %d taught nothing", content_id)
         return None
 
 
-def sender_of(story_id: int | None, header_block: bytes = b"") -> tuple[Rung, ...]:
+def sender_of(story_id: int | None, fields: Fields | None = None) -> tuple[Rung, ...]:
     """The rungs of the sender by what was checked when the message came; none for mail that nobody checked."""
     story = Story.objects.filter(pk=story_id).first() if story_id else None
     if story is None:
@@ -158,7 +159,7 @@ def sender_of(story_id: int | None, header_block: bytes = b"") -> tuple[Rung, ..
     except ValueError:
         return ()
     report = decode_report(data.get("authentication")) if isinstance(data, dict) else None
-    return sender_rungs(signs_of(report, collect_fields(header_block))) if report else ()
+    return sender_rungs(signs_of(report, fields or {})) if report else ()
 
 
 def forget_old(now: datetime) -> int:

@@ -9,7 +9,8 @@ import re
 from itertools import chain
 from typing import NamedTuple
 
-from mailsuite.mail.header import FIELD_START, Octets, collect_fields
+from mailsuite.mail.header import FIELD_START, Fields, Octets, collect_fields
+from mailsuite.mail.parsed_header import Header
 
 _TELLING = (
     *("from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id", "in-reply-to", "references"),
@@ -36,7 +37,7 @@ def cut_value(value: bytes, most: int) -> bytes:
 class BoundedFields(NamedTuple):
     """Raw values by lower-case name, and whether they are all that the block has."""
 
-    fields: dict[bytes, list[bytes]]
+    fields: Fields
     is_whole: bool
 
 
@@ -56,6 +57,14 @@ def read_fields(octets: Octets, start: int, end: int, *, max_octets: int, max_fi
     fields = collect_fields(block[:kept])
     _add_telling(fields, octets, start + kept, end, max_octets // 2)
     return BoundedFields(fields, False)
+
+
+def bounded(header: Header, *, max_octets: int, max_fields: int) -> BoundedFields:
+    """Return the fields of a header that was parsed, and whether they are all that it has, within the bounds that
+    `read_fields` keeps: the header itself where it is within them."""
+    if max_octets and header.size_octets <= max_octets and header.field_count() < max_fields:
+        return BoundedFields(header, True)
+    return read_fields(header.block, 0, header.size_octets, max_octets=max_octets, max_fields=max_fields)
 
 
 def _add_telling(fields: dict[bytes, list[bytes]], octets: Octets, start: int, end: int, most: int) -> None:

@@ -12,11 +12,12 @@ from mmap import mmap
 from mailsuite.mail.address_list import first_author
 from mailsuite.mail.body_structure import ParseLimits as ParseLimits
 from mailsuite.mail.body_structure import read_structure
-from mailsuite.mail.bounded_header import read_fields
+from mailsuite.mail.bounded_header import bounded, read_fields
 from mailsuite.mail.dates import parse_date
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.envelope_structure import envelope_structure
 from mailsuite.mail.header import Fields, Octets, header_end, unfold
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mail.structure import Part
 
 SUBJECT_CHARACTERS = 500
@@ -66,11 +67,20 @@ class ParsedMessage:
 DEFAULT_LIMITS = ParseLimits()
 
 
-def parse_message(octets: bytes | memoryview | mmap, limits: ParseLimits = DEFAULT_LIMITS) -> ParsedMessage:
-    """Return what the message says about itself. A memoryview is copied; give bytes or an mmap where size matters."""
+def parse_message(
+    octets: bytes | memoryview | mmap, limits: ParseLimits = DEFAULT_LIMITS, parsed: Header | None = None
+) -> ParsedMessage:
+    """Return what the message says about itself. A memoryview is copied; give bytes or an mmap where size matters.
+    `parsed` is its header where that was parsed before."""
     data: Octets = bytes(octets) if isinstance(octets, memoryview) else octets
-    body_start = header_end(data, 0, len(data))
-    header, has_all_fields = read_fields(data, 0, body_start, max_octets=limits.header_octets, max_fields=limits.fields)
+    if parsed is None:
+        body_start = header_end(data, 0, len(data))
+        most = limits.header_octets, limits.fields
+        fields = read_fields(data, 0, body_start, max_octets=most[0], max_fields=most[1])
+    else:
+        body_start = parsed.size_octets
+        fields = bounded(parsed, max_octets=limits.header_octets, max_fields=limits.fields)
+    header, has_all_fields = fields
     structure = read_structure(data, header, body_start, limits)
     envelope = envelope_structure(header, limits.structure_octets)
     return ParsedMessage(

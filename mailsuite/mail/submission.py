@@ -1,6 +1,7 @@
 """What a submission server does to a message before it is signed (RFC 6409 §8)."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +9,8 @@ from mailsuite.mail.address import Address, AddressError, format_address, parse_
 from mailsuite.mail.address_list import ListedAddress, read_authors
 from mailsuite.mail.dates import format_date
 from mailsuite.mail.encoded_word import decode_text, encode_text
-from mailsuite.mail.header import collect_fields, header_end, normalize_line_ends, split_fields, unfold
+from mailsuite.mail.header import Fields, normalize_line_ends, unfold
+from mailsuite.mail.parsed_header import Header, HeaderLine
 
 # Bcc would tell what its writer hides (RFC 5322 §3.6.3); Return-Path is for final delivery alone (RFC 5321 §4.4)
 _DROPPED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
@@ -19,6 +21,7 @@ _MBOX_LINE = re.compile(rb">?From [ \t]*[^ \t:]")
 _NOT_ID_LEFT = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 # Legal in a quoted local-part, but a way to show one address to some readers and another to the rest
 _MISREAD = re.compile(r'[\s"\\()<>@,;:\[\]]|=\?')
+_END = HeaderLine.of(b"\r\n")  # the blank line, and nothing behind it
 MAX_AUTHORS = 100
 MAX_AUTHORS_OCTETS = 32 * 1024
 MAX_NAME_CHARACTERS = 500
@@ -37,67 +40,66 @@ class Authors:
         return (*self.from_addresses, self.sender) if self.sender else self.from_addresses
 
 
-def prepare_header(header_block: bytes, *, hostname: str, now: datetime, message_id_seed: str) -> bytes:
-    """Return the header block, blank line included, as it goes out: CRLF everywhere, Date and Message-ID added when
-    missing or empty (RFC 6409 §8.2 and §8.3), Bcc, Resent-Bcc and Return-Path dropped.
+def prepare_header(header: Header, *, hostname: str, now: datetime, message_id_seed: str) -> tuple[Header, bytes]:
+    """Return the header as it goes out, and what of its octets belongs to the body: CRLF everywhere, Date and
+    Message-ID added when missing or empty (RFC 6409 §8.2 and §8.3), Bcc, Resent-Bcc and Return-Path dropped.
 
     `message_id_seed` is unique to the message. A line that is no field ends the header; it and what follows come after
     the blank line, as the body they must have been meant for.
     """
-    kept: list[bytes] = []
+    block = normalize_line_ends(header.block)
+    lines = (header if block is header.block else Header.parse(block)).lines()
+    kept: list[HeaderLine] = []
     found: set[bytes] = set()
     stray = b""
-    fields = split_fields(normalize_line_ends(header_block))
-    for at, field in enumerate(fields):
-        line = field.removesuffix(b"\r")
-        if not line:
+    for at, line in enumerate(lines):
+        if not line.octets.strip(b"\r\n"):
             break
-        if at == 0 and _MBOX_LINE.match(line):  # piped into a client as it was
+        if at == 0 and _MBOX_LINE.match(line.octets):  # piped into a client as it was
             continue
-        name, _, value = line.partition(b":")
-        key = name.rstrip().lower()
-        if not _FIELD_NAME.match(line):
-            stray = b"\n".join(fields[at:])
+        if not _FIELD_NAME.match(line.octets):
+            stray = b"\n".join(one.octets for one in lines[at:])
             break
-        is_empty_id = key in (b"date", b"message-id") and not unfold(value)
-        if key not in _DROPPED and not is_empty_id:
-            found.add(key)
-            kept.append(line + b"\r\n")
+        is_empty_id = line.name in (b"date", b"message-id") and not unfold(line.octets[line.value_at :])
+        if line.name not in _DROPPED and not is_empty_id:
+            found.add(line.name)
+            kept.append(line if line.octets.endswith(b"\r") else HeaderLine.of(line.octets + b"\r"))
     if b"date" not in found:
-        kept.append(f"Date: {format_date(now)}\r\n".encode("ascii"))
+        kept.append(HeaderLine.of(f"Date: {format_date(now)}\r".encode("ascii")))
     if b"message-id" not in found:
-        kept.append(f"Message-ID: <{_NOT_ID_LEFT.sub('', message_id_seed)}@{hostname}>\r\n".encode("ascii"))
-    return b"".join(kept) + b"\r\n" + stray
+        message_id = f"Message-ID: <{_NOT_ID_LEFT.sub('', message_id_seed)}@{hostname}>\r"
+        kept.append(HeaderLine.of(message_id.encode("ascii")))
+    return Header.of([*kept, _END]), stray
 
 
-def complete_authors(header_block: bytes, own: Address, *, is_report: bool = False) -> bytes:
-    """Return a prepared header block with a From that everybody reads alike (RFC 6409 §8). Without one, or where it
+def complete_authors(header: Header, own: Address, *, is_report: bool = False) -> Header:
+    """Return a prepared header with a From that everybody reads alike (RFC 6409 §8). Without one, or where it
     has no address with a domain (scanners write `Scanner`, or none at all), it names `own`; where the grammar does not
     know all of it, as in `Doe, Ann <ann@example.org>`, it is written anew. A Sender without an address is dropped.
     In a report, which comes with the null path, MAILER-DAEMON is nobody, at whatever host: so bounces small relays
     (nullmailer), whose user would never hear of it.
 
     Several From fields, and what is longer than MAX_AUTHORS_OCTETS, stay as they are, for `author_addresses`."""
-    end = header_end(header_block, 0, len(header_block))
-    *fields, _ = split_fields(header_block[: end - 2])
-    names = [field.partition(b":")[0].rstrip().lower() for field in fields]
-    if names.count(b"from") == 1:
-        at = names.index(b"from")
-        fields[at] = _completed(fields[at], own, is_report=is_report)
-    if names.count(b"sender") == 1:
-        at = names.index(b"sender")
-        fields[at : at + 1] = [_rewritten(fields[at])] if _has_domain(fields[at]) else []
-    if b"from" not in names:
-        fields.append(b"From: %b\r" % str(own).encode())
-    return b"".join(field + b"\n" for field in fields) + header_block[end - 2 :]
+    lines = [line for line in header.lines() if line.value_at >= 0]
+    changed: dict[int, bytes] = {}
+    if len(places := header.places(b"from")) == 1:
+        changed[places[0]] = _completed(lines[places[0]].octets, own, is_report=is_report)
+    if len(places := header.places(b"sender")) == 1:
+        sender = lines[places[0]].octets
+        changed[places[0]] = _rewritten(sender) if _has_domain(sender) else b""
+    if b"from" not in header:
+        changed[len(lines)] = b"From: %b\r" % str(own).encode()
+        lines.append(HeaderLine.of(b""))
+    if all(octets == lines[place].octets for place, octets in changed.items()):
+        return header
+    octets = [changed.get(place, line.octets) for place, line in enumerate(lines)]
+    return Header.of([*(HeaderLine.of(one) for one in octets if one), _END])
 
 
-def author_addresses(header_block: bytes) -> Authors:
-    """Return the addresses in From and Sender. Raises AddressError when they are missing, doubled or not readable for
-    certain: what one reader of a header overlooks another may show. What follows the blank line is not looked at."""
-    block = normalize_line_ends(header_block)
-    fields = collect_fields(block[: header_end(block, 0, len(block))])
-    from_addresses = _addresses(fields.get(b"from", []), "From")
+def author_addresses(fields: Fields) -> Authors:
+    """Return the addresses in From and Sender of a header with CRLF everywhere. Raises AddressError when they are
+    missing, doubled or not readable for certain: what one reader of a header overlooks another may show."""
+    from_addresses = _addresses(fields.get(b"from", ()), "From")
     senders = _addresses(fields[b"sender"], "Sender") if b"sender" in fields else ()
     if not from_addresses:
         raise AddressError("The message has no From address: add one")
@@ -106,7 +108,7 @@ def author_addresses(header_block: bytes) -> Authors:
     return Authors(from_addresses, senders[0] if senders else None)
 
 
-def _addresses(values: list[bytes], field: str) -> tuple[Address, ...]:
+def _addresses(values: Sequence[bytes], field: str) -> tuple[Address, ...]:
     if len(values) > 1:
         raise AddressError(f"The message has more than one {field} field: keep one")
     found: list[Address] = []

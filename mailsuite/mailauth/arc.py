@@ -3,7 +3,7 @@
 A chain proves who claims what, not that the claim is true: whom to believe is the site's to say. Its signatures are
 DKIM's and are read and verified by the same code. Nothing but cancellation is raised by finding and validating.
 
-    header = HeaderFields(header_block)
+    header = HeaderFields(Header.parse(header_block))
     sets = find_sets(header)
     hashes = BodyHashes([*signatures, *sets.body_users])
     outcome = await validate(sets, header, hashes, resolver, now)
@@ -94,12 +94,12 @@ def find_sets(header: HeaderFields) -> ArcSets:
     """Return the message's ARC sets. Never raises."""
     places = [header.named(name) for name in NAMES]
     if header.problem or not any(places):
-        return ArcSets(problem=header.problem if b"\narc-" in header.block.lower() else "")
+        return ArcSets(problem=header.problem if header.problem and b"\narc-" in header.header.block.lower() else "")
     if any(len(found) > MAX_INSTANCE for found in places):
         return ArcSets(problem=f"there are more than {MAX_INSTANCE} sets", instance=MAX_INSTANCE)
-    results = [_read_results(header.fields[place], place) for place in places[0]]
-    signatures = [read_signature(header.fields[place], place, is_arc=True) for place in places[1]]
-    seals = [read_seal(header.fields[place], place) for place in places[2]]
+    results = [_read_results(header.field(place), place) for place in places[0]]
+    signatures = [read_signature(header.field(place), place, is_arc=True) for place in places[1]]
+    seals = [read_seal(header.field(place), place) for place in places[2]]
     instances = [[found[0] for found in results], *([one.instance for one in kind] for kind in (signatures, seals))]
     highest = max(number for kind in instances for number in kind)
     expected = list(range(1, highest + 1))

@@ -5,21 +5,22 @@ import hashlib
 
 import dkim
 
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth.arc import MAX_INSTANCE, ArcSets, find_sets
 from mailsuite.mailauth.dkim.header import HeaderFields, canonical_field
 from mailsuite.mailauth.dkim.sign import ALGORITHMS, SigningError, SigningKey, signed_field, signed_names
 
 
 def seal(
-    header_block: bytes, body_hash: bytes, claims: bytes, cv: str, instance: int, key: SigningKey, timestamp: int
+    message_header: Header, body_hash: bytes, claims: bytes, cv: str, instance: int, key: SigningKey, timestamp: int
 ) -> bytes:
-    """Return the three fields of set `instance`, to be put in front of the header block as it is then.
+    """Return the three fields of set `instance`, to be put in front of the header as it is then.
 
     `body_hash` is RelaxedBodyHash's, `claims` authentication_results.payload's, `cv` and `instance - 1` what our own
     validation gave (ArcOutcome.cv and .instance). Raises SigningError, where nothing may be sealed as well: after
     cv=fail, past MAX_INSTANCE, or with a number or status that doesn't follow.
     """
-    header = HeaderFields(header_block)
+    header = HeaderFields(message_header)
     sets = find_sets(header)
     if problem := _problem(sets, cv, instance, key):
         raise SigningError(problem)
@@ -45,7 +46,7 @@ def _problem(sets: ArcSets, cv: str, instance: int, key: SigningKey) -> str:
 
 def _message_signature(header: HeaderFields, body_hash: bytes, instance: int, key: SigningKey, timestamp: int) -> bytes:
     # RFC 8617 §4.1.2: the signatures that vouched for the message before us are covered too.
-    names = signed_names(header.fields) + [b"dkim-signature"] * len(header.named(b"dkim-signature"))
+    names = signed_names(header.names) + [b"dkim-signature"] * len(header.named(b"dkim-signature"))
     if names.count(b"from") < 2:
         raise SigningError("the message has no From to sign")
     tags = [

@@ -9,14 +9,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from mailsuite.mail.address import AddressError, normalize_domain
-from mailsuite.mail.header import split_fields, unfold
+from mailsuite.mail.header import unfold
+from mailsuite.mail.parsed_header import Header
 
 MAX_FIELD_OCTETS = 16_384
 MAX_FIELDS = 100
 ID_OCTETS = 512  # in which the authserv-id ends, comments included
 MAX_VALUE = 255
 
-_FIELD = re.compile(rb"^authentication-results[ \t]*:", re.IGNORECASE | re.MULTILINE)
 # RFC 2045 §5.1
 _TOKEN = re.compile(r"[^\x00-\x20\x7f-\U0010ffff()<>@,;:\\\"/\[\]?=]+")
 # pvalue: a domain-name, or an address whose local-part needs no quotes (§2.2)
@@ -72,21 +72,12 @@ def parse(value: bytes) -> ParsedResults | None:
     return ParsedResults(authserv_id, tuple(filter(None, map(_read_result, segments[1:]))))
 
 
-def strip(header_block: bytes, authserv_ids: Collection[str]) -> tuple[bytes, int]:
-    """Return the header block without the fields that claim one of the ids, and how many those were. Of the fields,
-    MAX_FIELDS are read, which is more than any mail has by itself; what comes after them goes unread."""
-    if not _FIELD.search(header_block):
-        return header_block, 0
-    ours = {_id(one) for one in authserv_ids}
-    fields = split_fields(header_block)
-    kept, left = [], MAX_FIELDS
-    for field in fields:
-        if _FIELD.match(field):
-            left -= 1
-            if left < 0 or _claims(field, ours):
-                continue
-        kept.append(field)
-    return b"\n".join(kept), len(fields) - len(kept)
+def claiming(header: Header, authserv_ids: Collection[str]) -> list[int]:
+    """Return the places of the fields that claim one of the ids. Of the fields, MAX_FIELDS are read, which is more than
+    any mail has by itself; those that come after them count among the claiming."""
+    places = header.places(b"authentication-results")
+    ours = {_id(one) for one in authserv_ids} if places else set()
+    return [place for at, place in enumerate(places) if at >= MAX_FIELDS or _claims(header.field(place), ours)]
 
 
 def _claims(field: bytes, ours: set[str]) -> bool:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from mailsuite.mail.bounded_header import read_fields
 from mailsuite.mail.dates import parse_date
 from mailsuite.mail.encoded_word import decode_text
-from mailsuite.mail.header import collect_fields, header_end, unfold
+from mailsuite.mail.header import Fields, collect_fields, header_end, unfold
 from mailsuite.mailauth.dmarc import author
 from mailsuite.mailauth.report_file import ReportError
 
@@ -80,7 +80,7 @@ def read_plain_report(text: bytes) -> tuple[bytes, bytes] | None:
     return b"".join(b"%b: %b\r\n" % field for field in fields), header
 
 
-def _text(fields: dict[bytes, list[bytes]], name: bytes, limit: int) -> str:
+def _text(fields: Fields, name: bytes, limit: int) -> str:
     return decode_text(unfold(fields.get(name, [b""])[0]), limit)
 
 

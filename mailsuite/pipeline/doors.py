@@ -120,9 +120,10 @@ async def take(transaction: Transaction, file: SpoolFile, flaw: Refusal | None =
         operation = delivery(transaction, str(reply))
         if isinstance(operation, Refusal):
             return refuse_message(transaction, operation)
+        header = file.final_header.table
         octets = await file.finish()
         handed_over = True
-        await transaction.services.store.run(replace(operation, octets=octets))
+        await transaction.services.store.run(replace(operation, octets=octets, header=header))
     except Refused as refused:
         logger.warning("%s: the store did not take the message: %s", transaction.name, refused)
         file.discard()

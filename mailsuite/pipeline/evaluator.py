@@ -92,12 +92,13 @@ class OngoingEvaluation:
             self._lists.cancel()
 
     async def finish(
-        self, file: SpoolFile, length: int, recipients: Sequence[Recipient], destinations: Destinations, name: str
+        self, file: SpoolFile, recipients: Sequence[Recipient], destinations: Destinations, name: str
     ) -> Evaluation:
-        """The verdict on the message in the file, whose header has that length; `name` is what the log calls it."""
+        """The verdict on the message in the file; `name` is what the log calls it."""
         self._name = name
-        body = partial(file.chunks, length)
-        content = Content(file.head[:length], body, file.size_octets - length, file.is_small)
+        header = file.header
+        body = partial(file.chunks, header.size_octets)
+        content = Content(header, body, file.size_octets - header.size_octets, file.is_small)
         await self._take_turn()
         report = await self._inquiry.finish(content)
         await self._take_turn()
@@ -181,9 +182,9 @@ class OngoingEvaluation:
         on."""
         memory, domain = self._evaluator.memory, unproved_own_domain(report, own_domains)
         lists = {report.spf_domain, *report.dkim_domains} - {""}
-        if not domain or memory is None or b"list-id" not in content.fields or not lists:
+        if not domain or memory is None or b"list-id" not in content.header or not lists:
             return False
-        message_id = message_id_of(content.fields)
+        message_id = message_id_of(content.header)
         return await self._ask("sent mail", memory.was_sent_here(message_id, domain, lists), False)
 
     async def _scan(
@@ -191,8 +192,8 @@ class OngoingEvaluation:
     ) -> ScanFact:
         tls = self._client.tls
         request = ScanRequest(
-            chunks=lambda: itertools.chain((content.header,), content.body()),
-            size_octets=len(content.header) + content.body_octets,
+            chunks=lambda: itertools.chain((content.header.block,), content.body()),
+            size_octets=content.header.size_octets + content.body_octets,
             is_in_memory=content.is_in_memory,
             queue_id=self._name,
             client_address=self._client.address,
@@ -278,7 +279,7 @@ class OngoingEvaluation:
 
 
 def _sender(report: AuthReport, content: Content) -> SenderFacts:
-    message_ids = content.fields.get(b"message-id")
+    message_ids = content.header.get(b"message-id")
     return SenderFacts(
         report.client_address,
         report.mail_from,
@@ -293,4 +294,4 @@ def _sender(report: AuthReport, content: Content) -> SenderFacts:
 def _is_from(list_domains: frozenset[str], report: AuthReport, content: Content) -> bool:
     """Whether a mailing list sent it on that is one of these, by what authenticates and not by what it says alone."""
     authentic = {report.spf_domain, *report.dkim_domains}
-    return not list_domains.isdisjoint(authentic) and b"list-id" in content.fields
+    return not list_domains.isdisjoint(authentic) and b"list-id" in content.header

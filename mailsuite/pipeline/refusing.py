@@ -14,7 +14,6 @@ from mailsuite.mail.reply import Reply
 from mailsuite.pipeline.decisions import Refusal
 from mailsuite.pipeline.delivery_plan import connection_data
 from mailsuite.pipeline.parties import Client
-from mailsuite.pipeline.stages.header import header_of
 from mailsuite.pipeline.transaction import Intake, Services, Transaction
 from mailsuite.trace.operations import EventFacts, StoryFacts, TellStory
 from mailsuite.writer.spool import HELD_HEAD_OCTETS, SpoolFile
@@ -139,4 +138,4 @@ def _tell(services: Services, intake: Intake, client: Client, refusal: Refusal, 
 
 def _said(file: SpoolFile) -> bytes:
     """The fields of a refused message that its story quotes; enough of them, of whatever size they are."""
-    return header_fields(header_of(file), (b"from", b"subject", b"message-id"), exclude=False)[:QUOTED_OCTETS]
+    return header_fields(file.head, (b"from", b"subject", b"message-id"), exclude=False)[:QUOTED_OCTETS]

@@ -7,7 +7,7 @@ transaction that settles it.
 from collections.abc import Callable
 
 from mailsuite.mail.address import parse_path
-from mailsuite.mail.header import header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mail.reply import Reply
 from mailsuite.pipeline.decisions import Refusal
 from mailsuite.pipeline.delivery_plan import places
@@ -65,6 +65,6 @@ async def _arrive(transaction: Transaction, claim: Claim, read_head: Callable[[]
     if refusal := await take_recipient(transaction, claim.recipient, path):
         return refusal
     head = claim.prefix + read_head()
-    transaction.set_block(head[: header_end(head, 0, len(head))])
+    transaction.set_header(Header.parse_message(head))
     # What stands in front of it in the queue is its trace.
     return await run(REHOSTED.message, transaction) or places(transaction, claim.prefix)

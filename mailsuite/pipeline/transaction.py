@@ -19,7 +19,7 @@ from mailsuite.ids import new_id, reference
 from mailsuite.mail.address import Path
 from mailsuite.mail.client_network import Reach, network_around
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
-from mailsuite.mail.header import collect_fields, header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.pipeline import decisions
 from mailsuite.pipeline.decisions import Refusal
 from mailsuite.pipeline.destinations import Destinations
@@ -130,12 +130,11 @@ class Transaction:
     """What was said of one message, and what its stages have found out.
 
     `program` is set for mail of our own. While the stages of a recipient run, `candidate` is that one and `resolution`
-    where it leads. `file` holds the message once it is there, `block` its header as it is by then, in place of the
-    file's first `head_octets`. Of what stages leave for the plan of deliveries, `delivered_before` are keys of
-    addresses that had the message, `seals` ARC sets by the domain whose address forwards, `added` fields for all
-    copies, `hold_reason` why what leaves has to wait, `quarantine` a stage and its words; of what they leave for the
-    story, `signed_by` are selectors, `from_given` the From that the message came with where that was written anew,
-    `blank_line` where one was put that its header had not.
+    where it leads. `file` holds the message once it is there, `stray` what of its header belongs to its body. Of what
+    stages leave for the plan of deliveries, `delivered_before` are keys of addresses that had the message, `seals` ARC
+    sets by the domain whose address forwards, `added` fields for all copies, `hold_reason` why what leaves has to wait,
+    `quarantine` a stage and its words; of what they leave for the story, `signed_by` are selectors, `from_given` the
+    From that the message came with where that was written anew, `blank_line` where one was put that its header had not.
     """
 
     intake: Intake
@@ -157,8 +156,7 @@ class Transaction:
     at: datetime = datetime.min.replace(tzinfo=UTC)
     file: SpoolFile | None = None
     shape: Shape = Shape(0)
-    block: bytes = b""
-    head_octets: int = 0
+    stray: bytes = b""
     evaluation: "Evaluation | None" = None
     ongoing: "OngoingEvaluation | None" = None
     delivered_before: frozenset[str] = frozenset()
@@ -172,7 +170,7 @@ class Transaction:
     quarantine: tuple[str, str] | None = None
     refused_by: str = ""
     note: Note = Note()
-    _fields: dict[bytes, list[bytes]] | None = None
+    _header: Header | None = None
 
     @property
     def name(self) -> str:
@@ -192,15 +190,13 @@ class Transaction:
         return self.file
 
     @property
-    def fields(self) -> dict[bytes, list[bytes]]:
-        """The raw values of the header's fields by lower-case name."""
-        if self._fields is None:
-            self._fields = collect_fields(self.block[: header_end(self.block, 0, len(self.block))])
-        return self._fields
+    def header(self) -> Header:
+        """The header as it is by then."""
+        return self._header or self.message.header
 
-    def set_block(self, block: bytes) -> None:
+    def set_header(self, header: Header) -> None:
         """Have this be the header from now on."""
-        self.block, self._fields = block, None
+        self._header = header
 
     def arrive(self, file: SpoolFile) -> None:
         """The message is there: it gets its id and time."""
@@ -214,7 +210,7 @@ class Transaction:
     def measure(self) -> None:
         """Note what the message has become by its stages."""
         file = self.message
-        is_ascii = not file.eight_bit or self.block.isascii()
+        is_ascii = not file.eight_bit or self.header.block.isascii()
         self.shape = Shape(file.size_octets, file.eight_bit, is_ascii)
 
     def abandon(self) -> None:

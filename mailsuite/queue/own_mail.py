@@ -11,7 +11,7 @@ from mailsuite.directory import lookup
 from mailsuite.directory.resolution import Kind, LocalTarget
 from mailsuite.mail.address import Address, Path, parse_address, parse_path
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
-from mailsuite.mail.header import header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mail.trace_fields import delivered_to, return_path
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, signature_fields
@@ -50,10 +50,10 @@ def signatures(octets: bytes, domain: str, now: datetime) -> tuple[bytes, str]:
     """Signature fields, and the reason to hold the mail when they can't be made: it must not go out without."""
     try:
         keys = lookup.dkim_keys(domain)
-        end = header_end(octets, 0, len(octets))
+        header = Header.parse_message(octets)
         body = RelaxedBodyHash()
-        body.update(octets[end:])
-        return signature_fields(octets[:end], body.digest(), keys, int(now.timestamp())), ""
+        body.update(octets[header.size_octets :])
+        return signature_fields(header, body.digest(), keys, int(now.timestamp())), ""
     except (SecretError, SigningError) as error:
         logger.error("mail of our own for %s can't be signed: %s", domain, error)
         return b"", CANT_SIGN

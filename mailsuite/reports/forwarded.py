@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from mailsuite.mail.header import collect_fields, header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth import dmarc
 from mailsuite.mailauth.dkim import BodyHashes, HeaderFields, find_signatures, verify
 from mailsuite.mailauth.report_file import CHUNK_OCTETS
@@ -57,17 +57,16 @@ class Signers:
 
 def author_of(message: bytes) -> str:
     """The domain in From, "" where there is no telling."""
-    end = header_end(message, 0, len(message))
-    return dmarc.author(collect_fields(message[:end]).get(b"from", [])).domain
+    return dmarc.author(Header.parse_message(message).get(b"from", [])).domain
 
 
 async def _signed_by(message: bytes, resolver: Resolver, now: float, seconds: float) -> str:
-    end = header_end(message, 0, len(message))
-    header = HeaderFields(message[:end])
-    author = dmarc.author(collect_fields(message[:end]).get(b"from", []))
+    parsed = Header.parse_message(message)
+    header = HeaderFields(parsed)
+    author = dmarc.author(parsed.get(b"from", []))
     signatures = find_signatures(header, author.domain)
     hashes = BodyHashes(signatures)
-    for start in range(end, len(message), CHUNK_OCTETS):
+    for start in range(parsed.size_octets, len(message), CHUNK_OCTETS):
         hashes.update(message[start : start + CHUNK_OCTETS])
     async with asyncio.timeout(seconds):
         outcomes = await verify(signatures, header, hashes, resolver, now)

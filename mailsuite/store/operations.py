@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from mailsuite.ids import new_id
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
+from mailsuite.mail.parsed_header import HeaderTable
 from mailsuite.trace.operations import StoryFacts
 from mailsuite.writer.operation import Operation, Spooled
 
@@ -71,7 +72,8 @@ class Deliver(Operation[None], frozen=True, tag=True):
     nothing.
 
     `spool` is the name of a complete file in the spool folder; it is gone from there when the answer comes. What is
-    small comes along in `octets` instead, and the store makes the file. `again` says that an answer was lost: the
+    small comes along in `octets` instead, and the store makes the file. `header` is what was read of its header, where
+    somebody has read that. `again` says that an answer was lost: the
     operation may have been done. Refused: nonexistent, when a mailbox that is to get it was removed meanwhile, or the
     one that sends it; nobody got it then.
     """
@@ -84,6 +86,7 @@ class Deliver(Operation[None], frozen=True, tag=True):
     outgoing: list[Outgoing] = []
     reports: list[ReportDelivery] = []
     octets: bytes | None = None
+    header: HeaderTable | None = None
     again: bool = False
 
     @classmethod
@@ -107,6 +110,7 @@ class Deliver(Operation[None], frozen=True, tag=True):
 class AppendItem(Struct, frozen=True):
     """One message; `spool` and `octets` as in Deliver. `message_id` is its row's, by which it can be withdrawn."""
 
+    header: ClassVar[HeaderTable | None] = None
     spool: str
     size_octets: int
     flags: int = 0

@@ -212,7 +212,7 @@ class StoreService:
         except (OSError, ValueError):
             self._ready.append(job)  # running it says what is wrong
             return
-        child = Child(file, time.monotonic() + CHILD_SECONDS, self._close_all)
+        child = Child(file, time.monotonic() + CHILD_SECONDS, self._close_all, item.header)
         self._children[child] = (job, others, file, item.spool)
         self._selector.register(child, selectors.EVENT_READ, lambda *_: self._hear_child(child))
 

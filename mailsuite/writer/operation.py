@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
+from mailsuite.mail.parsed_header import HeaderTable
+
 A = TypeVar("A")
 
 # How long an operation may take until its effect is durable: clients and proxies give up after 30 seconds and more, and
@@ -52,7 +54,8 @@ class TooLate(StoreUnavailable):
 
 class Spooled(Protocol):
     """A message to be filed: the name of its complete file in the spool folder, and its size; what is small comes along
-    in `octets` instead, and the writer makes the file."""
+    in `octets` instead, and the writer makes the file. `header` says where the fields of its header stand, where
+    somebody has parsed it already."""
 
     @property
     def spool(self) -> str: ...
@@ -62,6 +65,9 @@ class Spooled(Protocol):
 
     @property
     def octets(self) -> bytes | None: ...
+
+    @property
+    def header(self) -> HeaderTable | None: ...
 
 
 class Operation(Struct, Generic[A], frozen=True, tag=True):

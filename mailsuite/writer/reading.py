@@ -19,6 +19,7 @@ import msgspec
 from mailsuite.mail.body_structure import ParseLimits
 from mailsuite.mail.header import header_end
 from mailsuite.mail.message import ParsedMessage, parse_message
+from mailsuite.mail.parsed_header import Header, HeaderTable
 from mailsuite.mail.structure import encode_parts
 from mailsuite.writer.storage import StoredFile
 
@@ -66,13 +67,14 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     thread_id: int
 
 
-def read_spooled(file: StoredFile) -> Reading:
-    """Reads the spool file whole. Raises OSError."""
+def read_spooled(file: StoredFile, table: HeaderTable | None = None) -> Reading:
+    """Reads the spool file whole; `table` says where its header's fields are, if somebody has read it. Raises
+    OSError."""
     size = file.size_octets
     if size <= INLINE_OCTETS:
-        return summarize(file.read(0, size))
+        return summarize(file.read(0, size), table=table)
     with file.mapped() as octets:
-        return summarize(octets)
+        return summarize(octets, table=table)
 
 
 def read_hastily(file: StoredFile) -> Reading:
@@ -93,8 +95,10 @@ def is_much_work(octets: bytes) -> bool:
     return octets.count(b"\n--") > INLINE_DELIMITERS
 
 
-def summarize(octets: bytes | mmap, limits: ParseLimits = LIMITS) -> Reading:
-    parsed = parse_message(octets, limits)
+def summarize(octets: bytes | mmap, limits: ParseLimits = LIMITS, table: HeaderTable | None = None) -> Reading:
+    """Returns what rows keep of the message. `table` is made use of where it ends with the header's blank line."""
+    is_fitting = table is not None and table.octets == header_end(octets, 0, len(octets))
+    parsed = parse_message(octets, limits, Header(octets, table) if table is not None and is_fitting else None)
     keeps_header = parsed.header_octets <= HEADER_IN_ROW_OCTETS
     return Reading(
         size_octets=len(octets),
@@ -145,8 +149,14 @@ _decoder: msgspec.msgpack.Decoder[Reading] = msgspec.msgpack.Decoder(Reading)
 class Child:
     """A forked reader of one spool file. `fileno` becomes readable when it has something to say or has died."""
 
-    def __init__(self, file: StoredFile, deadline: float, close_in_child: Callable[[], None]) -> None:
-        self._file, self.deadline = file, deadline
+    def __init__(
+        self,
+        file: StoredFile,
+        deadline: float,
+        close_in_child: Callable[[], None],
+        table: HeaderTable | None = None,
+    ) -> None:
+        self._file, self._table, self.deadline = file, table, deadline
         self._answer = bytearray()
         self._pipe, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._pid = os.fork()
@@ -161,7 +171,7 @@ class Child:
             close_in_child()
             os.set_blocking(write_end, True)
             _sync_or_exit(self._file)
-            answer = _encoder.encode(read_spooled(self._file))
+            answer = _encoder.encode(read_spooled(self._file, self._table))
             while answer:
                 answer = answer[os.write(write_end, answer) :]
             os._exit(0)

@@ -168,9 +168,9 @@ def _read(storage: MailStorage, item: Spooled) -> Reading:
     """What there is to be known of a spool file, which is made here where its octets came along."""
     if item.octets is not None:
         storage.put_spooled(item.spool, item.octets)
-        return summarize(item.octets)
+        return summarize(item.octets, table=item.header)
     with storage.open_spooled(item.spool) as file:
-        return read_spooled(file)
+        return read_spooled(file, item.header)
 
 
 def _is_done(job: Job) -> bool:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 from mailsuite.mail.header import MAX_HEADER_OCTETS, header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.server.octets import OctetBudget
 from mailsuite.server.threads import undisturbed
 from mailsuite.writer.storage import MailStorage, StoredFile
@@ -62,6 +63,8 @@ class SpoolFile:
         self.name = secrets.token_hex(16)
         self.size_octets = 0
         self._head: bytes | None = None
+        self._header: Header | None = None
+        self._replaced: Header | None = None
         self._held = 0
         self.eight_bit = False
         self._file: StoredFile | None = None
@@ -109,6 +112,18 @@ class SpoolFile:
         return self._head
 
     @property
+    def header(self) -> Header:
+        """The header as it was received, parsed the first time that somebody asks; of a longer one its `head`."""
+        if self._header is None:
+            self._header = Header.parse(self.head)
+        return self._header
+
+    @property
+    def final_header(self) -> Header:
+        """The header as it is now."""
+        return self._replaced or self.header
+
+    @property
     def is_small(self) -> bool:
         """Whether it is all in memory still, so that working on it stalls nobody."""
         return self._file is None
@@ -122,6 +137,12 @@ class SpoolFile:
         while octets := self._file.read(start, start + CHUNK_OCTETS):
             yield octets
             start += len(octets)
+
+    def replace_header(self, header: Header, stray: bytes = b"") -> None:
+        """Put another header in place of the one that was received, and behind it what of that belongs to the body.
+        Copies like `replace_head`."""
+        self.replace_head(self.header.size_octets, header.block + stray)
+        self._replaced = header
 
     def replace_head(self, length: int, octets: bytes) -> None:
         """Put other octets in place of the first `length`. Copies unless `is_small`: call it in a thread then, and ask
@@ -143,7 +164,7 @@ class SpoolFile:
     def end_header(self, at: int) -> None:
         """Put a blank line at this offset of the `head`, which is looked for anew. Copies like `replace_head`."""
         self.replace_head(at, self.head[:at] + b"\r\n")
-        self._head = None
+        self._head = self._header = None
 
     def discard(self) -> None:
         """Remove what was written."""
@@ -154,7 +175,7 @@ class SpoolFile:
     def release(self) -> None:
         """Hold nothing in memory any longer."""
         self._gathered.clear()
-        self._gathered_octets, self._head = 0, self._head and b""
+        self._gathered_octets, self._head, self._header, self._replaced = 0, self._head and b"", None, None
         self._count()
 
     def _count(self) -> None:

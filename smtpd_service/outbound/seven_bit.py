@@ -22,7 +22,8 @@ from msgspec import structs
 
 from mailsuite.ids import reference
 from mailsuite.mail.address import AddressError
-from mailsuite.mail.header import header_end, header_fields, split_fields
+from mailsuite.mail.header import header_end, header_fields, normalize_line_ends, split_fields
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mail.seven_bit_copy import NotConvertible, seven_bit_copy
 from mailsuite.mail.submission import author_addresses
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
@@ -60,7 +61,7 @@ async def seven_bit_letter(letter: Letter, claim: Claim, storage: MailStorage, k
     header = found.header
     if signing := await keys(claim, found.author_domain):
         header = header_fields(header, (b"dkim-signature",), exclude=True)
-        header = signature_fields(header, found.body_hash, signing, int(time.time())) + header
+        header = signature_fields(Header.parse(header), found.body_hash, signing, int(time.time())) + header
     logger.info("%s goes out as a 7-bit copy", reference(claim.message_id))
     front = _ascii_trace(claim.prefix) + header
     is_ascii = "".join(
@@ -96,7 +97,7 @@ def _examine(storage: MailStorage, name: str) -> _Found:
 
 def _author_domain(header: bytes) -> str:
     try:
-        return author_addresses(header).from_addresses[0].domain
+        return author_addresses(Header.parse(normalize_line_ends(header))).from_addresses[0].domain
     except AddressError:
         return ""
 

@@ -15,6 +15,7 @@ from mailsuite.authcheck.report import AuthReport, decode
 from mailsuite.authcheck.results import results
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.mail.header import header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth.arc_seal import seal
 from mailsuite.mailauth.authentication_results import Result, payload
 from mailsuite.mailauth.dkim import RelaxedBodyHash
@@ -40,7 +41,7 @@ def zone(far):
 
 def content_of(message: bytes, *, in_memory: bool = True) -> Content:
     length = header_end(message, 0, len(message))
-    return Content(message[:length], lambda: iter([message[length:]]), len(message) - length, in_memory)
+    return Content(Header.parse(message[:length]), lambda: iter([message[length:]]), len(message) - length, in_memory)
 
 
 def check(message, resolver, *, address="192.0.2.1", mail_from="x@far.test", in_memory=True, **settings) -> AuthReport:
@@ -165,7 +166,7 @@ def test_the_deadline_waits_for_a_thread_that_reads_the_file(far, zone):
             yield message[length:]
 
         checker = Checker(ZoneResolver(zone), SignatureChecker(), deadline_seconds=0.2)
-        content = Content(message[:length], body, INLINE_OCTETS + 1, False)
+        content = Content(Header.parse(message[:length]), body, INLINE_OCTETS + 1, False)
         task = asyncio.create_task(checker.begin("192.0.2.1", "h", "x@far.test").finish(content))
         waiting = asyncio.create_task(began.wait())
         await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -266,7 +267,7 @@ def sealed(far, zone):
     body.update(message[length:])
     claims = payload("mx.lists.test", [Result("dkim", "pass"), Result("dmarc", "pass")])
     key = SigningKey("lists.test", "s1", "rsa", lists._pem.decode())
-    fields = seal(message[:length], body.digest(), claims, "none", 1, key, 1_700_000_000)
+    fields = seal(Header.parse(message[:length]), body.digest(), claims, "none", 1, key, 1_700_000_000)
     return fields + message, zone | {("s1._domainkey.lists.test", "TXT"): [lists.record.encode()]}
 
 

@@ -30,6 +30,7 @@ from mail_corpus import Mail, mails  # noqa: E402
 
 from mailsuite.junk.features import extract  # noqa: E402
 from mailsuite.junk.words import TABLE_OCTETS, Words, buckets_of, weigh  # noqa: E402
+from mailsuite.mail.parsed_header import Header  # noqa: E402
 from mailsuite.verdict.judge import JUNK_PROBABILITY  # noqa: E402
 
 DRAWS = 5
@@ -42,7 +43,7 @@ KEPT = re.compile(
 
 @cache
 def read(mail: Mail) -> tuple[str, ...]:
-    return extract(mail.header, [mail.body]).words
+    return extract(Header.parse(mail.header), [mail.body]).words
 
 
 def trained(some: Sequence[Mail]) -> Words:
@@ -163,13 +164,13 @@ def _most(kinds: Sequence[str]) -> str:
 
 def _costs(table: Words, tested: Sequence[Mail]) -> None:
     begun = time.process_time()
-    features = [extract(mail.header, [mail.body]).words for mail in tested]
+    features = [extract(Header.parse(mail.header), [mail.body]).words for mail in tested]
     read = time.process_time()
     for one in features:
         weigh(one, table, table)
     weighed = time.process_time()
     large = b"".join(mail.body for mail in tested)[: 300 * 1024]
-    words_of_large = extract(tested[0].header, [large]).words
+    words_of_large = extract(Header.parse(tested[0].header), [large]).words
     weigh(words_of_large, table, table)
     ended = time.process_time()
     each = 1000 / len(tested)

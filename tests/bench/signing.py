@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from oracles import TestKey, opendkim_signer, opendkim_verifies, zone_of
 
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth.dkim import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import signature_fields
 
@@ -55,7 +56,7 @@ def _ours(key: TestKey, body: bytes) -> float:
     for number in range(MESSAGES):
         hashed = RelaxedBodyHash()
         hashed.update(body)
-        fields = signature_fields(HEADER, hashed.digest(), [signing_key], 1_700_000_000 + number)
+        fields = signature_fields(Header.parse(HEADER), hashed.digest(), [signing_key], 1_700_000_000 + number)
     spent = time.process_time() - start
     _expect_valid(key, fields + HEADER + body)
     return MESSAGES / spent

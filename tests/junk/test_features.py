@@ -7,10 +7,11 @@ import pytest
 
 from mailsuite.junk.features import MAX_FEATURES, extract
 from mailsuite.junk.text import BODY_OCTETS
+from mailsuite.mail.parsed_header import Header
 
 
 def words(header: bytes, *body: bytes):
-    return extract(header + b"\r\n\r\n", body).words
+    return extract(Header.parse(header + b"\r\n\r\n"), body).words
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_no_more_is_read_than_is_looked_at():
             taken.append(number)
             yield b"a" * 65536
 
-    extract(b"\r\n", chunks())
+    extract(Header.parse(b"\r\n"), chunks())
     assert len(taken) == BODY_OCTETS // 65536
 
 
@@ -100,7 +101,7 @@ def test_hostile_mail_costs_no_more_than_its_bounds(name, main, encoding):
     header = b"Subject: x\r\nContent-Type: " + main + b"\r\nContent-Transfer-Encoding: " + encoding + b"\r\n\r\n"
     sys.setprofile(count)
     try:
-        found = extract(header, [HOSTILE[name]]).words
+        found = extract(Header.parse(header), [HOSTILE[name]]).words
     finally:
         sys.setprofile(None)
     assert len(found) <= MAX_FEATURES and all(len(word) <= 260 for word in found)

@@ -9,6 +9,7 @@ from mailsuite.junk import filter as content_filter
 from mailsuite.junk.features import MAX_FEATURES, Features, extract
 from mailsuite.junk.models import WordTable
 from mailsuite.junk.words import LEAST, MOST, SITE_LEAST, TABLE_OCTETS, Words, buckets_of, combine, weigh
+from mailsuite.mail.parsed_header import Header
 from mailsuite.verdict.judge import JUNK_PROBABILITY
 
 alone = pytest.mark.sqlite_only
@@ -18,7 +19,7 @@ on_database = pytest.mark.django_db(transaction=True, databases=["default", "rea
 def trained(each, seed=1):
     table = Words()
     for mail in mails(seed, each, world="trained"):
-        table.learn(buckets_of(extract(mail.header, [mail.body]).words), is_junk=mail.is_junk)
+        table.learn(buckets_of(extract(Header.parse(mail.header), [mail.body]).words), is_junk=mail.is_junk)
     return table
 
 
@@ -34,7 +35,9 @@ def taught(wanted, junk, messages):
 def test_unseen_mail_from_unseen_senders():
     """Generated mail: the bound guards against mistakes of ours, it promises nothing of anybody's mail."""
     table, tested = trained(20), list(mails(2, 30, world="tested"))
-    judged = [(mail.is_junk, weigh(extract(mail.header, [mail.body]).words, table, None)) for mail in tested]
+    judged = [
+        (mail.is_junk, weigh(extract(Header.parse(mail.header), [mail.body]).words, table, None)) for mail in tested
+    ]
     wanted = [found.probability for is_junk, found in judged if not is_junk]
     junk = [found.probability for is_junk, found in judged if is_junk]
     assert len(wanted) == len(junk) == 180
@@ -46,7 +49,9 @@ def test_unseen_mail_from_unseen_senders():
 @alone
 def test_what_was_learned_is_told_apart():
     table, again = trained(20), list(mails(1, 20, world="trained"))
-    judged = [(mail.is_junk, weigh(extract(mail.header, [mail.body]).words, table, None)) for mail in again]
+    judged = [
+        (mail.is_junk, weigh(extract(Header.parse(mail.header), [mail.body]).words, table, None)) for mail in again
+    ]
     wanted = [found.probability for is_junk, found in judged if not is_junk]
     junk = [found.probability for is_junk, found in judged if is_junk]
     assert max(wanted) < 0.5 < min(junk)
@@ -83,7 +88,7 @@ def test_clues_for_both_end_in_the_middle():
 
 @alone
 def test_learning_and_taking_back_is_exact_in_any_order():
-    messages = [extract(mail.header, [mail.body]).words for mail in mails(3, 3, world="trained")]
+    messages = [extract(Header.parse(mail.header), [mail.body]).words for mail in mails(3, 3, world="trained")]
     whole, part = Words(), Words()
     for number, words in enumerate(messages):
         whole.learn(buckets_of(words), is_junk=number % 2 == 0)
@@ -133,9 +138,9 @@ def test_who_teaches_one_kind_alone_gets_no_false_positives(wanted, junk):
     for mail in mails(1, 100, world="trained"):
         if counts[mail.is_junk] > 0:
             counts[mail.is_junk] -= 1
-            table.learn(buckets_of(extract(mail.header, [mail.body]).words), is_junk=mail.is_junk)
+            table.learn(buckets_of(extract(Header.parse(mail.header), [mail.body]).words), is_junk=mail.is_junk)
     tested = [mail for mail in mails(2, 20, world="tested") if not mail.is_junk]
-    found = [weigh(extract(mail.header, [mail.body]).words, table, None).probability for mail in tested]
+    found = [weigh(extract(Header.parse(mail.header), [mail.body]).words, table, None).probability for mail in tested]
     assert sum(one >= JUNK_PROBABILITY for one in found) <= 2
 
 

@@ -8,6 +8,7 @@ from mailsuite.authcheck.content import Content
 from mailsuite.junk import contacts, training
 from mailsuite.junk import filter as content_filter
 from mailsuite.junk.memory import Memory
+from mailsuite.mail.parsed_header import Header
 from mailsuite.trace.models import Story
 from mailsuite.verdict.facts import MailboxFacts, MessageFacts
 from mailsuite.verdict.judge import judge
@@ -25,7 +26,7 @@ def ask(post, octets, report, monkeypatch, fields=b""):
     """The facts and the verdict on such a message to the mailbox."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     header, _, body = (fields + octets).partition(b"\r\n\r\n")
-    content = Content(header + b"\r\n\r\n", lambda: iter([body]), len(body))
+    content = Content(Header.parse(header + b"\r\n\r\n"), lambda: iter([body]), len(body))
     one = post.mailbox.pk
 
     async def both():
@@ -79,7 +80,7 @@ def test_a_filter_that_knew_nothing_is_not_asked_at_once_again(post, report_of, 
     monkeypatch.setattr(content_filter, "knows_anything", lambda ids: asked.append(ids) or knows_anything(ids))
 
     async def thrice():
-        memory, content = Memory(), Content(LETTER, lambda: iter([]), 0)
+        memory, content = Memory(), Content(Header.parse(LETTER), lambda: iter([]), 0)
         try:
             for _ in range(3):
                 opinions = await memory.opinions([post.mailbox.pk], report_of("liz@far.example"), content)

@@ -3,6 +3,8 @@ from datetime import UTC, datetime
 import pytest
 
 from mailsuite.mail.address import Address, AddressError
+from mailsuite.mail.header import normalize_line_ends
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mail.submission import author_addresses, complete_authors, prepare_header
 
 NOW = datetime(2025, 11, 24, 10, tzinfo=UTC)
@@ -12,7 +14,9 @@ OWN = b"Date: then\r\nMessage-ID: <own@example.org>\r\n"
 
 
 def _prepare(header):
-    return prepare_header(header, hostname="mx.example.net", now=NOW, message_id_seed="q1")
+    prepared, stray = prepare_header(Header.parse(header), hostname="mx.example.net", now=NOW, message_id_seed="q1")
+    assert Header.parse(prepared.block).table == prepared.table
+    return prepared.block + stray
 
 
 @pytest.mark.parametrize(
@@ -42,8 +46,8 @@ def test_header_goes_out_complete(header, expected):
 
 
 def test_seed_can_not_break_out():
-    header = prepare_header(b"", hostname="h", now=NOW, message_id_seed="a>\r\nX: y")
-    assert b"Message-ID: <aXy@h>\r\n" in header
+    header, _ = prepare_header(Header.parse(b""), hostname="h", now=NOW, message_id_seed="a>\r\nX: y")
+    assert b"Message-ID: <aXy@h>\r\n" in header.block
 
 
 def test_prepared_header_stays_as_it_is():
@@ -77,7 +81,7 @@ ANN, BOB = Address("ann", "example.org"), Address("bob", "example.net")
     ],
 )
 def test_authors(header, expected, sender):
-    authors = author_addresses(header)
+    authors = author_addresses(Header.parse_message(normalize_line_ends(header)))
     assert authors.from_addresses == expected
     assert authors.sender == sender
     assert authors.all == ((*expected, sender) if sender else expected)
@@ -108,7 +112,7 @@ def test_authors(header, expected, sender):
 )
 def test_unclear_authors_are_refused(header):
     with pytest.raises(AddressError):
-        author_addresses(header)
+        author_addresses(Header.parse_message(normalize_line_ends(header)))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,7 @@ def test_unclear_authors_are_refused(header):
     ],
 )
 def test_a_from_that_others_can_not_read_is_written_anew(fields, expected):
-    stray = b"From: in the body\r\n"
-    block = complete_authors(DATE + fields + b"\r\n" + stray, BOB)
-    assert block == DATE + expected + b"\r\n" + stray
-    assert complete_authors(block, ANN) == block
+    completed = complete_authors(Header.parse(DATE + fields + b"\r\n"), BOB)
+    assert completed.block == DATE + expected + b"\r\n"
+    assert Header.parse(completed.block) == completed
+    assert complete_authors(completed, ANN) is completed

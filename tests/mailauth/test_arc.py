@@ -12,6 +12,7 @@ from dkim_craft import BODY, HEADER, NOW, craft
 from oracles import TestKey, dkimpy_dns, mailauth, resolver_of, zone_of
 
 from mailsuite.mail.header import MAX_HEADER_OCTETS, header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth.arc import ArcOutcome, Sealer, find_sets, validate
 from mailsuite.mailauth.arc_seal import seal
 from mailsuite.mailauth.dkim import BodyHashes, RelaxedBodyHash
@@ -28,11 +29,11 @@ MAIL = HEADER + BODY
 
 def outcome(message: bytes, zone=ZONE, now: float = NOW) -> ArcOutcome:
     end = header_end(message, 0, len(message))
-    sets = find_sets(HeaderFields(message[:end]))
+    sets = find_sets(HeaderFields(Header.parse(message[:end])))
     hashes = BodyHashes(sets.body_users)
     hashes.update(message[end:])
     resolver = zone if hasattr(zone, "query") else resolver_of(zone)
-    return asyncio.run(validate(sets, HeaderFields(message[:end]), hashes, resolver, now))
+    return asyncio.run(validate(sets, HeaderFields(Header.parse(message[:end])), hashes, resolver, now))
 
 
 def sealed(message: bytes, *, by: int = 0, cv: str | None = None, now: int = NOW) -> bytes:
@@ -43,7 +44,7 @@ def sealed(message: bytes, *, by: int = 0, cv: str | None = None, now: int = NOW
     found = outcome(message, now=now)
     status = found.cv if cv is None else cv
     key = KEYS[by].signing_key
-    return seal(message[:end], hashed.digest(), CLAIMS, status, found.instance + 1, key, now) + message
+    return seal(Header.parse(message[:end]), hashed.digest(), CLAIMS, status, found.instance + 1, key, now) + message
 
 
 def chain(length: int, now: int = NOW) -> bytes:
@@ -242,7 +243,7 @@ def test_work_is_bounded():
     """Only the newest signature's body is hashed, and the chain once for all seals."""
     message = chain(15)
     end = header_end(message, 0, len(message))
-    sets = find_sets(HeaderFields(message[:end]))
+    sets = find_sets(HeaderFields(Header.parse(message[:end])))
     assert len(sets.body_users) == 1
     assert len(sets.key_names) == 15
     big = b"X: " + b"a" * MAX_HEADER_OCTETS + b"\r\n" + message
@@ -286,18 +287,18 @@ def test_a_set_that_does_not_follow_is_not_sealed(cv, instance):
     message = MAIL if instance < 2 else chain(1)
     end = header_end(message, 0, len(message))
     with pytest.raises(SigningError):
-        seal(message[:end], b"x", CLAIMS, cv, instance, KEYS[0].signing_key, NOW)
+        seal(Header.parse(message[:end]), b"x", CLAIMS, cv, instance, KEYS[0].signing_key, NOW)
 
 
 def test_seals_are_rsa():
     key = TestKey("a.test", "e", ed25519.Ed25519PrivateKey.generate())
     with pytest.raises(SigningError, match="RSA"):
-        seal(HEADER, b"x", CLAIMS, "none", 1, key.signing_key, NOW)
+        seal(Header.parse(HEADER), b"x", CLAIMS, "none", 1, key.signing_key, NOW)
 
 
 def test_what_has_no_author_is_not_sealed():
     with pytest.raises(SigningError, match="no From"):
-        seal(b"To: x\r\n\r\n", b"x", CLAIMS, "none", 1, KEYS[0].signing_key, NOW)
+        seal(Header.parse(b"To: x\r\n\r\n"), b"x", CLAIMS, "none", 1, KEYS[0].signing_key, NOW)
 
 
 def test_what_vouched_for_the_message_before_is_covered():

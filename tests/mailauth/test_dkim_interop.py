@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from oracles import TestKey, dkimpy_verifies, mailauth, opendkim_signer, opendkim_verifies, resolver_of, zone_of
 
 from mailsuite.mail.header import header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth.dkim import BodyHashes, HeaderFields, RelaxedBodyHash, find_signatures, verify
 from mailsuite.mailauth.dkim.sign import signature_fields
 
@@ -48,7 +49,7 @@ def zone(rsa_key, ed25519_key):
 
 def outcomes(message: bytes, zone, size: int = 4000):
     end = header_end(message, 0, len(message))
-    header, body = HeaderFields(message[:end]), message[end:]
+    header, body = HeaderFields(Header.parse(message[:end])), message[end:]
     signatures = find_signatures(header, "example.org")
     hashes = BodyHashes(signatures)
     for start in range(0, len(body), size):
@@ -63,7 +64,9 @@ def results(message: bytes, zone) -> list[str]:
 def signed(body: bytes, *keys: TestKey) -> bytes:
     hashed = RelaxedBodyHash()
     hashed.update(body)
-    fields = signature_fields(HEADER, hashed.digest(), [key.signing_key for key in keys], int(time.time()))
+    fields = signature_fields(
+        Header.parse(HEADER), hashed.digest(), [key.signing_key for key in keys], int(time.time())
+    )
     return fields + HEADER + body
 
 

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from dkim_craft import BODY, HEADER, NOW, check, craft
 from oracles import TestKey, zone_of
 
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth.dkim import HeaderFields, find_signatures, key_names
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
 
@@ -401,14 +402,14 @@ def test_no_letter_can_be_changed(key, canon):
 def test_the_authors_signatures_come_first():
     domains = ["a.test", "sub.example.org", "other.org", "example.org", "org", "b.test", "c.example.org"]
     block = b"".join(craft(RSA, d=domain) for domain in domains) + b"DKIM-Signature: nonsense\r\n" + HEADER
-    found = [signature.domain for signature in find_signatures(HeaderFields(block), "Example.org")]
+    found = [signature.domain for signature in find_signatures(HeaderFields(Header.parse(block)), "Example.org")]
     assert found == ["example.org", "sub.example.org", "org", "c.example.org", "a.test", "other.org", "b.test", ""]
-    assert [signature.domain for signature in find_signatures(HeaderFields(block))] == [*domains, ""]
+    assert [signature.domain for signature in find_signatures(HeaderFields(Header.parse(block)))] == [*domains, ""]
 
 
 def test_key_names_are_asked_for_once_and_only_if_they_matter():
     block = craft(RSA) + craft(RSA) + craft(ED25519) + craft(RSA, s="old", a="rsa-sha1") + HEADER
-    assert key_names(find_signatures(HeaderFields(block))) == (RSA.name, ED25519.name)
+    assert key_names(find_signatures(HeaderFields(Header.parse(block)))) == (RSA.name, ED25519.name)
 
 
 def test_a_message_without_signatures_has_no_outcome():

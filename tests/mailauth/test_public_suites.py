@@ -20,6 +20,7 @@ from public_suites import ARC, MAIL_DKIM, REPORTS, SPF, cases, spf_zone, suite_p
 from zone import zone_resolver
 
 from mailsuite.mail.header import header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth.arc import find_sets, validate
 from mailsuite.mailauth.dkim import BodyHashes, HeaderFields
 from mailsuite.mailauth.dmarc_report_reader import read_records, summarize
@@ -82,7 +83,7 @@ def test_arc():
         keys = {(name, "TXT"): [record.encode()] for name, record in (scenario["txt-records"] or {}).items()}
         message = re.sub("\r?\n", "\r\n", test["message"]).encode()
         end = header_end(message, 0, len(message))
-        header = HeaderFields(message[:end])
+        header = HeaderFields(Header.parse(message[:end]))
         sets = find_sets(header)
         hashes = BodyHashes(sets.body_users)
         hashes.update(message[end:])

@@ -28,6 +28,7 @@ from report_mail import (
 from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.mail.header import header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth.dkim import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import signature_fields
 from mailsuite.mailauth.dmarc_report import Reason, Record, build_report
@@ -182,7 +183,9 @@ def signed(octets):
     end = header_end(octets, 0, len(octets))
     hashed = RelaxedBodyHash()
     hashed.update(octets[end:])
-    fields = signature_fields(octets[:end], hashed.digest(), [REPORTER_KEY.signing_key], int(NOW.timestamp()))
+    fields = signature_fields(
+        Header.parse(octets[:end]), hashed.digest(), [REPORTER_KEY.signing_key], int(NOW.timestamp())
+    )
     return fields + octets
 
 

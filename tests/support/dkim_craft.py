@@ -8,6 +8,7 @@ from typing import Any
 from oracles import TestKey, resolver_of
 
 from mailsuite.mail.header import header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth.dkim import BodyHashes, DkimOutcome, Signature, find_signatures, verify
 from mailsuite.mailauth.dkim.header import HeaderFields
 from mailsuite.mailauth.dkim.sign import sign_digest
@@ -40,7 +41,9 @@ def craft(
     if b is None:
         names = [one.strip().lower().encode() for one in (values["h"] or "").split(":")]
         canon = (values["c"] or "simple").partition("/")[0].strip()
-        digest = HeaderFields(header).signed_hash(names, canon if canon == "relaxed" else "simple", -1, unsigned)
+        digest = HeaderFields(Header.parse(header)).signed_hash(
+            names, canon if canon == "relaxed" else "simple", -1, unsigned
+        )
         b = base64.b64encode(sign_digest(key.signing_key, digest)).decode()
     return unsigned + b.encode() + b"\r\n"
 
@@ -48,7 +51,7 @@ def craft(
 def check(message: bytes, zone: Any, *, now: float = NOW, author: str = "example.org") -> tuple[DkimOutcome, ...]:
     """Return the outcomes of a message's signatures. `zone` maps names to records, or is a resolver."""
     end = header_end(message, 0, len(message))
-    signatures = find_signatures(HeaderFields(message[:end]), author)
+    signatures = find_signatures(HeaderFields(Header.parse(message[:end])), author)
     return check_signatures(signatures, message[:end], [message[end:]], zone, now)[0]
 
 
@@ -59,7 +62,7 @@ def check_signatures(
     for chunk in chunks:
         hashes.update(chunk)
     resolver = zone if hasattr(zone, "query") else resolver_of(zone)
-    return asyncio.run(verify(signatures, HeaderFields(block), hashes, resolver, now)), hashes
+    return asyncio.run(verify(signatures, HeaderFields(Header.parse(block)), hashes, resolver, now)), hashes
 
 
 def _body_hash(values: dict[str, Any], body: bytes) -> str:

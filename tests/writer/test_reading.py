@@ -50,7 +50,9 @@ def test_what_could_not_be_read_in_time_is_still_what_it_is(tmp_path, monkeypatc
     if trouble:
         real = reading.parse_message
         monkeypatch.setattr(
-            reading, "parse_message", lambda octets, limits: failing(trouble, limits) or real(octets, limits)
+            reading,
+            "parse_message",
+            lambda octets, limits, *more: failing(trouble, limits) or real(octets, limits, *more),
         )
     with path.open("rb") as file:
         found = read_hastily(LocalFile(file.fileno()))

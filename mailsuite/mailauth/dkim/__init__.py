@@ -1,6 +1,6 @@
 """DKIM (RFC 6376, 8301, 8463, 8616): signatures verified strictly, and ours made.
 
-    header = HeaderFields(header_block)
+    header = HeaderFields(Header.parse(header_block))
     signatures = find_signatures(header, author_domain)
     hashes = BodyHashes(signatures)
     for chunk in body: hashes.update(chunk)

@@ -6,9 +6,10 @@ Lines that are no field are passed over. Time is linear in the octets that are h
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from mailsuite.mail.header import MAX_HEADER_OCTETS, split_fields
+from mailsuite.mail.header import MAX_HEADER_OCTETS
+from mailsuite.mail.parsed_header import Header
 
 MAX_OCTETS = MAX_HEADER_OCTETS
 MAX_FIELDS = 5_000  # some programs write a To field for each of their readers
@@ -18,32 +19,35 @@ _SPACES = re.compile(rb"[ \t]{2,}|\t")
 
 
 class HeaderFields:
-    """The fields of one block, by their place in it. Past the limits there are none, and `problem` says why.
-    `block` is the block itself, `canonical_octets` counts what was made canonical."""
+    """The fields of a header, by their place in it. Past the limits there are none, and `problem` says why.
+    `header` is the header itself, `canonical_octets` counts what was made canonical."""
 
-    def __init__(self, block: bytes, *, limited: bool = True) -> None:
-        self.block = block
-        self.problem = _problem(block) if limited else ""
-        fields = [] if self.problem else [one.removesuffix(b"\r") for one in split_fields(block)]
-        self.fields = [field for field in fields if b":" in field]
-        if limited and len(self.fields) > MAX_FIELDS:
-            self.problem, self.fields = f"the header has more than {MAX_FIELDS} fields", []
-        self._places: dict[bytes, list[int]] = {}
-        for place, field in enumerate(self.fields):
-            self._places.setdefault(field_name(field), []).append(place)
+    def __init__(self, header: Header, *, limited: bool = True) -> None:
+        self.header = header
+        self.problem = _problem(header) if limited else ""
         self._canonical: dict[tuple[int, str], bytes] = {}
         self.canonical_octets = 0
 
-    def named(self, name: bytes) -> list[int]:
+    @property
+    def names(self) -> list[bytes]:
+        """The lower-case names of all fields, from the top down."""
+        return [] if self.problem else [name for _, name in self.header.fields()]
+
+    def named(self, name: bytes) -> Sequence[int]:
         """Return the places of the fields with this lower-case name, from the top down."""
-        return self._places.get(name, [])
+        return () if self.problem else self.header.places(name)
+
+    def field(self, place: int) -> bytes:
+        """Return the field at the place, without its line end."""
+        return self.header.field(place)
 
     def canonical(self, place: int, canon: str) -> bytes:
         """Return the field's canonical form, its line end included."""
         key = (place, canon)
         if key not in self._canonical:
-            self._canonical[key] = canonical_field(self.fields[place], canon) + b"\r\n"
-            self.canonical_octets += len(self.fields[place])
+            field = self.field(place)
+            self._canonical[key] = canonical_field(field, canon) + b"\r\n"
+            self.canonical_octets += len(field)
         return self._canonical[key]
 
     def signed_hash(self, names: Iterable[bytes], canon: str, signature_place: int, unsigned: bytes) -> bytes:
@@ -76,5 +80,7 @@ def canonical_field(field: bytes, canon: str) -> bytes:
     return field_name(field) + b":" + value.strip(_WHITE_SPACE)
 
 
-def _problem(block: bytes) -> str:
-    return f"the header is larger than {MAX_OCTETS // 1024} KB" if len(block) > MAX_OCTETS else ""
+def _problem(header: Header) -> str:
+    if header.size_octets > MAX_OCTETS:
+        return f"the header is larger than {MAX_OCTETS // 1024} KB"
+    return f"the header has more than {MAX_FIELDS} fields" if header.field_count() > MAX_FIELDS else ""

@@ -88,8 +88,8 @@ def find_signatures(header: HeaderFields, author_domain: str = "") -> tuple[Sign
     """Return the message's first MAX_SIGNATURES signatures of MAX_FIELDS_READ, those that may align with the domain in
     From before others, else from the top down. Never raises."""
     if header.problem:
-        return (Signature(0, result="permerror", reason=header.problem),) if _has_signature(header.block) else ()
-    found = [read_signature(header.fields[place], place) for place in header.named(b"dkim-signature")[:MAX_FIELDS_READ]]
+        return (Signature(0, result="permerror", reason=header.problem),) if _has_signature(header.header.block) else ()
+    found = [read_signature(header.field(place), place) for place in header.named(b"dkim-signature")[:MAX_FIELDS_READ]]
     found.sort(key=lambda signature: _distance(signature.domain, author_domain.lower()))
     return tuple(found[:MAX_SIGNATURES])
 

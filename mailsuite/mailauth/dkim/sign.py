@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from mailsuite.mailauth.dkim.header import HeaderFields, field_name
+from mailsuite.mail.parsed_header import Header
+from mailsuite.mailauth.dkim.header import HeaderFields
 
 # Signed wherever they occur; those of OVERSIGNED once more than they occur, so that nobody can add another.
 SIGNED = (
@@ -61,21 +62,22 @@ class SigningKey:
     private_key: str = field(repr=False)
 
 
-def signature_fields(header_block: bytes, body_hash: bytes, keys: Sequence[SigningKey], timestamp: int) -> bytes:
-    """Return a DKIM-Signature field for each key in their order, to be put in front of the header block.
+def signature_fields(message_header: Header, body_hash: bytes, keys: Sequence[SigningKey], timestamp: int) -> bytes:
+    """Return a DKIM-Signature field for each key in their order, to be put in front of the header.
 
     `body_hash` is RelaxedBodyHash's. Raises SigningError.
     """
     try:
-        header = HeaderFields(header_block, limited=False)
+        header = HeaderFields(message_header, limited=False)
         return b"".join(_signature_field(header, key, body_hash, timestamp) for key in keys)
     except (dkim.DKIMException, ValueError, TypeError) as error:
         raise SigningError(str(error)) from error
 
 
-def signed_names(fields: Iterable[bytes]) -> list[bytes]:
-    """Return the names for h=, each as often as it is to be signed (RFC 6376 §5.4.2)."""
-    present = Counter(map(field_name, fields))
+def signed_names(names_present: Iterable[bytes]) -> list[bytes]:
+    """Return the names for h= of a header that has fields of these lower-case names, each as often as it is to be
+    signed (RFC 6376 §5.4.2)."""
+    present = Counter(names_present)
     prefixed = sorted(name for name in present if name.startswith(SIGNED_PREFIXES))
     names: list[bytes] = []
     for name in (*SIGNED, *prefixed):
@@ -94,7 +96,7 @@ def signed_field(name: bytes, tags: Sequence[Tag], key: SigningKey, digest_of: C
 
 
 def _signature_field(header: HeaderFields, key: SigningKey, body_hash: bytes, timestamp: int) -> bytes:
-    names = signed_names(header.fields)
+    names = signed_names(header.names)
     if names.count(b"from") < 2:
         raise SigningError("the message has no From to sign")
     domain = key.domain.encode("ascii")

@@ -8,9 +8,8 @@ import logging
 from dataclasses import replace
 from functools import partial
 
-from mailsuite.mail.header import drop_fields
 from mailsuite.mailauth.arc_seal import seal
-from mailsuite.mailauth.authentication_results import payload, strip
+from mailsuite.mailauth.authentication_results import claiming, payload
 from mailsuite.mailauth.dkim import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, SigningKey
 from mailsuite.pipeline.destinations import address_of
@@ -27,9 +26,8 @@ async def evaluate(transaction: Transaction) -> Answer:
     ongoing, transaction.ongoing = transaction.ongoing, None
     if ongoing is None:
         return None
-    length, destinations = len(transaction.block), transaction.destinations
-    recipients, name = transaction.recipients, transaction.name
-    transaction.evaluation = await ongoing.finish(transaction.message, length, recipients, destinations, name)
+    file, recipients, destinations = transaction.message, transaction.recipients, transaction.destinations
+    transaction.evaluation = await ongoing.finish(file, recipients, destinations, transaction.name)
     return transaction.evaluation.refusal
 
 
@@ -39,19 +37,18 @@ async def forged_fields(transaction: Transaction) -> Answer:
     evaluation, evaluator, file = transaction.evaluation, transaction.services.evaluator, transaction.message
     if evaluation is None or evaluator is None:
         return None
-    length = len(transaction.block)
-    block, results = strip(transaction.block, evaluator.authserv_ids)
-    block, return_paths = drop_fields(block, b"return-path")
+    results = claiming(transaction.header, evaluator.authserv_ids)
+    return_paths = transaction.header.places(b"return-path")
     if not results and not return_paths:
         return None
+    header = transaction.header.without([*results, *return_paths])
     if file.is_small:
-        file.replace_head(length, block)
+        file.replace_header(header)
     else:
-        await undisturbed(partial(file.replace_head, length, block))
-    report = replace(evaluation.report, removed_results=results, removed_return_paths=return_paths)
+        await undisturbed(partial(file.replace_header, header))
+    report = replace(evaluation.report, removed_results=len(results), removed_return_paths=len(return_paths))
     transaction.evaluation = replace(evaluation, report=report)
-    transaction.set_block(block)
-    transaction.head_octets = len(block)
+    transaction.set_header(header)
     return None
 
 
@@ -62,7 +59,7 @@ async def seal_forwarded(transaction: Transaction) -> Answer:
     if evaluation is None or not forwards or not evaluation.report.arc.cv:
         return None
     body = RelaxedBodyHash()
-    feed = partial(_feed, file, len(transaction.block), body)
+    feed = partial(_feed, file, transaction.header.size_octets, body)
     if file.is_small:
         feed()
     else:
@@ -85,7 +82,7 @@ def _seal(transaction: Transaction, body_hash: bytes, key: SigningKey) -> bytes:
     assert evaluation is not None
     claims, arc = payload(evaluation.authserv_id, evaluation.results), evaluation.report.arc
     try:
-        return seal(transaction.block, body_hash, claims, arc.cv, arc.instance + 1, key, timestamp)
+        return seal(transaction.header, body_hash, claims, arc.cv, arc.instance + 1, key, timestamp)
     except SigningError as error:
         logger.warning("%s: goes on without a seal: %s", transaction.name, error)
         return b""

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from mailsuite.mail.address import AddressError, parse_address
-from mailsuite.mail.header import header_end, missing_blank_line, unfold
+from mailsuite.mail.header import missing_blank_line, unfold
 from mailsuite.mailauth.dkim.header import MAX_FIELDS
 from mailsuite.pipeline import decisions
 from mailsuite.pipeline.stages.recipient import full
 from mailsuite.pipeline.transaction import Answer, Transaction
 from mailsuite.server.threads import undisturbed
-from mailsuite.writer.spool import HEAD_OCTETS, HELD_HEAD_OCTETS, SpoolFile
+from mailsuite.writer.spool import HEAD_OCTETS, HELD_HEAD_OCTETS
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ async def blank_line(transaction: Transaction) -> Answer:
     """Parts a text that no blank line parts from the header, or from our trace fields: nobody would see it there. Other
     servers do so too; a message like this has no signature that holds."""
     file = transaction.message
-    block = header_of(file)
+    block = file.head
     at = missing_blank_line(block) if len(block) < HEAD_OCTETS else None
     if at is not None:
         lines = block.count(b"\n", 0, at)
@@ -48,25 +48,22 @@ async def blank_line(transaction: Transaction) -> Answer:
             file.end_header(at)
         else:
             await undisturbed(partial(file.end_header, at))
-        block = header_of(file)
-    transaction.set_block(block)
-    transaction.head_octets = len(block)
     return None
 
 
 async def header_size(transaction: Transaction) -> Answer:
     """Refuses a header that no honest mail has."""
-    return decisions.header(transaction.block, limit_octets=HEAD_OCTETS, max_fields=MAX_FIELDS)
+    return decisions.header(transaction.message.head, limit_octets=HEAD_OCTETS, max_fields=MAX_FIELDS)
 
 
 async def submitted_header_size(transaction: Transaction) -> Answer:
     """Refuses a header that no program of a user writes."""
-    return decisions.header(transaction.block, limit_octets=HEAD_OCTETS, max_fields=MAX_SUBMITTED_FIELDS)
+    return decisions.header(transaction.message.head, limit_octets=HEAD_OCTETS, max_fields=MAX_SUBMITTED_FIELDS)
 
 
 async def hop_count(transaction: Transaction) -> Answer:
     """Refuses a message that has been through too many hosts."""
-    return decisions.hops(len(transaction.fields.get(b"received", ())))
+    return decisions.hops(len(transaction.header.places(b"received")))
 
 
 async def foreign_sender(transaction: Transaction) -> Answer:
@@ -79,14 +76,9 @@ async def foreign_sender(transaction: Transaction) -> Answer:
 
 async def seen_before(transaction: Transaction) -> Answer:
     """Notes the addresses of ours that had the message: they don't get it again (RFC 9228 §3)."""
-    if values := transaction.fields.get(b"delivered-to"):
+    if values := transaction.header.get(b"delivered-to"):
         transaction.delivered_before = address_keys(values)
     return None
-
-
-def header_of(file: SpoolFile) -> bytes:
-    """Return the header as it is in the file now."""
-    return file.head[: header_end(file.head, 0, len(file.head))]
 
 
 def address_keys(values: Sequence[bytes]) -> frozenset[str]:

@@ -9,10 +9,11 @@ from functools import partial
 
 from mailsuite.mail.address import Address, AddressError, parse_address
 from mailsuite.mail.encoded_word import decode_text
-from mailsuite.mail.header import collect_fields, header_end, unfold
+from mailsuite.mail.header import unfold
 from mailsuite.mail.message import FROM_CHARACTERS
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mail.submission import author_addresses, complete_authors, prepare_header
-from mailsuite.mailauth.authentication_results import strip
+from mailsuite.mailauth.authentication_results import claiming
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, SigningKey, signature_fields
 from mailsuite.pipeline import decisions
@@ -25,13 +26,15 @@ logger = logging.getLogger(__name__)
 async def complete_header(transaction: Transaction) -> Answer:
     """Adds what the header lacks (RFC 6409 §8), and takes out what only we may write."""
     hostname, seed = transaction.services.hostname, transaction.name
-    block = prepare_header(transaction.block, hostname=hostname, now=transaction.at, message_id_seed=seed)
+    header, transaction.stray = prepare_header(
+        transaction.header, hostname=hostname, now=transaction.at, message_id_seed=seed
+    )
     # What a user writes in our name would be signed by us, and believed here (RFC 8601 §5).
-    block, _ = strip(block, transaction.services.authserv_ids)
+    header = header.without(claiming(header, transaction.services.authserv_ids))
     is_report, own = transaction.reverse_path.is_null, _own_address(transaction)
-    if own and (completed := complete_authors(block, own, is_report=is_report)) != block:
-        transaction.from_given, block = _from_text(block), completed
-    transaction.set_block(block)
+    if own and (completed := complete_authors(header, own, is_report=is_report)) is not header:
+        transaction.from_given, header = _from_text(header), completed
+    transaction.set_header(header)
     return None
 
 
@@ -40,7 +43,7 @@ async def own_authors(transaction: Transaction) -> Answer:
     submitter = transaction.client.submitter
     assert submitter is not None
     try:
-        authors = author_addresses(transaction.block)
+        authors = author_addresses(transaction.header)
     except AddressError as error:
         return decisions.bad_from(str(error))
     for address in authors.all:
@@ -52,7 +55,7 @@ async def own_authors(transaction: Transaction) -> Answer:
 async def sign(transaction: Transaction) -> Answer:
     """Puts the completed header, under the signatures of its author's domain, in place of the one that came; puts off
     what can't be signed: without a signature it would be taken for forged."""
-    author = author_addresses(transaction.block).from_addresses[0]
+    author = author_addresses(transaction.header).from_addresses[0]
     try:
         keys = await transaction.services.directory.signing_keys(author.domain)
     except Exception:
@@ -80,21 +83,19 @@ def _own_address(transaction: Transaction) -> Address | None:
         return None
 
 
-def _from_text(block: bytes) -> str:
-    values = collect_fields(block[: header_end(block, 0, len(block))]).get(b"from")
+def _from_text(header: Header) -> str:
+    values = header.get(b"from")
     return (decode_text(unfold(values[0]), FROM_CHARACTERS) if values else "") or "none"
 
 
 def _complete(transaction: Transaction, keys: tuple[SigningKey, ...]) -> None:
     """Writes the header and its signatures into the file. Raises SigningError."""
-    file, block, length = transaction.message, transaction.block, transaction.head_octets
-    signatures = b""
+    file, header, stray = transaction.message, transaction.header, transaction.stray
     if keys:
-        # The block may end with lines that its writer took for header fields: they are the body's first now.
-        end = header_end(block, 0, len(block))
         body = RelaxedBodyHash()
-        body.update(block[end:])
-        for chunk in file.chunks(length):
+        body.update(stray)
+        for chunk in file.chunks(file.header.size_octets):
             body.update(chunk)
-        signatures = signature_fields(block[:end], body.digest(), keys, int(transaction.at.timestamp()))
-    file.replace_head(length, signatures + block)
+        header = header.behind(signature_fields(header, body.digest(), keys, int(transaction.at.timestamp())))
+    file.replace_header(header, stray)
+    transaction.set_header(header)

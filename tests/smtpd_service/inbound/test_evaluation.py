@@ -331,7 +331,7 @@ class FakeMemory:
         return self._standings
 
     async def opinions(self, mailbox_ids, report, content):
-        assert content.header.endswith(b"\r\n\r\n")
+        assert content.header.block.endswith(b"\r\n\r\n")
         return self._opinions
 
 

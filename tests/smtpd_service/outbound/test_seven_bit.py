@@ -19,6 +19,7 @@ from tls_policies import Opportunistic
 from mailsuite.directory.services.domains import add_domain
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mail.header import header_end
+from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, signature_fields
 from mailsuite.queue.operations import Claim
@@ -60,7 +61,7 @@ def signed(octets, key):
     end = header_end(octets, 0, len(octets))
     body = RelaxedBodyHash()
     body.update(octets[end:])
-    return signature_fields(octets[:end], body.digest(), [key.signing_key], 1_700_000_000) + octets
+    return signature_fields(Header.parse(octets[:end]), body.digest(), [key.signing_key], 1_700_000_000) + octets
 
 
 @pytest.fixture
