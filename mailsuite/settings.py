@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "mailsuite.jobs",
     "mailsuite.directory",
     "mailsuite.records",
     "mailsuite.store",

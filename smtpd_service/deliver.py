@@ -1,4 +1,4 @@
-"""The deliver service: wires the outbound worker and the periodic work together and serves until told to end."""
+"""The deliver service: wires the outbound worker and the schedule of jobs together and serves until told to end."""
 
 import asyncio
 import logging
@@ -7,6 +7,8 @@ from collections.abc import Callable
 import uvloop
 
 from mailsuite.configuration import Configuration
+from mailsuite.jobs.registry import all_jobs
+from mailsuite.jobs.schedule import Schedule
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.secrets import site_keys
 from mailsuite.server.service import ServiceContext, join_suite
@@ -17,7 +19,6 @@ from mailsuite.writer.operation import Hint, StoreUnavailable
 from mailsuite.writer.storage import mail_storage
 from smtpd_service.outbound.courier import Courier
 from smtpd_service.outbound.destinations import Destinations, NextHop
-from smtpd_service.outbound.periodic import Periodic
 from smtpd_service.outbound.published_policy import PublishedPolicy
 from smtpd_service.outbound.queue_reader import QueueReader
 from smtpd_service.outbound.rehosted_mail import RehostedMail
@@ -28,6 +29,9 @@ from smtpd_service.outbound.way_out import CurrentWayOut, WayOut, configured
 from smtpd_service.outbound.worker import Worker
 
 logger = logging.getLogger(__name__)
+
+# Imported with this module: before the parent forks, so that processes share it.
+JOBS = all_jobs()
 
 
 def run(context: ServiceContext) -> int:
@@ -60,11 +64,11 @@ async def _serve(context: ServiceContext) -> int:
         plan=RetryPlan(configuration.retry_schedule),
         token=slot.token,
     )
-    periodic = Periodic()
+    schedule = Schedule(JOBS)
     try:
         await _begin(worker, store, slot.previous, ended)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(periodic.run(ended))
+            tasks.create_task(schedule.run(ended))
             tasks.create_task(way_out.run(ended))
             tasks.create_task(worker.run(ended))
     finally:

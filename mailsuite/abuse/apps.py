@@ -1,5 +1,7 @@
 from django.apps import AppConfig
 
+from mailsuite.jobs import registry as jobs
+
 
 class AbuseConfig(AppConfig):
     name = "mailsuite.abuse"
@@ -14,3 +16,4 @@ class AbuseConfig(AppConfig):
         # Behind the mailboxes that the same batch files in.
         register_locks(20, submissions.Sendings)
         hooks.register_sender_rules(submissions.check, submissions.count)
+        jobs.register("mailsuite.abuse.jobs")

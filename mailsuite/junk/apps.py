@@ -1,5 +1,7 @@
 from django.apps import AppConfig
 
+from mailsuite.jobs import registry as jobs
+
 
 class JunkConfig(AppConfig):
     name = "mailsuite.junk"
@@ -11,3 +13,4 @@ class JunkConfig(AppConfig):
         from mailsuite.store import hooks
 
         hooks.HEARD.append(hear)
+        jobs.register("mailsuite.junk.jobs")

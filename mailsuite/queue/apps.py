@@ -1,5 +1,7 @@
 from django.apps import AppConfig
 
+from mailsuite.jobs import registry as jobs
+
 
 class QueueConfig(AppConfig):
     name = "mailsuite.queue"
@@ -18,3 +20,4 @@ class QueueConfig(AppConfig):
         register(Settle, claims.settle)
         hooks.register_place(Outgoing, placing.enqueue)
         hooks.TAKE_BACK.append(placing.take_back)
+        jobs.register("mailsuite.queue.jobs")

@@ -1,5 +1,7 @@
 from django.apps import AppConfig
 
+from mailsuite.jobs import registry as jobs
+
 
 class ReportsConfig(AppConfig):
     name = "mailsuite.reports"
@@ -13,3 +15,4 @@ class ReportsConfig(AppConfig):
 
         hooks.register_place(ReportDelivery, placing.place)
         hooks.TAKE_BACK.append(placing.take_back)
+        jobs.register("mailsuite.reports.jobs")

@@ -1,5 +1,7 @@
 from django.apps import AppConfig
 
+from mailsuite.jobs import registry as jobs
+
 
 class StoreConfig(AppConfig):
     name = "mailsuite.store"
@@ -37,3 +39,4 @@ class StoreConfig(AppConfig):
         register_chores(chores.next_chore)
         register_start(sweep.sweep_spool)
         register_start(copies.expire_if_alone)
+        jobs.register("mailsuite.store.jobs")

@@ -1,6 +1,8 @@
 from django.apps import AppConfig
 from django.core import checks
 
+from mailsuite.jobs import registry as jobs
+
 
 class TransportSecurityConfig(AppConfig):
     name = "mailsuite.transport_security"
@@ -11,3 +13,4 @@ class TransportSecurityConfig(AppConfig):
         from mailsuite.transport_security.checks import check_tlsa
 
         checks.register(check_tlsa)
+        jobs.register("mailsuite.transport_security.jobs")

@@ -4,5 +4,5 @@ from mailsuite.supervisor.service_command import ServiceCommand
 
 
 class Command(ServiceCommand):
-    help = "Runs the delivery of queued mail and the periodic work alone."
+    help = "Runs the delivery of queued mail and the jobs that come round, alone."
     service = "deliver"

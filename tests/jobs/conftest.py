@@ -1,0 +1,3 @@
+from stored_mail import mail_folder
+
+__all__ = ["mail_folder"]
