@@ -28,6 +28,7 @@ from mailsuite.tls import server_context
 from mailsuite.writer.client import StoreClient
 from mailsuite.writer.spool import Spool
 from mailsuite.writer.storage import mail_storage
+from smtpd_service.inbound.limits import SmtpLimits
 from smtpd_service.inbound.listener import close, listen, make_listeners
 from smtpd_service.inbound.server import Receiver
 
@@ -55,6 +56,7 @@ async def _serve(context: ServiceContext) -> None:
         _services(configuration, store, budget),
         mx_admission=mx_admission,
         submission_admission=submission_admission,
+        limits=SmtpLimits(),
         size_limit=configuration.message_size,
         tls=server_context(configuration.certificate, configuration.certificate_key, tickets=False),
     )

@@ -35,6 +35,8 @@ class Pop3Limits:
     errors: int = 20
     failed_logins: int = 3
     unsent_octets: int = 64 * 1024
+    login_seconds: float = 120.0
+    idle_seconds: float = 600.0  # RFC 1939 §3 wants ten minutes at least
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,6 @@ from retrieval.pop3.multiline import LineCounter
 logger = logging.getLogger(__name__)
 
 CHUNK_OCTETS = 64 * 1024
-# RFC 1939 §3 wants ten minutes at least; strangers get less.
-IDLE_SECONDS = 600.0
-LOGIN_SECONDS = 120.0
 MAX_MESSAGES = 1_000_000
 
 
@@ -39,7 +36,7 @@ class Pop3Session:
         client_address: str,
     ) -> None:
         self._dialog = Dialog(hostname, limits, tls_active=tls_active, starttls_available=starttls_available)
-        self._directory, self._client_address = directory, client_address
+        self._limits, self._directory, self._client_address = limits, directory, client_address
         self.mail_store: MailStore | None = None
         self._token = secrets.token_hex(16)
         # The transport has no changes to wait for.
@@ -63,7 +60,8 @@ class Pop3Session:
     @property
     def timeout_seconds(self) -> float:
         """How long the client may be silent."""
-        return LOGIN_SECONDS if self._dialog.state is State.AUTHORIZATION else IDLE_SECONDS
+        limits = self._limits
+        return limits.login_seconds if self._dialog.state is State.AUTHORIZATION else limits.idle_seconds
 
     @property
     def sign_of_life(self) -> bytes:

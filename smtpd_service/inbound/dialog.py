@@ -22,6 +22,7 @@ from mailsuite.mail.reply import Reply
 from mailsuite.protocol.lines import Flaw, LineBuffer
 from mailsuite.protocol.sasl import EXCHANGES, Credentials, Exchange, SaslError, decode_response
 from smtpd_service.inbound.commands import ALWAYS, FORBIDDEN, KNOWN, LEGAL, NOT_OFFERED, WHY, State
+from smtpd_service.inbound.limits import SmtpLimits
 from smtpd_service.inbound.parameters import (
     Mail,
     ParameterError,
@@ -29,13 +30,6 @@ from smtpd_service.inbound.parameters import (
     read_mail,
     read_rcpt,
 )
-
-COMMAND_OCTETS = 4096  # RFC 5321 §4.5.3.1.4 asks for 512, extensions for some 1,000 more
-SASL_OCTETS = 12_288  # RFC 4954 §4
-MAX_ERRORS = 10
-MAX_FAILED_LOGINS = 5
-MAX_REFUSALS = 100
-MAX_IDLE_COMMANDS = 100  # those that bring no message nearer, between two messages
 
 # HELO's argument on the MX: a domain or an address literal, as loosely as real hosts write them.
 _HELLO_NAME = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,255}")
@@ -55,7 +49,7 @@ class Terms:
     size_limit: int
     submission: bool = False
     starttls: bool = True
-    max_recipients: int = 1000
+    limits: SmtpLimits = SmtpLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +71,7 @@ class Dialog:
 
     def __init__(self, terms: Terms, *, tls: bool = False) -> None:
         self.terms = terms
+        self._limits = terms.limits
         self.tls = tls
         self.state = State.CONNECTED
         self.hello = ""
@@ -136,7 +131,7 @@ class Dialog:
         if isinstance(event, Credentials) and not reply.is_positive:
             self._failed_logins += 1
         self._say(reply)
-        if self._failed_logins >= MAX_FAILED_LOGINS and self.state is not State.CLOSED:
+        if self._failed_logins >= self._limits.failed_logins and self.state is not State.CLOSED:
             self.end(replies.TOO_MANY_LOGINS)
         if self.state is State.CLOSED:
             return
@@ -181,8 +176,10 @@ class Dialog:
 
     def _take_line(self) -> bytes | None:
         """Return the next line that may be acted upon; the others are answered here."""
+        limits = self._limits
         while True:
-            line = self._lines.take_strict_line(SASL_OCTETS if self.state is State.SASL else COMMAND_OCTETS)
+            limit = limits.sasl_line_octets if self.state is State.SASL else limits.line_octets
+            line = self._lines.take_strict_line(limit)
             if line is None or isinstance(line, bytes):
                 return line
             if self.state is State.SASL:
@@ -206,7 +203,7 @@ class Dialog:
             return None
         if verb in ALWAYS:
             self._idle_commands += 1
-            if self._idle_commands > MAX_IDLE_COMMANDS:
+            if self._idle_commands > self._limits.idle_commands:
                 self.end(replies.TOO_MANY_ERRORS)
                 return None
         try:
@@ -276,7 +273,7 @@ class Dialog:
         if argument[:3].upper() != "TO:":
             self._error(replies.SYNTAX_ERROR.with_text("Say RCPT TO:<address>"))
             return None
-        if self._recipients >= self.terms.max_recipients:
+        if self._recipients >= self._limits.recipients:
             self._refuse_one_more(replies.TOO_MANY_RECIPIENTS)
             return None
         try:
@@ -293,7 +290,7 @@ class Dialog:
         it reads the first answer; then it should have seen it."""
         self._too_many_recipients += 1
         self._refused_recipients += 1
-        if self._too_many_recipients > self.terms.max_recipients:
+        if self._too_many_recipients > self._limits.recipients:
             self.end(replies.TOO_MANY_ERRORS)
         else:
             self._put(reply)
@@ -394,7 +391,7 @@ class Dialog:
         """The client broke a rule; one that goes on doing so is not worth the time."""
         self._errors += 1
         self._put(reply)
-        if self._errors >= MAX_ERRORS:
+        if self._errors >= self._limits.errors:
             self.end(replies.TOO_MANY_ERRORS)
 
     def _say(self, reply: Reply) -> None:
@@ -404,7 +401,7 @@ class Dialog:
         self._put(reply)
         if not reply.is_positive:
             self._refusals += 1
-            if self._refusals >= MAX_REFUSALS or self._errors >= MAX_ERRORS:
+            if self._refusals >= self._limits.refusals or self._errors >= self._limits.errors:
                 self.end(replies.TOO_MANY_ERRORS)
 
 

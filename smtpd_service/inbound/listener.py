@@ -17,6 +17,7 @@ from mailsuite.server.admission import Admission, Denial, Reason
 from mailsuite.server.entrance import Door, Entrance
 from mailsuite.server.handshake import HandshakeFailed, take_over
 from smtpd_service.inbound.dialog import Terms
+from smtpd_service.inbound.limits import SmtpLimits
 from smtpd_service.inbound.server import ENDING_SECONDS, Listener, Receiver
 
 logger = logging.getLogger(__name__)
@@ -29,12 +30,13 @@ def make_listeners(
     submission_admission: Admission[Receiver],
     size_limit: int,
     tls: ssl.SSLContext | None,
+    limits: SmtpLimits,
 ) -> dict[str, Listener]:
     """Return the listeners by name: SMTP for other hosts, SUBMISSION and SUBMISSIONS for our users. The two kinds are
     counted apart, so that a crowd at one door does not shut the other."""
     hostname = services.hostname
-    mx = Terms(hostname, size_limit, starttls=tls is not None)
-    submission = Terms(hostname, size_limit, submission=True, starttls=tls is not None)
+    mx = Terms(hostname, size_limit, starttls=tls is not None, limits=limits)
+    submission = Terms(hostname, size_limit, submission=True, starttls=tls is not None, limits=limits)
     return {
         "SMTP": Listener("SMTP", mx, services, mx_admission, tls),
         "SUBMISSION": Listener("SUBMISSION", submission, services, submission_admission, tls),

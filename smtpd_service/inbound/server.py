@@ -49,22 +49,8 @@ from smtpd_service.inbound.parameters import Mail, Rcpt
 logger = logging.getLogger(__name__)
 
 CHUNK_OCTETS = 64 * 1024
-COMMAND_SECONDS = 300.0  # RFC 5321 §4.5.3.2.7
-CHUNK_SECONDS = 300.0  # RFC 5321 §4.5.3.2.5 asks for three minutes between blocks
-CONTENT_SECONDS = 600.0  # for a whole message, and one second more for every
-CONTENT_OCTETS_PER_SECOND = 256
 ENDING_SECONDS = 4.0
-TICK_SECONDS = 5.0
-LINGER_SECONDS = 10.0
 GIVING_WAY_SECONDS = 1.0
-# How long a stranger may go on without having brought a message, or without having logged in, whatever it says
-# meanwhile; and for how long one connection is of use to another host.
-WITHOUT_MESSAGE_SECONDS = 1800.0
-LOGIN_SECONDS = 300.0
-LIFE_SECONDS = 3600.0
-# Content that comes slower than that may be broken off where others wait for the place, once it had its time.
-HONEST_OCTETS_PER_SECOND = 1024
-HONEST_SECONDS = 10.0
 EVENTS_IN_A_ROW = 20
 
 
@@ -107,13 +93,15 @@ class Receiver(SMTP):
         self.loop = loop
         self._socket = sock
         self._listener = listener
+        limits = self._limits = listener.terms.limits
         self._client = Client(address, listener.name)
         self._transaction: Transaction | None = None
         self._deadline: float | None = None
         self._busy = self._has_ended = False
         self._ending: Reply | None = None
         self._began = loop.time()
-        self._stranger_until = self._began + (LOGIN_SECONDS if listener.terms.submission else WITHOUT_MESSAGE_SECONDS)
+        stranger_seconds = limits.login_seconds if listener.terms.submission else limits.without_message_seconds
+        self._stranger_until = self._began + stranger_seconds
         self._budget, self._unread_octets = listener.services.spool.budget, 0
         self._content: tuple[ContentReader, float] | None = None
         self.opening: asyncio.Task[None] | None = None
@@ -187,8 +175,8 @@ class Receiver(SMTP):
         if self._content is None:
             return not self._busy
         content, began = self._content
-        seconds = self.loop.time() - began
-        return seconds > HONEST_SECONDS and content.size_octets <= seconds * HONEST_OCTETS_PER_SECOND
+        seconds, limits = self.loop.time() - began, self._limits
+        return seconds > limits.honest_seconds and content.size_octets <= seconds * limits.honest_octets_per_second
 
     def give_way(self) -> None:
         """Close for a newcomer."""
@@ -214,16 +202,16 @@ class Receiver(SMTP):
     # Time
 
     def _reset_timeout(self, duration: float | None = None) -> None:
-        self._deadline = self.loop.time() + (duration or COMMAND_SECONDS)
+        self._deadline = self.loop.time() + (duration or self._limits.command_seconds)
         if self._timeout_handle is None:
-            self._timeout_handle = self.loop.call_later(TICK_SECONDS, self._timeout_cb)
+            self._timeout_handle = self.loop.call_later(self._limits.tick_seconds, self._timeout_cb)
 
     def _timeout_cb(self) -> None:
         # One timer that looks again every few seconds costs less than one for each command.
         if self._deadline is not None and self.loop.time() >= self._deadline:
             self._hang_up(replies.TIMED_OUT)
         else:
-            self._timeout_handle = self.loop.call_later(TICK_SECONDS, self._timeout_cb)
+            self._timeout_handle = self.loop.call_later(self._limits.tick_seconds, self._timeout_cb)
 
     def _hang_up(self, reply: Reply) -> None:
         if self.transport is not None and not self.transport.is_closing():
@@ -237,7 +225,7 @@ class Receiver(SMTP):
             self._writer.close()
             if self._timeout_handle is not None:
                 self._timeout_handle.cancel()
-            self._timeout_handle = self.loop.call_later(LINGER_SECONDS, self._writer.transport.abort)
+            self._timeout_handle = self.loop.call_later(self._limits.linger_seconds, self._writer.transport.abort)
 
     # Commands
 
@@ -254,7 +242,7 @@ class Receiver(SMTP):
                     break
                 if b"\n" in chunk:
                     # A command has so long, in however many pieces it comes.
-                    deadline = min(self.loop.time() + COMMAND_SECONDS, self._stranger_until)
+                    deadline = min(self.loop.time() + self._limits.command_seconds, self._stranger_until)
                 chunk = await self._read(deadline, mid_command=not chunk.endswith(b"\n"))
                 if not chunk:
                     break
@@ -375,8 +363,8 @@ class Receiver(SMTP):
         now = self.loop.time()
         self._listener.admission.progressed(self)
         if self._stranger_until < math.inf:
-            self._stranger_until = now + WITHOUT_MESSAGE_SECONDS
-            if now - self._began > LIFE_SECONDS:
+            self._stranger_until = now + self._limits.without_message_seconds
+            if now - self._began > self._limits.life_seconds:
                 self._ending = replies.LONG_ENOUGH
 
     async def _file_message(self, file: SpoolFile, flaw: Refusal | None) -> Reply:
@@ -394,7 +382,7 @@ class Receiver(SMTP):
 
         Returns what is wrong with it. Raises ConnectionError when the client goes away or sends beyond all measure.
         """
-        began, limit = self.loop.time(), self._listener.terms.size_limit
+        began, limit, limits = self.loop.time(), self._listener.terms.size_limit, self._limits
         chunk, flaw = self._dialog.take_rest(), None
         while True:
             octets = content.feed(chunk)
@@ -404,8 +392,8 @@ class Receiver(SMTP):
             if content.size_octets > 2 * limit:
                 self._hang_up(replies.MESSAGE_TOO_BIG)
                 raise ConnectionAbortedError("content without end")
-            slowest = began + CONTENT_SECONDS + content.size_octets / CONTENT_OCTETS_PER_SECOND
-            chunk = await self._read(min(self.loop.time() + CHUNK_SECONDS, slowest), mid_command=True)
+            slowest = began + limits.content_seconds + content.size_octets / limits.content_octets_per_second
+            chunk = await self._read(min(self.loop.time() + limits.chunk_seconds, slowest), mid_command=True)
             if not chunk:
                 raise ConnectionAbortedError("end of stream inside DATA")
 

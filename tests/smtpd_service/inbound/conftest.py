@@ -31,6 +31,7 @@ from mailsuite.trace.operations import TellStory
 from mailsuite.writer.local_storage import LocalStorage
 from mailsuite.writer.spool import Spool
 from mailsuite.writer.storage import MailStorage
+from smtpd_service.inbound.limits import SmtpLimits
 from smtpd_service.inbound.listener import close, listen, make_listeners
 
 SIZE_LIMIT = 2_000_000
@@ -218,6 +219,7 @@ class Server:
         total = settings.pop("total", 50)
         limits = AdmissionLimits(total, 50)
         self.admission, self.submission_admission = Admission(limits), Admission(limits)
+        smtp_limits = SmtpLimits(**settings.pop("limits", {}))
         evaluator = settings.pop("evaluator", None)
         if isinstance(evaluator, dict):
             # A DNS zone: mail is evaluated by it.
@@ -239,6 +241,7 @@ class Server:
             submission_admission=self.submission_admission,
             size_limit=SIZE_LIMIT,
             tls=server_context(certificate, key, tickets=False),
+            limits=smtp_limits,
         )
         self._sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in self._listeners}
         self._loop = uvloop.new_event_loop()

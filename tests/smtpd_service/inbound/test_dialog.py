@@ -5,12 +5,12 @@ import pytest
 from mailsuite.mail import reply as replies
 from mailsuite.protocol.content import ContentReader
 from mailsuite.protocol.sasl import Credentials
-from smtpd_service.inbound import dialog as module
 from smtpd_service.inbound.commands import KNOWN, LEGAL, State
 from smtpd_service.inbound.dialog import DataAsked, Dialog, Terms, TlsAsked
+from smtpd_service.inbound.limits import SmtpLimits
 from smtpd_service.inbound.parameters import Mail, Rcpt
 
-MX = Terms("mx.example.org", 1000, max_recipients=3)
+MX = Terms("mx.example.org", 1000, limits=SmtpLimits(recipients=3))
 SUBMISSION = Terms("mx.example.org", 1000, submission=True)
 HELLO = ("C: EHLO client.example", "S: 250")
 
@@ -322,7 +322,7 @@ def test_overlong_line_is_answered_once_and_costs_no_memory():
     for _ in range(1000):
         dialog.receive_data(b"a" * 1000)
         assert dialog.next_event() is None
-    assert len(dialog.take_rest()) < module.COMMAND_OCTETS
+    assert len(dialog.take_rest()) < MX.limits.line_octets
     dialog, got = converse(b"NOOP " + b"a" * 100_000 + b"\r\nNOOP\r\n", size=1000)
     assert got == ["500 5.5.2 Line is too long", "250 2.0.0 OK"]
 
@@ -347,12 +347,12 @@ def test_bare_lf_in_a_command_ends_the_session(line):
 def test_errors_and_idling_end():
     dialog, got = converse(b"XYZZY\r\n" * 50)
     assert got[-1] == "421 4.7.0 Too many errors, goodbye"
-    assert len(got) == module.MAX_ERRORS + 1
+    assert len(got) == MX.limits.errors + 1
     dialog, got = converse(b"EHLO x\r\n" + b"NOOP\r\n" * 500)
     assert got[-1].startswith("421 4.7.0 ")
     dialog, got = converse(b"EHLO x\r\nMAIL FROM:<>\r\n" + b"RCPT TO:<nobody@example.org>\r\n" * 500)
     assert got[-1].startswith("421 4.7.0 ")
-    assert len(got) == module.MAX_REFUSALS + 3
+    assert len(got) == MX.limits.refusals + 3
 
 
 def test_every_reply_has_the_enhanced_code_that_fits():

@@ -28,7 +28,6 @@ from mailsuite.store.operations import ReportDelivery
 from mailsuite.writer import local_storage
 from mailsuite.writer import spool as spool_module
 from mailsuite.writer.operation import Refused, StoreBug, StoreUnavailable
-from smtpd_service.inbound import dialog as dialog_module
 from smtpd_service.inbound import listener as listener_module
 from smtpd_service.inbound import server as server_module
 
@@ -305,9 +304,8 @@ def test_a_crowd_at_a_full_door_is_told_of_by_its_number(make_server):
     assert server.store.reasons == ["too-many-connections"] * TOLD_ONE_BY_ONE
 
 
-def test_content_that_only_drips_is_no_progress(make_server, monkeypatch):
-    monkeypatch.setattr(server_module, "HONEST_SECONDS", -1.0)
-    server = make_server(total=1)
+def test_content_that_only_drips_is_no_progress(make_server):
+    server = make_server(total=1, limits={"honest_seconds": -1.0})
     dripping = server.connect()
     dripping.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA")
     assert [dripping.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
@@ -316,29 +314,23 @@ def test_content_that_only_drips_is_no_progress(make_server, monkeypatch):
 
 
 @pytest.mark.parametrize("door", ["SMTP", "SUBMISSION"])
-def test_words_without_a_message_or_a_login_do_not_keep_a_connection(make_server, monkeypatch, door):
-    monkeypatch.setattr(server_module, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(dialog_module, "MAX_IDLE_COMMANDS", 10**9)
-    monkeypatch.setattr(server_module, "WITHOUT_MESSAGE_SECONDS", 0.1)
-    monkeypatch.setattr(server_module, "LOGIN_SECONDS", 0.1)
-    talk = make_server().connect(door)
+def test_words_without_a_message_or_a_login_do_not_keep_a_connection(make_server, door):
+    limits = {"tick_seconds": 0.01, "idle_commands": 10**9, "without_message_seconds": 0.1, "login_seconds": 0.1}
+    talk = make_server(limits=limits).connect(door)
     while (reply := talk.ask("NOOP")).startswith("250 "):
         pass
     assert reply.startswith("421 4.4.2 ")
 
 
-def test_a_connection_ends_between_two_messages_after_long_use(make_server, monkeypatch):
-    monkeypatch.setattr(server_module, "LIFE_SECONDS", 0.0)
-    talk = make_server().connect()
+def test_a_connection_ends_between_two_messages_after_long_use(make_server):
+    talk = make_server(limits={"life_seconds": 0.0}).connect()
     assert talk.mail(b"\r\n", "ann@example.org").startswith("250 ")
     assert talk.reply().startswith("421 4.3.2 ")
     assert talk.closed()
 
 
-def test_who_has_logged_in_is_no_stranger(make_server, monkeypatch):
-    monkeypatch.setattr(server_module, "LIFE_SECONDS", 0.0)
-    monkeypatch.setattr(server_module, "WITHOUT_MESSAGE_SECONDS", 0.0)
-    server = make_server(total=1)
+def test_who_has_logged_in_is_no_stranger(make_server):
+    server = make_server(total=1, limits={"life_seconds": 0.0, "without_message_seconds": 0.0})
     talk = server.log_in()
     assert talk.mail(b"From: ann@example.org\r\n\r\n", "ann@example.org", sender="ann@example.org").startswith("250 ")
     assert talk.ask("NOOP").startswith("250 ")
@@ -733,19 +725,15 @@ def test_shutdown_says_421_also_to_those_for_whom_it_does_not_wait(server, monke
     assert not closing.is_alive()
 
 
-def test_silence_is_answered_by_421(server, monkeypatch):
-    monkeypatch.setattr(server_module, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(server_module, "COMMAND_SECONDS", 0.05)
-    talk = server.connect(hello=None)
+def test_silence_is_answered_by_421(make_server):
+    talk = make_server(limits={"tick_seconds": 0.01, "command_seconds": 0.05}).connect(hello=None)
     assert talk.reply() == "220 mx.example.org ESMTP"
     assert talk.reply() == "421 4.4.2 Waited too long for you, goodbye"
     assert talk.closed()
 
 
-def test_a_command_that_comes_in_pieces_has_no_more_time(server, monkeypatch):
-    monkeypatch.setattr(server_module, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(server_module, "COMMAND_SECONDS", 0.2)
-    talk = server.connect(hello=None)
+def test_a_command_that_comes_in_pieces_has_no_more_time(make_server):
+    talk = make_server(limits={"tick_seconds": 0.01, "command_seconds": 0.2}).connect(hello=None)
     talk.reply()
     talk.sock.settimeout(0.01)
     answer = b""
@@ -758,10 +746,9 @@ def test_a_command_that_comes_in_pieces_has_no_more_time(server, monkeypatch):
     assert answer.startswith(b"421 4.4.2 ")
 
 
-@pytest.mark.parametrize("limit", ["CHUNK_SECONDS", "CONTENT_SECONDS"])
-def test_silence_inside_data_is_answered_by_421(server, monkeypatch, limit):
-    monkeypatch.setattr(server_module, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(server_module, limit, 0.05)
+@pytest.mark.parametrize("limit", ["chunk_seconds", "content_seconds"])
+def test_silence_inside_data_is_answered_by_421(make_server, limit):
+    server = make_server(limits={"tick_seconds": 0.01, limit: 0.05})
     talk = server.connect()
     talk.send("MAIL FROM:<x@other.example>", "RCPT TO:<ann@example.org>", "DATA", b"some")
     assert [talk.reply()[:3] for _ in range(4)] == ["250", "250", "354", "421"]
@@ -769,11 +756,9 @@ def test_silence_inside_data_is_answered_by_421(server, monkeypatch, limit):
     assert spooled(server) == []
 
 
-def test_a_client_that_reads_nothing_is_dropped(server, monkeypatch):
-    monkeypatch.setattr(dialog_module, "MAX_IDLE_COMMANDS", 10**9)
-    monkeypatch.setattr(server_module, "LINGER_SECONDS", 0.1)
-    monkeypatch.setattr(server_module, "TICK_SECONDS", 0.05)
-    monkeypatch.setattr(server_module, "COMMAND_SECONDS", 0.5)
+def test_a_client_that_reads_nothing_is_dropped(make_server):
+    limits = {"idle_commands": 10**9, "linger_seconds": 0.1, "tick_seconds": 0.05, "command_seconds": 0.5}
+    server = make_server(limits=limits)
     talk = server.connect()
     talk.sock.settimeout(5)
     with pytest.raises((TimeoutError, ConnectionError)):
