@@ -32,7 +32,7 @@ class Bounded(Generic[K, V]):
         return entry[0] if entry else None
 
     def use(self, key: K) -> V | None:
-        """The same, and it is the last that makes room from now on."""
+        """The value of the key, or None; from now on it is the last to make room."""
         if entry := self._entries.get(key):
             self._entries.move_to_end(key)
             return entry[0]

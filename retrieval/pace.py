@@ -33,5 +33,5 @@ class Pace:
         await _Turn()
 
     async def steps(self, count: int) -> None:
-        """The same for so many looks at something small."""
+        """Spends so many looks at something small, a message or a name."""
         await self.spend(count * STEP_OCTETS)

@@ -34,6 +34,9 @@ class StreamLimits:
 
 
 class Stream(asyncio.Protocol):
+    """`open` it, then `wait`, `take` and `send` in one task, and `close` it. `on_lost` is called once the connection is
+    gone. What it holds is counted in the budget of all connections."""
+
     __slots__ = (
         *("_abortion", "_budget", "_eof", "_held", "_is_tight", "_limits", "_lost", "_reading", "_received"),
         *("_send_waiter", "_tls_active", "_transport", "_wait_waiter", "_woken", "_writable", "on_lost", "_socket"),
@@ -178,10 +181,12 @@ class Stream(asyncio.Protocol):
     # What the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Takes the transport, and bounds what waits in it to be sent."""
         self._transport = cast(asyncio.Transport, transport)
         self._limit_unsent(self._transport)
 
     def data_received(self, data: bytes) -> None:
+        """Keeps the octets for `take`; reading stops while too many wait."""
         self._received += data
         self._held += len(data)
         self._budget.take(len(data))
@@ -197,6 +202,7 @@ class Stream(asyncio.Protocol):
         return not self._tls_active
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Has whoever waits or sends learn that the client is gone."""
         self._lost = self._eof = True
         self.keeps(0)
         if self._abortion is not None:
@@ -208,9 +214,11 @@ class Stream(asyncio.Protocol):
         self.resume_writing()
 
     def pause_writing(self) -> None:
+        """Has `send` wait from now on."""
         self._writable = False
 
     def resume_writing(self) -> None:
+        """Lets `send` go on."""
         self._writable = True
         _settle(self._send_waiter)
 

@@ -34,12 +34,15 @@ class Kind:
     banned: bytes = b""
 
     def words(self, denial: Denial) -> bytes:
+        """What a client is told that is turned away."""
         return self.banned if denial.reason is Reason.BANNED else self.refusal
 
     def tell_turned_away(self, client_address: str, denial: Denial) -> None:
+        """Log one client that was turned away."""
         logger.warning("%s refused for %s: too many connections", self.name, client_address)
 
     def tell_rest(self, client_address: str, denial: Denial, count: int) -> None:
+        """Log how many more of its network were."""
         told = "%s refused %d times more for %s and its like: too many connections"
         logger.warning(told, self.name, count, client_address)
 

@@ -40,22 +40,27 @@ class GuardedQuerySet(models.QuerySet[M]):
     """Reads like any other; each way to write asks `check_caller` first."""
 
     def create(self, **kwargs: Any) -> M:
+        """As Django's, for the project's own modules. Raises BypassesStore for others."""
         check_caller(self.model, "create")
         return super().create(**kwargs)
 
     def bulk_create(self, *args: Any, **kwargs: Any) -> list[M]:
+        """As Django's, for the project's own modules. Raises BypassesStore for others."""
         check_caller(self.model, "bulk_create")
         return super().bulk_create(*args, **kwargs)
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> int:
+        """As Django's, for the project's own modules. Raises BypassesStore for others."""
         check_caller(self.model, "bulk_update")
         return super().bulk_update(*args, **kwargs)
 
     def update(self, **kwargs: Any) -> int:
+        """As Django's, for the project's own modules. Raises BypassesStore for others."""
         check_caller(self.model, "update")
         return super().update(**kwargs)
 
     def delete(self) -> tuple[int, dict[str, int]]:
+        """As Django's, for the project's own modules. Raises BypassesStore for others."""
         check_caller(self.model, "delete")
         return super().delete()
 
@@ -74,10 +79,12 @@ class StoreOwned(models.Model):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """As Django's, for the project's own modules. Raises BypassesStore for others."""
         check_caller(type(self), "save")
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """As Django's, for the project's own modules. Raises BypassesStore for others."""
         check_caller(type(self), "delete")
         return super().delete(*args, **kwargs)
 
@@ -86,6 +93,7 @@ class UndeletedQuerySet(models.QuerySet[M]):
     """Of rows that mail hangs on: deleting one would delete that, past the store."""
 
     def delete(self) -> tuple[int, dict[str, int]]:
+        """As Django's, for the project's own modules. Raises BypassesStore for others."""
         check_caller(self.model, "delete")
         return super().delete()
 
@@ -102,5 +110,6 @@ class MailHolder(models.Model):
         abstract = True
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """As Django's, for the project's own modules. Raises BypassesStore for others."""
         check_caller(type(self), "delete")
         return super().delete(*args, **kwargs)

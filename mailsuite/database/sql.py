@@ -41,6 +41,7 @@ class Insert:
         return f'INSERT INTO "{meta.db_table}" ({columns}) VALUES ({", ".join(["%s"] * len(given))})'
 
     def run(self, cursor: Any, rows: Sequence[Sequence[object]]) -> None:
+        """Insert the rows, all by one prepared statement; none is no statement at all."""
         if rows:
             cursor.executemany(self._sql, [self._flat(row) for row in rows] if self._spread else rows)
 
@@ -87,6 +88,7 @@ class Update:
         return f'UPDATE "{meta.db_table}" SET {columns} WHERE {self._condition}'
 
     def run(self, cursor: Any, rows: Sequence[Sequence[object]]) -> None:
+        """Update a row for each of `rows`, all by one prepared statement; none is no statement at all."""
         if rows:
             cursor.executemany(self._sql, rows)
 
@@ -142,9 +144,11 @@ def for_update(using: str = "default") -> str:
 
 
 def placeholders(values: Sequence[object]) -> str:
+    """Return a placeholder for each of the values, for the inside of IN (…)."""
     return ", ".join(["%s"] * len(values))
 
 
 def slices(values: Sequence[Any], size: int = SLICE) -> Iterable[Sequence[Any]]:
+    """Yield the values in their order, at most `size` at a time, so that each fits into one statement."""
     for start in range(0, len(values), size):
         yield values[start : start + size]

@@ -24,6 +24,8 @@ PATIENCE = {
 
 
 def databases(env: Environment, data: Path) -> dict[str, dict[str, Any]]:
+    """Return Django's DATABASES for DATABASE_URL; without one a SQLite file in the data folder. What can't be read is
+    added to the environment's problems."""
     url = env.text("DATABASE_URL")
     if not url:
         return _sqlite(data / "mailsuite.sqlite3", data)

@@ -1,5 +1,5 @@
 """An ARC set of ours (RFC 8617 §5.1), for a message that we send on: what we found, signed with the message and sealed
-with all sets before it."""
+with all sets before it. Used of dkimpy is what mailsuite.mailauth.dkim.sign uses of it: its exceptions here."""
 
 import hashlib
 

@@ -43,9 +43,11 @@ class CommandReader:
 
     @property
     def held_octets(self) -> int:
+        """How many octets are held that were not taken."""
         return len(self._buffer) + len(self._command)
 
     def receive(self, octets: bytes) -> None:
+        """Take what was received."""
         self._buffer.feed(octets)
 
     def clear(self) -> None:

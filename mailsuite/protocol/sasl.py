@@ -49,6 +49,7 @@ class PlainExchange:
     """One response holds everything: authzid NUL authcid NUL password."""
 
     def step(self, response: bytes | None) -> bytes | Credentials:
+        """An empty challenge, or what to check (Exchange). Raises SaslError."""
         if response is None:
             return b""
         authorization, authentication, password = _split_plain(response)
@@ -63,6 +64,7 @@ class LoginExchange:
         self._asked = False
 
     def step(self, response: bytes | None) -> bytes | Credentials:
+        """The prompt that is next, or what to check (Exchange). Raises SaslError."""
         if response is None and not self._asked:
             self._asked = True
             return b"Username:"

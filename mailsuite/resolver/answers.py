@@ -85,6 +85,7 @@ class ZoneResolver:
         self.asked: list[tuple[str, str]] = []
 
     async def query(self, name: str, rdtype: str) -> Answer:
+        """What the zone says of the name (Resolver)."""
         name = name.rstrip(".").lower()
         self.asked.append((name, rdtype))
         found = self._zone.get((name, rdtype))

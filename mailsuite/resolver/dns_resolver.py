@@ -55,6 +55,7 @@ class DnsResolver:
         self._is_trusted = all(ip_address(address).is_loopback for address in addresses)
 
     async def query(self, name: str, rdtype: str) -> Answer:
+        """What the DNS says of the name, remembered or asked for within the deadline (Resolver); never raises."""
         key = (name.rstrip(".").lower(), rdtype.upper())
         if cached := self._cache.get(key, asyncio.get_running_loop().time()):
             return cached
@@ -181,6 +182,8 @@ def split_server(text: str) -> tuple[str, int]:
 
 
 def rdata_value(rdata: Any) -> Rdata:
+    """Return a record of dnspython's as a plain value; names in lower case without their last dot, what has no class of
+    its own as text in the master file's form (RFC 1035 §5.1)."""
     match rdata.rdtype:
         case dns.rdatatype.A | dns.rdatatype.AAAA:
             return str(rdata.address)

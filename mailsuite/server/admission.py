@@ -78,6 +78,7 @@ class AdmissionLimits:
 
     @property
     def per_wider_network(self) -> int:
+        """How many connections the network around a client may hold."""
         return self.per_client * WIDER_TIMES
 
     def share(self, workers: int) -> "AdmissionLimits":

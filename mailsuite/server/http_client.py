@@ -29,6 +29,7 @@ class Head:
 
     @property
     def content_type(self) -> str:
+        """The value of Content-Type, or ""."""
         return self.fields.get("content-type", "")
 
 

@@ -11,16 +11,20 @@ EVEN_SHARE_OCTETS = 16 * 1024
 
 
 class OctetBudget:
+    """`limit` octets of all sessions together; `even_share` is what one may hold even when they are spent."""
+
     def __init__(self, limit: int = BUDGET_OCTETS, even_share: int = EVEN_SHARE_OCTETS) -> None:
         self.limit, self.even_share = limit, even_share
         self.held = 0
 
     @property
     def is_pressed(self) -> bool:
+        """Whether more than three quarters are taken: time for everybody to keep less."""
         return self.held * 4 > self.limit * 3
 
     @property
     def is_spent(self) -> bool:
+        """Whether nothing is left: whoever holds more than its share waits or is refused."""
         return self.held >= self.limit
 
     def take(self, count: int) -> None:

@@ -45,6 +45,7 @@ class WatchedPool(ThreadPoolExecutor):
         _pools.add(self)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As ThreadPoolExecutor's; notes for `stands_still` when the task begins and ends."""
         return super().submit(self._timed, fn, *args, **kwargs)
 
     async def ask(self, fn: Callable[..., T], *args: Any, seconds: float) -> T:

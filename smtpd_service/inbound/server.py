@@ -1,6 +1,8 @@
 """One SMTP connection: aiosmtpd's protocol, with its reading, its DATA and its rules replaced.
 
-What is overridden, and why:
+Used of aiosmtpd is the life of a connection: `connection_made` starts the one task that handles the client,
+`connection_lost` ends it, `_cb_client_connected` keeps asyncio's reader and writer; and its names of methods, so that
+whoever knows it finds things here. What is overridden, and why:
 - `__init__`: aiosmtpd inspects all its members at every connection (a twentieth of a message's time); its settings
   are made once for each listener and copied. Its command limits are one dictionary for all; ours are the dialog's.
 - `_handle_client`: commands are read in chunks, so that pipelined ones are answered together; judged by dialog.Dialog.
@@ -111,6 +113,7 @@ class Receiver(SMTP):
     # The connection's life
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the session, after the handshake where TLS begins the connection."""
         self.has_begun = True
         self._dialog = Dialog(self._listener.terms, tls=self._listener.implicit_tls)
         if self._listener.implicit_tls:
@@ -118,6 +121,7 @@ class Receiver(SMTP):
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Count the connection out, and have what is known of its end told and counted."""
         if self.has_begun and not self._has_ended:
             self._has_ended = True
             self.left()
@@ -134,6 +138,7 @@ class Receiver(SMTP):
         del self._writer
 
     def data_received(self, data: bytes) -> None:
+        """Hand octets to the reader; reading stops earlier while all connections hold much together."""
         super().data_received(data)
         self._unread_octets += len(data)
         self._budget.take(len(data))
@@ -150,6 +155,7 @@ class Receiver(SMTP):
         self._unread_octets = left
 
     def eof_received(self) -> bool | None:
+        """Keep the connection open for the answers, where that can be."""
         if not self.has_begun or self.transport is None:
             return None
         self._reader.feed_eof()
@@ -298,6 +304,7 @@ class Receiver(SMTP):
         return replies.LOCAL_ERROR.with_text(f"{replies.LOCAL_ERROR.text} ({bug})")
 
     async def smtp_MAIL(self, event: Mail) -> None:
+        """Bring MAIL to the transaction, and its reply back."""
         self._tell_client()
         self._abandon()
         door = doors.submitting if self._listener.terms.submission else doors.receiving
@@ -306,10 +313,12 @@ class Receiver(SMTP):
         self._dialog.answer(await doors.begin(self._transaction))
 
     async def smtp_RCPT(self, event: Rcpt) -> None:
+        """Bring RCPT to the transaction, and its reply back."""
         assert self._transaction is not None
         self._dialog.answer(await doors.add(self._transaction, event.recipient, event.forward_path))
 
     async def smtp_AUTH(self, event: Credentials) -> None:
+        """Have credentials checked; whoever has logged in is no stranger any more."""
         self._tell_client()
         reply = await log_in(self._listener.services, self._client, event)
         if reply.is_positive:
@@ -319,6 +328,7 @@ class Receiver(SMTP):
         self._dialog.answer(reply)
 
     async def smtp_STARTTLS(self, event: TlsAsked) -> None:
+        """Shake hands (RFC 3207); what was said before counts no more. Raises ConnectionError where that fails."""
         assert self._listener.tls is not None
         self._dialog.answer(replies.START_TLS)
         await self._flush()
@@ -337,6 +347,7 @@ class Receiver(SMTP):
         self._dialog.tls_started()
 
     async def smtp_DATA(self, event: DataAsked) -> None:
+        """Take the content to the spool, and have the message filed. Raises ConnectionError when it breaks off."""
         if self._budget.is_spent:
             self._dialog.answer(self._refuse(decisions.TOO_BUSY))
             return

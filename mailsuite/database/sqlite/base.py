@@ -18,6 +18,8 @@ without_case.register()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    """Django's, whose transactions that may write hold the file lock from BEGIN to COMMIT or ROLLBACK."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lock_descriptor: int | None = None
@@ -30,6 +32,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return parameters
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """A connection that knows FOLDED(text), which compares words as a search of mail does."""
         connection = super().get_new_connection(conn_params)
         connection.create_function("FOLDED", 1, without_case.fold, deterministic=True)
         return connection

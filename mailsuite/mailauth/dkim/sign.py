@@ -1,7 +1,8 @@
 """DKIM signing (RFC 6376, RFC 8463): c=relaxed/relaxed, no l=, one signature for each key.
 
-The header is hashed as the verifier does it, the body as a stream, keys are `cryptography`'s: RSA as dkimpy does it in
-Python takes tens of milliseconds and is not blinded. RSA signatures are the same octets as dkimpy's, which folds them.
+Used of dkimpy is `fold`, which lays out the field, and its exceptions. The header is hashed as the verifier does it,
+the body as a stream, keys are `cryptography`'s: RSA as dkimpy does it in Python takes tens of milliseconds and is not
+blinded. RSA signatures are the same octets as dkimpy's.
 """
 
 import base64
