@@ -1,4 +1,5 @@
-"""Who sees a change: hints of the store service, and a look of our own in case one was lost. One for each process.
+"""Tells sessions that a folder they watch has changed: by hints of the store service, and by a check of our own in case
+one was lost. One for each process.
 
 Truth is the folder's highest_modseq. A hint that is lost costs a moment: every 100 ms SQLite is asked whether anybody
 has committed, and if so, once for all sessions, which of the watched folders have moved on. PostgreSQL has no such
@@ -18,9 +19,9 @@ from retrieval.orm.reader import Reader
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.1
-LOOK_SECONDS_WITHOUT_VERSION = 2.0
-FOLDERS_OF_A_LOOK = 500
+CHECK_SECONDS = 0.1
+CHECK_SECONDS_WITHOUT_VERSION = 2.0
+FOLDERS_OF_A_CHECK = 500
 
 
 class Changes:
@@ -51,7 +52,7 @@ class Changes:
         hints = asyncio.ensure_future(self._take_hints())
         try:
             while True:
-                pause = await self._look()
+                pause = await self._check()
                 await asyncio.sleep(pause)
         finally:
             hints.cancel()
@@ -61,7 +62,7 @@ class Changes:
             try:
                 return await self._client.watch(self._hinted)
             except ServiceUnavailable:
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(CHECK_SECONDS)
 
     def _hinted(self, hint: Hint) -> None:
         self._tell(hint.folder_ids)
@@ -71,8 +72,8 @@ class Changes:
             for event in self._watchers.get(folder_id, ()):
                 event.set()
 
-    async def _look(self) -> float:
-        """Tells of what has moved on since the last look; returns after how long to look again."""
+    async def _check(self) -> float:
+        """Tells of what has moved on since the last check; returns after how many seconds to check again."""
         try:
             version = await self._reader.run(reads.data_version)
             if version is None or version != self._version:
@@ -80,18 +81,18 @@ class Changes:
             self._version = version
         except StoreUnavailable as error:
             logger.warning("the database can't be asked for changes: %s", error)
-            return LOOK_SECONDS_WITHOUT_VERSION
+            return CHECK_SECONDS_WITHOUT_VERSION
         except Exception:
-            # All sessions of the process depend on the next look, and on the timers beside it.
-            logger.exception("looking for changes failed")
-            return LOOK_SECONDS_WITHOUT_VERSION
-        return LOOK_SECONDS_WITHOUT_VERSION if version is None else LOOK_SECONDS
+            # All sessions of the process depend on the next check, and on the timers beside it.
+            logger.exception("checking for changes failed")
+            return CHECK_SECONDS_WITHOUT_VERSION
+        return CHECK_SECONDS_WITHOUT_VERSION if version is None else CHECK_SECONDS
 
     async def _compare(self) -> None:
         """A folder that nobody has looked at yet, or that is gone, counts as moved on: its session will see."""
         watched = list(self._watchers)
-        for start in range(0, len(watched), FOLDERS_OF_A_LOOK):
-            some = watched[start : start + FOLDERS_OF_A_LOOK]
-            now = await self._reader.run(reads.highest_modseqs, some)
-            self._tell(folder_id for folder_id in some if self._seen.get(folder_id, -1) != now.get(folder_id))
+        for start in range(0, len(watched), FOLDERS_OF_A_CHECK):
+            portion = watched[start : start + FOLDERS_OF_A_CHECK]
+            now = await self._reader.run(reads.highest_modseqs, portion)
+            self._tell(folder_id for folder_id in portion if self._seen.get(folder_id, -1) != now.get(folder_id))
             self._seen.update((folder_id, modseq) for folder_id, modseq in now.items() if folder_id in self._watchers)

@@ -1,5 +1,5 @@
-"""What every part of a session's store (retrieval.orm.store) works with: whose mailbox it is, the store service for
-writes, the reader for reads."""
+"""Whose mailbox a session has open, with the store service for writes and the reader for reads: what every part of its
+store (retrieval.orm.store) works with."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar

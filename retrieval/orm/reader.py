@@ -1,4 +1,6 @@
-"""Where reads run. Measured with 10,000 envelopes on two cores, other sessions asking for a turn all the while:
+"""Runs what sessions read from the database: SQLite in the event loop, PostgreSQL in threads.
+
+Measured with 10,000 envelopes on two cores, other sessions asking for a turn all the while:
 
 SQLite inline, slices of 100 rows: 18 folders a second, others wait 0.1 ms, at most (p99) 1 ms; beside five such
 readers 5 and 8 ms. In a thread: 9 to 13 folders a second, others 0.2 and 1 to 3 ms: rows come one by one, and the

@@ -1,4 +1,4 @@
-"""SEARCH's look into the text of messages (RFC 3501 §6.4.4): decoded by MIME, compared as mailsuite.mail.folding says.
+"""Searches the text of messages (RFC 3501 §6.4.4), decoded by MIME and compared as mailsuite.mail.folding says.
 
 Runs in a thread, in pieces small enough that the event loop gets its turns, and in turns small enough that other
 mailboxes get theirs: a search over everything must not cost the others. Looked into is what the stored structure calls

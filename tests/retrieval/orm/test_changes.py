@@ -21,7 +21,7 @@ def test_hint_wakes_those_who_watch_the_folder(inside):
         await other.watch(sent.folder_id)
         await asyncio.sleep(0)
         async with asyncio.timeout(10):
-            # The first look knows nothing yet, and says so.
+            # The first check knows nothing yet, and says so.
             await store.changed()
             await other.changed()
             backend.client.on_hint(Hint([inbox.folder_id]))
@@ -36,7 +36,7 @@ def test_hint_wakes_those_who_watch_the_folder(inside):
 
 
 def test_change_is_seen_without_any_hint(inside, monkeypatch):
-    monkeypatch.setattr(changes, "LOOK_SECONDS_WITHOUT_VERSION", 0.05)
+    monkeypatch.setattr(changes, "CHECK_SECONDS_WITHOUT_VERSION", 0.05)
 
     async def scene(store, backend):
         timers = asyncio.ensure_future(backend.run_timers())
@@ -54,8 +54,8 @@ def test_change_is_seen_without_any_hint(inside, monkeypatch):
     inside(scene)
 
 
-def test_a_look_that_fails_is_not_the_last(inside, monkeypatch, caplog):
-    monkeypatch.setattr(changes, "LOOK_SECONDS_WITHOUT_VERSION", 0.05)
+def test_a_check_that_fails_is_not_the_last(inside, monkeypatch, caplog):
+    monkeypatch.setattr(changes, "CHECK_SECONDS_WITHOUT_VERSION", 0.05)
     whole, asked = reads.data_version, []
 
     def broken_once():
@@ -79,4 +79,4 @@ def test_a_look_that_fails_is_not_the_last(inside, monkeypatch, caplog):
             await timers
 
     inside(scene)
-    assert "looking for changes failed" in caplog.text
+    assert "checking for changes failed" in caplog.text
