@@ -57,12 +57,15 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "mailsuite.jobs",
     "mailsuite.directory",
+    "mailsuite.signing",
+    "mailsuite.access",
     "mailsuite.records",
     "mailsuite.store",
     "mailsuite.queue",
     "mailsuite.trace",
     "mailsuite.junk",
     "mailsuite.screening",
+    "mailsuite.provisioning",
     "mailsuite.abuse",
     "mailsuite.reports",
     "mailsuite.transport_security",
@@ -113,10 +116,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "directory.User"
 # The name that one signs in by need not be unique: an account that was removed keeps its name, and is found by none.
 SILENCED_SYSTEM_CHECKS = ["auth.W004"]
-PASSWORD_HASHERS = ["mailsuite.directory.passwords.Argon2idHasher"]
+PASSWORD_HASHERS = ["mailsuite.access.password_hasher.Argon2idHasher"]
 AUTHENTICATION_BACKENDS = ["mailsuite.web.backend.PasswordBackend"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "mailsuite.directory.services.passwords.FormValidator"},
+    {"NAME": "mailsuite.access.password_rules.FormValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},

@@ -104,7 +104,7 @@ class Session(Protocol):
 class Connection:
     """One client's. `login_by` and `quiet_since`, when it had last said or been answered something, are by the event
     loop's clock; `ending` says why the server wants it to end; `offence` is what the client did that counts against it
-    (mailsuite.abuse.offences), "" for nothing."""
+    (mailsuite.access.offences), "" for nothing."""
 
     id: str
     client_address: str

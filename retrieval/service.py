@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import uvloop
 
-from mailsuite.abuse.gate import GATE
+from mailsuite.access.ban_list import BAN_LIST
 from mailsuite.protocol.words import SERVICE_UNAVAILABLE, unavailable
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
@@ -42,9 +42,9 @@ async def _serve(context: ServiceContext) -> None:
     budget = OctetBudget()
     backend = Backend(configuration, octet_budget=budget)
     tls = server_context(configuration.certificate, configuration.certificate_key)
-    admission: Admission[Connection] = Admission(_limits(context.workers), banned=GATE.check, budget=budget)
-    server = Server(ServerLimits(), tls, admission, GATE.note, budget)
-    GATE.start()
+    admission: Admission[Connection] = Admission(_limits(context.workers), banned=BAN_LIST.check, budget=budget)
+    server = Server(ServerLimits(), tls, admission, BAN_LIST.note, budget)
+    BAN_LIST.start()
     kinds = _kinds(configuration.hostname, configuration.message_size, OrmDirectory(backend))
     for name, kind in kinds.items():
         for sock in context.sockets.get(name, ()):
@@ -56,7 +56,7 @@ async def _serve(context: ServiceContext) -> None:
         timer.cancel()
     await asyncio.gather(*timers, return_exceptions=True)
     await backend.close()
-    GATE.stop()
+    BAN_LIST.stop()
 
 
 def _limits(workers: int) -> AdmissionLimits:

@@ -5,8 +5,8 @@ import os
 
 import uvloop
 
-from mailsuite.abuse.gate import GATE
 from mailsuite.abuse.sending import is_exhausted
+from mailsuite.access.ban_list import BAN_LIST
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.configuration import Configuration
@@ -48,8 +48,8 @@ async def _serve(context: ServiceContext) -> None:
     store = StoreClient(configuration.store_socket)
     raise_descriptor_limit()
     limits, budget = LIMITS.share(context.workers), OctetBudget()
-    mx_admission: Admission[Receiver] = Admission(limits, banned=GATE.check_at_mx, budget=budget)
-    submission_admission: Admission[Receiver] = Admission(limits, banned=GATE.check, budget=budget)
+    mx_admission: Admission[Receiver] = Admission(limits, banned=BAN_LIST.check_at_mx, budget=budget)
+    submission_admission: Admission[Receiver] = Admission(limits, banned=BAN_LIST.check, budget=budget)
     ended = asyncio.Event()
     join_suite(context, asyncio.get_running_loop(), ended.set)
     listeners = make_listeners(
@@ -60,12 +60,12 @@ async def _serve(context: ServiceContext) -> None:
         size_limit=configuration.message_size,
         tls=server_context(configuration.certificate, configuration.certificate_key, tickets=False),
     )
-    GATE.start()
+    BAN_LIST.start()
     servers = await listen(listeners, context.sockets)
     await ended.wait()
     await close(servers, [mx_admission, submission_admission])
     await store.close()
-    GATE.stop()
+    BAN_LIST.stop()
 
 
 def _services(configuration: Configuration, store: StoreClient, budget: OctetBudget) -> Services:
@@ -76,7 +76,7 @@ def _services(configuration: Configuration, store: StoreClient, budget: OctetBud
         spool=Spool(mail_storage(), budget),
         size_limit=configuration.message_size,
         srs_secrets=tuple(site_keys("srs")),
-        note_offence=GATE.note,
+        note_offence=BAN_LIST.note,
         evaluator=_evaluator(configuration),
     )
 

@@ -23,11 +23,12 @@ from smtp_sink import Behaviour, Sink
 from store_here import StoreHere
 from tls_policies import Opportunistic
 
-from mailsuite.directory import authentication, services
+from mailsuite.access import authentication
+from mailsuite.access.password_hasher import Argon2idHasher
 from mailsuite.directory.cache import CACHE
-from mailsuite.directory.passwords import Argon2idHasher
 from mailsuite.pipeline.orm_directory import OrmDirectory
 from mailsuite.pipeline.transaction import Services
+from mailsuite.provisioning import services
 from mailsuite.queue.models import QueuedRecipient
 from mailsuite.resolver.answers import Mx, ZoneResolver
 from mailsuite.server.admission import Admission, AdmissionLimits

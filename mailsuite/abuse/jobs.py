@@ -3,11 +3,9 @@
 from datetime import timedelta
 
 from mailsuite.abuse import account_mail, alarms, host_alarms, sending, sending_alarms
-from mailsuite.abuse.services import forget_old as forget_old_bans
 from mailsuite.jobs.job import Job, Lane
 
 JOBS = (
-    Job("ban-retention", "old bans and offences forgotten", timedelta(hours=1), forget_old_bans, Lane.CLEANING),
     Job(
         "sending-warnings", "mails about mailboxes near or over their caps", timedelta(seconds=15), sending_alarms.warn
     ),

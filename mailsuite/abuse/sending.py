@@ -16,8 +16,8 @@ from django.db.models.functions import Coalesce
 from mailsuite.abuse.models import Alarm, SendingCap, SendingDay, SendingSettings, SentRecipient
 from mailsuite.database.sql import placeholders, slices
 from mailsuite.directory.models import Mailbox
+from mailsuite.queue.held_mail import SENDER_SUSPENDED
 
-SENDER_SUSPENDED = "its sender is suspended"
 OVER_CAP = "its sender is over the day's cap"
 # So many times a cap is no busy day any more: nothing is taken.
 REFUSED_AT = 2

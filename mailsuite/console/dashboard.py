@@ -21,9 +21,9 @@ from mailsuite.adminkit.scoping import scope_of
 from mailsuite.console.notices import Notice, Several, joined
 from mailsuite.console.stories.badges import recipients_in_short, shares_as_badges
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
-from mailsuite.directory.services import effects
 from mailsuite.ids import first_id
 from mailsuite.mail.known_replies import BLOCKLISTED
+from mailsuite.provisioning import effects
 from mailsuite.queue.kept import held
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DnsCheck

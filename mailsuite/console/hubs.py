@@ -19,8 +19,9 @@ from mailsuite.adminkit.scoping import scope_of
 from mailsuite.console.stories import search
 from mailsuite.console.stories.badges import shares_as_badges
 from mailsuite.directory.models import Alias, Credential, Domain, Login, Mailbox, User
-from mailsuite.records.models import DkimKey, DnsCheck
+from mailsuite.records.models import DnsCheck
 from mailsuite.screening.models import Rule
+from mailsuite.signing.models import DkimKey
 from mailsuite.store.models import Folder, Message
 from mailsuite.trace import fates
 from mailsuite.trace.models import Event, Story
@@ -195,7 +196,7 @@ def _record_lines(request: HttpRequest, domain: Domain) -> Iterator[Line]:
     score = f"{look.score} %" if look and look.score is not None else "not seen yet"
     yield Line("DNS records", reverse("admin:directory_domain_records", args=[domain.pk]), score)
     keys = visible(request, DkimKey).filter(domain=domain)
-    yield Line("DKIM keys", _list("records_dkimkey", q=domain.name), f"{keys.filter(state='active').count()} sign")
+    yield Line("DKIM keys", _list("signing_dkimkey", q=domain.name), f"{keys.filter(state='active').count()} sign")
     yield Line("Reports about it", reverse("admin:reports_domain", args=[domain.pk]))
 
 

@@ -24,12 +24,13 @@ _REMOVED = "mailboxes#forwarding-other-addresses-removing-and-restoring"
 _CAPS = "queue#how-much-a-mailbox-may-send"
 # By the label of a model (`queue.route`) or of its app, or by the word behind /admin/.
 BY_PAGE = {
-    "abuse": "security#bans",
+    "abuse": "security",
     "abuse.alarm": "security#a-stolen-password",
     "abuse.alarmsettings": "security#a-stolen-password",
     "abuse.sendingcap": _CAPS,
     "abuse.sendingday": _CAPS,
     "abuse.sendingsettings": _CAPS,
+    "access": "security#bans",
     "delivery-test": "certificates#tls-between-mail-hosts",
     "directory": "mailboxes",
     "directory.credential": "mailboxes#passwords",
@@ -48,6 +49,7 @@ BY_PAGE = {
     "records": "dns#a-domain-and-its-records",
     "reports": "dns#reports",
     "screening": "junk#screening-rules-dns-lists-greylisting",
+    "signing": "dns#a-domain-and-its-records",
     "trace": "junk#what-becomes-of-mail-that-comes-in",
     "transport_security": "certificates#tls-between-mail-hosts",
 }

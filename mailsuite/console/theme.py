@@ -90,7 +90,7 @@ MENU: dict[str, tuple[Entry, ...]] = {
             "Domains",
             "language",
             Tab("Domains", "directory.domain"),
-            Tab("DKIM keys", "records.dkimkey"),
+            Tab("DKIM keys", "signing.dkimkey"),
             Tab("Removed", "directory.removeddomain"),
         ),
         _entry(
@@ -139,8 +139,8 @@ MENU: dict[str, tuple[Entry, ...]] = {
             "login",
             Tab("Logins", "directory.login"),
             Tab("Throttled logins", "directory.loginthrottle"),
-            Tab("Bans", "abuse.ban"),
-            Tab("Never banned networks", "abuse.allowednetwork"),
+            Tab("Bans", "access.ban"),
+            Tab("Never banned networks", "access.allowednetwork"),
         ),
     ),
     "Host": (

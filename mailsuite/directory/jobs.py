@@ -2,12 +2,10 @@
 
 from datetime import timedelta
 
-from mailsuite.directory import account_events, history, login_log, sessions, throttle
+from mailsuite.directory import account_events, history
 from mailsuite.jobs.job import Job, Lane
 
 JOBS = (
-    Job("login-failures", "old failures of logins forgotten", timedelta(hours=1), throttle.forget_old, Lane.CLEANING),
-    Job("login-retention", "old logins forgotten", timedelta(hours=6), login_log.forget_old, Lane.CLEANING),
     Job("history-retention", "old changes forgotten", timedelta(hours=6), history.forget_old, Lane.CLEANING),
     Job(
         "account-events",
@@ -15,8 +13,5 @@ JOBS = (
         timedelta(hours=6),
         account_events.forget_old,
         Lane.CLEANING,
-    ),
-    Job(
-        "web-sessions", "ended sessions of the web forgotten", timedelta(hours=6), sessions.forget_ended, Lane.CLEANING
     ),
 )

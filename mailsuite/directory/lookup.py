@@ -1,4 +1,4 @@
-"""What the services ask the directory: who gets mail for an address, who may send as one, which keys sign.
+"""What the services ask the directory: who gets mail for an address, and who may send as one.
 
 Plain values out, remembered per process while the directory's version stays the same. Everything here is synchronous
 and reads by the `reader` alias.
@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from django.conf import settings
 
-from mailsuite.database.sql import Select, placeholders, slices
 from mailsuite.directory import resolution
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.models import Domain, Mailbox, SendAs
@@ -30,15 +29,11 @@ from mailsuite.directory.resolution import (
 from mailsuite.directory.source import DatabaseSource
 from mailsuite.mail import srs
 from mailsuite.mail.address import Address, AddressError, Path, normalize_domain, parse_address, split_subaddress
-from mailsuite.mailauth.dkim.sign import SigningKey
-from mailsuite.records.models import DkimKey
-from mailsuite.secrets import field_cipher, site_keys
-from mailsuite.store.models import Usage
+from mailsuite.secrets import site_keys
 
 T = TypeVar("T")
 # Keys of more addresses than a recipient and its detail need are read at once and not remembered one by one.
 FEW_KEYS = 4
-_USED = Select(Usage, "mailbox", "used_octets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,30 +96,6 @@ def may_send_as(user_id: int, address: str | Address) -> bool:
     return CACHE.get(
         ("send-as", user_id, str(parsed)), lambda: _may_send_as(user_id, parsed), is_unknown=lambda may: not may
     )
-
-
-def used_octets(mailbox_ids: Sequence[int]) -> dict[int, int]:
-    """What these mailboxes hold now, in octets; never remembered."""
-    found: dict[int, int] = {}
-    for some in slices(mailbox_ids):
-        rows = _USED.rows(f"mailbox_id IN ({placeholders(some)})", some)
-        found.update((mailbox_id, octets) for mailbox_id, octets in rows)
-    return {mailbox_id: found.get(mailbox_id, 0) for mailbox_id in mailbox_ids}
-
-
-def dkim_keys(domain: str) -> tuple[SigningKey, ...]:
-    """The active keys of a hosted domain, RSA first; empty when it has none. Raises SecretError when they were
-    encrypted under a root secret that is not ours."""
-    return CACHE.get(("dkim", domain), lambda: _dkim_keys(domain), is_unknown=lambda keys: not keys)
-
-
-def signing_keys(domain: str) -> tuple[SigningKey, ...]:
-    """The keys that mail from a domain is signed with: its own, or those of the domain that it is another name of; none
-    for a domain that is not ours. Raises as `dkim_keys`."""
-    hosted = hosted_domain(domain)
-    if hosted is None:
-        return ()
-    return dkim_keys(hosted.name) or dkim_keys(hosted.canonical)
 
 
 class _RememberingSource(DatabaseSource):
@@ -232,11 +203,3 @@ def _owns(user_id: int, target: str, source: DatabaseSource) -> bool:
 def _receiver(address: Address, source: DatabaseSource) -> MailboxEntry | AliasEntry | None:
     domain = source.domain(address.domain)
     return resolution.receiver(address, domain, source)[0] if domain and not domain.is_disabled else None
-
-
-def _dkim_keys(domain: str) -> tuple[SigningKey, ...]:
-    cipher = field_cipher()
-    rows = DkimKey.objects.using("reader").filter(domain__name=domain, state=DkimKey.State.ACTIVE)
-    rows = rows.exclude(domain__state=Domain.State.REMOVED)
-    keys = [SigningKey(domain, row.selector, row.algorithm, cipher.decrypt(row.private_key)) for row in rows]
-    return tuple(sorted(keys, key=lambda key: (key.algorithm != DkimKey.Algorithm.RSA, key.selector)))

@@ -111,7 +111,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 class Domain(MailHolder):
     """A domain whose mail we take. `name` is the A-label form, `alias_of` makes it another name of a domain."""
 
-    change_by = "mailsuite.directory.services.remove_domain()"
+    change_by = "mailsuite.provisioning.services.remove_domain()"
 
     class State(models.TextChoices):
         ACTIVE = "active"
@@ -142,7 +142,7 @@ class Domain(MailHolder):
 class Mailbox(MailHolder):
     """An address that receives (RFC 5321 §2.3.11). What it uses of its quota is the store's to know."""
 
-    change_by = "mailsuite.directory.services.remove_mailbox()"
+    change_by = "mailsuite.provisioning.services.remove_mailbox()"
 
     class State(models.TextChoices):
         ACTIVE = "active"

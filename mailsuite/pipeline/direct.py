@@ -15,6 +15,8 @@ from mailsuite.pipeline.parties import Submitter
 from mailsuite.pipeline.services import LoginAnswer
 from mailsuite.pipeline.transaction import Services
 from mailsuite.queue import kept
+from mailsuite.signing import lookup as signing
+from mailsuite.store import usage
 from mailsuite.writer.run import execute
 from mailsuite.writer.spool import Spool
 from mailsuite.writer.storage import mail_storage
@@ -35,7 +37,7 @@ class DirectDirectory:
 
     async def used_octets(self, mailbox_ids: Sequence[int]) -> Mapping[int, int]:
         """What these mailboxes hold, by their ids."""
-        return lookup.used_octets(mailbox_ids)
+        return usage.used_octets(mailbox_ids)
 
     async def keeps_no_more(self, domain_id: int | None) -> bool:
         """Whether as much is kept for the domain's roles as is kept at all."""
@@ -59,7 +61,7 @@ class DirectDirectory:
 
     async def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
         """The active keys of the domain. Raises SecretError when one can't be opened."""
-        return lookup.signing_keys(domain)
+        return signing.signing_keys(domain)
 
 
 class DirectStore:

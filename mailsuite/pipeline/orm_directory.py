@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mailsuite.access.authentication import Authentication, authenticate, session_is_valid
 from mailsuite.bounded import Expiring
 from mailsuite.database.threads import DatabaseThreads
 from mailsuite.directory import lookup
-from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
 from mailsuite.directory.resolution import Resolution
 from mailsuite.directory.version import directory_version
 from mailsuite.mail.address import Address, Path
@@ -22,6 +22,8 @@ from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.pipeline.parties import Submitter
 from mailsuite.pipeline.services import LoginAnswer
 from mailsuite.queue import kept
+from mailsuite.signing import lookup as signing
+from mailsuite.store import usage
 from mailsuite.turns import FairTurns
 
 HAS_ROOM_SECONDS = 5.0
@@ -61,7 +63,7 @@ class OrmDirectory:
         known = {one: octets for one in mailbox_ids if (octets := self._used.get(one, now)) is not None}
         unknown = [one for one in mailbox_ids if one not in known]
         if unknown:
-            found = await self._reader.read(lookup.used_octets, unknown)
+            found = await self._reader.read(usage.used_octets, unknown)
             for one, octets in found.items():
                 self._used.put(one, octets, now + USED_SECONDS)
             known |= found
@@ -92,7 +94,7 @@ class OrmDirectory:
         return found
 
     async def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
-        return await self._reader.read(lookup.signing_keys, domain)
+        return await self._reader.read(signing.signing_keys, domain)
 
 
 @dataclass(frozen=True, slots=True)

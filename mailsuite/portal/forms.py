@@ -7,9 +7,9 @@ from typing import Any
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 
-from mailsuite.directory import services
+from mailsuite.access.password_hasher import LONGEST_TYPED
 from mailsuite.directory.models import User
-from mailsuite.directory.passwords import LONGEST_TYPED
+from mailsuite.provisioning import services
 
 _SCOPES = (
     ("imap", "Read mail (IMAP)"),

@@ -17,11 +17,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mailsuite.autoconfig import apple_profile, client_settings
-from mailsuite.directory import history, services
+from mailsuite.directory import history
 from mailsuite.directory.account_events import OWNER
 from mailsuite.directory.models import Credential, Mailbox, User
 from mailsuite.portal import account, phone_link
 from mailsuite.portal.forms import AppPasswordForm, PasswordForm, SignInForm
+from mailsuite.provisioning import services
 from mailsuite.web import hosts, own_password
 from mailsuite.web.client import client_address
 

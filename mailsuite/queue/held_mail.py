@@ -6,6 +6,9 @@ from django.utils.html import format_html
 from mailsuite.directory.models import Mailbox
 from mailsuite.queue.models import QueuedMessage
 
+# Why mail is held, as the queue shows it.
+SENDER_SUSPENDED = "its sender is suspended"
+
 
 def held_count(mailbox_id: int) -> int:
     """How many messages of the mailbox are held in the queue."""

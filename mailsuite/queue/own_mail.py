@@ -17,6 +17,7 @@ from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, signature_fields
 from mailsuite.queue import kept
 from mailsuite.secrets import SecretError
+from mailsuite.signing import lookup as signing
 from mailsuite.store.operations import KEPT, LocalDelivery, Outgoing, RemoteRecipient, ReportDelivery
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Ways:
 def signatures(octets: bytes, domain: str, now: datetime) -> tuple[bytes, str]:
     """Signature fields, and the reason to hold the mail when they can't be made: it must not go out without."""
     try:
-        keys = lookup.dkim_keys(domain)
+        keys = signing.dkim_keys(domain)
         header = Header.parse_message(octets)
         body = RelaxedBodyHash()
         body.update(octets[header.size_octets :])

@@ -6,9 +6,9 @@ from django.utils.safestring import SafeString
 
 from mailsuite.adminkit.fields import badge
 from mailsuite.adminkit.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, Verb
-from mailsuite.records.models import DkimKey
 from mailsuite.records.planning import Key, dkim_value
-from mailsuite.records.services import activate_key, retire_key
+from mailsuite.signing.keys import activate_key, retire_key
+from mailsuite.signing.models import DkimKey
 
 TONES = {"active": "good", "pending": "plain", "published": "plain", "retired": "waiting", "revoked": "bad"}
 

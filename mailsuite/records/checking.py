@@ -14,13 +14,14 @@ from mailsuite.directory.models import Domain
 from mailsuite.records.authority import Authority
 from mailsuite.records.judging import judge_all
 from mailsuite.records.live import Memory, Reach, look_live
-from mailsuite.records.models import DkimKey, DnsCheck
+from mailsuite.records.models import DnsCheck
 from mailsuite.records.observing import LONGEST_PAUSE, keep
 from mailsuite.records.planning import Setup, records_of
 from mailsuite.records.reporting import Report
 from mailsuite.records.seen import Finding, Verdict, View
 from mailsuite.records.setup import read_setup
 from mailsuite.resolver.dns_resolver import DnsResolver
+from mailsuite.signing.models import DkimKey
 
 # Whatever has not answered by then stays unknown.
 SECONDS = 25.0

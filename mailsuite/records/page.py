@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from mailsuite.directory.models import Domain
-from mailsuite.records.models import DkimKey, DnsCheck, DomainPolicy, Observation
+from mailsuite.mailauth.dns_record import Purpose, Record
+from mailsuite.records.models import DnsCheck, DomainPolicy, Observation
 from mailsuite.records.observing import history
 from mailsuite.records.planning import records_of
-from mailsuite.records.publishing import Purpose, Record
 from mailsuite.records.reporting import Report, decode
 from mailsuite.records.seen import Finding, Side, Verdict
 from mailsuite.records.setup import read_setup
 from mailsuite.records.stages import Advice, advise, policy_of
+from mailsuite.signing.models import DkimKey
 
 TONES = {
     "ok": "good",

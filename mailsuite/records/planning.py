@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from mailsuite.mail.host_name import is_public
+from mailsuite.mailauth.dns_record import Purpose, Record
 from mailsuite.mailauth.mtasts import Policy
 from mailsuite.mailauth.report_destinations import consent_name
-from mailsuite.records.publishing import Purpose, Record
 
 SERVICES = (
     ("_submissions._tcp", 0, "SUBMISSIONS"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mailsuite.records.publishing import Purpose, Record
+from mailsuite.mailauth.dns_record import Purpose, Record
 from mailsuite.records.seen import Finding, Verdict
 
 # Shares of the score, by what a record does. A share is divided among the records of its kind.

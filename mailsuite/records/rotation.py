@@ -9,8 +9,9 @@ from django.conf import settings
 
 from mailsuite.directory.models import Domain
 from mailsuite.errors import ChangeRefused
-from mailsuite.records.models import DkimKey, DomainPolicy
-from mailsuite.records.services import activate_key, start_rotation
+from mailsuite.records.models import DomainPolicy
+from mailsuite.signing.keys import activate_key, start_rotation
+from mailsuite.signing.models import DkimKey
 
 # Mail on its way may still be checked by the old key; then the record says that the key is called back.
 RETIRED_FOR = timedelta(days=7)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from mailsuite.mailauth.dns_record import Record
 from mailsuite.records.authority import Authority
-from mailsuite.records.publishing import Record
 from mailsuite.resolver.answers import Answer, Mx, Rdata, Resolver, Status, Tlsa
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from django.conf import settings
 from mailsuite.directory import lookup
 from mailsuite.directory.models import Domain
 from mailsuite.mailauth import dmarc
+from mailsuite.mailauth.dns_record import Record, zone_text
 from mailsuite.mailauth.report_destinations import read_uri
-from mailsuite.records.models import DkimKey, DomainPolicy, Observation
+from mailsuite.records.models import DomainPolicy, Observation
 from mailsuite.records.planning import Key, Setup, records_of
-from mailsuite.records.publishing import Record, zone_text
 from mailsuite.records.seen import Verdict, values_of
+from mailsuite.signing.models import DkimKey
 from mailsuite.transport_security.keys import KeyProblem, read_certificate
 from mailsuite.transport_security.publishing import (
     has_lasting_key,

@@ -12,10 +12,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from mailsuite.directory.models import Domain
 from mailsuite.ids import first_id, new_id, reference
 from mailsuite.mailauth.dmarc_report import PolicyPublished, ReportHead, build_report
-from mailsuite.records.models import DkimKey
 from mailsuite.reports.models import OutgoingReport, ReportExclusion, ReportSettings
 from mailsuite.reports.report_message import file_name
 from mailsuite.reports.tally import Tally, tally
+from mailsuite.signing.models import DkimKey
 from mailsuite.trace.models import Story
 
 # Stories of the day's last minutes may still be on their way into the database.

@@ -15,7 +15,7 @@ CLOSE_SECONDS = 5.0
 
 class HandshakeFailed(ConnectionError):
     """There is no connection, or no TLS on it; str() says why, for the log. `speaks_no_tls`: the client sent something
-    else where TLS begins, which counts against it (mailsuite.abuse.offences)."""
+    else where TLS begins, which counts against it (mailsuite.access.offences)."""
 
     def __init__(self, error: OSError | TimeoutError) -> None:
         super().__init__(str(error) or type(error).__name__)

@@ -4,12 +4,10 @@ from datetime import timedelta
 
 from mailsuite.jobs.job import Job, Lane
 from mailsuite.store.quota import warn_full_mailboxes
-from mailsuite.store.removal import remove_marked
 from mailsuite.store.sweep import sweep, sweep_if_pressed
 
 JOBS = (
     Job("quota-warnings", "owners warned of a full mailbox", timedelta(minutes=5), warn_full_mailboxes),
-    Job("removed-mailboxes", "removed mailboxes and domains deleted", timedelta(hours=1), remove_marked, Lane.CLEANING),
     Job("blob-sweep", "unnamed blobs deleted", timedelta(hours=6), sweep, Lane.CLEANING),
     Job(
         "blob-sweep-when-full",

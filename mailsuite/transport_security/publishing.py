@@ -5,8 +5,8 @@ from django.conf import settings
 from mailsuite.directory.models import Domain
 from mailsuite.mail.host_name import is_public
 from mailsuite.mailauth import mtasts, tlsrpt
+from mailsuite.mailauth.dns_record import Record
 from mailsuite.mailauth.mtasts import Mode, Policy
-from mailsuite.records import publishing
 from mailsuite.transport_security.keys import KeyProblem, read_keys
 from mailsuite.transport_security.models import WEEK_SECONDS, DaneLook, MtaSts
 
@@ -22,12 +22,12 @@ def own_policy(domain: Domain) -> Policy:
     return Policy(Mode(row.mode), tuple(dict.fromkeys((settings.MAILSUITE.hostname, *others))), row.max_age)
 
 
-def mta_sts_records(domain: Domain) -> "list[publishing.Record]":
+def mta_sts_records(domain: Domain) -> list[Record]:
     """Where the policy is, and the record that says that there is one. Publish the host first: whoever sees the TXT
     record fetches the policy from it."""
     policy = own_policy(domain)
     return [
-        publishing.Record(
+        Record(
             "CNAME",
             mtasts.policy_host(domain.name),
             f"{settings.MAILSUITE.hostname}.",
@@ -35,7 +35,7 @@ def mta_sts_records(domain: Domain) -> "list[publishing.Record]":
             f"{mtasts.policy_host(domain.name)} as well.",
             needed=False,
         ),
-        publishing.Record(
+        Record(
             "TXT",
             mtasts.record_name(domain.name),
             mtasts.render_record(mtasts.policy_id(policy)),
@@ -46,10 +46,10 @@ def mta_sts_records(domain: Domain) -> "list[publishing.Record]":
     ]
 
 
-def tlsrpt_records(domain: Domain) -> "list[publishing.Record]":
+def tlsrpt_records(domain: Domain) -> list[Record]:
     """Where others report how TLS with us went."""
     return [
-        publishing.Record(
+        Record(
             "TXT",
             tlsrpt.record_name(domain.name),
             tlsrpt.render_record([f"mailto:tls-reports@{(domain.alias_of or domain).name}"]),
@@ -86,7 +86,7 @@ def why_no_tlsa() -> str:
     return ""
 
 
-def tlsa_records() -> "list[publishing.Record]":
+def tlsa_records() -> list[Record]:
     """TLSA of the key in use and of the next one; empty where there are to be none (`why_no_tlsa`), and when the
     certificate can't be read."""
     if why_no_tlsa():
@@ -97,7 +97,7 @@ def tlsa_records() -> "list[publishing.Record]":
         return []
     whose = {keys.current: "the key in use", keys.next: "the next key, to be there before its certificate"}
     return [
-        publishing.Record(
+        Record(
             "TLSA",
             f"_25._tcp.{settings.MAILSUITE.hostname}",
             f"3 1 1 {digest}",

@@ -7,7 +7,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from mailsuite.directory import authentication
+from mailsuite.access import authentication
 from mailsuite.directory.models import User
 from mailsuite.web.client import client_address
 

@@ -31,8 +31,8 @@ from mailsuite.directory.models import Mailbox
 from mailsuite.mail.client_network import Network
 from mailsuite.mail.host_name import is_public
 from mailsuite.queue.models import Route
-from mailsuite.records.models import DkimKey
 from mailsuite.secrets import field_cipher
+from mailsuite.signing.models import DkimKey
 from mailsuite.web import hosts
 
 # Wider than any one operator's own.

@@ -5,8 +5,8 @@ import time
 
 from django.http import HttpRequest
 
+from mailsuite.access import authentication
 from mailsuite.adminkit import proof
-from mailsuite.directory import authentication
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.web.backend import LONGEST_DELAY_SECONDS
 from mailsuite.web.client import client_address

@@ -12,7 +12,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from mailsuite.abuse.gate import GATE
+from mailsuite.access.ban_list import BAN_LIST
 from mailsuite.mail.networks import is_named
 from mailsuite.server.accepting import raise_descriptor_limit
 from mailsuite.server.admission import Admission, AdmissionLimits
@@ -94,9 +94,9 @@ def run(context: ServiceContext) -> None:
     worker.client_of = lambda address, forwarded_for: original_address(address, forwarded_for, trusted)
     worker.admission = Admission(
         replace(LIMITS, total=min(LIMITS.total, raise_descriptor_limit())),
-        banned=GATE.check,
+        banned=BAN_LIST.check,
         spared=lambda address: is_named(address, trusted),
         budget=memory,
     )
-    GATE.start()
+    BAN_LIST.start()
     worker.init_process()

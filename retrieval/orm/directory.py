@@ -3,13 +3,13 @@
 import asyncio
 from typing import Literal
 
-from mailsuite.directory.authentication import authenticate
+from mailsuite.access.authentication import authenticate
 from retrieval.mail_store import MailStore
 from retrieval.mail_values import LoginAnswer, StoreUnavailable
 from retrieval.orm.backend import Backend
 from retrieval.orm.store import OrmStore
 
-# What a stranger may be told (mailsuite.directory.authentication); anything else is a wrong name or password.
+# What a stranger may be told (mailsuite.access.authentication); anything else is a wrong name or password.
 _REASONS = {"too-many-failures": "throttled"}
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mailsuite.directory.authentication import Authentication
+from mailsuite.access.authentication import Authentication
 from mailsuite.store import operations
 from retrieval.mail_values import FolderInfo, FolderStatus
 from retrieval.orm import reads

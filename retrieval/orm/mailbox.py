@@ -4,7 +4,7 @@ store (retrieval.orm.store) works with."""
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from mailsuite.directory.authentication import Authentication
+from mailsuite.access.authentication import Authentication
 from retrieval.mail_values import Principal
 from retrieval.orm.backend import Backend
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from itertools import groupby, islice
 from operator import attrgetter
 
-from mailsuite.directory.authentication import Authentication
+from mailsuite.access.authentication import Authentication
 from mailsuite.store import operations
 from retrieval.mail_store import Spool
 from retrieval.mail_values import (

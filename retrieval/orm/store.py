@@ -4,7 +4,7 @@
 `OrmStore` is one logged-in mailbox's view of it, put together from the parts beside this module.
 """
 
-from mailsuite.directory.authentication import Authentication, session_is_valid
+from mailsuite.access.authentication import Authentication, session_is_valid
 from mailsuite.store import operations
 from mailsuite.writer.operation import ROWS_AT_ONCE
 from retrieval.orm.backend import Backend

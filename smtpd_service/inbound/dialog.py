@@ -67,7 +67,7 @@ Event = Mail | Rcpt | Credentials | TlsAsked | DataAsked
 
 class Dialog:
     """One connection. `hello` is what the client called itself, `authenticated` whether it has logged in, `offence` for
-    what it was ended that counts against it (mailsuite.abuse.offences): failed logins do so by themselves."""
+    what it was ended that counts against it (mailsuite.access.offences): failed logins do so by themselves."""
 
     def __init__(self, terms: Terms, *, tls: bool = False) -> None:
         self.terms = terms

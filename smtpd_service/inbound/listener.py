@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from mailsuite.abuse.gate import GATE
+from mailsuite.access.ban_list import BAN_LIST
 from mailsuite.pipeline import decisions, refusing
 from mailsuite.pipeline.decisions import Refusal
 from mailsuite.pipeline.parties import Client
@@ -109,7 +109,7 @@ async def _open(receiver: Receiver, listener: Listener, sock: socket.socket, add
     except HandshakeFailed as failed:
         logger.info("%s: no connection, or no TLS: %s", address, failed)
         if failed.speaks_no_tls:
-            GATE.note(address, "tls-handshake")
+            BAN_LIST.note(address, "tls-handshake")
 
 
 def _opened(receiver: Receiver, sock: socket.socket) -> None:

@@ -10,7 +10,6 @@ from typing import ParamSpec, TypeVar
 from django.db import Error
 
 from mailsuite.database.threads import DatabaseThreads
-from mailsuite.directory import lookup
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.queue.models import QueuedRecipient, Route
 from mailsuite.queue.notifications import Fate, compose_notifications
@@ -18,6 +17,7 @@ from mailsuite.queue.operations import Claim
 from mailsuite.queue.routes import route_password
 from mailsuite.records.setup import versions_without_name
 from mailsuite.secrets import SecretError
+from mailsuite.signing import lookup as signing
 from mailsuite.store.operations import Deliver
 from mailsuite.trace.models import Story
 from mailsuite.writer.operation import StoreUnavailable
@@ -100,7 +100,7 @@ def _held_by(token: str) -> list[int]:
 def _signing_keys(claim: Claim, author_domain: str) -> tuple[SigningKey, ...]:
     # Nobody submits in a name that is not theirs; stories outlive the mail that waits.
     submitted = Story.objects.using("reader").filter(pk=claim.story_id or 0, kind=Story.Kind.SUBMISSION)
-    return lookup.signing_keys(author_domain) if submitted.exists() else ()
+    return signing.signing_keys(author_domain) if submitted.exists() else ()
 
 
 def _routes() -> list[RouteFacts]:

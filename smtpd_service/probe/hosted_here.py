@@ -8,6 +8,7 @@ from mailsuite.mail.address import Address, Path
 from mailsuite.pipeline import decisions
 from mailsuite.pipeline.decisions import Refusal
 from mailsuite.pipeline.destinations import Destinations
+from mailsuite.store import usage
 from smtpd_service.probe.stage import TITLES, Stage, Tone
 
 # An alias may lead to a thousand.
@@ -26,7 +27,7 @@ def stages_here(address: Address) -> tuple[Stage, ...]:
 
 def _refusal(address: Address, resolution: Resolution) -> Refusal | None:
     whole = Destinations.of(Path(address), resolution).whole()
-    used = lookup.used_octets([target.mailbox_id for target in whole.local.values() if target.quota_octets])
+    used = usage.used_octets([target.mailbox_id for target in whole.local.values() if target.quota_octets])
     return decisions.recipient(resolution, may_relay=False) or decisions.quota(whole, used, 0)
 
 

@@ -2,10 +2,10 @@ import pytest
 from django.db import connections
 from queued_mail import enqueue, forget_the_directory
 
-from mailsuite.abuse.gate import GATE
-from mailsuite.directory import authentication, login_log
+from mailsuite.access import authentication, login_log
+from mailsuite.access.ban_list import BAN_LIST
+from mailsuite.access.password_hasher import Argon2idHasher
 from mailsuite.directory.cache import CACHE
-from mailsuite.directory.passwords import Argon2idHasher
 
 __all__ = ["enqueue", "forget_the_directory"]
 
@@ -24,7 +24,7 @@ def bans(db):
     CACHE.clear()
     authentication.forget_logins()
     login_log.forget_gathered()
-    GATE.forget()
-    yield GATE
-    GATE.forget()
+    BAN_LIST.forget()
+    yield BAN_LIST
+    BAN_LIST.forget()
     connections["reader"] = reader

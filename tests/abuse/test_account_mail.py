@@ -7,11 +7,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from mailsuite.abuse import account_mail, telling
-from mailsuite.directory import account_events, authentication, login_log, services
+from mailsuite.access import authentication, login_log
+from mailsuite.directory import account_events
 from mailsuite.directory.account_events import LEARNING, MOST_ROAMING
 from mailsuite.directory.models import AccountEvent, KnownNetwork, User
-from mailsuite.directory.services.accounts import change_account
 from mailsuite.mail.client_network import Reach, network_around
+from mailsuite.provisioning import services
+from mailsuite.provisioning.accounts import change_account
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Story
 from mailsuite.writer.storage import mail_storage

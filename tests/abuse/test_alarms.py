@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailsuite.abuse import alarms, suspension
+from mailsuite.abuse import alarms
 from mailsuite.abuse.models import Alarm, SendingCap, SendingDay
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Login, Mailbox, User
 from mailsuite.ids import new_id
+from mailsuite.provisioning import services, suspension
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Event, Story
 from mailsuite.writer.storage import mail_storage

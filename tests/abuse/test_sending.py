@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailsuite.abuse import alarms, sending, sending_alarms, suspension
+from mailsuite.abuse import alarms, sending, sending_alarms
 from mailsuite.abuse.models import Alarm, SendingCap, SendingDay, SendingSettings, SentRecipient
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.ids import new_id
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
+from mailsuite.provisioning import services, suspension
 from mailsuite.queue.held_mail import held_count
 from mailsuite.queue.models import QueuedMessage
 from mailsuite.store.models import Message

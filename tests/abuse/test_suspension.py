@@ -5,10 +5,9 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from mailsuite.abuse import suspension
-from mailsuite.directory import services
 from mailsuite.directory.models import Mailbox
 from mailsuite.errors import ChangeRefused
+from mailsuite.provisioning import services, suspension
 from mailsuite.queue import services as queue
 from mailsuite.queue.held_mail import held_count
 from mailsuite.queue.models import QueuedMessage

@@ -10,11 +10,12 @@ from django.core.management import CommandError, call_command
 from mailsuite.abuse import host_alarms, telling
 from mailsuite.abuse.models import AlarmSettings
 from mailsuite.abuse.telling import Matter, tell
-from mailsuite.directory import lookup, services
+from mailsuite.directory import lookup
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.errors import ChangeRefused
+from mailsuite.provisioning import services
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
-from mailsuite.records.services import make_key_pairs
+from mailsuite.signing.keys import make_key_pairs
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Event, Story
 from mailsuite.trace.visibility import visible

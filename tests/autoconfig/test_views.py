@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from mailsuite.autoconfig.autodiscover_request import LARGEST_OCTETS, RequestError, parse_request
-from mailsuite.directory import services
+from mailsuite.provisioning import services
 
 OUTLOOK = "{http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a}"
 REQUEST = """<?xml version="1.0" encoding="utf-8"?>

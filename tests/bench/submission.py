@@ -151,7 +151,7 @@ else:
 READ_QUEUE = f"""
 import json
 from mailsuite.queue.models import QueuedMessage
-from mailsuite.records.models import DkimKey
+from mailsuite.signing.models import DkimKey
 from mailsuite.writer.storage import mail_storage
 waiting = QueuedMessage.objects.filter(settled_at=None, held_at=None).select_related("content")
 def octets(message):

@@ -226,14 +226,14 @@ def test_an_administrator_screens(person, administered):
 def test_an_administrator_bans_and_lifts(person, administered):
     """A network in the shell, another here, and one that never is banned."""
     administered.manage("ban", "add", "198.51.100.0/24", "--note", "spells out passwords", "--days", "3")
-    person.open("/admin/abuse/ban/add/")
+    person.open("/admin/access/ban/add/")
     person.fill(subject="203.0.113.999")
     person.press("Save")
     assert person.sees("203.0.113.999")
     person.picture("ban-refused")
     person.fill(subject="203.0.113.7", note="knocked all night")
     person.press("Save")
-    person.open("/admin/abuse/ban/")
+    person.open("/admin/access/ban/")
     assert person.sees("203.0.113.7") and person.sees("spells out passwords")
     person.picture("bans")
     person.follow("203.0.113.7")
@@ -241,16 +241,16 @@ def test_an_administrator_bans_and_lifts(person, administered):
     person.press_and_confirm("Lift")
     assert person.sees("203.0.113.7 may come in again")
     assert "203.0.113.7" not in administered.manage("ban", "list")
-    person.open("/admin/abuse/allowednetwork/add/")
+    person.open("/admin/access/allowednetwork/add/")
     person.fill(network="192.0.2.0/24", note="our office")
     person.press("Save")
-    person.open("/admin/abuse/allowednetwork/")
+    person.open("/admin/access/allowednetwork/")
     assert person.sees("192.0.2.0/24") and person.sees("our office")
     person.picture("never-banned")
     # On a telephone each row is a card, in which a long note has room.
     administered.manage("ban", "allow", "2001:db8:1234::/48", "--note", "monitoring that signs in each minute " * 4)
     person.look(dark=False, width=380)
-    person.open("/admin/abuse/allowednetwork/")
+    person.open("/admin/access/allowednetwork/")
     cut = "return [...document.querySelectorAll('#result_list td')].filter(td => td.scrollHeight > td.clientHeight + 1)"
     assert person.sees("monitoring") and person.browser.execute_script(cut) == []
     person.look(dark=False, width=1280)

@@ -6,13 +6,13 @@ from django.db import connections
 from pages import directory
 
 from mailsuite.abuse.models import Alarm, AlarmSettings, SendingCap, SendingDay, SendingSettings
-from mailsuite.directory import authentication, login_log, services
+from mailsuite.access import authentication, login_log
+from mailsuite.access.password_hasher import Argon2idHasher
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.models import Domain, Login, LoginThrottle, User
-from mailsuite.directory.passwords import Argon2idHasher
 from mailsuite.junk.models import Sender, WordTable
+from mailsuite.provisioning import services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient, Route
-from mailsuite.records.services import make_key_pairs
 from mailsuite.reports.models import (
     DmarcDay,
     DmarcRecord,
@@ -24,6 +24,7 @@ from mailsuite.reports.models import (
     TlsReport,
 )
 from mailsuite.screening.models import GreylistEntry, Rule, ScreeningSettings, SenderPause
+from mailsuite.signing.keys import make_key_pairs
 from mailsuite.store.models import Content
 from mailsuite.trace.models import Event, Story
 from mailsuite.transport_security.models import DaneLook, KnownPolicy, MtaSts

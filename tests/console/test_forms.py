@@ -5,8 +5,8 @@ import re
 import pytest
 from django.urls import reverse
 
-from mailsuite.directory import services
 from mailsuite.directory.models import Alias, Mailbox
+from mailsuite.provisioning import services
 
 PASSWORD = "correct horse battery"
 MAILBOX, ALIAS = (reverse(f"admin:directory_{name}_add") for name in ("mailbox", "alias"))

@@ -15,7 +15,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from mailsuite.abuse.models import AlarmSettings, AllowedNetwork, Ban
+from mailsuite.abuse.models import AlarmSettings
+from mailsuite.access.models import AllowedNetwork, Ban
 from mailsuite.directory import history
 from mailsuite.directory.models import Change, Domain, Mailbox, User
 from mailsuite.queue.models import Route

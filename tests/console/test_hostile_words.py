@@ -14,7 +14,7 @@ from django.contrib import admin
 from django.db.models import CharField, TextField
 from django.urls import reverse
 
-from mailsuite.abuse.models import Ban
+from mailsuite.access.models import Ban
 from mailsuite.authcheck.report import ArcCheck, ArcSealer, AuthReport, DkimCheck, IprevCheck, Question, SpfCheck
 from mailsuite.directory.models import Domain
 from mailsuite.mailauth.dmarc import DmarcOutcome

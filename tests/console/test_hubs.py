@@ -9,9 +9,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mailsuite.console.hubs import SHOWN, Line, parts_of
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox
-from mailsuite.directory.services import restoring
+from mailsuite.provisioning import restoring, services
 from mailsuite.store import shell
 from mailsuite.store.models import Content, Message
 from mailsuite.trace.models import Story, StoryRecipient

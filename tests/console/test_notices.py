@@ -6,8 +6,8 @@ from django.urls import reverse
 from mailsuite.console import dashboard
 from mailsuite.console.directory.domains import DomainAdmin
 from mailsuite.console.notices import Notice, Several, joined
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox
+from mailsuite.provisioning import services
 from mailsuite.records.models import DnsCheck
 
 DOMAINS = [f"customer-{number:02}.example" for number in range(27)]

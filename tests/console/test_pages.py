@@ -8,16 +8,18 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from mailsuite.access.authentication import authenticate
+from mailsuite.access.throttle import NETWORK
 from mailsuite.configuration import DEFAULT_QUOTA
-from mailsuite.directory import lookup, services
-from mailsuite.directory.authentication import authenticate
+from mailsuite.directory import lookup
 from mailsuite.directory.models import Alias, Credential, Domain, Login, LoginThrottle, Mailbox, SendAs, User
 from mailsuite.directory.resolution import Kind
-from mailsuite.directory.throttle import NETWORK
 from mailsuite.directory.version import directory_version
+from mailsuite.provisioning import services
 from mailsuite.queue.models import Route
 from mailsuite.queue.routes import route_password
-from mailsuite.records.models import DkimKey
+from mailsuite.signing import lookup as signing
+from mailsuite.signing.models import DkimKey
 from mailsuite.trace.models import RefusalCount, Story
 
 PASSWORD = "correct horse battery"
@@ -244,10 +246,10 @@ def test_send_as(as_superuser, domains):
 
 def test_dkim_keys_show_their_public_half_alone(as_superuser, domains):
     key = DkimKey.objects.get(domain=domains["mine.example"], algorithm="ed25519")
-    page = text(as_superuser.get(reverse("admin:records_dkimkey_change", args=[key.pk])))
+    page = text(as_superuser.get(reverse("admin:signing_dkimkey_change", args=[key.pk])))
     assert key.selector in page and key.private_key[:40] not in page
-    post(as_superuser, "records_dkimkey_do", {}, key.pk, "activate")
-    assert [one.algorithm for one in lookup.dkim_keys("mine.example")] == ["rsa", "ed25519"]
+    post(as_superuser, "signing_dkimkey_do", {}, key.pk, "activate")
+    assert [one.algorithm for one in signing.dkim_keys("mine.example")] == ["rsa", "ed25519"]
 
 
 def test_a_throttle_is_lifted(as_superuser, django_user_model):
@@ -304,7 +306,7 @@ def test_an_administrators_own_password_is_changed_where_guesses_are_slowed(as_s
 
 
 @pytest.mark.parametrize(
-    ("page", "query"), [("directory_mailbox", {"domain__id__exact": "9" * 30}), ("abuse_ban", {"reason__exact": "\0"})]
+    ("page", "query"), [("directory_mailbox", {"domain__id__exact": "9" * 30}), ("access_ban", {"reason__exact": "\0"})]
 )
 def test_a_filter_that_makes_no_sense_is_no_error_of_ours(as_superuser, domains, page, query):
     """Each is one to one of the databases."""

@@ -16,8 +16,8 @@ from django.urls import reverse
 
 from mailsuite.adminkit import parameters
 from mailsuite.adminkit.scoping import ScopedAdmin
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox, User
+from mailsuite.provisioning import services
 
 LOOKUPS = sorted({*Field.get_lookups(), *CharField.get_lookups(), *TextField.get_lookups(), "year__gte", "date"})
 # Those that the filters of our lists write, to the end of a path; nothing else may follow a field's name.

@@ -10,10 +10,10 @@ from django.urls import reverse
 
 from mailsuite.adminkit import proof
 from mailsuite.adminkit.scoping import ACT, DELETE, ScopedAdmin
-from mailsuite.directory import services
 from mailsuite.directory.models import Alias, Credential, Domain, LoginThrottle, Mailbox, User
+from mailsuite.provisioning import services
 from mailsuite.queue.models import Route
-from mailsuite.records.models import DkimKey
+from mailsuite.signing.models import DkimKey
 
 PASSWORD = "correct horse battery"
 
@@ -86,7 +86,7 @@ def acts():
         "suspend several": (url("directory_mailbox_changelist") + "?q=ann",
             {"action": "suspend", "_selected_action": [str(ann.pk)]},
             lambda: Mailbox.objects.get(pk=ann.pk).state == "suspended"),
-        "use a key": (url("records_dkimkey_do", key.pk, "activate"), {},
+        "use a key": (url("signing_dkimkey_do", key.pk, "activate"), {},
             lambda: DkimKey.objects.get(pk=key.pk).state == "active"),
         "make a key": (url("directory_domain_records", mine.pk), {"do": "rotate"},
             lambda: DkimKey.objects.filter(domain=mine).count() > 2),

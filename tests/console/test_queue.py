@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.urls import reverse
 
-from mailsuite.directory import services
 from mailsuite.directory.models import Alias, Domain, Mailbox
 from mailsuite.ids import new_id
+from mailsuite.provisioning import services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.store.models import Content
 from mailsuite.store.operations import KEPT

@@ -3,10 +3,10 @@
 import pytest
 from django.urls import reverse
 
-from mailsuite.directory import lookup, services
+from mailsuite.directory import lookup
 from mailsuite.directory.models import Alias, Domain, Mailbox, User
 from mailsuite.directory.resolution import Kind
-from mailsuite.directory.services import restoring
+from mailsuite.provisioning import restoring, services
 
 ANN, BOB, FOREIGN = "ann@mine.example", "bob@mine.example", "ann@theirs.example"
 PASSWORD = "correct horse battery"

@@ -8,14 +8,14 @@ from django.contrib import admin
 from django.core import serializers
 from django.urls import reverse
 
-from mailsuite.abuse.models import AlarmSettings, AllowedNetwork, Ban, SendingSettings
+from mailsuite.abuse.models import AlarmSettings, SendingSettings
+from mailsuite.access.models import AllowedNetwork, Ban
 from mailsuite.adminkit.scoping import ScopedAdmin
-from mailsuite.directory import services
 from mailsuite.directory.models import Credential, Domain, Login, LoginThrottle, Mailbox, RemovedDomain, SendAs, User
 from mailsuite.ids import new_id
 from mailsuite.junk.models import Sender, WordTable
+from mailsuite.provisioning import services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, Route
-from mailsuite.records.models import DkimKey
 from mailsuite.reports.models import (
     DmarcReport,
     IncomingReport,
@@ -25,6 +25,7 @@ from mailsuite.reports.models import (
     TlsReport,
 )
 from mailsuite.screening.models import DnsList, GreylistEntry, Rule, ScreeningSettings
+from mailsuite.signing.models import DkimKey
 from mailsuite.trace.models import Story
 from mailsuite.transport_security.models import DaneLook, KnownPolicy, MtaSts
 

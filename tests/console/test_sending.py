@@ -9,8 +9,8 @@ from django.utils.html import escape
 from mailsuite.abuse import alarms
 from mailsuite.abuse.models import Alarm, AlarmSettings, SendingCap, SendingDay, SendingSettings
 from mailsuite.console import dashboard
-from mailsuite.directory import services
 from mailsuite.directory.models import Mailbox, User
+from mailsuite.provisioning import services
 from mailsuite.queue import services as queue
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.store.models import Content

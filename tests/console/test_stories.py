@@ -11,9 +11,9 @@ from django.db import connections
 from mailsuite.console.stories import search, timeline
 from mailsuite.console.stories.admin import NewestPaginator
 from mailsuite.console.stories.findings import VerdictLine
-from mailsuite.directory import services as directory
 from mailsuite.directory.models import Domain
 from mailsuite.ids import COUNTER_BITS, EPOCH_MS
+from mailsuite.provisioning import services as directory
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.store.models import Content
 from mailsuite.trace import visibility

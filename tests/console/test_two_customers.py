@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from mailsuite.console.stories import search
-from mailsuite.directory import lookup, services
+from mailsuite.directory import lookup
 from mailsuite.directory.models import Mailbox, SendAs, User
 from mailsuite.mail.address import Path, parse_address
 from mailsuite.mail.dsn import Action
@@ -21,6 +21,7 @@ from mailsuite.pipeline.direct import at_once, direct_services
 from mailsuite.pipeline.intakes import MX, SUBMISSION
 from mailsuite.pipeline.parties import Client, Submitter
 from mailsuite.pipeline.transaction import Transaction, take_recipient
+from mailsuite.provisioning import services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle

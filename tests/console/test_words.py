@@ -14,13 +14,13 @@ from django.urls import reverse
 from django.utils.html import escape
 from django.utils.text import capfirst
 
-from mailsuite.abuse import services as bans
-from mailsuite.abuse.models import AllowedNetwork, Ban
+from mailsuite.access import bans
+from mailsuite.access.models import AllowedNetwork, Ban
 from mailsuite.console import theme
 from mailsuite.console.search import ROWS_OF_EACH
 from mailsuite.console.theme import ENTRIES, PAGES
-from mailsuite.directory import services
 from mailsuite.directory.models import LoginThrottle
+from mailsuite.provisioning import services
 from mailsuite.transport_security import schedule
 from mailsuite.transport_security.admin import LOOK_SECONDS
 from mailsuite.transport_security.models import DaneLook, MtaSts
@@ -138,8 +138,8 @@ def test_names_in_titles_keep_their_first_letter(as_superuser, look):
 
 def test_an_empty_list_says_whether_something_can_be_added(as_superuser):
     assert "rows appear by themselves" in page(as_superuser, "abuse_alarm_changelist")
-    assert "Add one" in page(as_superuser, "abuse_ban_changelist")
-    found = text(as_superuser.get(reverse("admin:abuse_ban_changelist"), {"q": "nobody"}))
+    assert "Add one" in page(as_superuser, "access_ban_changelist")
+    found = text(as_superuser.get(reverse("admin:access_ban_changelist"), {"q": "nobody"}))
     assert "Nothing fits" in found and "Add one" not in found
 
 
@@ -207,7 +207,7 @@ def test_a_ban_says_why_and_when_it_ends(as_superuser):
         ("192.0.2.3/32", ["breaks the protocol", ", 3\xa0hours, 1", "minutes ago"]),
     ]
     for subject, words in says:
-        shown = page(as_superuser, "abuse_ban_change", Ban.objects.get(subject=subject).pk)
+        shown = page(as_superuser, "access_ban_change", Ban.objects.get(subject=subject).pk)
         assert all(word in shown for word in words) and ">Note<" not in shown
 
 

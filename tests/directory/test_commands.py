@@ -6,10 +6,10 @@ import sys
 import pytest
 from django.core.management import CommandError, call_command
 
-from mailsuite.directory import lookup, services
+from mailsuite.directory import lookup
 from mailsuite.directory.models import Domain, Mailbox, User
-from mailsuite.directory.services import mailbox_import
 from mailsuite.errors import ChangeRefused
+from mailsuite.provisioning import mailbox_import, services
 from mailsuite.queue.models import Route
 from mailsuite.queue.routes import route_password
 

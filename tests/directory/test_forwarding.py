@@ -2,11 +2,12 @@
 
 import pytest
 
-from mailsuite.directory import lookup, services
-from mailsuite.directory.authentication import authenticate
+from mailsuite.access.authentication import authenticate
+from mailsuite.directory import lookup
 from mailsuite.directory.models import Alias, AliasTarget, Mailbox, User
 from mailsuite.directory.resolution import Kind
-from mailsuite.directory.services import ChangeRefused, restoring
+from mailsuite.provisioning import restoring, services
+from mailsuite.provisioning.services import ChangeRefused
 from mailsuite.store.models import Folder
 
 PASSWORD = "correct horse battery"

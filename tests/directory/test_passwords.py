@@ -10,14 +10,15 @@ import pytest
 from django.contrib.auth.hashers import Argon2PasswordHasher, check_password, make_password
 from django.core.management import CommandError, call_command
 
-from mailsuite.directory import authentication, services
+from mailsuite.access import authentication
+from mailsuite.access.opaque_string import disallowed_in, opaque_string
+from mailsuite.access.password_hasher import LONGEST_PASSWORD, MOST_PASSWORD_OCTETS, Argon2idHasher
 from mailsuite.directory.models import Mailbox, User
-from mailsuite.directory.opaque_string import disallowed_in, opaque_string
-from mailsuite.directory.passwords import LONGEST_PASSWORD, MOST_PASSWORD_OCTETS, Argon2idHasher
 from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused
 from mailsuite.portal.forms import SignInForm
 from mailsuite.protocol.sasl import PlainExchange, decode_response
+from mailsuite.provisioning import services
 from retrieval.imap.context import ImapLimits
 from retrieval.pop3.context import Pop3Limits
 

@@ -6,9 +6,10 @@ import pytest
 from django.apps import apps
 from django.db.models import Model
 
-from mailsuite.directory import lookup, services
-from mailsuite.directory.authentication import Authentication, authenticate, session_is_valid
-from mailsuite.directory.login_log import is_known_good
+from mailsuite.access.authentication import Authentication, authenticate, session_is_valid
+from mailsuite.access.login_log import is_known_good
+from mailsuite.access.throttle import Attempt, record_failure
+from mailsuite.directory import lookup
 from mailsuite.directory.models import (
     KEPT_REMOVED,
     Alias,
@@ -22,8 +23,8 @@ from mailsuite.directory.models import (
     User,
 )
 from mailsuite.directory.resolution import Kind
-from mailsuite.directory.services import ChangeRefused, aliases, restoring
-from mailsuite.directory.throttle import Attempt, record_failure
+from mailsuite.provisioning import aliases, restoring, services
+from mailsuite.provisioning.services import ChangeRefused
 from mailsuite.store.models import Folder
 from mailsuite.web.backend import PasswordBackend
 
@@ -48,7 +49,7 @@ DECISIONS = {
     "directory.Login.user": STAYS,
     "directory.KnownNetwork.user": STAYS,
     "directory.AccountEvent.user": STAYS,
-    "records.DkimKey.domain": STAYS,
+    "signing.DkimKey.domain": STAYS,
     "records.DomainPolicy.domain": STAYS,
     "records.DnsCheck.domain": STAYS,
     "records.Observation.domain": STAYS,

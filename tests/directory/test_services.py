@@ -8,16 +8,18 @@ from django.contrib.auth.hashers import check_password
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from mailsuite.directory import lookup, services
+from mailsuite.directory import lookup, parsing
 from mailsuite.directory.models import Alias, AliasTarget, Credential, Domain, Mailbox, User
 from mailsuite.directory.resolution import MAX_DEPTH, Kind
-from mailsuite.directory.services import ChangeRefused, aliases
 from mailsuite.directory.version import directory_version, touch_directory
 from mailsuite.mail import srs
 from mailsuite.mail.address import parse_address
-from mailsuite.records.models import DkimKey
-from mailsuite.records.services import make_key_pairs
+from mailsuite.provisioning import aliases, services
+from mailsuite.provisioning.services import ChangeRefused
 from mailsuite.secrets import site_keys
+from mailsuite.signing import lookup as signing
+from mailsuite.signing.keys import make_key_pairs
+from mailsuite.signing.models import DkimKey
 from mailsuite.store.models import Folder, Usage
 
 PASSWORD = "correct horse battery"
@@ -40,7 +42,7 @@ def test_a_domain_comes_with_keys_and_roles(administrator):
     states = dict(DkimKey.objects.values_list("algorithm", "state"))
     assert states == {"rsa": "active", "ed25519": "pending"}
     assert "PRIVATE KEY" not in "".join(DkimKey.objects.values_list("private_key", flat=True))
-    (key,) = lookup.dkim_keys("xn--bcher-kva.example")
+    (key,) = signing.dkim_keys("xn--bcher-kva.example")
     assert key.private_key.startswith("-----BEGIN PRIVATE KEY-----")
 
 
@@ -167,7 +169,7 @@ def test_a_disabled_and_a_removed_domain(ann):
 def test_another_name_of_a_domain(ann):
     services.add_domain("example.net", alias_of="example.org", key_pairs=make_key_pairs())
     assert local("ann@example.net") == ["ann@example.org"]
-    assert lookup.dkim_keys("example.net")
+    assert signing.dkim_keys("example.net")
     assert lookup.may_send_as(ann.pk, "ann@example.net")
     with pytest.raises(ChangeRefused, match="another name of example.org"):
         services.add_mailbox("bob@example.net", PASSWORD)
@@ -285,13 +287,13 @@ def test_a_refused_change_leaves_the_version_alone(ann):
     ("text", "octets"), [("1G", 2**30), ("500m", 500 * 2**20), ("1.5 GiB", 3 * 2**29), ("123", 123), ("none", 0)]
 )
 def test_quota_words(text, octets):
-    assert services.parsing.quota(text) == octets
+    assert parsing.quota(text) == octets
 
 
 @pytest.mark.parametrize("text", ["", "much", "-1", "1E", "1.2.3G", "9999999T"])
 def test_words_that_are_no_quota(text):
     with pytest.raises(ChangeRefused):
-        services.parsing.quota(text)
+        parsing.quota(text)
 
 
 @pytest.mark.parametrize("alias", ["@example.org", "s*@example.org"])

@@ -37,7 +37,7 @@ print("FOUND", Story.objects.filter(outcome="refused").count())
 # As if a day had gone by: yesterday's stories are today's.
 TOMORROW = """
 from datetime import UTC, datetime, timedelta
-from mailsuite.records.models import DkimKey
+from mailsuite.signing.models import DkimKey
 from mailsuite.reports.models import OutgoingReport
 from mailsuite.reports.preparing import prepare
 from mailsuite.reports.sending import send_due
@@ -49,7 +49,7 @@ send_due(morning)
 """
 PUBLIC = """
 import json
-from mailsuite.records.models import DkimKey
+from mailsuite.signing.models import DkimKey
 key = DkimKey.objects.get(domain__name="two.test", state="active", algorithm="rsa")
 print("FOUND", json.dumps([f"{key.selector}._domainkey.two.test", f"v=DKIM1; k=rsa; p={key.public_key}"]))
 """

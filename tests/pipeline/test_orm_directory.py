@@ -2,9 +2,9 @@
 
 import asyncio
 
-from mailsuite.directory import lookup
 from mailsuite.pipeline import orm_directory
 from mailsuite.pipeline.orm_directory import OrmDirectory
+from mailsuite.store import usage
 
 
 def test_what_a_mailbox_holds_is_asked_for_once_in_some_seconds(monkeypatch):
@@ -15,7 +15,7 @@ def test_what_a_mailbox_holds_is_asked_for_once_in_some_seconds(monkeypatch):
         return {one: held[one] for one in mailbox_ids}
 
     monkeypatch.setattr(orm_directory.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(lookup, "used_octets", used_octets)
+    monkeypatch.setattr(usage, "used_octets", used_octets)
 
     async def run():
         directory = OrmDirectory(is_exhausted=lambda mailbox_id: False)

@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 from django.urls import reverse
 
-from mailsuite.directory import authentication, services
+from mailsuite.access import authentication
 from mailsuite.directory.models import Credential, Login, Mailbox, User
 from mailsuite.portal import phone_link
+from mailsuite.provisioning import services
 from mailsuite.store.models import Usage
 
 PASSWORD = "correct horse battery"

@@ -4,9 +4,9 @@ import html
 
 import pytest
 
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.junk.models import Sender
+from mailsuite.provisioning import services
 from mailsuite.screening import own_rules
 from mailsuite.screening.models import Rule, ScreeningSettings, SenderPause
 from mailsuite.screening.services import save_settings

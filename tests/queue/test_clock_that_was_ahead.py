@@ -7,16 +7,17 @@ import pytest
 from django.db import connections
 
 from mailsuite.abuse import alarms, sending
-from mailsuite.abuse import services as abuse
-from mailsuite.abuse.gate import GATE
-from mailsuite.abuse.models import Alarm, Ban, Offence, SendingDay
+from mailsuite.abuse.models import Alarm, SendingDay
+from mailsuite.access import bans, throttle
+from mailsuite.access.ban_list import BAN_LIST
+from mailsuite.access.models import Ban, Offence
 from mailsuite.database import stored_time
-from mailsuite.directory import services, throttle
 from mailsuite.directory.models import Domain, LoginThrottle, Mailbox
 from mailsuite.ids import first_id, new_id
 from mailsuite.junk import contacts
 from mailsuite.junk.models import Progress, Sender
 from mailsuite.mailauth.mtasts import Mode, Policy
+from mailsuite.provisioning import services
 from mailsuite.queue.models import QueuedRecipient
 from mailsuite.queue.operations import ClaimDue
 from mailsuite.queue.overdue import UNRENEWED, FallDue
@@ -135,17 +136,17 @@ def test_repeated_passwords_are_told_by_what_was_seen_lately():
 
 def test_bans_end_and_points_begin_anew_but_what_people_chose_stays():
     guesser = ip_network("192.0.2.1/32")
-    assert abuse.record({(guesser, "password-guessing"): 40}, AHEAD) == 1
-    abuse.ban("192.0.2.2", reason=Ban.Reason.BY_HAND, ends_at=AHEAD + timedelta(days=365))
-    GATE.forget()
-    GATE.refresh()
-    assert GATE.check("192.0.2.1") is None
-    assert GATE.check("192.0.2.2") is not None
-    GATE.forget()
+    assert bans.record({(guesser, "password-guessing"): 40}, AHEAD) == 1
+    bans.ban("192.0.2.2", reason=Ban.Reason.BY_HAND, ends_at=AHEAD + timedelta(days=365))
+    BAN_LIST.forget()
+    BAN_LIST.refresh()
+    assert BAN_LIST.check("192.0.2.1") is None
+    assert BAN_LIST.check("192.0.2.2") is not None
+    BAN_LIST.forget()
     Offence.objects.update(points=39, window_started_at=AHEAD)
-    assert abuse.record({(guesser, "password-guessing"): 1}, NOW) == 0
+    assert bans.record({(guesser, "password-guessing"): 1}, NOW) == 0
     assert Offence.objects.get().points == 1
-    assert abuse.record({(guesser, "password-guessing"): 40}, NOW) == 1
+    assert bans.record({(guesser, "password-guessing"): 40}, NOW) == 1
 
 
 def test_who_was_asked_to_come_again_passes():

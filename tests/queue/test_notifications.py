@@ -26,8 +26,8 @@ NOW = datetime.now(UTC)
 @pytest.fixture
 def ann(db):
     """A mailbox for ann@example.org."""
-    from mailsuite.directory.services.domains import add_domain
-    from mailsuite.directory.services.mailboxes import add_mailbox
+    from mailsuite.provisioning.domains import add_domain
+    from mailsuite.provisioning.mailboxes import add_mailbox
 
     add_domain("example.org")
     return add_mailbox("ann@example.org", "a long enough password")
@@ -112,7 +112,7 @@ def test_whose_mail_was_forwarded_is_told_through_the_queue(ann, enqueue):
 @pytest.mark.parametrize("alias", ["", "@example.org", "s*@example.org", "SRS0*@example.org"])
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_what_failed_of_forwarded_mail_is_told_to_whoever_wrote_and_to_no_catch_all(ann, enqueue, alias, is_ours):
-    from mailsuite.directory.services.aliases import add_alias
+    from mailsuite.provisioning.aliases import add_alias
 
     if alias:
         add_alias(alias, ["ann@example.org"])
@@ -139,7 +139,7 @@ def test_whose_mail_was_forwarded_may_have_a_domain_that_no_address_of_ours_coul
 
 
 def test_a_rewritten_sender_of_a_domain_that_is_disabled_is_told_all_the_same(ann, enqueue):
-    from mailsuite.directory.services.domains import set_domain_state
+    from mailsuite.provisioning.domains import set_domain_state
 
     sender = srs.forward(parse_address("eve@elsewhere.test"), "example.org", site_keys("srs"), NOW.date())
     enqueue("bob@far.test", reverse_path=str(sender))

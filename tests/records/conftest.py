@@ -5,10 +5,10 @@ import pytest
 from django.db import connections
 from dns_server import DnsServer
 
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain
-from mailsuite.records.services import make_key_pairs
+from mailsuite.provisioning import services
 from mailsuite.records.setup import records_for
+from mailsuite.signing.keys import make_key_pairs
 
 HOST, ADDRESS = "mx.host.test", "198.41.0.4"
 KEY_PAIRS = make_key_pairs()

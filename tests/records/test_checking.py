@@ -7,17 +7,18 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain, User
+from mailsuite.provisioning import services
 from mailsuite.records import alarms, checking
 from mailsuite.records.checking import begin_check, check_domain, check_due
-from mailsuite.records.models import DkimKey, DnsCheck, Observation
+from mailsuite.records.models import DnsCheck, Observation
 from mailsuite.records.observing import forget_observations
 from mailsuite.records.report_addresses import names_address
 from mailsuite.records.reporting import decode, exit_status
 from mailsuite.records.seen import Verdict
 from mailsuite.records.setup import records_for
 from mailsuite.records.stages import advance_dmarc, choose
+from mailsuite.signing.models import DkimKey
 from mailsuite.store.models import Message
 from mailsuite.writer.storage import mail_storage
 

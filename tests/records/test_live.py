@@ -11,15 +11,15 @@ from certificates import client_context, make
 from django.test import Client
 from django.utils import timezone
 
-from mailsuite.directory import services
+from mailsuite.mailauth.dns_record import Purpose, Record
 from mailsuite.mailauth.mtasts import Mode, Policy, render_policy
+from mailsuite.provisioning import services
 from mailsuite.records import checking
 from mailsuite.records.checking import check_domain, check_due
 from mailsuite.records.live import Memory, Reach, look_live
 from mailsuite.records.live import look as live_look
 from mailsuite.records.models import DnsCheck, Observation
 from mailsuite.records.planning import Setup
-from mailsuite.records.publishing import Purpose, Record
 from mailsuite.records.reporting import exit_status, next_step
 from mailsuite.records.seen import Finding, Side, Verdict
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver

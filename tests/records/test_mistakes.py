@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from zone import quoted, zone_resolver
 
 from mailsuite.mailauth.dkim.keys import KeyProblem, read_key
+from mailsuite.mailauth.dns_record import Purpose, Record
 from mailsuite.mailauth.mtasts import Mode, Policy
 from mailsuite.records.authority import Server, Zone
 from mailsuite.records.judging import dkim as dkim_page
 from mailsuite.records.judging import judge_all
 from mailsuite.records.page import title_of
 from mailsuite.records.planning import Key, Setup, records_of
-from mailsuite.records.publishing import Purpose, Record
 from mailsuite.records.reporting import next_step
 from mailsuite.records.seen import View
 from mailsuite.resolver.answers import Answer, Mx, Status

@@ -8,7 +8,8 @@ from django.urls import reverse
 from mailsuite.directory.models import User
 from mailsuite.records import background
 from mailsuite.records.checking import check_domain
-from mailsuite.records.models import DkimKey, DnsCheck, DomainPolicy
+from mailsuite.records.models import DnsCheck, DomainPolicy
+from mailsuite.signing.models import DkimKey
 
 pytestmark = pytest.mark.usefixtures("same_connection")
 

@@ -12,12 +12,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_private_key
 
 from mailsuite.mailauth import dmarc, mtasts
+from mailsuite.mailauth.dns_record import Record, text_strings
 from mailsuite.mailauth.spf.record import parse_record
-from mailsuite.records import publishing, setup
-from mailsuite.records.models import DkimKey
-from mailsuite.records.publishing import Record
-from mailsuite.records.services import make_key_pairs
+from mailsuite.records import setup
 from mailsuite.records.stages import STAGES, advance_dmarc, choose
+from mailsuite.signing.keys import make_key_pairs
+from mailsuite.signing.models import DkimKey
 
 pytestmark = pytest.mark.usefixtures("same_connection")
 
@@ -64,7 +64,7 @@ def test_a_domain_without_mail_says_so(domain):
 
 def test_long_txt_is_cut_at_255_octets_and_joins_to_the_same(domain):
     record = next(record for record in setup.records_for(domain) if "k=rsa" in record.value)
-    strings = publishing.text_strings(record.value)
+    strings = text_strings(record.value)
     assert [len(one) <= 255 for one in strings] == [True, True] and "".join(strings) == record.value
     assert record.zone_value == " ".join(f'"{one}"' for one in strings)
     assert record.zone_line.startswith(f"{record.name}. 3600 IN TXT ")

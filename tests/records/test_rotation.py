@@ -8,17 +8,18 @@ import pytest
 from django.utils import timezone
 from zone import quoted
 
-from mailsuite.directory.lookup import dkim_keys
 from mailsuite.errors import ChangeRefused
 from mailsuite.records import stages
 from mailsuite.records.checking import check_domain
-from mailsuite.records.models import DkimKey, DomainPolicy
+from mailsuite.records.models import DomainPolicy
 from mailsuite.records.rotation import advance_keys
-from mailsuite.records.services import activate_key, retire_key, start_rotation
 from mailsuite.records.setup import records_for
 from mailsuite.reports.sentences import sentences
 from mailsuite.reports.services import Evidence
 from mailsuite.secrets import field_cipher
+from mailsuite.signing.keys import activate_key, retire_key, start_rotation
+from mailsuite.signing.lookup import dkim_keys
+from mailsuite.signing.models import DkimKey
 
 pytestmark = pytest.mark.usefixtures("same_connection")
 DAY = timedelta(days=1)

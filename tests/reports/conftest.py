@@ -7,11 +7,12 @@ from django.db import connections
 from report_mail import NOW, authentication_of
 from stored_mail import store_mail_in
 
-from mailsuite.directory import authentication, services
+from mailsuite.access import authentication
+from mailsuite.access.password_hasher import Argon2idHasher
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.models import Domain, User
-from mailsuite.directory.passwords import Argon2idHasher
 from mailsuite.ids import new_id
+from mailsuite.provisioning import services
 from mailsuite.reports.models import IncomingReport
 from mailsuite.store.operations import Deliver, ReportDelivery
 from mailsuite.trace.operations import StoryFacts

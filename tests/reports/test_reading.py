@@ -25,7 +25,6 @@ from report_mail import (
     report_xml,
 )
 
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.mail.header import header_end
 from mailsuite.mail.parsed_header import Header
@@ -33,6 +32,7 @@ from mailsuite.mailauth.dkim import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import signature_fields
 from mailsuite.mailauth.dmarc_report import Reason, Record, build_report
 from mailsuite.mailauth.report_file import MAX_MAIL_OCTETS
+from mailsuite.provisioning import services
 from mailsuite.records.models import Observation
 from mailsuite.records.report_addresses import names_address
 from mailsuite.reports import admission, dmarc_import, reading

@@ -10,18 +10,18 @@ import pytest
 from django.utils import timezone
 from report_mail import REJECT, checked
 
-from mailsuite.directory import services
 from mailsuite.ids import COUNTER_BITS, EPOCH_MS, reference
 from mailsuite.mailauth.dmarc_report_reader import read_records, summarize
+from mailsuite.provisioning import services
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
-from mailsuite.records.models import DkimKey
-from mailsuite.records.services import make_key_pairs
 from mailsuite.reports import sending
 from mailsuite.reports.models import DmarcDay, IncomingReport, OutgoingReport, ReportExclusion
 from mailsuite.reports.preparing import SETTLED_AFTER, SPREAD, prepare, report_settings
 from mailsuite.reports.reading import read_waiting
 from mailsuite.reports.sending import RETRIES, send_due
 from mailsuite.resolver.answers import Answer, Status, ZoneResolver
+from mailsuite.signing.keys import make_key_pairs
+from mailsuite.signing.models import DkimKey
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Story
 from mailsuite.writer.operation import StoreBug

@@ -6,9 +6,9 @@ from queue import SimpleQueue
 import pytest
 from django.db import connections
 
-from mailsuite.directory import services as directory
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.models import Domain, Mailbox, User
+from mailsuite.provisioning import services as directory
 
 PASSWORD = "correct horse battery"
 

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connections
 
-from mailsuite.directory.services.removal import remove_mailbox
-from mailsuite.directory.services.restoring import restore_mailbox
+from mailsuite.provisioning.removal import remove_mailbox
+from mailsuite.provisioning.restoring import restore_mailbox
 from mailsuite.store import flags
 from mailsuite.store.chores import do_chores
 from mailsuite.store.models import Folder, Message, Tombstone, Usage

@@ -6,11 +6,12 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from mailsuite.directory.models import Domain, Mailbox
-from mailsuite.directory.services.domains import add_domain
-from mailsuite.directory.services.mailboxes import add_mailbox
-from mailsuite.directory.services.removal import remove_domain, remove_mailbox
-from mailsuite.directory.services.restoring import restore_mailbox
 from mailsuite.ids import new_id
+from mailsuite.provisioning.deletion import remove_marked
+from mailsuite.provisioning.domains import add_domain
+from mailsuite.provisioning.mailboxes import add_mailbox
+from mailsuite.provisioning.removal import remove_domain, remove_mailbox
+from mailsuite.provisioning.restoring import restore_mailbox
 from mailsuite.store import quota
 from mailsuite.store.models import Content, DepartedMessage, Folder, MaildropLease, Message, Usage
 from mailsuite.store.operations import (
@@ -24,7 +25,6 @@ from mailsuite.store.operations import (
     LocalDelivery,
     RenameFolder,
 )
-from mailsuite.store.removal import remove_marked
 from mailsuite.trace.operations import StoryFacts
 from mailsuite.writer.batch import Batch
 from mailsuite.writer.operation import Refused

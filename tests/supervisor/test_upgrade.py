@@ -9,8 +9,8 @@ import psycopg
 # As before mailboxes had a mod-sequence: each folder its own, the archive behind the inbox.
 FILL = """
 from mailsuite.directory.models import Mailbox
-from mailsuite.directory.services.domains import add_domain
-from mailsuite.directory.services.mailboxes import add_mailbox
+from mailsuite.provisioning.domains import add_domain
+from mailsuite.provisioning.mailboxes import add_mailbox
 from mailsuite.store import shell
 from mailsuite.store.models import Folder
 from mailsuite.writer.storage import mail_storage

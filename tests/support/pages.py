@@ -6,10 +6,11 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connections
 
-from mailsuite.directory import authentication, login_log, services, throttle
+from mailsuite.access import authentication, login_log, throttle
+from mailsuite.access.password_hasher import Argon2idHasher
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.models import User
-from mailsuite.directory.passwords import Argon2idHasher
+from mailsuite.provisioning import services
 
 PASSWORD = "correct horse battery"
 

@@ -1,9 +1,9 @@
 import pytest
 from django.db import connections
 
-from mailsuite.directory import services
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.models import Domain
+from mailsuite.provisioning import services
 
 
 @pytest.fixture

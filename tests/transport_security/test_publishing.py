@@ -10,10 +10,10 @@ from checkdmarc.mta_sts import parse_mta_sts_record
 from checkdmarc.smtp_tls_reporting import parse_smtp_tls_reporting_record
 from django.conf import settings as django_settings
 
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain
 from mailsuite.errors import ChangeRefused
 from mailsuite.mailauth.mtasts import Mode, policy_id
+from mailsuite.provisioning import services
 from mailsuite.transport_security import publishing
 from mailsuite.transport_security.keys import make_next_key, read_keys
 from mailsuite.transport_security.models import DaneLook, MtaSts

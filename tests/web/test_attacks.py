@@ -8,10 +8,11 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from mailsuite.access import authentication
 from mailsuite.autoconfig.views import outlook
-from mailsuite.directory import authentication, services
 from mailsuite.directory.models import Domain, Mailbox, User
 from mailsuite.junk.models import Sender
+from mailsuite.provisioning import services
 from mailsuite.screening.models import Rule
 
 PASSWORD, WRONG = "correct horse battery", "wrong-and-very-secret"

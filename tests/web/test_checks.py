@@ -9,9 +9,9 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.urls import include, path
 
-from mailsuite.directory import services
-from mailsuite.records.models import DkimKey
+from mailsuite.provisioning import services
 from mailsuite.secrets import FieldCipher
+from mailsuite.signing.models import DkimKey
 from mailsuite.web.checks import (
     EXAMPLE_HOSTNAME,
     _database,

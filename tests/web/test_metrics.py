@@ -7,8 +7,8 @@ import pytest
 from django.core.management import call_command
 from prometheus_client.parser import text_string_to_metric_families
 
-from mailsuite.abuse import services as bans
 from mailsuite.abuse.models import Alarm
+from mailsuite.access import bans
 from mailsuite.directory.models import Domain, Login, Mailbox
 from mailsuite.ids import first_id
 from mailsuite.junk.models import Lesson

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain
 from mailsuite.mailauth.mtasts import PATH, Mode, parse_policy
+from mailsuite.provisioning import services
 from mailsuite.transport_security.models import MtaSts
 
 

@@ -6,9 +6,10 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from mailsuite.directory import authentication, services
+from mailsuite.access import authentication
 from mailsuite.directory.models import Mailbox, User
-from mailsuite.directory.services.mailbox_import import import_mailboxes
+from mailsuite.provisioning import services
+from mailsuite.provisioning.mailbox_import import import_mailboxes
 from mailsuite.supervisor.prepare import _ensure_administrator
 
 PASSWORD = "correct horse battery"

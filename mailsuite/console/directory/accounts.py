@@ -11,6 +11,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from mailsuite.access.credentials import SCOPES
 from mailsuite.adminkit.fields import (
     badge,
     is_for_first_sign_in,
@@ -20,10 +21,9 @@ from mailsuite.adminkit.fields import (
     who_does,
 )
 from mailsuite.adminkit.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
-from mailsuite.directory import services
 from mailsuite.directory.models import Credential, Mailbox, User
-from mailsuite.directory.services.accounts import add_account, change_account
-from mailsuite.directory.services.credentials import SCOPES
+from mailsuite.provisioning import services
+from mailsuite.provisioning.accounts import add_account, change_account
 
 # Who may do what is told by domains, not by Django's groups.
 admin.site.unregister(Group)

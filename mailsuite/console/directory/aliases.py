@@ -17,9 +17,8 @@ from mailsuite.adminkit.fields import (
     whole_address,
 )
 from mailsuite.adminkit.scoping import ADD, CHANGE, DELETE, VIEW, ScopedAdmin, ScopedFilter, ServiceForm, scope_of
-from mailsuite.directory import services
 from mailsuite.directory.models import Alias, AliasTarget, Domain, SendAs, User
-from mailsuite.directory.services import effects
+from mailsuite.provisioning import effects, services
 
 
 class AliasForm(ServiceForm):

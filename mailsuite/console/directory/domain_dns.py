@@ -13,10 +13,11 @@ from mailsuite.adminkit.scoping import ACT
 from mailsuite.directory.models import Domain
 from mailsuite.errors import ChangeRefused
 from mailsuite.records import background, stages
-from mailsuite.records.models import DkimKey, DnsCheck
+from mailsuite.records.models import DnsCheck
 from mailsuite.records.page import context_of
-from mailsuite.records.services import activate_key, start_rotation
 from mailsuite.records.setup import zone_file
+from mailsuite.signing.keys import activate_key, start_rotation
+from mailsuite.signing.models import DkimKey
 
 # What is done with keys asks for the password anew.
 _ACTS = {"rotate": "Make a new DKIM key", "ed25519": "Sign by Ed25519 mail"}

@@ -16,11 +16,10 @@ from mailsuite.adminkit.fields import TONES, QuotaField, badge, require_quota
 from mailsuite.adminkit.scoping import ACT, ADD, CHANGE, VIEW, ScopedAdmin, ServiceForm, Verb, scope_of
 from mailsuite.adminkit.verb_pages import VerbPage, VerbPages
 from mailsuite.console.directory.domain_dns import DnsPages
-from mailsuite.directory import services
 from mailsuite.directory.models import Domain, Mailbox
-from mailsuite.directory.services import effects
+from mailsuite.provisioning import effects, services
 from mailsuite.records import background
-from mailsuite.records.services import make_key_pairs
+from mailsuite.signing.keys import make_key_pairs
 
 LIVE = ~Q(mailboxes__state=Mailbox.State.REMOVED)
 

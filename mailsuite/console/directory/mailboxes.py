@@ -9,7 +9,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
-from mailsuite.abuse import suspension
 from mailsuite.adminkit.fields import (
     TONES,
     DomainPicker,
@@ -40,11 +39,11 @@ from mailsuite.adminkit.scoping import (
     scope_of,
 )
 from mailsuite.adminkit.verb_pages import VerbPage, VerbPages
-from mailsuite.directory import parsing, services
+from mailsuite.directory import parsing
 from mailsuite.directory.models import Domain, Mailbox, User
-from mailsuite.directory.services import effects
-from mailsuite.directory.services.removal import ends_account
 from mailsuite.errors import ChangeRefused
+from mailsuite.provisioning import effects, services, suspension
+from mailsuite.provisioning.removal import ends_account
 from mailsuite.queue.held_mail import held_count, held_mail
 
 

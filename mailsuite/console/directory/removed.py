@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from mailsuite.adminkit.fields import moment, refuse_foreign_account, refuse_foreign_domain
 from mailsuite.adminkit.scoping import ACT, VIEW, ScopedAdmin, ScopedFilter, Verb, scope_of
 from mailsuite.adminkit.verb_pages import VerbPage, VerbPages
-from mailsuite.directory import parsing, services
+from mailsuite.directory import parsing
 from mailsuite.directory.models import (
     KEPT_REMOVED,
     Alias,
@@ -24,7 +24,7 @@ from mailsuite.directory.models import (
     RemovedMailbox,
     User,
 )
-from mailsuite.directory.services import effects, restoring
+from mailsuite.provisioning import effects, restoring, services
 
 KEPT = f"Kept for {KEPT_REMOVED.days} days, and deleted then."
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from mailsuite.mailauth.dkim.keys import MIN_RSA_BITS, KeyProblem, read_key
 from mailsuite.mailauth.dkim.tags import TAG_NAME
+from mailsuite.mailauth.dns_record import Record
 from mailsuite.records.judging.sides import Judge, change, publish
 from mailsuite.records.judging.spf import QUOTES
-from mailsuite.records.publishing import Record
 from mailsuite.records.seen import OK, Judgement, Verdict, octets
 from mailsuite.resolver.answers import Answer, Resolver, Status
 

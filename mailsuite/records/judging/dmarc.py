@@ -1,11 +1,11 @@
 """DMARC (RFC 9989): one record at the right place, at least as strict as the domain's stage, with reports to us."""
 
 from mailsuite.mailauth import dmarc
+from mailsuite.mailauth.dns_record import Record
 from mailsuite.mailauth.report_destinations import consent_name, outsiders
 from mailsuite.records.judging.dkim import is_usable
 from mailsuite.records.judging.sides import Judge, change, publish
 from mailsuite.records.planning import CONSENT, Setup
-from mailsuite.records.publishing import Record
 from mailsuite.records.seen import OK, Judgement, Verdict, octets
 from mailsuite.resolver.answers import Answer, Resolver, Status
 

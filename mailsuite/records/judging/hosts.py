@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from ipaddress import ip_address
 
+from mailsuite.mailauth.dns_record import Record
 from mailsuite.mailauth.iprev import is_generic
 from mailsuite.records.judging.sides import Judge, change, publish
 from mailsuite.records.planning import NO_MAIL, Setup
-from mailsuite.records.publishing import Record
 from mailsuite.records.seen import LONG_TTL, OK, Judgement, Verdict, hosts
 from mailsuite.resolver.answers import Answer, Mx, Resolver, Status
 

@@ -3,11 +3,11 @@
 import asyncio
 from ipaddress import ip_address
 
+from mailsuite.mailauth.dns_record import Purpose, Record
 from mailsuite.records.judging import dkim, dmarc, hosts, others, spf
 from mailsuite.records.judging.sides import Judge, find, publish
 from mailsuite.records.judging.zone import zone_findings
 from mailsuite.records.planning import Setup, records_of
-from mailsuite.records.publishing import Purpose, Record
 from mailsuite.records.seen import OK, Finding, Judgement, Verdict, View, texts
 from mailsuite.resolver.answers import Answer, Resolver, Status
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+from mailsuite.mailauth.dns_record import Record
 from mailsuite.mailauth.mtasts import PolicyError, find_id, policy_host
 from mailsuite.records.judging.sides import Judge, change, publish
-from mailsuite.records.publishing import Record
 from mailsuite.records.seen import OK, Judgement, Verdict, hosts, octets, texts
 from mailsuite.resolver.answers import Answer, Resolver, Status, Tlsa
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from mailsuite.records.publishing import Record
+from mailsuite.mailauth.dns_record import Record
 from mailsuite.records.seen import OK, Finding, Judgement, Verdict, View, side
 from mailsuite.resolver.answers import Answer, Resolver, Status
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 
 from mailsuite.mailauth import spf
+from mailsuite.mailauth.dns_record import Record
 from mailsuite.mailauth.spf.record import Record as SpfRecord
 from mailsuite.mailauth.spf.record import RecordError, parse_record, spf_records
 from mailsuite.records.judging.sides import Judge, change, publish
-from mailsuite.records.publishing import Record
 from mailsuite.records.seen import OK, Judgement, Verdict, octets
 from mailsuite.resolver.answers import Answer, Resolver, Status
 

@@ -1,7 +1,7 @@
 """What is wrong with the zone itself: name servers that are dead, lame or apart, and wildcards that answer for all."""
 
+from mailsuite.mailauth.dns_record import Purpose, Record
 from mailsuite.records.planning import Setup
-from mailsuite.records.publishing import Purpose, Record
 from mailsuite.records.seen import Finding, Side, Verdict, View, texts
 from mailsuite.resolver.answers import Status
 

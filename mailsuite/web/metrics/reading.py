@@ -8,7 +8,8 @@ from django.conf import settings
 from django.db.models import Count, Min, Q, QuerySet, Sum
 
 from mailsuite.abuse.alarms import open_alarms
-from mailsuite.abuse.models import Alarm, Ban
+from mailsuite.abuse.models import Alarm
+from mailsuite.access.models import Ban
 from mailsuite.directory.models import Domain, Login, Mailbox
 from mailsuite.ids import first_id
 from mailsuite.junk.models import Lesson

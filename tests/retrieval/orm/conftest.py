@@ -7,9 +7,10 @@ from django.db import connections
 from open_mailbox import PASSWORD, DirectClient, login
 from stored_mail import store_mail_in
 
-from mailsuite.directory import authentication, services
+from mailsuite.access import authentication
+from mailsuite.access.password_hasher import Argon2idHasher
 from mailsuite.directory.cache import CACHE
-from mailsuite.directory.passwords import Argon2idHasher
+from mailsuite.provisioning import services
 from retrieval.orm.backend import Backend
 
 

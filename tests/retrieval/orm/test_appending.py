@@ -5,7 +5,7 @@ import errno
 import pytest
 from open_mailbox import MAIL, append, login, rows_of, spool_files
 
-from mailsuite.directory import services
+from mailsuite.provisioning import services
 from mailsuite.writer import local_storage
 from mailsuite.writer.spool import GATHER_OCTETS, PRESSED_GATHER_OCTETS
 from retrieval.mail_values import Refused, StoreUnavailable

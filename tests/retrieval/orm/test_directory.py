@@ -6,7 +6,8 @@ import os
 import pytest
 from open_mailbox import PASSWORD, login
 
-from mailsuite.directory import authentication, services
+from mailsuite.access import authentication
+from mailsuite.provisioning import services
 from retrieval.orm.directory import OrmDirectory
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])

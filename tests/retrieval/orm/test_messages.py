@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from open_mailbox import MAIL, PASSWORD, append, budget, rows_of, spool_files
 
-from mailsuite.directory import services
 from mailsuite.mail.structure import decode_parts
+from mailsuite.provisioning import services
 from mailsuite.store import flags
 from mailsuite.store.models import Message
 from mailsuite.store.operations import MarkFetched

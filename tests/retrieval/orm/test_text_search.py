@@ -6,7 +6,7 @@ import base64
 import pytest
 from open_mailbox import BASE64, MAIL, PASSWORD, append, budget
 
-from mailsuite.directory import services
+from mailsuite.provisioning import services
 from retrieval.mail_values import Refused
 from retrieval.orm import text_search
 from retrieval.orm.directory import OrmDirectory

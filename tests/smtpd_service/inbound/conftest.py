@@ -12,7 +12,7 @@ import pytest
 import uvloop
 from resolutions import resolved
 
-from mailsuite.abuse.gate import GATE
+from mailsuite.access.ban_list import BAN_LIST
 from mailsuite.authcheck.checker import Checker
 from mailsuite.authcheck.signatures import SignatureChecker
 from mailsuite.directory.resolution import Kind, LocalTarget, Part, Resolution
@@ -231,7 +231,7 @@ class Server:
             self.store,
             self.spool,
             SRS_SECRETS,
-            GATE.note,
+            BAN_LIST.note,
             evaluator=evaluator,
             **{"disk_reserve_octets": 0, **settings},
         )

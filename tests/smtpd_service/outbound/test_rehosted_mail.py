@@ -10,15 +10,15 @@ from django.db import connections
 from queued_mail import MESSAGE, enqueue, forget_the_directory
 
 from mailsuite.directory.models import KEPT_REMOVED, Domain, User
-from mailsuite.directory.services.aliases import add_alias
-from mailsuite.directory.services.domains import add_domain, set_domain_state
-from mailsuite.directory.services.mailboxes import add_mailbox
-from mailsuite.directory.services.removal import remove_domain, remove_mailbox
-from mailsuite.directory.services.restoring import restore_domain
 from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused
 from mailsuite.mail import srs
 from mailsuite.mail.address import parse_address
+from mailsuite.provisioning.aliases import add_alias
+from mailsuite.provisioning.domains import add_domain, set_domain_state
+from mailsuite.provisioning.mailboxes import add_mailbox
+from mailsuite.provisioning.removal import remove_domain, remove_mailbox
+from mailsuite.provisioning.restoring import restore_domain
 from mailsuite.queue import giving, kept, own_mail, services
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.queue.operations import ClaimDue, Settle

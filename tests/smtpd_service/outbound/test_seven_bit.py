@@ -16,12 +16,12 @@ from queued_mail import enqueue, forget_the_directory
 from smtp_sink import Behaviour, Sink
 from tls_policies import Opportunistic
 
-from mailsuite.directory.services.domains import add_domain
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mail.header import header_end
 from mailsuite.mail.parsed_header import Header
 from mailsuite.mailauth.dkim.body import RelaxedBodyHash
 from mailsuite.mailauth.dkim.sign import SigningError, signature_fields
+from mailsuite.provisioning.domains import add_domain
 from mailsuite.queue.operations import Claim
 from mailsuite.resolver.answers import Mx, ZoneResolver
 from mailsuite.trace.models import Story

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from queued_mail import forget_the_directory
 
-from mailsuite.directory.services.aliases import add_alias
-from mailsuite.directory.services.domains import add_domain, set_domain_state
-from mailsuite.directory.services.mailboxes import add_mailbox
+from mailsuite.provisioning.aliases import add_alias
+from mailsuite.provisioning.domains import add_domain, set_domain_state
+from mailsuite.provisioning.mailboxes import add_mailbox
 from mailsuite.resolver.answers import Mx, ZoneResolver
 from mailsuite.store.models import Usage
 from smtpd_service.probe.delivery import Tools, probe_delivery, read_target

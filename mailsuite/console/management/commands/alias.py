@@ -3,9 +3,9 @@ from typing import Any
 from django.db.models import Prefetch
 
 from mailsuite.console.directory_command import DirectoryCommand
-from mailsuite.directory import parsing, services
+from mailsuite.directory import parsing
 from mailsuite.directory.models import Alias, AliasTarget
-from mailsuite.directory.services import effects, restoring
+from mailsuite.provisioning import effects, restoring, services
 
 
 class Command(DirectoryCommand):

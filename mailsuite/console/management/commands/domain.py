@@ -3,9 +3,9 @@ from typing import Any
 from django.conf import settings
 
 from mailsuite.console.directory_command import DirectoryCommand
-from mailsuite.directory import parsing, services
+from mailsuite.directory import parsing
 from mailsuite.directory.models import Domain, Mailbox
-from mailsuite.directory.services import effects, restoring
+from mailsuite.provisioning import effects, restoring, services
 from mailsuite.records.checking import check_domain
 from mailsuite.records.page import title_of
 from mailsuite.records.planning import records_of

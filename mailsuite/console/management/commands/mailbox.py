@@ -2,13 +2,12 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from mailsuite.abuse import suspension
 from mailsuite.adminkit.command import MUST_CHANGE, password_arguments, read_password
 from mailsuite.console.directory_command import DirectoryCommand
-from mailsuite.directory import history, parsing, services
+from mailsuite.directory import history, parsing
 from mailsuite.directory.models import Alias, Mailbox
-from mailsuite.directory.services import effects, restoring
-from mailsuite.directory.services.mailbox_import import import_mailboxes
+from mailsuite.provisioning import effects, restoring, services, suspension
+from mailsuite.provisioning.mailbox_import import import_mailboxes
 from mailsuite.sizes import write_limit
 
 IMPORT = (

@@ -4,9 +4,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from mailsuite.adminkit.command import password_arguments, read_password
-from mailsuite.directory import history, parsing, services
+from mailsuite.directory import history, parsing
 from mailsuite.directory.models import User
 from mailsuite.errors import ChangeRefused
+from mailsuite.provisioning import services
 
 
 class Command(BaseCommand):
