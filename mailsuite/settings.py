@@ -48,6 +48,8 @@ ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = [
     # In front of Django's, whose changepassword it replaces.
     "mailsuite.supervisor",
+    # In front of the theme, whose page of a row's history it replaces.
+    "mailsuite.adminkit",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",

@@ -39,7 +39,7 @@ from mailsuite.supervisor.certificate import ensure_certificate
 from mailsuite.tls import server_context
 from mailsuite.writer.spool import Spool
 from mailsuite.writer.storage import mail_storage
-from retrieval import service as retrieval
+from retrieval import daemon as retrieval
 from retrieval.orm.backend import Backend
 from retrieval.orm.directory import OrmDirectory as RetrievalDirectory
 from retrieval.transport import Server, ServerLimits

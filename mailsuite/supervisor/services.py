@@ -29,9 +29,9 @@ class Service:
 SERVICES = (
     # It is silent while the database works on one transaction, which PostgreSQL ends after a minute.
     Service("store", "mailsuite.writer.daemon:run", grace_seconds=5.0, silence_seconds=90.0),
-    Service("smtpd", "smtpd_service.service:run", per_worker=True),
+    Service("smtpd", "smtpd_service.daemon:run", per_worker=True),
     # Usually over at once; a host that got a whole message may take its time to say that it took it.
     Service("deliver", "smtpd_service.deliver:run", grace_seconds=45.0),
-    Service("retrieval", "retrieval.service:run", per_worker=True),
-    Service("web", "mailsuite.web.service:run"),
+    Service("retrieval", "retrieval.daemon:run", per_worker=True),
+    Service("web", "mailsuite.web.daemon:run"),
 )

@@ -15,9 +15,9 @@ from contextlib import ExitStack
 import pytest
 
 from mailsuite.protocol.words import unavailable
+from retrieval.daemon import _kinds
 from retrieval.pop3.context import Pop3Limits
 from retrieval.pop3.dialog import LOGIN_FAILURES, Dialog
-from retrieval.service import _kinds
 
 pytestmark = pytest.mark.interop
 

@@ -28,8 +28,8 @@ from mailsuite.web import connection as connection_module
 from mailsuite.web import exchange as exchange_module
 from mailsuite.web import worker as worker_module
 from mailsuite.web.connection import _HEAD_ENDS, BODY_OCTETS, HEAD_OCTETS, Budgets, HttpConnection, Phase
+from mailsuite.web.daemon import Application, Log, TlsConfig
 from mailsuite.web.exchange import BODY_MEMORY_OCTETS, Exchange
-from mailsuite.web.service import Application, Log, TlsConfig
 from mailsuite.web.worker import AT_ONCE_PER_CLIENT, THREADS, WRITES_AT_ONCE, Worker
 
 GET = b"GET %b HTTP/1.1\r\nHost: x.test\r\n\r\n"
