@@ -62,6 +62,11 @@ class _Running:
 class ImapSession:
     """One client's session; see the head of this module."""
 
+    __slots__ = (
+        *("_at_end_of_stream", "_bad_commands", "_bugs", "_context", "_reader", "_registry", "_running", "_session_id"),
+        *("broke_rules", "closed"),
+    )
+
     def __init__(
         self,
         limits: ImapLimits,

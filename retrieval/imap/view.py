@@ -32,6 +32,12 @@ class FlagSet(NamedTuple):
 class FolderView:
     """The selected folder. Positions count from 0: sequence number less one."""
 
+    __slots__ = (
+        *("_gone", "_index", "_recent_uids", "_retouched", "_told_count", "_told_keywords", "flag_sets", "folder_id"),
+        *("has_unclaimed", "keywords", "modseq", "name", "read_only", "stale", "table", "uid_next", "uid_validity"),
+        "uids",
+    )
+
     def __init__(self, status: FolderStatus, name: str, *, read_only: bool) -> None:
         self.folder_id, self.name, self.read_only = status.folder_id, name, read_only
         self.uid_validity, self.uid_next = status.uid_validity, status.uid_next

@@ -92,6 +92,7 @@ async def append(context: Context, command: Append) -> Output:
             octets = yield NextOctets(missing, prompt)
             missing, prompt = missing - len(octets), b""
             await message.write(octets)
+            del octets  # or it were held for as long as the client takes
         rest = yield NextLine()
         if message.problem is None and rest.strip(b" ") != command.closing:
             raise BadCommand("Unexpected argument after the message")
