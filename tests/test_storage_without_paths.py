@@ -43,6 +43,7 @@ from retrieval import daemon as retrieval
 from retrieval.orm.backend import Backend
 from retrieval.orm.directory import OrmDirectory as RetrievalDirectory
 from retrieval.transport import Server, ServerLimits
+from smtpd_service.inbound.limits import SmtpLimits
 from smtpd_service.inbound.listener import close, listen, make_listeners
 from smtpd_service.outbound.courier import Courier
 from smtpd_service.outbound.destinations import Destinations
@@ -90,12 +91,14 @@ class Suite:
     async def _serve(self) -> None:
         budget, limits = OctetBudget(), AdmissionLimits(50, 50)
         admissions = [Admission(limits), Admission(limits)]
+        self._directory = OrmDirectory(is_exhausted=lambda _: False)
         listeners = make_listeners(
             self._pipeline(budget),
             mx_admission=admissions[0],
             submission_admission=admissions[1],
             size_limit=10_000_000,
             tls=self._tls,
+            limits=SmtpLimits(),
         )
         smtp = await listen(listeners, {name: [self._sockets[name]] for name in LISTENERS[:2]})
         backend = Backend(settings.MAILSUITE, self.store, budget)
@@ -112,13 +115,14 @@ class Suite:
         await close(smtp, admissions)
         await server.close()
         await backend.close()
+        self._directory.close()
         await asyncio.get_running_loop().shutdown_default_executor()
         connections.close_all()
 
     def _pipeline(self, budget: OctetBudget) -> Services:
         return Services(
             HOST,
-            OrmDirectory(is_exhausted=lambda _: False),
+            self._directory,
             self.store,
             Spool(mail_storage(), budget),
             (b"secret",),

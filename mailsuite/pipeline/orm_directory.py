@@ -51,6 +51,11 @@ class OrmDirectory:
         self._used: Expiring[int, int] = Expiring(REMEMBERED)
         self._reader = DatabaseThreads("directory", seconds=READ_SECONDS)
 
+    def close(self) -> None:
+        """Let go of its threads and of their connections to the database."""
+        self._logins.close()
+        self._reader.close()
+
     async def resolve(self, path: Path) -> Resolution:
         return await self._reader.read(lookup.resolve, path)
 

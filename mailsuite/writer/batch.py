@@ -69,8 +69,8 @@ class Batch:
     def flush(self) -> None:
         """Writes what gathered; also called by operations that must read their own batch's rows."""
         rows, self._rows = self._rows, {}
-        for kind, some in rows.items():
-            INSERTS[kind].run(self.cursor, some)
+        for kind, of_kind in rows.items():
+            INSERTS[kind].run(self.cursor, of_kind)
 
     def finish(self) -> None:
         """Writes rows and what was locked; the commit follows."""

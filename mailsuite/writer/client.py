@@ -165,13 +165,13 @@ class StoreClient:
             self._withdrawing = None
 
     async def _withdraw_some(self) -> None:
-        some = list(self._doubtful.values())[:DOUBTFUL_AT_ONCE]
-        asked = [self._ask(one, time.monotonic() + one.limit_seconds) for one in some]
+        withdrawals = list(self._doubtful.values())[:DOUBTFUL_AT_ONCE]
+        asked = [self._ask(withdrawal, time.monotonic() + withdrawal.limit_seconds) for withdrawal in withdrawals]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         failed = [answer for answer in answers if isinstance(answer, BaseException)]
-        for one, answer in zip(some, answers, strict=True):
+        for withdrawal, answer in zip(withdrawals, answers, strict=True):
             if not isinstance(answer, BaseException):
-                self._doubtful.pop(id(one), None)
+                self._doubtful.pop(id(withdrawal), None)
         if failed:
             raise failed[0]
 

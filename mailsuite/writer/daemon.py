@@ -71,6 +71,7 @@ class StoreService:
         self._parent_pipe, self._pulse = context.parent_pipe, context.pulse
 
     def run(self) -> None:
+        """Serves until SIGTERM or the end of the pipe from the parent; what was asked for by then is done."""
         listener = self._listen()
         self._handle_signals()
         if self._parent_pipe is not None:

@@ -51,9 +51,11 @@ class LocalFile(StoredFile):
 
     @property
     def size_octets(self) -> int:
+        """As the file system knows it."""
         return os.fstat(self._descriptor).st_size
 
     def read(self, start: int = 0, end: int | None = None) -> bytes:
+        """One pread(2): of more than 2 GiB, the most that it reads."""
         return os.pread(self._descriptor, (self.size_octets if end is None else end) - start, start)
 
     def read_at_once(self, start: int, end: int) -> bytes | None:
@@ -75,11 +77,13 @@ class LocalFile(StoredFile):
             yield octets
 
     def append(self, octets: bytes) -> None:
+        """As many write(2) as it takes: a disk that fills up may take a part."""
         view = memoryview(octets)
         while view:
             view = view[os.write(self._descriptor, view) :]
 
     def append_rest(self, other: StoredFile, start: int) -> None:
+        """Between two of these files the kernel copies (copy_file_range(2)), perhaps without any writing."""
         if not isinstance(other, LocalFile):
             return super().append_rest(other, start)
         while copied := os.copy_file_range(other._descriptor, self._descriptor, COPIED_AT_ONCE_OCTETS, start):
@@ -87,9 +91,11 @@ class LocalFile(StoredFile):
         return None
 
     def sync(self) -> None:
+        """By fsync(2), whose error is told but once: whoever gets it must not ask again."""
         os.fsync(self._descriptor)
 
     def close(self) -> None:
+        """Close the descriptor, which may be another file's from then on."""
         os.close(self._descriptor)
 
 
@@ -102,6 +108,7 @@ class LocalStorage(MailStorage):
         self._known_folders: set[str] = set()
 
     def prepare(self) -> None:
+        """Make the folders, for this user alone, and try that they can be written."""
         os.makedirs(self.location, mode=0o700, exist_ok=True)
         _make_folder(self._spool)
         probe = f"{self._spool}/.probe"
@@ -111,13 +118,16 @@ class LocalStorage(MailStorage):
         fsync_folder(os.path.dirname(os.path.abspath(self.location)))
 
     def free_octets(self) -> int:
+        """What the file system has left for this user."""
         status = os.statvfs(self.location)
         return status.f_bavail * status.f_frsize
 
     def create_spooled(self, name: str) -> StoredFile:
+        """A new file in the spool, for this user alone."""
         return LocalFile(os.open(self._spooled(name), os.O_RDWR | os.O_CREAT | os.O_EXCL | _OPEN, 0o600))
 
     def put_spooled(self, name: str, octets: bytes) -> None:
+        """The same, written in one go and closed."""
         path = self._spooled(name)
         with LocalFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _OPEN, 0o600)) as file:
             try:
@@ -127,12 +137,15 @@ class LocalStorage(MailStorage):
                 raise
 
     def open_spooled(self, name: str) -> StoredFile:
+        """The file of this name in the spool; a symbolic link there is an error."""
         return LocalFile(os.open(self._spooled(name), os.O_RDONLY | _OPEN))
 
     def discard_spooled(self, names: Iterable[str]) -> None:
+        """Unlink them; their octets go when nobody has them open."""
         _unlink(map(self._spooled, names))
 
     def spooled_before(self, moment: datetime) -> Iterator[str]:
+        """By the files' times of modification."""
         for entry in os.scandir(self._spool):
             if entry.is_file(follow_symlinks=False) and _is_older(entry, moment):
                 yield entry.name
@@ -151,18 +164,22 @@ class LocalStorage(MailStorage):
             fsync_folder(f"{self.location}/{hour}")
 
     def open(self, name: str) -> StoredFile:
+        """The file in its hour's folder."""
         return LocalFile(os.open(f"{self.location}/{name}", os.O_RDONLY | os.O_CLOEXEC))
 
     def discard(self, names: Iterable[str]) -> None:
+        """Unlink them; sessions that have one open read on."""
         _unlink(f"{self.location}/{name}" for name in names)
 
     def blobs_before(self, moment: datetime) -> Iterator[str]:
+        """By the files' times of modification, one folder after another."""
         for hour in self._hours():
             for entry in os.scandir(f"{self.location}/{hour}"):
                 if _is_older(entry, moment):
                     yield f"{hour}/{entry.name}"
 
     def tidy(self, moment: datetime) -> None:
+        """Remove the folders of hours before that in which nothing is left."""
         for hour in self._hours():
             if hour < f"{moment:%Y%m%d%H}":
                 try:

@@ -53,21 +53,27 @@ class TooLate(StoreUnavailable):
 
 
 class Spooled(Protocol):
-    """A message to be filed: the name of its complete file in the spool folder, and its size; what is small comes along
-    in `octets` instead, and the writer makes the file. `header` says where the fields of its header stand, where
-    somebody has parsed it already."""
+    """A message to be filed: a complete spool file, which the writer makes itself of what is small and comes along."""
 
     @property
-    def spool(self) -> str: ...
+    def spool(self) -> str:
+        """The name of its spool file (mailsuite.writer.storage)."""
+        ...
 
     @property
-    def size_octets(self) -> int: ...
+    def size_octets(self) -> int:
+        """How many octets it has: another number there is an error, and nothing is filed."""
+        ...
 
     @property
-    def octets(self) -> bytes | None: ...
+    def octets(self) -> bytes | None:
+        """All of them, where they come along; else there is the file."""
+        ...
 
     @property
-    def header(self) -> HeaderTable | None: ...
+    def header(self) -> HeaderTable | None:
+        """Where the fields of its header stand, where somebody has parsed it already."""
+        ...
 
 
 class Operation(Struct, Generic[A], frozen=True, tag=True):

@@ -96,7 +96,8 @@ def is_much_work(octets: bytes) -> bool:
 
 
 def summarize(octets: bytes | mmap, limits: ParseLimits = LIMITS, table: HeaderTable | None = None) -> Reading:
-    """Returns what rows keep of the message. `table` is made use of where it ends with the header's blank line."""
+    """What a Content row keeps of a message, of which less is looked at beyond the limits. `table` is made use of where
+    it ends with the header's blank line."""
     is_fitting = table is not None and table.octets == header_end(octets, 0, len(octets))
     parsed = parse_message(octets, limits, Header(octets, table) if table is not None and is_fitting else None)
     keeps_header = parsed.header_octets <= HEADER_IN_ROW_OCTETS
@@ -179,6 +180,7 @@ class Child:
             os._exit(_FAILED)
 
     def fileno(self) -> int:
+        """For selectors."""
         return self._pipe
 
     def receive(self) -> bool:

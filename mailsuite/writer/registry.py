@@ -43,9 +43,13 @@ class Buffer(Protocol):
 
     due: float | None
 
-    def add(self, operation: Any, now: float) -> None: ...
+    def add(self, operation: Any, now: float) -> None:
+        """Take one, which is not written yet; `now` is a time of the monotonic clock."""
+        ...
 
-    def flush(self, now: float) -> None: ...
+    def flush(self, now: float) -> None:
+        """Write what is due by then, in a transaction of its own; everything where that is infinite."""
+        ...
 
 
 HANDLINGS: dict[type[Any], Handling] = {}
@@ -71,7 +75,7 @@ def register_locks(order: int, make: "Callable[[Batch, Sequence[Operation[Any]]]
     """Have `make` lock what the operations of a batch need, before any begins, those of lower order first: whoever
     locks in one order never waits in a circle."""
     LOCKS.append((order, make))
-    LOCKS.sort(key=lambda one: one[0])
+    LOCKS.sort(key=lambda ordered: ordered[0])
 
 
 def register_buffer(operation: type[Operation[Any]], make: Callable[[], Buffer]) -> None:

@@ -34,8 +34,8 @@ class Reserve:
 
     def free_octets(self) -> int:
         """What the file system has left for us."""
-        found = os.statvfs(self._folder.parent)
-        return found.f_bavail * found.f_frsize
+        status = os.statvfs(self._folder.parent)
+        return status.f_bavail * status.f_frsize
 
     def make(self) -> None:
         """Makes the pieces that are missing, as long as there is plenty of room."""

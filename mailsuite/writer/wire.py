@@ -63,6 +63,8 @@ def _requests() -> "msgspec.msgpack.Decoder[Any]":
 
 
 def read_request(frame: bytes) -> tuple[int, Any, float]:
+    """The request in a frame: its id, the operation, and its deadline by the monotonic clock, 0 for none. Raises
+    WireError."""
     try:
         request: tuple[int, Any, float] = _requests().decode(frame)
         return request
@@ -71,6 +73,7 @@ def read_request(frame: bytes) -> tuple[int, Any, float]:
 
 
 def read_answer(frame: bytes) -> tuple[int, Status, msgspec.Raw]:
+    """The answer in a frame: the request's id, its status, and what `decode` reads. Raises WireError."""
     try:
         request_id, status, payload = _answers.decode(frame)
         return request_id, Status(status), payload
@@ -79,6 +82,7 @@ def read_answer(frame: bytes) -> tuple[int, Status, msgspec.Raw]:
 
 
 def decode(payload: msgspec.Raw, wanted: Any) -> Any:
+    """The payload of an answer as a value of the wanted type. Raises msgspec.MsgspecError."""
     return msgspec.msgpack.decode(payload, type=wanted)
 
 
@@ -89,6 +93,8 @@ class Frames:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
+        """The frames that are whole with these octets, without their lengths. Raises WireError for one that is larger
+        than any may be; nothing can be read after it."""
         self._buffer += data
         frames, start = [], 0
         while len(self._buffer) - start >= HEADER:

@@ -22,10 +22,12 @@ class AppendSpool:
         self._file = spool.new_file()
 
     async def write(self, chunk: bytes) -> None:
+        """Append octets of the message."""
         with _files_may_fail():
             await self._file.write(chunk)
 
     async def finish(self, flags: int, keywords: Sequence[str], internal_date: datetime | None) -> SpooledMessage:
+        """What is to be appended, as these: the spool file, if there is one, is the writer's from now on."""
         try:
             with _files_may_fail():
                 octets = await self._file.finish()
@@ -36,6 +38,7 @@ class AppendSpool:
         return SpooledMessage(self._file.name, self._file.size_octets, flags, tuple(keywords), internal_date, octets)
 
     async def discard(self) -> None:
+        """Remove what was written; the message does not come."""
         self._file.discard()
 
 

@@ -38,6 +38,32 @@ def test_what_is_built_is_read():
         wire.Frames().feed((1001).to_bytes(wire.HEADER))
 
 
+def test_frames_come_out_whole_however_they_came_in():
+    frames = [wire.request(number, flags(number)) for number in range(3)]
+    whole = b"".join(frames)
+    for cut in range(len(whole) + 1):
+        reader = wire.Frames()
+        payloads = reader.feed(whole[:cut]) + reader.feed(whole[cut:])
+        assert [wire.read_request(payload)[0] for payload in payloads] == [0, 1, 2]
+    reader = wire.Frames()
+    assert [payload for octet in whole for payload in reader.feed(bytes([octet]))] == [f[wire.HEADER :] for f in frames]
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x90", b"\x93\x01\x80\xcb" + bytes(8), b"\x93\x01\x02\x03"])
+def test_what_is_no_request_or_answer_is_told(payload):
+    with pytest.raises(wire.WireError):
+        wire.read_request(payload)
+    with pytest.raises(wire.WireError):
+        wire.read_answer(payload[:2])
+
+
+def test_a_status_that_nobody_knows_is_no_answer():
+    [payload] = wire.Frames().feed(wire.answer(7, wire.Status.DONE, None))
+    assert wire.read_answer(payload)[:2] == (7, wire.Status.DONE)
+    with pytest.raises(wire.WireError):
+        wire.read_answer(payload[:2] + b"\x63" + payload[3:])
+
+
 def test_an_answer_that_fits_into_no_frame_says_so():
     large = CopyAnswer(1, [(number, number) for number in range(1000)])
     [payload] = wire.Frames().feed(wire.answer(7, wire.Status.DONE, large))
