@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 import uvloop
@@ -42,7 +41,9 @@ async def _serve(context: ServiceContext) -> None:
     budget = OctetBudget()
     backend = Backend(configuration, octet_budget=budget)
     tls = server_context(configuration.certificate, configuration.certificate_key)
-    admission: Admission[Connection] = Admission(_limits(context.workers), banned=BAN_LIST.check, budget=budget)
+    admission: Admission[Connection] = Admission(
+        LIMITS.share(context.workers).within(raise_descriptor_limit()), banned=BAN_LIST.check, budget=budget
+    )
     server = Server(ServerLimits(), tls, admission, BAN_LIST.note, budget)
     BAN_LIST.start()
     kinds = _kinds(configuration.hostname, configuration.message_size, OrmDirectory(backend))
@@ -57,12 +58,6 @@ async def _serve(context: ServiceContext) -> None:
     await asyncio.gather(*timers, return_exceptions=True)
     await backend.close()
     BAN_LIST.stop()
-
-
-def _limits(workers: int) -> AdmissionLimits:
-    """This worker's share, within what the process may have open."""
-    share = LIMITS.share(workers)
-    return replace(share, total=min(share.total, raise_descriptor_limit()))
 
 
 def _kinds(hostname: str, message_octets: int, directory: OrmDirectory) -> dict[str, Kind]:

@@ -46,8 +46,7 @@ def run(context: ServiceContext) -> None:
 async def _serve(context: ServiceContext) -> None:
     configuration = context.configuration
     store = StoreClient(configuration.store_socket)
-    raise_descriptor_limit()
-    limits, budget = LIMITS.share(context.workers), OctetBudget()
+    limits, budget = LIMITS.share(context.workers).within(raise_descriptor_limit()), OctetBudget()
     mx_admission: Admission[Receiver] = Admission(limits, banned=BAN_LIST.check_at_mx, budget=budget)
     submission_admission: Admission[Receiver] = Admission(limits, banned=BAN_LIST.check, budget=budget)
     ended = asyncio.Event()

@@ -85,6 +85,10 @@ class AdmissionLimits:
         """One worker's part of a host's limits."""
         return AdmissionLimits(max(1, self.total // workers), max(1, self.per_client // workers))
 
+    def within(self, sockets: int) -> "AdmissionLimits":
+        """These limits, with no more connections than the process may have sockets."""
+        return AdmissionLimits(min(self.total, sockets), self.per_client)
+
 
 C = TypeVar("C", bound=Admitted)
 

@@ -4,7 +4,6 @@ gunicorn's own arbiter would fork a second process to watch the first; the super
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
@@ -93,7 +92,7 @@ def run(context: ServiceContext) -> None:
     worker.budgets = Budgets(memory, bodies=OctetBudget(BODIES_OCTETS))
     worker.client_of = lambda address, forwarded_for: original_address(address, forwarded_for, trusted)
     worker.admission = Admission(
-        replace(LIMITS, total=min(LIMITS.total, raise_descriptor_limit())),
+        LIMITS.within(raise_descriptor_limit()),
         banned=BAN_LIST.check,
         spared=lambda address: is_named(address, trusted),
         budget=memory,

@@ -232,3 +232,11 @@ def test_who_comes_again_and_again_is_held_back_for_the_rest_of_the_minute():
     assert isinstance(house.come("192.0.2.2"), Guest)
     house.now += 60
     assert isinstance(house.come(), Guest)
+
+
+def test_limits_are_shared_by_workers_and_kept_within_what_may_be_open():
+    limits = AdmissionLimits(1000, 50)
+    assert limits.share(4) == AdmissionLimits(250, 12)
+    assert limits.share(2000) == AdmissionLimits(1, 1)
+    assert limits.within(800) == AdmissionLimits(800, 50)
+    assert limits.within(2000) == limits
