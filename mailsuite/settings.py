@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "mailsuite.records",
     "mailsuite.store",
     "mailsuite.queue",
+    "mailsuite.pipeline",
     "mailsuite.trace",
     "mailsuite.junk",
     "mailsuite.screening",

@@ -23,3 +23,13 @@ def write_limit(octets: int) -> str:
         if size <= octets < 10_000 * size and octets * 100 % size == 0:
             return f"{octets / size:g}{letter}"
     return str(octets or "none")
+
+
+def readable(octets: int) -> str:
+    """`1.5 GB` and the like, in powers of 1,024."""
+    size, unit = float(octets), "octets"
+    for unit in ("octets", "KB", "MB", "GB", "TB"):
+        if size < 1024 or unit == "TB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if size >= 10 or unit == "octets" else f"{size:.1f} {unit}"

@@ -14,7 +14,7 @@ from mailsuite.abuse.telling import Matter
 from mailsuite.database.stored_time import lately
 from mailsuite.directory.models import AccountEvent, Mailbox, User
 from mailsuite.ids import new_id
-from mailsuite.store.notices import file_notice, notice
+from mailsuite.pipeline.notices import file_notice, notice
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from django.db.models import F, Q
 from mailsuite.abuse.models import SendingDay
 from mailsuite.abuse.sending import NEARLY, caps_of, with_caps
 from mailsuite.abuse.telling import Matter, tell
-from mailsuite.store.notices import file_notice, notice
+from mailsuite.pipeline.notices import file_notice, notice
 
 SUBJECTS = {
     SendingDay.Told.NEARLY: "{address} has nearly sent what it may in a day",

@@ -14,7 +14,7 @@ on to: whoever has stolen its password reads what comes there.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -26,16 +26,19 @@ from msgspec import structs
 from mailsuite.abuse.models import AlarmSettings
 from mailsuite.directory import lookup
 from mailsuite.directory.models import Alias, Domain, Mailbox
-from mailsuite.directory.resolution import Kind, Resolution
+from mailsuite.directory.resolution import Kind
 from mailsuite.errors import ChangeRefused
 from mailsuite.ids import new_id
 from mailsuite.mail.address import Address, AddressError, parse_address, parse_path
-from mailsuite.queue import own_mail
+from mailsuite.pipeline import own_mail
+from mailsuite.pipeline.decisions import Refusal
+from mailsuite.pipeline.destinations import Destinations
+from mailsuite.pipeline.notices import file_notice, write
+from mailsuite.pipeline.own_mail import OwnMail
+from mailsuite.pipeline.parties import Program
+from mailsuite.pipeline.transaction import Note
 from mailsuite.queue.models import QueuedRecipient
-from mailsuite.queue.own_mail import Ways
-from mailsuite.store.notices import compose, file_notice
 from mailsuite.store.operations import Deliver
-from mailsuite.trace.operations import StoryFacts
 
 logger = logging.getLogger(__name__)
 
@@ -117,9 +120,9 @@ def readers() -> list[str]:
     for addresses in _groups(matter):
         found: list[str] = []
         for address in addresses:
-            ways = _ways(address, matter)
-            found += [one.address for one in ways.local.values()]
-            found += [text for some in ways.remote.values() for text in some.values()]
+            to = _destinations(address, matter)
+            found += [copy.target.address for copy in to.copies.values()]
+            found += to.addresses_elsewhere.values()
         if found:
             return list(dict.fromkeys(found))
     return []
@@ -128,7 +131,7 @@ def readers() -> list[str]:
 def lost() -> list[str]:
     """Those of the named addresses that lead nowhere any more."""
     matter = Matter("", "", "")
-    return [text for text in named() if not (found := _address(text)) or _ways(found, matter).is_empty]
+    return [text for text in named() if not (found := _address(text)) or _destinations(found, matter).is_empty]
 
 
 def refused() -> dict[str, str]:
@@ -197,62 +200,55 @@ def _one_for_each(mailboxes: QuerySet[Mailbox]) -> list[Address]:
 
 def _tell(matter: Matter, address: Address, told: _Told, now: datetime) -> int:
     """Whether the address is reached; not when all that it leads to was told already, or must not be."""
-    ways = _ways(address, matter)
-    ways.local = {pk: one for pk, one in ways.local.items() if pk not in told.mailboxes}
-    ways.remote = _without(ways.remote, told.addresses)
-    if ways.is_empty or not file_notice(_mail(matter, address, ways, now)):
+    to = _destinations(address, matter).without(told.mailboxes, told.addresses)
+    if to.is_empty or not file_notice(_mail(matter, address, to, now)):
         return 0
-    told.mailboxes.update(ways.local)
-    told.addresses.update(key for some in ways.remote.values() for key in some)
+    told.mailboxes.update(to.copies)
+    told.addresses.update(to.addresses_elsewhere)
     return 1
 
 
-def _ways(address: Address, matter: Matter) -> Ways:
-    ways, resolution = own_mail.ways_to([address]), lookup.resolve(address)
-    if resolution.kind is Kind.UNHOSTED:
-        # The site's, so that nobody in the domain that it is about can hold or drop it in the queue.
-        ways.remote[None] = {address.key: str(address)}
+def _destinations(address: Address, matter: Matter) -> Destinations:
+    to = own_mail.destinations_of([address], elsewhere=True)
     if matter.suspect:
-        _leave_out_sent_on(ways, resolution, matter.suspect)
-    ways.reports.clear()
+        to = _leave_out_sent_on(to, address, matter.suspect)
+    to.reports.clear()
     # What is kept for want of a reader tells nobody, and the admin's first page shows what it would say.
-    ways.kept.clear()
-    return ways
+    to.kept.clear()
+    return to
 
 
-def _leave_out_sent_on(ways: Ways, resolution: Resolution, suspect: Mailbox) -> None:
+def _leave_out_sent_on(to: Destinations, address: Address, suspect: Mailbox) -> Destinations:
     """Takes off what the suspect's mailboxes send their mail on to, where they are among the readers: whoever has
     stolen the password may have had that set."""
     keys = suspect.user.mailboxes.exclude(state=Mailbox.State.REMOVED).values("address_key")
     forwards = Alias.objects.filter(kind=Alias.Kind.FORWARD, address_key__in=keys, removed_at=None)
-    followed = {part.key.split(" of ")[0] for part in resolution.parts}
+    followed = {part.key.split(" of ")[0] for part in lookup.resolve(address).parts}
     for forward in forwards:
         if f"alias {forward.pk}" not in followed:
             continue
         targets = forward.targets.filter(removed_at=None).values_list("address", flat=True)
-        to = [found for text in targets if (found := _address(text))]
-        astray = own_mail.ways_to(to)
-        addresses = {one.key for one in to}.union(*astray.remote.values())
-        ways.local = {pk: one for pk, one in ways.local.items() if pk not in astray.local}
-        ways.remote = _without(ways.remote, addresses)
+        sent_on = [found for text in targets if (found := _address(text))]
+        astray = own_mail.destinations_of(sent_on)
+        to = to.without(astray.copies, {one.key for one in sent_on}.union(astray.addresses_elsewhere))
+    return to
 
 
-def _without(remote: Mapping[int | None, dict[str, str]], keys: Collection[str]) -> dict[int | None, dict[str, str]]:
-    fresh = {pk: {key: text for key, text in some.items() if key not in keys} for pk, some in remote.items()}
-    return {pk: some for pk, some in fresh.items() if some}
-
-
-def _mail(matter: Matter, address: Address, ways: Ways, now: datetime) -> Deliver:
-    story_id, sender, domain_id = new_id(), _sender(matter.domain), matter.domain.pk if matter.domain else None
-    to = str(address) if address.domain else f"{address.local_part}@{settings.MAILSUITE.hostname}"
-    octets = compose(sender, to, matter.subject, matter.text, matter.reason, now, story_id)
-    fields, hold_reason = own_mail.signatures(octets, sender, now)
-    octets = fields + octets
-    story = StoryFacts(story_id, "notification", "accepted", now, reason=matter.reason, sender_domain_id=domain_id)
+def _mail(matter: Matter, address: Address, to: Destinations, now: datetime) -> Deliver:
+    story_id, domain_id = new_id(), matter.domain.pk if matter.domain else None
+    program = Program(_sender(matter.domain), domain_id)
+    text = str(address) if address.domain else f"{address.local_part}@{settings.MAILSUITE.hostname}"
+    octets = write(program.domain, text, matter.subject, matter.text, matter.reason, now, story_id)
+    mail = OwnMail(octets, program, now, Note(matter.reason), story_id=story_id, expires_after=EXPIRES_AFTER)
+    delivery = own_mail.compose(mail, to)
+    assert not isinstance(delivery, Refusal)
     # The domain that it is about may know of it, and no other that a reader's mailbox happens to be of.
-    local = [one if one.domain_id == domain_id else structs.replace(one, domain_id=None) for one in ways.local.values()]
-    outgoing = ways.outgoing(octets, now + EXPIRES_AFTER, hold_reason)
-    return Deliver.carrying(octets, story, local=local, outgoing=outgoing)
+    local = [one if one.domain_id == domain_id else structs.replace(one, domain_id=None) for one in delivery.local]
+    outgoing = delivery.outgoing
+    if to.relayed:
+        # The site's, so that nobody in the domain that it is about can hold or drop it in the queue.
+        outgoing = [structs.replace(one, domain_id=None) for one in outgoing]
+    return structs.replace(delivery, local=local, outgoing=outgoing)
 
 
 def _sender(domain: Domain | None) -> str:

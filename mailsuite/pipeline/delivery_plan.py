@@ -95,7 +95,7 @@ def _outgoing(transaction: Transaction, trace: bytes) -> list[Outgoing]:
     envelopes = []
     if destinations.relayed:
         named = {one.recipient.forward_path: one.recipient for one in reversed(transaction.recipients)}
-        targets = [named[text] for text in destinations.relayed.values()]
+        targets = [named.get(text) or EnvelopeRecipient(text) for text in destinations.relayed.values()]
         envelopes.append(_envelope(transaction, transaction.reverse_path, trace, targets, transaction.sender_domain_id))
     for part in destinations.forwards.values():
         address = address_of(part)
@@ -194,13 +194,13 @@ def _story(transaction: Transaction, reply: str, expansions: Sequence[EventFacts
             **transaction.note.facts,
             **(transaction.evaluation.facts() if transaction.evaluation else {}),
         ),
-        events=[*expansions, *_not_forwarded(transaction)],
+        events=[*transaction.note.events, *expansions, *_not_forwarded(transaction)],
     )
 
 
 def connection_data(client: Client, **more: Any) -> str:
     """Return a story's `data`: what the connection was like, and what the caller adds, as JSON."""
-    facts: dict[str, Any] = {"listener": client.listener, "helo": client.hello}
+    facts: dict[str, Any] = {"listener": client.listener, "helo": client.hello} if client.listener else {}
     if client.tls:
         facts["tls"] = f"{client.tls.version} {client.tls.cipher}"
     if client.submitter:

@@ -3,7 +3,7 @@
 All work on a message is done over these, so that it grows with what is distinct and not with recipients times members.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from mailsuite.directory.resolution import (
@@ -65,6 +65,34 @@ class Destinations:
         found.add(path, resolution)
         return found
 
+    @classmethod
+    def of_mailbox(cls, target: LocalTarget) -> "Destinations":
+        """Where a message to one mailbox goes: there, whatever its address leads to."""
+        return cls(copies={target.mailbox_id: Copy(target, target.address)})
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody gets the message."""
+        return not (self.copies or self.forwards or self.relayed or self.reports or self.kept)
+
+    @property
+    def addresses_elsewhere(self) -> dict[str, str]:
+        """The addresses of other hosts by their keys, whatever leads to them."""
+        return self.relayed | {key: text for part in self.forwards.values() for key, text in part.remote.items()}
+
+    def without(self, mailbox_ids: Collection[int], keys: Collection[str]) -> "Destinations":
+        """The same but for these mailboxes, and addresses of other hosts by their keys."""
+        forwards = {
+            name: replace(part, remote={key: text for key, text in part.remote.items() if key not in keys})
+            for name, part in self.forwards.items()
+        }
+        return replace(
+            self,
+            copies={mailbox_id: copy for mailbox_id, copy in self.copies.items() if mailbox_id not in mailbox_ids},
+            forwards={name: part for name, part in forwards.items() if part.remote},
+            relayed={key: text for key, text in self.relayed.items() if key not in keys},
+        )
+
     @property
     def total(self) -> int:
         """How many get the message."""
@@ -91,8 +119,7 @@ class Destinations:
     def whole(self) -> Part:
         """All of it as one part."""
         local = {mailbox_id: copy.target for mailbox_id, copy in self.copies.items()}
-        remote = self.relayed | {key: text for part in self.forwards.values() for key, text in part.remote.items()}
-        return Part("whole", "", None, local, remote, self.reports, tuple(self.kept))
+        return Part("whole", "", None, local, self.addresses_elsewhere, self.reports, tuple(self.kept))
 
     def events(self) -> list[EventFacts]:
         """What a story tells of the way: one event for each alias, for those of its own domain."""

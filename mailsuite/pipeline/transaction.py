@@ -25,6 +25,7 @@ from mailsuite.pipeline.decisions import Refusal
 from mailsuite.pipeline.destinations import Destinations
 from mailsuite.pipeline.parties import Client, Program, Recipient
 from mailsuite.pipeline.services import DirectoryView, Store
+from mailsuite.trace.operations import EventFacts
 from mailsuite.writer.spool import Spool, SpoolFile
 
 if TYPE_CHECKING:
@@ -119,10 +120,11 @@ class Shape:
 @dataclass(frozen=True, slots=True)
 class Note:
     """What a program says of a message of its own in that message's story: `reason` is the word for it, `facts` are for
-    its data."""
+    its data, `events` come beside those of the way."""
 
     reason: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    events: Sequence[EventFacts] = ()
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from mailsuite.mail.address import AddressError, parse_address
 from mailsuite.provisioning.forwarding import forwarding_of
 from mailsuite.provisioning.removal import LIVE, ends_account, leading_to
 from mailsuite.queue.models import QueuedMessage
-from mailsuite.store.quota import readable
+from mailsuite.sizes import readable
 
 NAMED = 10
 KEPT = f"For {KEPT_REMOVED.days} days it can be restored with its mail; then that is deleted."

@@ -22,8 +22,8 @@ from mailsuite.mail.dsn import Action
 from mailsuite.queue.claims import UNREAD_FIELDS, claim_of, for_update
 from mailsuite.queue.kept import is_read
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
-from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.operations import AttemptResult, Claim, Settle
+from mailsuite.queue.outcomes import Fate, notifications
 from mailsuite.store.operations import KEPT
 from mailsuite.trace import telling
 from mailsuite.trace.models import Event
@@ -239,9 +239,9 @@ def _fail(claims: list[Claim], token: str, text: str, now: datetime) -> None:
         AttemptResult(claim.recipient_id, "failed", text, enhanced_code="5.0.0", reason="by-hand") for claim in claims
     ]
     for _ in range(TELL_TRIES):
-        notifications = compose_notifications((Fate(claim, Action.FAILED, "5.0.0", text) for claim in claims), now)
+        told = notifications((Fate(claim, Action.FAILED, "5.0.0", text) for claim in claims), now)
         try:
-            execute(Settle(token, results, notifications))
+            execute(Settle(token, results, told))
             return
         except Refused as refusal:
             if refusal.code != "nonexistent":

@@ -16,15 +16,17 @@ from mailsuite.ids import reference
 from mailsuite.mail.address import Address
 from mailsuite.mailauth.dmarc import TemporaryError
 from mailsuite.mailauth.report_destinations import Destinations, find_destinations
-from mailsuite.queue import own_mail
+from mailsuite.pipeline import own_mail
+from mailsuite.pipeline.decisions import Refusal
+from mailsuite.pipeline.own_mail import SIGNED_MAIL, OwnMail
+from mailsuite.pipeline.parties import Program
+from mailsuite.pipeline.transaction import Note
 from mailsuite.reports.models import OutgoingReport
 from mailsuite.reports.preparing import SPREAD, head_of, report_settings
 from mailsuite.reports.report_message import Carried, compose
 from mailsuite.resolver.answers import Resolver
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.store.filing import already_delivered
-from mailsuite.store.operations import Deliver
-from mailsuite.trace.operations import StoryFacts
 from mailsuite.writer.operation import Refused, StoreBug
 from mailsuite.writer.run import execute
 
@@ -130,19 +132,14 @@ def _file(report: OutgoingReport, addresses: list[Address], now: datetime) -> st
             now=now,
         )
     )
-    fields, problem = own_mail.signatures(octets, report.submitter, now)
-    if problem or not fields:
-        return problem or f"{report.submitter} has no active DKIM key"
-    octets = fields + octets
-    ways = own_mail.ways_to(addresses, elsewhere=hosted.domain_id)
-    if ways.is_empty:
+    destinations = own_mail.destinations_of(addresses, elsewhere=True)
+    if destinations.is_empty:
         return "none of its addresses exists here"
-    story = StoryFacts(
-        report.story_id, "notification", "accepted", now, reason="dmarc-report", sender_domain_id=hosted.domain_id
-    )
-    local, reports = list(ways.local.values()), list(ways.reports.values())
-    outgoing = ways.outgoing(octets, now + EXPIRES_AFTER)
-    delivery = Deliver.carrying(octets, story, local=local, outgoing=outgoing, reports=reports)
+    program, note = Program(report.submitter, hosted.domain_id), Note("dmarc-report")
+    mail = OwnMail(octets, program, now, note, story_id=report.story_id, expires_after=EXPIRES_AFTER)
+    delivery = own_mail.compose(mail, destinations, SIGNED_MAIL)
+    if isinstance(delivery, Refusal):
+        return delivery.reply.text
     try:
         execute(delivery)
     except Refused as refusal:

@@ -3,11 +3,9 @@
 from datetime import timedelta
 
 from mailsuite.jobs.job import Job, Lane
-from mailsuite.store.quota import warn_full_mailboxes
 from mailsuite.store.sweep import sweep, sweep_if_pressed
 
 JOBS = (
-    Job("quota-warnings", "owners warned of a full mailbox", timedelta(minutes=5), warn_full_mailboxes),
     Job("blob-sweep", "unnamed blobs deleted", timedelta(hours=6), sweep, Lane.CLEANING),
     Job(
         "blob-sweep-when-full",

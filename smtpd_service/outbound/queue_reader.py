@@ -11,9 +11,10 @@ from django.db import Error
 
 from mailsuite.database.threads import DatabaseThreads
 from mailsuite.mailauth.dkim.sign import SigningKey
+from mailsuite.pipeline.notifications import compose_notifications
 from mailsuite.queue.models import QueuedRecipient, Route
-from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.operations import Claim
+from mailsuite.queue.outcomes import Fate
 from mailsuite.queue.routes import route_password
 from mailsuite.records.setup import versions_without_name
 from mailsuite.secrets import SecretError

@@ -8,8 +8,8 @@ import msgspec
 
 from mailsuite.mail.dsn_report import Action
 from mailsuite.mail.known_replies import known
-from mailsuite.queue.notifications import Fate as Told
 from mailsuite.queue.operations import AttemptResult, Claim
+from mailsuite.queue.outcomes import Fate as Told
 from smtpd_service.outbound.courier import Delivery
 from smtpd_service.outbound.retry import RetryPlan, in_time_to_warn, is_warning_due
 from smtpd_service.outbound.transaction import Fate

@@ -19,12 +19,13 @@ from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.pipeline.delivery_plan import delivery
 from mailsuite.pipeline.direct import at_once, direct_services
 from mailsuite.pipeline.intakes import MX, SUBMISSION
+from mailsuite.pipeline.notifications import compose_notifications
 from mailsuite.pipeline.parties import Client, Submitter
 from mailsuite.pipeline.transaction import Transaction, take_recipient
 from mailsuite.provisioning import services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
-from mailsuite.queue.notifications import Fate, compose_notifications
 from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
+from mailsuite.queue.outcomes import Fate
 from mailsuite.secrets import site_keys
 from mailsuite.store.models import Message
 from mailsuite.store.operations import Deliver

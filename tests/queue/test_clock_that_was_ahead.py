@@ -17,6 +17,7 @@ from mailsuite.ids import first_id, new_id
 from mailsuite.junk import contacts
 from mailsuite.junk.models import Progress, Sender
 from mailsuite.mailauth.mtasts import Mode, Policy
+from mailsuite.pipeline.quota_warnings import warn_full_mailboxes
 from mailsuite.provisioning import services
 from mailsuite.queue.models import QueuedRecipient
 from mailsuite.queue.operations import ClaimDue
@@ -30,7 +31,6 @@ from mailsuite.reports.models import OutgoingReport, ReportSettings
 from mailsuite.screening import greylist
 from mailsuite.store.models import MaildropLease, Usage
 from mailsuite.store.operations import LeaseMaildrop
-from mailsuite.store.quota import warn_full_mailboxes
 from mailsuite.trace.models import Story
 from mailsuite.transport_security import known
 from mailsuite.writer.operation import Refused

@@ -7,12 +7,12 @@ from django.db import OperationalError, connection, transaction
 
 from mailsuite.directory.models import Domain, Mailbox
 from mailsuite.ids import new_id
+from mailsuite.pipeline import quota_warnings
 from mailsuite.provisioning.deletion import remove_marked
 from mailsuite.provisioning.domains import add_domain
 from mailsuite.provisioning.mailboxes import add_mailbox
 from mailsuite.provisioning.removal import remove_domain, remove_mailbox
 from mailsuite.provisioning.restoring import restore_mailbox
-from mailsuite.store import quota
 from mailsuite.store.models import Content, DepartedMessage, Folder, MaildropLease, Message, Usage
 from mailsuite.store.operations import (
     Append,
@@ -172,7 +172,7 @@ def test_owners_are_warned_although_another_mailbox_is_removed_meanwhile(mailbox
             remove_mailbox("ann@removal.test")
         return quota_warning(usage, at)
 
-    quota_warning = quota._warning
-    monkeypatch.setattr(quota, "_warning", removing)
-    assert quota.warn_full_mailboxes(now) == 1
+    quota_warning = quota_warnings._warning
+    monkeypatch.setattr(quota_warnings, "_warning", removing)
+    assert quota_warnings.warn_full_mailboxes(now) == 1
     assert Message.objects.filter(mailbox=bob, content__subject__contains="full").exists()

@@ -63,9 +63,9 @@ async def sign(transaction: Transaction) -> Answer:
         return decisions.SIGNING_FAILED
     try:
         if transaction.message.is_small:
-            _complete(transaction, keys)
+            put_signatures(transaction, keys)
         else:
-            await undisturbed(partial(_complete, transaction, keys))
+            await undisturbed(partial(put_signatures, transaction, keys))
     except SigningError as error:
         logger.error("%s: can't sign: %s", transaction.name, error)
         return decisions.SIGNING_FAILED
@@ -88,8 +88,8 @@ def _from_text(header: Header) -> str:
     return (decode_text(unfold(values[0]), FROM_CHARACTERS) if values else "") or "none"
 
 
-def _complete(transaction: Transaction, keys: tuple[SigningKey, ...]) -> None:
-    """Writes the header and its signatures into the file. Raises SigningError."""
+def put_signatures(transaction: Transaction, keys: tuple[SigningKey, ...]) -> None:
+    """Write the header, under its signatures, into the file. Raises SigningError."""
     file, header, stray = transaction.message, transaction.header, transaction.stray
     if keys:
         body = RelaxedBodyHash()

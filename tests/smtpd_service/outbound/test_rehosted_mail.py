@@ -14,12 +14,13 @@ from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused
 from mailsuite.mail import srs
 from mailsuite.mail.address import parse_address
+from mailsuite.pipeline import own_mail
 from mailsuite.provisioning.aliases import add_alias
 from mailsuite.provisioning.domains import add_domain, set_domain_state
 from mailsuite.provisioning.mailboxes import add_mailbox
 from mailsuite.provisioning.removal import remove_domain, remove_mailbox
 from mailsuite.provisioning.restoring import restore_domain
-from mailsuite.queue import giving, kept, own_mail, services
+from mailsuite.queue import giving, kept, services
 from mailsuite.queue.models import QueuedMessage, QueuedRecipient
 from mailsuite.queue.operations import ClaimDue, Settle
 from mailsuite.secrets import site_keys
@@ -322,10 +323,12 @@ def test_what_we_make_ourselves_is_kept_within_the_same_bounds(hosted, enqueue, 
     """A stranger who writes as postmaster@ of a domain has bounces made out to it."""
     domain_id = hosted("new.test")
     postmaster = [parse_address("postmaster@new.test")]
-    assert own_mail.ways_to(postmaster).kept == {"postmaster@new.test": domain_id}
+    assert {one.address: one.domain_id for one in own_mail.destinations_of(postmaster).kept} == {
+        "postmaster@new.test": domain_id
+    }
     monkeypatch.setattr(kept, "MAX_MESSAGES", 1)
     enqueue("postmaster@new.test", hold_reason=KEPT, domain_id=domain_id)
-    assert own_mail.ways_to(postmaster).is_empty
+    assert own_mail.destinations_of(postmaster).is_empty
 
 
 def test_so_much_is_kept_for_each_domain(hosted, enqueue, monkeypatch):

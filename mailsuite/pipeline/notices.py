@@ -6,12 +6,17 @@ from datetime import datetime
 from django.conf import settings
 
 from mailsuite.directory.models import Mailbox
+from mailsuite.directory.resolution import LocalTarget
 from mailsuite.ids import new_id, reference
 from mailsuite.mail.dates import format_date
 from mailsuite.mail.encoded_word import encode_text
 from mailsuite.mail.transfer_encoding import seven_bit
-from mailsuite.store.operations import Deliver, LocalDelivery
-from mailsuite.trace.operations import StoryFacts
+from mailsuite.pipeline.decisions import Refusal
+from mailsuite.pipeline.destinations import Destinations
+from mailsuite.pipeline.own_mail import OwnMail, compose
+from mailsuite.pipeline.parties import Program
+from mailsuite.pipeline.transaction import Note
+from mailsuite.store.operations import Deliver
 from mailsuite.writer.operation import Refused
 from mailsuite.writer.run import execute
 
@@ -19,17 +24,20 @@ logger = logging.getLogger(__name__)
 
 
 def notice(to: Mailbox, subject: str, text: str, reason: str, now: datetime, *, story_id: int | None = None) -> Deliver:
-    """The delivery of a message; `reason` is the story's word. Lines of `text` end with LF. With a `story_id` it is
-    filed once, however often it is tried."""
+    """Return the delivery of a message to that mailbox alone; `reason` is the story's word. Lines of `text` end with
+    LF. With a `story_id` it is filed once, however often it is tried."""
     again, story_id = story_id is not None, story_id or new_id()
-    octets = compose(to.domain.name, to.address, subject, text, reason, now, story_id)
-    story = StoryFacts(story_id, "notification", "accepted", now, reason)
-    delivery = LocalDelivery(to.pk, to.address, b"Return-Path: <>\r\n", to.domain_id)
-    return Deliver.carrying(octets, story, local=[delivery], again=again)
+    octets = write(to.domain.name, to.address, subject, text, reason, now, story_id)
+    program = Program(to.domain.name, to.domain_id)
+    mail = OwnMail(octets, program, now, Note(reason), story_id=story_id, again=again)
+    target = LocalTarget(to.pk, to.domain_id, to.address, to.quota_octets, to.state)
+    delivery = compose(mail, Destinations.of_mailbox(target))
+    assert not isinstance(delivery, Refusal)
+    return delivery
 
 
-def compose(domain: str, to_address: str, subject: str, text: str, reason: str, now: datetime, story_id: int) -> bytes:
-    """The message, unsigned, from postmaster@ of the domain."""
+def write(domain: str, to_address: str, subject: str, text: str, reason: str, now: datetime, story_id: int) -> bytes:
+    """Return the message, unsigned, from postmaster@ of the domain."""
     hostname = settings.MAILSUITE.hostname
     encoding, body = seven_bit(text.replace("\n", "\r\n").encode())
     header = [

@@ -6,11 +6,9 @@ the directory turns back (mailsuite.directory.lookup). A sender who is neither i
 remains.
 """
 
-import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.conf import settings
 
@@ -20,15 +18,19 @@ from mailsuite.mail.address import Address, AddressError, parse_path
 from mailsuite.mail.dsn import MAX_RETURNED_OCTETS, Action, DsnRecipient, DsnReport, build_dsn
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import collect_fields, header_end
-from mailsuite.queue import own_mail
+from mailsuite.pipeline import own_mail
+from mailsuite.pipeline.decisions import Refusal
+from mailsuite.pipeline.own_mail import OwnMail
+from mailsuite.pipeline.parties import Program
+from mailsuite.pipeline.transaction import Note
 from mailsuite.queue.operations import Claim
+from mailsuite.queue.outcomes import Fate
 from mailsuite.store.operations import Deliver
-from mailsuite.trace.operations import EventFacts, StoryFacts
+from mailsuite.trace.operations import EventFacts
 from mailsuite.writer.storage import mail_storage
 
 logger = logging.getLogger(__name__)
 
-EXPIRES_AFTER = timedelta(days=5)
 _MAX_HEADER_OCTETS = 64 * 1024
 # What a NOTIFY parameter calls an action (RFC 3461 §4.1); without the parameter these two are told.
 _NOTIFY_WORDS = {
@@ -38,18 +40,6 @@ _NOTIFY_WORDS = {
     Action.RELAYED: "SUCCESS",
 }
 _TOLD_BY_DEFAULT = frozenset({Action.FAILED, Action.DELAYED})
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of one claimed recipient. `diagnostic` is the remote reply, or our words; `status` as in RFC 3463."""
-
-    claim: Claim
-    action: Action
-    status: str
-    diagnostic: str
-    remote_host: str = ""
-    retry_until: datetime | None = None
 
 
 def is_wanted(claim: Claim, action: Action) -> bool:
@@ -77,30 +67,20 @@ def _compose(fates: Sequence[Fate], now: datetime) -> Deliver | None:
     sender = _sender(claim.envelope.reverse_path)
     if sender is None:
         return None
-    ways = own_mail.ways_to([sender])
-    if ways.is_empty:
+    destinations = own_mail.destinations_of([sender])
+    destinations.reports.clear()
+    if destinations.is_empty:
         logger.warning("%s can't be told of its mail's fate: it has no mailbox here", claim.envelope.reverse_path)
         return None
     hosted = lookup.hosted_domain(sender.domain)
-    from_domain = hosted.canonical if hosted else settings.MAILSUITE.hostname
-    octets = _message(fates, claim.envelope.reverse_path, from_domain, story_id, now)
-    fields, hold_reason = own_mail.signatures(octets, from_domain, now)
-    octets = fields + octets
-    story = StoryFacts(
-        story_id=story_id,
-        kind="notification",
-        outcome="accepted",
-        at=now,
-        reason=str(fates[0].action),
-        sender_domain_id=hosted.domain_id if hosted else None,
-        data=json.dumps({"about": reference(claim.story_id)} if claim.story_id else {}),
-        events=[
-            EventFacts("notified", claim.envelope.reverse_path, str(fates[0].action), "", domain_id)
-            for domain_id in ways.remote
-        ],
-    )
-    outgoing = ways.outgoing(octets, now + EXPIRES_AFTER, hold_reason)
-    return Deliver.carrying(octets, story, local=list(ways.local.values()), outgoing=outgoing)
+    program = Program(hosted.canonical if hosted else settings.MAILSUITE.hostname, hosted.domain_id if hosted else None)
+    octets = _message(fates, claim.envelope.reverse_path, program.domain, story_id, now)
+    reason, to = str(fates[0].action), claim.envelope.reverse_path
+    domain_ids = dict.fromkeys(part.domain_id for part in destinations.forwards.values())
+    events = [EventFacts("notified", to, reason, "", domain_id) for domain_id in domain_ids]
+    note = Note(reason, {"about": reference(claim.story_id)} if claim.story_id else {}, events)
+    found = own_mail.compose(OwnMail(octets, program, now, note, story_id=story_id), destinations)
+    return None if isinstance(found, Refusal) else found
 
 
 def _sender(reverse_path: str) -> Address | None:

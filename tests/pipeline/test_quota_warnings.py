@@ -2,11 +2,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mailsuite.pipeline.quota_warnings import warn_full_mailboxes
+from mailsuite.sizes import readable
 from mailsuite.store.models import Content, Message, Usage
-from mailsuite.store.quota import readable, warn_full_mailboxes
 from mailsuite.writer.storage import mail_storage
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reader"])
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from django.db.models import F, QuerySet
 
 from mailsuite.database.stored_time import lately
+from mailsuite.pipeline.notices import file_notice, notice
+from mailsuite.sizes import readable
 from mailsuite.store.models import Usage
-from mailsuite.store.notices import file_notice, notice
 from mailsuite.store.operations import Deliver
 
 WARN_PERCENT = 90
@@ -54,13 +55,3 @@ def _warning(usage: Usage, now: datetime) -> Deliver:
         quota=readable(mailbox.quota_octets),
     )
     return notice(mailbox, f"Your mailbox is {percent} % full", text, "quota", now)
-
-
-def readable(octets: int) -> str:
-    """`1.5 GB` and the like, in powers of 1,024."""
-    size, unit = float(octets), "octets"
-    for unit in ("octets", "KB", "MB", "GB", "TB"):
-        if size < 1024 or unit == "TB":
-            break
-        size /= 1024
-    return f"{size:.0f} {unit}" if size >= 10 or unit == "octets" else f"{size:.1f} {unit}"

@@ -9,9 +9,10 @@ from django.conf import settings
 from mailsuite.mail import srs
 from mailsuite.mail.address import parse_address, parse_path
 from mailsuite.mail.dsn import Action
+from mailsuite.pipeline.notifications import compose_notifications, is_wanted
 from mailsuite.queue.models import QueuedMessage
-from mailsuite.queue.notifications import Fate, compose_notifications, is_wanted
 from mailsuite.queue.operations import AttemptResult, ClaimDue, Settle
+from mailsuite.queue.outcomes import Fate
 from mailsuite.secrets import site_keys
 from mailsuite.store.models import Message
 from mailsuite.trace.models import Story
@@ -150,12 +151,12 @@ def test_a_rewritten_sender_of_a_domain_that_is_disabled_is_told_all_the_same(an
 
 def test_what_can_t_be_signed_waits(ann, enqueue, monkeypatch):
     from mailsuite.mailauth.dkim.sign import SigningError
-    from mailsuite.queue import own_mail
+    from mailsuite.pipeline.stages import submission
 
     def refuse(*_):
         raise SigningError("no")
 
-    monkeypatch.setattr(own_mail, "signature_fields", refuse)
+    monkeypatch.setattr(submission, "signature_fields", refuse)
     sender = srs.forward(parse_address("eve@elsewhere.test"), "example.org", site_keys("srs"), NOW.date())
     enqueue("bob@far.test", reverse_path=str(sender))
     [claim] = claim_all()
