@@ -13,6 +13,9 @@ EPOCH_MS = 1_577_836_800_000
 COUNTER_BITS = 22
 COUNTER_MASK = (1 << COUNTER_BITS) - 1
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing to mistake when read aloud
+# Ten bits of an id each: every message is named several times.
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
+_SHIFTS = range(50, -1, -10)
 
 _counter = secrets.randbits(COUNTER_BITS)
 
@@ -45,7 +48,8 @@ def moment_of(number: int) -> datetime:
 
 def reference(number: int) -> str:
     """The id as people see it (queue ids, log lines): 13 characters of base 32."""
-    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(60, -1, -5))
+    pairs = "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])
+    return ALPHABET[(number >> 60) & 31] + pairs
 
 
 def from_reference(text: str) -> int | None:

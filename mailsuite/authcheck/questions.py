@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from mailsuite.authcheck.report import Question
 from mailsuite.resolver.answers import Answer, Resolver, Status, as_text
@@ -17,11 +17,18 @@ MAX_VALUES = 10
 _REFUSED = Answer(Status.TEMPERROR)
 
 
+def _nothing(name: str, rdtype: str) -> Answer | None:
+    """What resolvers remember that remember nothing."""
+    return None
+
+
 class Questions:
     """A Resolver for one message. What is asked beyond `limit` different questions is TEMPERROR."""
 
     def __init__(self, resolver: Resolver, limit: int = 200) -> None:
         self._resolver, self._limit = resolver, limit
+        # What most messages ask is remembered: then nobody has to wait, and no task is made for it.
+        self._remembered: Callable[[str, str], Answer | None] = getattr(resolver, "remembered", _nothing)
         self._answers: dict[tuple[str, str], Answer | asyncio.Future[Answer]] = {}
         self._asked: list[Question] = []
         self._tasks: list[asyncio.Task[Answer]] = []
@@ -32,6 +39,8 @@ class Questions:
         if known is None:
             if len(self._answers) >= self._limit:
                 return _REFUSED
+            if answer := self._remembered(*key):
+                return self._note(key, answer, time.perf_counter())
             return await self._ask(key, self._promise(key))
         # One asker who gives up must not take the answer from another.
         return known if isinstance(known, Answer) else await asyncio.shield(known)
@@ -40,7 +49,11 @@ class Questions:
         """Begin to ask what will be asked, all at once."""
         for name, rdtype in questions:
             key = (name.rstrip(".").lower(), rdtype)
-            if key not in self._answers and len(self._answers) < self._limit:
+            if key in self._answers or len(self._answers) >= self._limit:
+                continue
+            if answer := self._remembered(*key):
+                self._note(key, answer, time.perf_counter())
+            else:
                 self._tasks.append(asyncio.create_task(self._ask(key, self._promise(key))))
 
     def cancel(self) -> None:
@@ -65,9 +78,13 @@ class Questions:
         except Exception:
             logger.exception("looking up %s %s failed", *key)
         finally:
-            self._answers[key] = answer
+            self._note(key, answer, began)
             if not promise.done():
                 promise.set_result(answer)
+        return answer
+
+    def _note(self, key: tuple[str, str], answer: Answer, began: float) -> Answer:
+        self._answers[key] = answer
         if len(self._asked) < MAX_QUESTIONS:
             values = tuple(as_text(value) for value in answer.rdata[:MAX_VALUES])
             took = round((time.perf_counter() - began) * 1000, 2)

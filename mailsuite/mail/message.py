@@ -9,7 +9,6 @@ from datetime import datetime
 from itertools import islice
 from mmap import mmap
 
-from mailsuite.mail.address_list import first_author
 from mailsuite.mail.body_structure import ParseLimits as ParseLimits
 from mailsuite.mail.body_structure import read_structure
 from mailsuite.mail.bounded_header import bounded, read_fields
@@ -23,11 +22,8 @@ from mailsuite.mail.structure import Part
 SUBJECT_CHARACTERS = 500
 FROM_CHARACTERS = 500
 RECIPIENTS_CHARACTERS = 1_000
-ADDRESS_CHARACTERS = 320
 MESSAGE_ID_CHARACTERS = 998
 MAX_REFERENCES = 100
-MAX_DELIVERED_TO = 100
-_FIRST_ADDRESS_OCTETS = 4_000  # of the From field are looked through for its first address
 
 _MESSAGE_ID = re.compile(rb"<[^<>\s]{1,996}>")
 
@@ -50,7 +46,6 @@ class ParsedMessage:
     parts: Part
     truncated: bool
     subject: str
-    from_address: str
     from_text: str
     to_text: str
     cc_text: str
@@ -58,10 +53,6 @@ class ParsedMessage:
     in_reply_to: str
     references: tuple[str, ...]
     sent_at: datetime | None
-    received_count: int
-    delivered_to: tuple[str, ...]
-    auto_submitted: str
-    list_id: str
 
 
 DEFAULT_LIMITS = ParseLimits()
@@ -91,7 +82,6 @@ def parse_message(
         parts=structure.part,
         truncated=not (has_all_fields and structure.is_whole and envelope.is_whole),
         subject=_texts(header, b"subject", " ", SUBJECT_CHARACTERS),
-        from_address=_first_address(header),
         from_text=_texts(header, b"from", ", ", FROM_CHARACTERS),
         to_text=_texts(header, b"to", ", ", RECIPIENTS_CHARACTERS),
         cc_text=_texts(header, b"cc", ", ", RECIPIENTS_CHARACTERS),
@@ -99,10 +89,6 @@ def parse_message(
         in_reply_to=_message_id(header, b"in-reply-to"),
         references=_references(header),
         sent_at=_date(header),
-        received_count=len(header.get(b"received", ())),
-        delivered_to=_delivered_to(header),
-        auto_submitted=_auto_submitted(header),
-        list_id=_list_id(header),
     )
 
 
@@ -117,13 +103,6 @@ def _texts(header: Fields, name: bytes, parted_by: str, limit: int) -> str:
     if len(values) < 2:
         return _text(header, name, limit)
     return parted_by.join([decode_text(unfold(value), limit) for value in islice(values, limit)])[:limit]
-
-
-def _first_address(header: Fields) -> str:
-    values = header.get(b"from")
-    author = first_author(unfold(values[0]), _FIRST_ADDRESS_OCTETS) if values else None
-    found = author and (author.local_part or b"", author.domain or b"")
-    return decode_text(b"@".join(found), ADDRESS_CHARACTERS) if found else ""
 
 
 def message_id_of(header: Fields) -> str:
@@ -152,20 +131,3 @@ def _references(header: Fields) -> tuple[str, ...]:
 def _date(header: Fields) -> datetime | None:
     values = header.get(b"date")
     return parse_date(unfold(values[0])) if values else None
-
-
-def _delivered_to(header: Fields) -> tuple[str, ...]:
-    values = header.get(b"delivered-to", ())[:MAX_DELIVERED_TO]
-    return tuple(decode_text(unfold(value).strip(b"<> \t"), ADDRESS_CHARACTERS) for value in values)
-
-
-def _auto_submitted(header: Fields) -> str:
-    """The keyword of Auto-Submitted in lower case (RFC 3834 §5)."""
-    return _text(header, b"auto-submitted", 100).partition(";")[0].strip().lower()
-
-
-def _list_id(header: Fields) -> str:
-    """The identifier between the angle brackets of List-Id (RFC 2919 §3), or the whole value without them."""
-    value = _text(header, b"list-id", SUBJECT_CHARACTERS)
-    _, opening, inner = value.rpartition("<")
-    return inner.partition(">")[0].strip() if opening else value.strip()

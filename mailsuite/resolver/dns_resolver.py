@@ -54,11 +54,15 @@ class DnsResolver:
         # Anybody on the way could set the bit: only a resolver on this machine is believed.
         self._is_trusted = all(ip_address(address).is_loopback for address in addresses)
 
+    def remembered(self, name: str, rdtype: str) -> Answer | None:
+        """Return the answer that is known, for which nobody has to be asked."""
+        return self._cache.get((name.rstrip(".").lower(), rdtype.upper()), asyncio.get_running_loop().time())
+
     async def query(self, name: str, rdtype: str) -> Answer:
         """What the DNS says of the name, remembered or asked for within the deadline (Resolver); never raises."""
         key = (name.rstrip(".").lower(), rdtype.upper())
-        if cached := self._cache.get(key, asyncio.get_running_loop().time()):
-            return cached
+        if known := self.remembered(name, rdtype):
+            return known
         task = self._asking.get(key)
         if task is None:
             if self._breaker.is_open:

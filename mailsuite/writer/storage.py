@@ -8,10 +8,12 @@ Another storage is a subclass of MailStorage in one module, named by STORAGES["m
 are; `tests/writer/test_storage.py` says what it must keep. This installation's is in mailsuite.writer.local_storage.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from functools import lru_cache
 from mmap import mmap
 from types import TracebackType
 from typing import Self
@@ -22,6 +24,7 @@ from django.core.files.storage import storages
 from mailsuite.ids import new_id, reference
 
 COPIED_AT_ONCE_OCTETS = 1 << 20
+HOUR_SECONDS = 3600
 
 
 class StoredFile(ABC):
@@ -70,13 +73,19 @@ class StoredFile(ABC):
         self.close()
 
 
+@lru_cache(maxsize=2)
+def _hour(number: int) -> str:
+    """The folder of the hour with this number since 1970, in UTC; every message of an hour asks for it."""
+    return f"{datetime.fromtimestamp(number * HOUR_SECONDS, UTC):%Y%m%d%H}"
+
+
 class MailStorage(ABC):
     """The octets of all messages. Used by several processes at once; only the writer's adopts and discards, and the one
     that sweeps."""
 
     def new_name(self) -> str:
         """A name for a blob that is about to be adopted, HOUR/REFERENCE: what is filed together lies together."""
-        return f"{datetime.now(UTC):%Y%m%d%H}/{reference(new_id())}"
+        return f"{_hour(int(time.time()) // HOUR_SECONDS)}/{reference(new_id())}"
 
     @abstractmethod
     def prepare(self) -> None:

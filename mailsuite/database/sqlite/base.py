@@ -4,11 +4,14 @@ SQLite's handler sleeps and starves; `flock` on a file wakes the next writer at 
 (BEGIN IMMEDIATE) takes the lock first and drops it after COMMIT or ROLLBACK. Readers take no lock.
 """
 
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from django.db.backends.sqlite3 import base
+from django.db.backends.sqlite3.operations import DatabaseOperations
 
 from mailsuite.database import write_lock
 from mailsuite.database.patience import lock_seconds
@@ -16,9 +19,36 @@ from mailsuite.database.sqlite import without_case
 
 without_case.register()
 
+CONVERTED = 512  # statements are remembered as SQLite takes them
+CONVERTED_CHARACTERS = 4_000  # has the longest of them
+
+
+class Operations(DatabaseOperations):
+    def adapt_datetimefield_value(self, value: Any) -> Any:
+        """As Django does; a time in UTC, as all of ours are, without asking which zone the database keeps."""
+        if type(value) is datetime and value.tzinfo is UTC and self.connection.timezone is UTC:
+            return str(value.replace(tzinfo=None))
+        return super().adapt_datetimefield_value(value)
+
+
+class Cursor(base.SQLiteCursorWrapper):
+    def convert_query(self, query: str, *, param_names: Any = None) -> str:
+        """As Django does, once for each statement: every message brings the same ones."""
+        if param_names is None and len(query) <= CONVERTED_CHARACTERS:
+            return _converted(query)
+        converted: str = super().convert_query(query, param_names=param_names)
+        return converted
+
+
+@lru_cache(maxsize=CONVERTED)
+def _converted(query: str) -> str:
+    return str(base.FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%"))
+
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's, whose transactions that may write hold the file lock from BEGIN to COMMIT or ROLLBACK."""
+
+    ops_class = Operations
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,6 +66,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection = super().get_new_connection(conn_params)
         connection.create_function("FOLDED", 1, without_case.fold, deterministic=True)
         return connection
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        return self.connection.cursor(factory=Cursor)
 
     def _start_transaction_under_autocommit(self) -> None:
         if self.transaction_mode != "IMMEDIATE":
