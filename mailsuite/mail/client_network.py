@@ -51,6 +51,13 @@ def network_around(text: str, reach: Reach) -> Network | None:
     return None if address is None else ip_network((address, reach.prefix(address.version)), strict=False)
 
 
+@lru_cache(maxsize=REMEMBERED)
+def holder_key(text: str) -> str:
+    """Return the holder's network around the client's address in words, "" for none: what turns are taken by, several
+    times for each message. To hash a network takes many times as long as to hash a text."""
+    return str(network_around(text, Reach.HOLDER) or "")
+
+
 def client_network(text: str) -> Network | None:
     """Return the network that counts as one client; None for what is no address."""
     return network_around(text, Reach.CLIENT)

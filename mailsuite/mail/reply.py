@@ -1,6 +1,6 @@
 """The replies of an SMTP server (RFC 5321 §4.2), each with its enhanced code (RFC 3463, RFC 2034)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Reply:
 
     def with_text(self, text: str) -> "Reply":
         """Return the same reply with another text, made one line of printable ASCII."""
-        return replace(self, text=printable(text))
+        return Reply(self.code, self.detail, printable(text))
 
     def __str__(self) -> str:
         enhanced = f"{self.code // 100}.{self.detail} " if self.detail else ""
@@ -43,7 +43,8 @@ class Reply:
 
 def printable(text: str) -> str:
     """Return the text as one line of printable ASCII; whatever else it holds becomes a question mark."""
-    return "".join(c if " " <= c <= "~" else "?" for c in " ".join(text.split()))
+    line = " ".join(text.split())
+    return line if line.isascii() and line.isprintable() else "".join(c if " " <= c <= "~" else "?" for c in line)
 
 
 # The course of a session. Greeting, EHLO and HELO carry no enhanced code (RFC 2034 §3), nor do 3yz replies.

@@ -21,7 +21,7 @@ from mailsuite.authcheck.report import AuthReport
 from mailsuite.authcheck.results import results
 from mailsuite.directory.resolution import KeptTarget, ReportTarget
 from mailsuite.mail.address import Path
-from mailsuite.mail.client_network import Reach, network_around
+from mailsuite.mail.client_network import holder_key
 from mailsuite.mail.encoded_word import decode_text
 from mailsuite.mail.header import unfold
 from mailsuite.mail.message import MESSAGE_ID_CHARACTERS, message_id_of
@@ -167,7 +167,7 @@ class OngoingEvaluation:
 
     async def _take_turn(self) -> None:
         """Each step that computes: networks take turns at them, or a burst of one would hold up all others' mail."""
-        await self._evaluator.turns.take(network_around(self._client.address, Reach.HOLDER))
+        await self._evaluator.turns.take(holder_key(self._client.address))
 
     async def _own_domains(self, report: AuthReport) -> frozenset[str]:
         """Which of the domains that the message says it is from are ours."""

@@ -17,7 +17,7 @@ from mailsuite.directory import lookup
 from mailsuite.directory.resolution import Resolution
 from mailsuite.directory.version import directory_version
 from mailsuite.mail.address import Address, Path
-from mailsuite.mail.client_network import Reach, network_around
+from mailsuite.mail.client_network import holder_key
 from mailsuite.mailauth.dkim.sign import SigningKey
 from mailsuite.pipeline.parties import Submitter
 from mailsuite.pipeline.services import LoginAnswer
@@ -82,7 +82,7 @@ class OrmDirectory:
 
     async def login(self, name: str, password: str, client_address: str) -> LoginAnswer:
         # Networks take turns, so that a crowd that guesses passwords waits for itself.
-        async with asyncio.timeout(LOGIN_SECONDS), self._login_turns.turn(network_around(client_address, Reach.HOLDER)):
+        async with asyncio.timeout(LOGIN_SECONDS), self._login_turns.turn(holder_key(client_address)):
             return await self._logins.ask(_login, name, password, client_address)
 
     async def still_holds(self, submitter: Submitter) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mailsuite.directory.resolution import Resolution
 from mailsuite.ids import new_id, reference
 from mailsuite.mail.address import Path
-from mailsuite.mail.client_network import Reach, network_around
+from mailsuite.mail.client_network import holder_key
 from mailsuite.mail.envelope import Envelope, EnvelopeRecipient
 from mailsuite.mail.parsed_header import Header
 from mailsuite.pipeline import decisions
@@ -207,7 +207,7 @@ class Transaction:
     async def take_turn(self) -> None:
         """Before each step that computes: networks take turns at them."""
         if self.services.evaluator:
-            await self.services.evaluator.turns.take(network_around(self.client.address, Reach.HOLDER))
+            await self.services.evaluator.turns.take(holder_key(self.client.address))
 
     def measure(self) -> None:
         """Note what the message has become by its stages."""
