@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from django.conf import settings
 
-from mailsuite.directory import resolution
+from mailsuite.directory import receiver, resolving
+from mailsuite.directory.alias_walk import Members
 from mailsuite.directory.cache import CACHE
 from mailsuite.directory.models import Domain, Mailbox, SendAs
 from mailsuite.directory.resolution import (
@@ -57,7 +58,7 @@ def resolve(address: str | Address | Path) -> Resolution:
         return Resolution(Kind.UNKNOWN, reason="malformed")
     found = CACHE.get(
         ("resolve", str(parsed)),
-        lambda: resolution.resolve(parsed, _source()),
+        lambda: resolving.resolve(parsed, _source()),
         is_unknown=lambda found: found.kind in (Kind.UNKNOWN, Kind.UNHOSTED),
     )
     # What that leads to changes with the day, so it is not remembered.
@@ -122,7 +123,7 @@ class _RememberingSource(DatabaseSource):
 
 def _weight(value: object) -> int:
     """What is remembered of an alias weighs as much as it names; of what shares that, the parts."""
-    if isinstance(value, resolution.Members):
+    if isinstance(value, Members):
         return 1 + len(value.local) + len(value.remote) + len(value.aliases) + len(value.dead)
     return 1 + len(value) if isinstance(value, tuple) else 1
 
@@ -202,4 +203,4 @@ def _owns(user_id: int, target: str, source: DatabaseSource) -> bool:
 
 def _receiver(address: Address, source: DatabaseSource) -> MailboxEntry | AliasEntry | None:
     domain = source.domain(address.domain)
-    return resolution.receiver(address, domain, source)[0] if domain and not domain.is_disabled else None
+    return receiver.receiver(address, domain, source)[0] if domain and not domain.is_disabled else None

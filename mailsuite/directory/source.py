@@ -9,7 +9,8 @@ from django.db.models import Q
 
 from mailsuite.database.sql import placeholders, slices
 from mailsuite.directory.models import Alias, Domain, Mailbox
-from mailsuite.directory.resolution import FORWARD, AliasEntry, DomainEntry, Entry, MailboxEntry, by_weight
+from mailsuite.directory.patterns import by_weight
+from mailsuite.directory.resolution import FORWARD, AliasEntry, DomainEntry, Entry, MailboxEntry
 
 T = TypeVar("T")
 # With its forward, an alias of the same key.

@@ -7,8 +7,10 @@ from django.db import transaction
 from django.db.models import Q
 
 from mailsuite.directory import parsing
+from mailsuite.directory.alias_walk import reach
 from mailsuite.directory.models import Alias, AliasTarget, Domain, Mailbox
-from mailsuite.directory.resolution import MAX_TARGETS, AliasEntry, Kind, reach, resolve
+from mailsuite.directory.resolution import MAX_TARGETS, AliasEntry, Kind
+from mailsuite.directory.resolving import resolve
 from mailsuite.directory.source import DatabaseSource
 from mailsuite.directory.version import touch_directory
 from mailsuite.errors import ChangeRefused

@@ -4,17 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from mailsuite.directory.resolution import (
-    MAX_DEPTH,
-    MAX_STEPS,
-    AliasEntry,
-    DomainEntry,
-    Kind,
-    MailboxEntry,
-    by_weight,
-    pattern_matches,
-    resolve,
-)
+from mailsuite.directory.patterns import by_weight, pattern_matches
+from mailsuite.directory.resolution import MAX_DEPTH, MAX_STEPS, AliasEntry, DomainEntry, Kind, MailboxEntry
+from mailsuite.directory.resolving import resolve
 from mailsuite.mail.address import Address, parse_address
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from resolutions import resolved
 
-from mailsuite.directory import resolution
+from mailsuite.directory import resolution, resolving
 from mailsuite.directory.resolution import AliasEntry, DomainEntry, MailboxEntry
 from mailsuite.mail.address import Path, parse_address
 from mailsuite.pipeline import decisions, evaluator
@@ -63,7 +63,7 @@ def use(monkeypatch):
         rows = Rows(aliases)
 
         async def resolve(path):
-            return resolution.resolve(path.address, rows)
+            return resolving.resolve(path.address, rows)
 
         monkeypatch.setattr(server.directory, "resolve", resolve)
         return rows
