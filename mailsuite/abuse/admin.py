@@ -1,3 +1,5 @@
+"""The admin's pages of alarms and of how much mailboxes may send."""
+
 import re
 from typing import Any
 

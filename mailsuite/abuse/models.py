@@ -1,4 +1,4 @@
-"""Who is kept out, for how long, and what for; and how much our own mailboxes may send."""
+"""How much our own mailboxes may send, what alarms were raised, and who is told."""
 
 from django.db import models
 from django.db.models import Q

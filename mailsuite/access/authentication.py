@@ -54,6 +54,7 @@ class Authentication:
 
     @property
     def succeeded(self) -> bool:
+        """Whether they are let in."""
         return self.reason == ""
 
 

@@ -42,6 +42,7 @@ class Banned:
     ends_at: datetime | None
 
     def holds(self, now: datetime) -> bool:
+        """Whether the ban is in force at that time."""
         return bans.is_in_force(self.reason, self.ends_at, now)
 
 
@@ -71,6 +72,8 @@ class Networks:
 
 
 class BanList:
+    """The bans and allowed networks of one process, and what it has counted and not written yet."""
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._networks, self._at_mx, self._allowed = Networks(), Networks(), Networks()
@@ -87,12 +90,14 @@ class BanList:
         self._thread.start()
 
     def stop(self) -> None:
+        """Ends looking after itself; waits LOOK_SECONDS at most for what is under way."""
         self._ended.set()
         if self._thread:
             self._thread.join(LOOK_SECONDS)
 
     def check(self, client_address: str) -> Banned | None:
-        """The ban that keeps this client out of the doors for people, counted as refused; None when it may come in."""
+        """The ban that keeps this client out of the services that people sign in to, counted as refused; None when it
+        may come in."""
         return self._check(client_address, (self._networks,))
 
     def check_at_mx(self, client_address: str) -> Banned | None:

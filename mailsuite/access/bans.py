@@ -102,6 +102,7 @@ def touch() -> None:
 
 
 def parse_network(text: str) -> Network:
+    """The network, its host bits taken off. Raises ChangeRefused for what is none."""
     try:
         return ip_network(text.strip(), strict=False)
     except ValueError:
@@ -180,6 +181,7 @@ def _sorted(points: Points) -> list[tuple[tuple[Network, str], int]]:
 
 
 def ends_after(days: float) -> datetime:
+    """The time so many days from now. Raises ChangeRefused for a length that no ban can have."""
     with suppress(OverflowError):
         if days > 0:
             return datetime.now(UTC) + timedelta(days=days)

@@ -65,6 +65,9 @@ _rests_until = 0.0
 
 
 def record_success(user_id: int, attempt: Attempt, protocol: str, credential_id: int | None, now: datetime) -> None:
+    """A login that was let in; written at most once a minute for equal ones. Its app password was used then, and its
+    network is known from then on."""
+
     def write(times: int) -> None:
         if credential_id is not None:
             Credential.objects.filter(pk=credential_id).update(last_used_at=now)

@@ -19,6 +19,7 @@ class Argon2idHasher(Argon2PasswordHasher):
     parallelism = 1
 
     def encode(self, password: str, salt: str) -> str:
+        """The hash of the password's compared form (RFC 8265 §4.2)."""
         return super().encode(opaque_string(password), salt)
 
     def verify(self, password: str, encoded: str) -> bool:

@@ -73,10 +73,12 @@ class FormValidator:
     """The same for Django's own commands (changepassword, createsuperuser), which know of no services of ours."""
 
     def validate(self, password: str, user: Any = None) -> None:
+        """Raises ValidationError for what can't be a password."""
         try:
             check_form(password)
         except ChangeRefused as error:
             raise ValidationError(str(error)) from None
 
     def get_help_text(self) -> str:
+        """What Django's forms say beside the field."""
         return "Your password can't hold characters that nobody sees."

@@ -84,6 +84,7 @@ class Attempt:
 
     @property
     def pair(self) -> str:
+        """The key of this account from this network alone."""
         return next(iter(self.limits))
 
 

@@ -30,9 +30,11 @@ class SubcommandCommand(BaseCommand):
         self.add_verbs()
 
     def add_verbs(self) -> None:
+        """Has each verb registered, by `verb`."""
         raise NotImplementedError
 
     def verb(self, name: str, run: Callable[..., None], help: str) -> ArgumentParser:
+        """Registers one that `run` does, and returns its parser for more arguments."""
         parser: ArgumentParser = self._verbs.add_parser(name, help=help, description=help)
         parser.set_defaults(run=run)
         return parser
@@ -81,6 +83,7 @@ class SubcommandCommand(BaseCommand):
 
 
 def password_arguments(parser: ArgumentParser) -> None:
+    """Adds the arguments that `read_password` goes by."""
     parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     parser.add_argument("--weak-password-ok", action="store_true", help="for test accounts")
     parser.add_argument("--must-change", action="store_true", help=MUST_CHANGE)

@@ -37,9 +37,11 @@ class QuotaField(forms.CharField):
         super().__init__(**{"required": False, "help_text": help_text} | kwargs)
 
     def prepare_value(self, value: Any) -> Any:
+        """Octets as people write them."""
         return write_limit(value) if isinstance(value, int) else value
 
     def to_python(self, value: Any) -> int | None:  # type: ignore[override]
+        """The octets, None for an empty field. Raises ValidationError for what is no quota."""
         if value in self.empty_values:
             return None
         try:
@@ -100,6 +102,7 @@ def require_quota(form: Any, name: str = "quota_octets") -> None:
 
 
 def password_field(help_text: str, *, required: bool = False) -> forms.CharField:
+    """A field for a new password."""
     return forms.CharField(
         label="Password",
         required=required,
@@ -132,6 +135,7 @@ def who_does(request: HttpRequest, user: User) -> str:
 
 
 def badge(text: str, tone: str = "plain") -> SafeString:
+    """A word in a coloured field; the tone is good, waiting, bad or plain."""
     return format_html('<span class="ms-badge ms-{}">{}</span>', tone, text)
 
 

@@ -325,6 +325,7 @@ class ScopedAdmin(ScopedRules, ModelAdmin):  # type: ignore[misc]
                 messages.success(request, text)
 
     def allows_verb(self, request: HttpRequest, verb: Verb) -> bool:
+        """Whether the person may press the button."""
         return self.allows(request, ACT) and (scope_of(request) is None or not verb.superusers_only)
 
     def _verbs(self, request: HttpRequest, object_id: Any) -> list[tuple[Verb, str]]:

@@ -57,10 +57,12 @@ _recent = _Recent()
 
 
 def password_changed(user_id: int, by: str, client_address: str = "") -> None:
+    """The account has another password; `by` is OWNER, ADMINISTRATOR or whoever did it, in the mail's words."""
     _write(AccountEvent.Kind.PASSWORD, user_id, timezone.now(), by=by, client_address=client_address)
 
 
 def app_password_made(user_id: int, label: str, scopes: str, by: str, client_address: str = "") -> None:
+    """The account has an app password more, of that label, for those protocols."""
     what = f"“{label}” (for {', '.join(scopes.upper().split())})"
     kind = AccountEvent.Kind.APP_PASSWORD
     _write(kind, user_id, timezone.now(), what=what, by=by, client_address=client_address)
@@ -74,6 +76,7 @@ def forwarded(user_id: int, address: str, targets: Sequence[str], by: str, *, ke
 
 
 def renamed(user_id: int, old: str, new: str, by: str) -> None:
+    """The mailbox of the account has another address."""
     _write(AccountEvent.Kind.DELIVERY, user_id, timezone.now(), what=f"the mailbox {old} is {new} now", by=by)
 
 

@@ -62,6 +62,7 @@ class DirectoryCache:
         return loaded
 
     def clear(self) -> None:
+        """Forgets everything."""
         with self._lock:
             self._entries.clear()
 

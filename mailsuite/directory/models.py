@@ -27,9 +27,11 @@ KEPT_REMOVED = timedelta(days=30)
 
 class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> "User":
+        """The account that signs in by that address, in any form of it."""
         return self.get(address_key=address_key(username or ""))
 
     def create_user(self, email: str, password: str | None = None, **fields: object) -> "User":
+        """Makes an account. Raises ValidationError when there is one of that address."""
         user = self.model(email=email, address_key=address_key(email), **fields)
         if self.filter(address_key=user.address_key).exists():
             raise ValidationError(f"There is an account {email} already.")
@@ -38,6 +40,7 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: object) -> "User":
+        """Makes an account that may do everything."""
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
@@ -69,6 +72,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.email
 
     def set_password(self, raw_password: str | None) -> None:
+        """Sets it, and voids the logins that were remembered under the one before."""
         super().set_password(raw_password)
         if self.pk:
             self.credential_version += 1
@@ -102,9 +106,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         return salted_hmac("mailsuite.directory.session", told, secret=secret, algorithm="sha256").hexdigest()
 
     def get_full_name(self) -> str:
+        """What the account is called."""
         return self.name or self.email
 
     def get_short_name(self) -> str:
+        """The same where there is little room."""
         return self.name or self.email
 
 
@@ -219,6 +225,7 @@ class RemovedManager(models.Manager.from_queryset(UndeletedQuerySet)):  # type: 
     """The rows that are removed."""
 
     def get_queryset(self) -> models.QuerySet[Any]:
+        """The rows that are removed and not deleted yet."""
         return super().get_queryset().exclude(removed_at=None)  # type: ignore[no-any-return]
 
 

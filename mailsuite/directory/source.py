@@ -34,6 +34,7 @@ class DatabaseSource:
         self._hostname, self._using = hostname, using
 
     def domain(self, name: str) -> DomainEntry | None:
+        """See `Source`; a domain's other name leads to that domain."""
         domains = Domain.objects.using(self._using).select_related("alias_of").exclude(state=Domain.State.REMOVED)
         domain = domains.filter(name=name).first()
         if domain is None:
@@ -56,6 +57,7 @@ class DatabaseSource:
         return load()
 
     def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """See `Source`; in slices that a query takes."""
         found: dict[str, Entry] = {}
         for some in slices(keys):
             found.update(self._entries(some))
@@ -103,6 +105,7 @@ class DatabaseSource:
         return None
 
     def is_own_host(self, domain: str) -> bool:
+        """See `Source`."""
         return domain == self._hostname
 
 

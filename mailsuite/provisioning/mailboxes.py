@@ -127,6 +127,7 @@ def suspend_mailbox(address: str) -> None:
 
 
 def resume_mailbox(address: str) -> None:
+    """Lets a suspended mailbox sign in again; mail of it that is held stays held."""
     _set_state(address, Mailbox.State.ACTIVE)
 
 

@@ -1,3 +1,5 @@
+"""The admin's pages of DKIM keys, with the record of each."""
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest

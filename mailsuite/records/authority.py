@@ -74,6 +74,7 @@ class Authority:
     _at_once: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def query(self, name: str, rdtype: str) -> Answer:
+        """What the domain's own name servers say; each question is asked once in a check."""
         key = (name.rstrip(".").lower(), rdtype.upper())
         if key not in self._answers:
             self._answers[key] = asyncio.create_task(self._answer(*key))

@@ -33,6 +33,7 @@ def start_check(domain_id: int) -> None:
 
 
 def run_aside(domain_id: int) -> None:
+    """Checks the domain in a thread of its own; what is found is stored."""
     # A daemon: a service that is told to end does not wait for DNS.
     threading.Thread(target=_run, args=(domain_id,), name="dns-check", daemon=True).start()
 

@@ -103,12 +103,14 @@ def records_of(setup: Setup) -> list[Record]:
 
 
 def dkim_value(key: Key) -> str:
+    """The TXT value of a key's record (RFC 6376 §3.6.1); of a revoked one that it is called back."""
     if key.state == "revoked":
         return "v=DKIM1; p="
     return f"v=DKIM1; k={key.algorithm}; p={key.public_key}"
 
 
 def reports_address(domain: str) -> str:
+    """Where reports on the domain's mail go: an address that the report reader reads."""
     return f"dmarc-reports@{domain}"
 
 

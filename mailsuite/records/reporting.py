@@ -23,6 +23,7 @@ class Report:
 
 
 def encode(report: Report) -> str:
+    """The report as JSON, for DnsCheck.report."""
     return msgspec.json.encode(report).decode()
 
 

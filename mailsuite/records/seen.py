@@ -62,6 +62,7 @@ class Finding:
 
     @property
     def is_wrong(self) -> bool:
+        """Whether it is missing, differs, or leads to what does not work; not what DNS did not answer."""
         return self.verdict in (Verdict.MISSING, Verdict.DIFFERS, Verdict.FAILS)
 
     @property
@@ -83,6 +84,7 @@ class View:
     bypass: Resolver | None = None
 
     async def both(self, name: str, rdtype: str) -> tuple[Answer, Answer]:
+        """What the domain's own name servers say, and what the public resolver does."""
         own, public = await asyncio.gather(self.own.query(name, rdtype), self.public.query(name, rdtype))
         return own, public
 
@@ -92,6 +94,7 @@ class View:
 
 
 def side(answer: Answer, rdtype: str, judgement: Judgement) -> Side:
+    """What one side has at the name, with the verdict on it."""
     return Side(answer.status.value, texts(answer, rdtype), answer.ttl, judgement.verdict)
 
 
@@ -111,6 +114,7 @@ def hosts(answer: Answer) -> tuple[str, ...]:
 
 
 def values_of(observation: "Observation") -> list[str]:
+    """The values that were seen, as a zone file has them."""
     return list(json.loads(observation.values))
 
 

@@ -34,6 +34,7 @@ ISSUERS = {"let's encrypt": "letsencrypt.org", "zerossl": "sectigo.com", "sectig
 
 
 def read_setup(domain: Domain, using: str = "default") -> Setup:
+    """All that a domain's records follow from, read by that alias of the database."""
     policy = DomainPolicy.objects.using(using).filter(domain=domain).first() or DomainPolicy()
     keys = DkimKey.objects.using(using).filter(domain=domain).order_by("-algorithm", "selector")
     return Setup(

@@ -30,6 +30,7 @@ class Advice:
 
 
 def policy_of(domain: Domain) -> DomainPolicy:
+    """What was chosen for the domain; a row of defaults, not saved, where nothing was."""
     return DomainPolicy.objects.filter(domain=domain).first() or DomainPolicy(domain=domain)
 
 

@@ -1,3 +1,5 @@
+"""The admin's pages of MTA-STS policies, of other hosts' that are known, and of DANE."""
+
 from decimal import Decimal
 from typing import Any
 

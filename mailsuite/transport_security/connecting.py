@@ -80,6 +80,7 @@ async def connect(
 
 
 def bad_certificate(host: str, problem: ssl.SSLCertVerificationError) -> ConnectError:
+    """What comes of a certificate that does not hold for the host."""
     detail = problem.verify_message
     return ConnectError(Cause.CERTIFICATE, f"the certificate of {host} is not good: {detail}", detail)
 

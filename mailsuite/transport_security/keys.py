@@ -34,10 +34,12 @@ class Keys:
 
 
 def next_key_path(configuration: Configuration) -> Path:
+    """Where the private key is that the next certificate is to be made for."""
     return configuration.data / "tls" / "next-key.pem"
 
 
 def request_path(configuration: Configuration) -> Path:
+    """Where the request for that certificate is (PKCS #10)."""
     return configuration.data / "tls" / "next.csr"
 
 
@@ -77,6 +79,7 @@ def make_next_key(configuration: Configuration) -> Path:
 
 
 def spki_digest(public_key: object) -> str:
+    """The SHA-256 of a public key, in hex, as TLSA 3 1 1 has it (RFC 6698 §2.1)."""
     octets = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
     return hashlib.sha256(octets).hexdigest()
 

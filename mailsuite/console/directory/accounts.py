@@ -1,3 +1,5 @@
+"""The admin's pages of accounts, app passwords and permissions to send as somebody."""
+
 from typing import Any
 
 from django import forms

@@ -1,3 +1,5 @@
+"""The admin's pages of hosted domains."""
+
 from typing import Any
 
 from django import forms

@@ -1,3 +1,5 @@
+"""The admin's pages of mailboxes."""
+
 from typing import Any
 
 from django import forms

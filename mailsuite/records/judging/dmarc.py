@@ -18,6 +18,8 @@ VALUES = {"adkim": ("r", "s"), "aspf": ("r", "s"), "psd": ("y", "n", "u"), "t": 
 
 
 def judge(record: Record, setup: Setup) -> Judge:
+    """A judge of the domain's DMARC record (RFC 9989)."""
+
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
         texts = octets(answer)
         found = [(text, one) for text in texts if (one := dmarc.parse_record(text))]
@@ -119,6 +121,8 @@ async def consents(setup: Setup, resolver: Resolver) -> list[Record]:
 
 
 def judge_consent(record: Record, setup: Setup) -> Judge:
+    """A judge of the record by which another domain consents to get this one's reports."""
+
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
         if any(dmarc.parse_record(text) for text in octets(answer)):
             return OK

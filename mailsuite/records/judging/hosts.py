@@ -12,6 +12,7 @@ from mailsuite.resolver.answers import Answer, Mx, Resolver, Status
 
 
 def judge_mx(record: Record, setup: Setup) -> Judge:
+    """A judge of the domain's MX records (RFC 5321 §5.1, RFC 7505)."""
     host = setup.host
 
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:

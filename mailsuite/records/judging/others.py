@@ -29,6 +29,8 @@ def judge_alias(record: Record, addresses: Sequence[str]) -> Judge:
 
 
 def judge_service(record: Record) -> Judge:
+    """A judge of an SRV record by which mail programs find this host (RFC 6186)."""
+
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
         found = [" ".join(text.lower().split()) for text in texts(answer, "SRV")]
         if not found:
@@ -44,6 +46,8 @@ def judge_service(record: Record) -> Judge:
 
 
 def judge_mta_sts(record: Record, domain: str) -> Judge:
+    """A judge of the record that says that there is an MTA-STS policy (RFC 8461 §3.1)."""
+
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
         try:
             found = find_id(octets(answer))
@@ -63,6 +67,8 @@ def judge_mta_sts(record: Record, domain: str) -> Judge:
 
 
 def judge_tls_reports(record: Record) -> Judge:
+    """A judge of the record that asks for reports on TLS (RFC 8460 §3)."""
+
     async def judged(answer: Answer, resolver: Resolver) -> Judgement:
         found = [text.decode("utf-8", "replace") for text in octets(answer) if text.startswith(b"v=TLSRPTv1")]
         if not found:

@@ -33,6 +33,7 @@ def publish(record: Record) -> Judgement:
 
 
 def change(record: Record, why: str) -> Judgement:
+    """That the record is another one than it should be, and what to write there."""
     value = f": {record.value}" if record.value and len(record.value) < 100 else " to the value shown here"
     return Judgement(Verdict.DIFFERS, f"{why} Change {record.type} at {record.name}{value}")
 

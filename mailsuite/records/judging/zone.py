@@ -10,6 +10,7 @@ NO_NAME = "no-such-name-mailsuite"
 
 
 async def zone_findings(setup: Setup, view: View) -> list[Finding]:
+    """What is wrong with the zone as a whole: its servers, wildcards, an alias at its top."""
     return [await _servers(setup, view), *await _wildcards(setup, view), *await _apex_alias(setup, view)]
 
 

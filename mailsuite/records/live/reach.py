@@ -74,18 +74,22 @@ class Reach:
 
 
 def good(text: str) -> Met:
+    """It works; `text` says what was met."""
     return Met(OK, text)
 
 
 def unknown(text: str) -> Met:
+    """Nobody can say, and why."""
     return Met(Judgement(Verdict.UNKNOWN), text)
 
 
 def fails(sentence: str, text: str) -> Met:
+    """It does not work, and why."""
     return Met(Judgement(Verdict.FAILS, sentence), text)
 
 
 def warns(sentence: str, text: str) -> Met:
+    """It works, with a fault."""
     return Met(Judgement(Verdict.WARN, sentence), text)
 
 
