@@ -13,6 +13,7 @@ from mailsuite.configuration import Configuration
 from mailsuite.junk.memory import Memory
 from mailsuite.pipeline.evaluator import Evaluator
 from mailsuite.pipeline.orm_directory import OrmDirectory
+from mailsuite.pipeline.services import Store
 from mailsuite.pipeline.transaction import Services
 from mailsuite.resolver.dns_resolver import DnsResolver
 from mailsuite.scanning.guard import Guarded
@@ -52,7 +53,7 @@ async def _serve(context: ServiceContext) -> None:
     ended = asyncio.Event()
     join_suite(context, asyncio.get_running_loop(), ended.set)
     listeners = make_listeners(
-        _services(configuration, store, budget),
+        make_services(configuration, store, budget),
         mx_admission=mx_admission,
         submission_admission=submission_admission,
         limits=SmtpLimits(),
@@ -67,7 +68,8 @@ async def _serve(context: ServiceContext) -> None:
     BAN_LIST.stop()
 
 
-def _services(configuration: Configuration, store: StoreClient, budget: OctetBudget) -> Services:
+def make_services(configuration: Configuration, store: Store, budget: OctetBudget) -> Services:
+    """Return what the transactions of this installation need."""
     return Services(
         hostname=configuration.hostname,
         directory=OrmDirectory(is_exhausted=is_exhausted),

@@ -72,8 +72,7 @@ class DirectStore:
         return execute(operation)
 
     def send(self, operation: Any) -> None:
-        """The same, where nobody wants the answer."""
-        execute(operation)
+        """Nothing: what the writer gathers and may lose, such as refusals, the caller is told at once."""
 
 
 def direct_services(hostname: str, srs_secrets: Sequence[bytes] = ()) -> Services:
