@@ -78,6 +78,8 @@ def test_stages_may_quarantine_and_add_fields(monkeypatch):
     assert b"X-Marked: yes\r\n" in bytes(message.prefix)
 
 
+# The command's connections end with its process, and a test's database only after them.
+@pytest.mark.sqlite_only
 def test_the_command_submits_and_receives_a_file(tmp_path, capsys):
     file = tmp_path / "message.eml"
     file.write_bytes(b"From: ann@example.org\nTo: ann@example.org\nSubject: Hello\n\nHello\n")
