@@ -1,6 +1,6 @@
 """What Django's admin finds of this app: the pages of tables that several rooms have a hand in."""
 
-from mailsuite.console import directory
+from mailsuite.console import directory, jobs
 from mailsuite.console.stories import admin as stories
 
-__all__ = ["directory", "stories"]
+__all__ = ["directory", "jobs", "stories"]

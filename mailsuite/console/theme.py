@@ -152,6 +152,7 @@ MENU: dict[str, tuple[Entry, ...]] = {
             Tab("MTA-STS of others", "transport_security.knownpolicy"),
             Tab("DANE checks", "transport_security.danelook"),
         ),
+        _entry("Jobs", "schedule", "jobs.jobrun"),
     ),
 }
 ENTRIES = tuple(entry for entries in MENU.values() for entry in entries)

@@ -13,6 +13,7 @@ from mailsuite.access.models import AllowedNetwork, Ban
 from mailsuite.adminkit.scoping import ScopedAdmin
 from mailsuite.directory.models import Credential, Domain, Login, LoginThrottle, Mailbox, RemovedDomain, SendAs, User
 from mailsuite.ids import new_id
+from mailsuite.jobs.models import JobRun
 from mailsuite.junk.models import Sender, WordTable
 from mailsuite.provisioning import services
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, Route
@@ -38,7 +39,7 @@ SUPERUSERS_ONLY = (
     AlarmSettings,
     SendingSettings,
     *(Route, LoginThrottle, DnsList, GreylistEntry, ScreeningSettings, KnownPolicy, DaneLook),
-    *(OutgoingReport, ReportExclusion, ReportSettings, RemovedDomain),
+    *(OutgoingReport, ReportExclusion, ReportSettings, RemovedDomain, JobRun),
 )
 NOT_COMPARED = {"sessions.session", "admin.logentry", "directory.directoryversion"}
 

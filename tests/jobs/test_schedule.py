@@ -61,20 +61,22 @@ def test_nothing_is_due_before_its_time(monkeypatch):
 def test_a_long_job_holds_up_none_of_another_lane(monkeypatch):
     """Each lane's job ends only when those of all lanes are under way at once."""
     monkeypatch.setattr(schedule, "LOOK_SECONDS", 0.001)
-    together = threading.Barrier(len(Lane))
+    together, met = threading.Barrier(len(Lane)), threading.Event()
 
     async def run():
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def meet(now):
-            if together.wait(60) == 0:
+            if not met.is_set():
+                together.wait(60)
+                met.set()
                 loop.call_soon_threadsafe(ended.set)
             return 0
 
         await Schedule([Job(lane.name, "things", timedelta(0), meet, lane) for lane in Lane]).run(ended)
 
     asyncio.run(run())
-    assert not together.broken
+    assert met.is_set() and not together.broken
 
 
 def test_a_prompt_job_comes_round_again_and_again_while_a_long_one_is_at_work(monkeypatch):

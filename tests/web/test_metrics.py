@@ -11,6 +11,7 @@ from mailsuite.abuse.models import Alarm
 from mailsuite.access import bans
 from mailsuite.directory.models import Domain, Login, Mailbox
 from mailsuite.ids import first_id
+from mailsuite.jobs.models import JobRun
 from mailsuite.junk.models import Lesson
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage, QueuedRecipient
 from mailsuite.records.models import DnsCheck
@@ -109,6 +110,7 @@ def test_what_there_is_now(client, configure, tmp_path):
     Alarm.objects.create(mailbox=ann, kind="bounces", day=NOON.date(), raised_at=NOON, text="x")
     Lesson.objects.create(mailbox=ann, content_id=1, word="junk", at=NOON)
     DnsCheck.objects.update_or_create(domain=Domain.objects.get(), defaults={"score": 85})
+    JobRun.objects.create(name="alarms", started_at=NOON, seconds=0.5, failures=2, error="ValueError: no")
     said = scrape(client)
     assert [said[f"queue_messages{{state={one}}}"] for one in ("waiting", "held")] == [1, 1]
     assert [said[f"queue_oldest_seconds{{state={one}}}"] for one in ("waiting", "held")] == [7200, 60]
@@ -122,6 +124,8 @@ def test_what_there_is_now(client, configure, tmp_path):
     assert said["junk_judgements{word=junk}"] == 1 and said["junk_judgements{word=wanted}"] == 0
     assert said["certificate_end_timestamp_seconds"] > NOON.timestamp()
     assert said["service_restarts_total{service=smtpd}"] == 4
+    names = ("job_last_run_timestamp_seconds", "job_seconds", "job_failures")
+    assert [said[f"{name}{{job=alarms}}"] for name in names] == [NOON.timestamp(), 0.5, 2]
 
 
 @pytest.mark.usefixtures("directory")

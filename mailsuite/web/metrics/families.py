@@ -62,6 +62,13 @@ class Scrape:
             yield GaugeMetricFamily(name, words, ends_at.timestamp())
         restarts: dict[Key, int] = {(service,): count for service, count in reading.restarts().items()}
         yield _counter("service_restarts", "Services started again after they ended unasked.", "service", restarts)
+        jobs = reading.jobs()
+        for place, name, words in (
+            (0, "job_last_run_timestamp_seconds", "When a job was begun last."),
+            (1, "job_seconds", "How long its last run took."),
+            (2, "job_failures", "How often it has failed since it last worked."),
+        ):
+            yield _gauge(name, words, "job", {job: values[place] for job, values in jobs.items()})
 
 
 def _counter(name: str, words: str, labels: str, values: dict[Key, int]) -> Metric:

@@ -12,6 +12,7 @@ from mailsuite.abuse.models import Alarm
 from mailsuite.access.models import Ban
 from mailsuite.directory.models import Domain, Login, Mailbox
 from mailsuite.ids import first_id
+from mailsuite.jobs.overview import overview
 from mailsuite.junk.models import Lesson
 from mailsuite.queue.models import DeliveryAttempt, QueuedMessage
 from mailsuite.records.models import DnsCheck
@@ -142,3 +143,9 @@ def restarts() -> dict[str, int]:
     """How often each service ended unasked and was started again, since `up` began; empty where each runs alone."""
     state = read_state(settings.MAILSUITE.data)
     return state.restarts if state else {}
+
+
+def jobs() -> dict[str, tuple[float, float, int]]:
+    """Of each job that has run: when (Unix time), for how many seconds, and how often it has failed since it worked."""
+    runs = {line.job.name: line.run for line in overview()}
+    return {name: (run.started_at.timestamp(), run.seconds, run.failures) for name, run in runs.items() if run}
