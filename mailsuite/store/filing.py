@@ -7,15 +7,16 @@ from typing import Any
 from mailsuite.database.sql import timestamp
 from mailsuite.ids import new_id
 from mailsuite.store import hooks
+from mailsuite.store.content import insert_content
 from mailsuite.store.hooks import Placed
 from mailsuite.store.locked import FolderRow, locked
 from mailsuite.store.models import Content
 from mailsuite.store.operations import Append, AppendAnswer, Deliver, LocalDelivery
-from mailsuite.store.rows import ContentRow, MessageRow
+from mailsuite.store.rows import MessageRow
 from mailsuite.trace.models import Story
 from mailsuite.trace.operations import EventFacts
 from mailsuite.trace.telling import FILED, filed_as, insert_recipient, insert_story
-from mailsuite.writer.batch import Batch, Filed
+from mailsuite.writer.batch import Batch
 from mailsuite.writer.operation import Refused
 
 
@@ -28,7 +29,7 @@ def deliver(batch: Batch, op: Deliver) -> None:
         local.mailbox_id: (local, locked(batch).folder_for(local.mailbox_id, local.role, local.folder))
         for local in reversed(op.local)
     }
-    content_id = _insert_content(batch, filed)
+    content_id = insert_content(batch, filed)
     events: list[EventFacts] = list(op.story.events)
     for local, folder in reversed(places.values()):
         keywords = " ".join(local.keywords)
@@ -53,7 +54,7 @@ def append(batch: Batch, op: Append) -> AppendAnswer:
         raise Refused("over-quota", "the mailbox is full")
     uids = []
     for item, filed in zip(op.items, files, strict=True):
-        content_id, size_octets = _insert_content(batch, filed), filed.reading.size_octets
+        content_id, size_octets = insert_content(batch, filed), filed.reading.size_octets
         keywords = " ".join(sorted(item.keywords))
         uids.append(
             insert_message(
@@ -75,32 +76,6 @@ def is_delivered(op: Deliver, blobs: Sequence[str] | None) -> bool:
     if not already_delivered(op.story.story_id):
         return False
     return blobs is None or Content.objects.filter(blob__in=blobs).exists()
-
-
-def _insert_content(batch: Batch, filed: Filed) -> int:
-    reading, content_id = filed.reading, new_id()
-    batch.insert(
-        ContentRow(
-            id=content_id,
-            blob=filed.blob,
-            size_octets=reading.size_octets,
-            header_octets=reading.header_octets,
-            received_at=batch.now_value,
-            header=reading.header,
-            envelope=reading.envelope,
-            body_structure=reading.body_structure,
-            body=reading.body,
-            parts=reading.parts,
-            message_id=reading.message_id,
-            subject=reading.subject,
-            from_text=reading.from_text,
-            to_text=reading.to_text,
-            cc_text=reading.cc_text,
-            sent_at=timestamp()(reading.sent_at) if reading.sent_at else None,
-            thread_id=reading.thread_id,
-        )
-    )
-    return content_id
 
 
 def insert_message(

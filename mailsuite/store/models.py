@@ -104,6 +104,8 @@ class Content(StoreOwned):
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     blob = models.CharField(max_length=100)
+    # By which version of the reading the columns below were filled (mailsuite.store.content).
+    reading_version = models.PositiveSmallIntegerField(db_default=1)
     size_octets = models.BigIntegerField()
     header_octets = models.IntegerField()
     received_at = models.DateTimeField()

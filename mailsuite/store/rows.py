@@ -10,6 +10,7 @@ from mailsuite.store.models import Content, Message, Tombstone
 class ContentRow(NamedTuple):
     id: int
     blob: str
+    reading_version: int
     size_octets: int
     header_octets: int
     received_at: Any
