@@ -41,14 +41,17 @@ class Share:
 
     @property
     def why(self) -> str:
+        """Why, as the rest of a sentence; empty where there is nothing to say."""
         return sentences.why(self.fate, self.reason, self.text)
 
     @property
     def tone(self) -> str:
+        """good, waiting, bad or plain: how much it needs somebody."""
         return sentences.TONES[self.fate]
 
     @property
     def tries(self) -> str:
+        """How often it was tried, in words; empty unless it waits."""
         return tries(self.fate, self.attempt_count)
 
 

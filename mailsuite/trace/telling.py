@@ -99,6 +99,7 @@ def insert_story(batch: Batch, story: StoryFacts, events: list[EventFacts], read
 
 
 def insert_event(batch: Batch, story_id: int, event: EventFacts) -> None:
+    """One event of a story that is there, or is written by the same batch; its time is the batch's."""
     batch.insert(
         EventRow(
             id=new_id(),
