@@ -46,11 +46,13 @@ class Run:
             return self.stages[count:], self.is_done
 
     def add(self, stage: Stage) -> None:
+        """One more stage; whoever waits for news is woken."""
         with self._changed:
             self.stages.append(stage)
             self._changed.notify_all()
 
     def end(self) -> None:
+        """No stage follows; whoever waits for news is woken."""
         with self._changed:
             self.is_done = True
             self._changed.notify_all()

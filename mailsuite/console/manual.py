@@ -79,6 +79,7 @@ def contents(request: HttpRequest) -> HttpResponse:
 
 
 def chapter(request: HttpRequest, name: str) -> HttpResponse:
+    """One chapter as a page; 404 for a name that is none."""
     if name not in CHAPTERS:
         raise Http404
     text = _text(name)

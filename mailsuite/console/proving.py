@@ -39,6 +39,7 @@ class Proving:
                 request.proving_problem = problem  # type: ignore[attr-defined]
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The page that asks, where an act wants the password; None for every other exception."""
         return _ask(request, exception) if isinstance(exception, PasswordWanted) else None
 
 
@@ -64,4 +65,5 @@ def note_sign_in(sender: Any, request: HttpRequest, **kwargs: Any) -> None:
 
 
 def connect() -> None:
+    """Has each sign-in count as the password given just now."""
     user_logged_in.connect(note_sign_in, dispatch_uid="mailsuite.console.proving")

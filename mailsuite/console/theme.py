@@ -35,6 +35,7 @@ class Tab:
 
     @property
     def link(self) -> Any:
+        """Where the tab leads, resolved when it is shown."""
         return _path(f"admin:{self.url or self.model.replace('.', '_') + '_changelist'}")
 
     def is_open_to(self, request: HttpRequest) -> bool:

@@ -42,6 +42,7 @@ class MailboxView:
 
     @property
     def percent(self) -> int:
+        """How much of the quota is used, rounded; 0 where there is none."""
         return round(100 * self.used_octets / self.quota_octets) if self.quota_octets else 0
 
     @property
@@ -83,6 +84,7 @@ def may_sign_in(user: User) -> bool:
 
 
 def mailboxes_of(user: User) -> list[MailboxView]:
+    """The account's mailboxes but for those that were removed, each with what it holds."""
     kept = Mailbox.objects.using("reader").filter(user=user).exclude(state=Mailbox.State.REMOVED)
     rows = list(kept.select_related("domain"))
     used = {usage.pk: usage for usage in Usage.objects.using("reader").filter(pk__in=[row.pk for row in rows])}

@@ -117,6 +117,7 @@ class AppPasswordForm(forms.Form):
     old_password = _current_password()
 
     def expires_at(self) -> datetime | None:
+        """When the new app password ends; None for never."""
         days = int(self.cleaned_data["lifetime"])
         return datetime.now(UTC) + timedelta(days=days) if days else None
 

@@ -19,6 +19,7 @@ from mailsuite.screening.own_rules import rules_of
 @require_safe
 @signed_in
 def junk(request: HttpRequest) -> HttpResponse:
+    """What the filter has learnt from each mailbox of the person's."""
     assert isinstance(request.user, User)
     return render(request, "owner/junk.html", {"mailboxes": [_view(row) for row in account.mailboxes_of(request.user)]})
 
@@ -26,6 +27,7 @@ def junk(request: HttpRequest) -> HttpResponse:
 @require_POST
 @signed_in
 def forget_words(request: HttpRequest, mailbox_id: int) -> HttpResponse:
+    """Has the filter forget the words that it learnt from the mailbox."""
     mailbox = own_mailbox(request, mailbox_id)
     services.forget_words(mailbox.pk)
     history.note_by_owner(mailbox, "Its junk filter starts anew.", str(request.user))
@@ -36,6 +38,7 @@ def forget_words(request: HttpRequest, mailbox_id: int) -> HttpResponse:
 @require_POST
 @signed_in
 def forget_sender(request: HttpRequest, mailbox_id: int, sender_id: int) -> HttpResponse:
+    """Has the filter forget what it learnt of one sender."""
     mailbox = own_mailbox(request, mailbox_id)
     if services.forget_senders([sender_id], mailbox.pk):
         history.note_by_owner(mailbox, "It forgot a sender.", str(request.user))
@@ -46,6 +49,7 @@ def forget_sender(request: HttpRequest, mailbox_id: int, sender_id: int) -> Http
 @require_POST
 @signed_in
 def forget_senders(request: HttpRequest, mailbox_id: int) -> HttpResponse:
+    """Has the filter forget what it learnt of all senders of the mailbox."""
     mailbox = own_mailbox(request, mailbox_id)
     services.forget_all_senders(mailbox.pk)
     history.note_by_owner(mailbox, "It forgot all senders.", str(request.user))

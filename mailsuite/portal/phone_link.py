@@ -14,6 +14,7 @@ _SALT = "mailsuite.web.phone-link"
 
 
 def token_for(mailbox: Mailbox) -> str:
+    """The token of a link to the mailbox's profile, good for LIFETIME."""
     return signing.dumps([mailbox.pk, mailbox.user.credential_version], salt=_SALT)
 
 

@@ -37,6 +37,7 @@ def rules(request: HttpRequest) -> HttpResponse:
 @require_POST
 @signed_in
 def remove_rule(request: HttpRequest, mailbox_id: int, rule_id: int) -> HttpResponse:
+    """Removes one of the mailbox's own rules; one that is gone already changes nothing."""
     mailbox = own_mailbox(request, mailbox_id)
     if own_rules.remove_rule(mailbox.pk, rule_id):
         history.note_by_owner(mailbox, "A rule of its own was removed.", str(request.user))
@@ -47,6 +48,7 @@ def remove_rule(request: HttpRequest, mailbox_id: int, rule_id: int) -> HttpResp
 @require_POST
 @signed_in
 def sender_pause(request: HttpRequest, mailbox_id: int) -> HttpResponse:
+    """Sets how many minutes strangers' first mail to the mailbox waits."""
     mailbox = own_mailbox(request, mailbox_id)
     form = _pause_form(mailbox.pk, request.POST)
     if form.is_valid():

@@ -64,6 +64,7 @@ def own_mailbox(request: HttpRequest, mailbox_id: int) -> Mailbox:
 
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
+    """Ends the session."""
     logout(request)
     return redirect("sign-in")
 
@@ -101,6 +102,7 @@ def phone(request: HttpRequest, mailbox_id: int) -> HttpResponse:
 @require_safe
 @signed_in
 def profile(request: HttpRequest, mailbox_id: int) -> HttpResponse:
+    """The mailbox's profile for Apple's devices, to whoever is signed in."""
     mailbox = own_mailbox(request, mailbox_id)
     if not apple_profile.is_possible():
         raise Http404
@@ -120,6 +122,7 @@ def phone_profile(request: HttpRequest, token: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def password(request: HttpRequest) -> HttpResponse:
+    """The form that changes the password, and the change: of all browsers this one alone stays signed in."""
     user = _user(request)
     is_first = user.must_change_password
     form = PasswordForm(user, request.POST or None)
@@ -168,6 +171,7 @@ def app_passwords(request: HttpRequest) -> HttpResponse:
 @require_POST
 @signed_in
 def revoke_app_password(request: HttpRequest, credential_id: int) -> HttpResponse:
+    """Ends one app password; one that is ended already changes nothing."""
     found = Credential.objects.filter(user=_user(request), pk=credential_id, revoked_at=None).first()
     if found is not None:
         services.revoke_app_password(found.pk)
@@ -179,6 +183,7 @@ def revoke_app_password(request: HttpRequest, credential_id: int) -> HttpRespons
 @require_safe
 @signed_in
 def sign_ins(request: HttpRequest) -> HttpResponse:
+    """The latest sign-ins and failures of the account."""
     context = {"logins": account.logins_of(_user(request)), "days": account.LOGINS_FROM.days}
     return render(request, "owner/sign_ins.html", context)
 

@@ -42,6 +42,7 @@ class CommandLine(ManagementUtility):
     """Django's, whose commands tell in one line what checks find."""
 
     def fetch_command(self, subcommand: str) -> BaseCommand:
+        """The command of that name, with our version and with checks that are told in a line."""
         command = super().fetch_command(subcommand)
         refuse_before_first_start(self.argv)
         # Django would tell its own.

@@ -54,6 +54,7 @@ def addresses(sockets: Sockets) -> dict[str, list[tuple[str, int]]]:
 
 
 def close_all(sockets: Sockets) -> None:
+    """Closes these sockets of this process; other processes keep theirs."""
     for some in sockets.values():
         for one in some:
             one.close()

@@ -26,6 +26,7 @@ class LineFormatter(logging.Formatter):
         self._for_journal = for_journal
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as a line, with the time unless the journal adds its own."""
         text = record.getMessage()
         if len(text) > MOST_CHARACTERS:
             text = f"{text[:MOST_CHARACTERS]} ... ({len(text) - MOST_CHARACTERS} characters more)"

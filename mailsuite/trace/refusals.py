@@ -42,6 +42,7 @@ class RefusalBuffer:
         self._examples: dict[Key, str] = {}
 
     def add(self, operation: TellStory, now: float) -> None:
+        """Takes one refusal (or many alike) to be written by a later flush; `now` is monotonic, in seconds."""
         story, network, count = operation.story, operation.network, operation.count
         self.due = self.due or now + FLUSH_SECONDS
         key = (network[:50], story.reason, story.at.replace(second=0, microsecond=0))
@@ -57,6 +58,7 @@ class RefusalBuffer:
         return len(self._stories) < STORIES_A_FLUSH and self._events < EVENTS_A_FLUSH
 
     def flush(self, now: float) -> None:
+        """Writes what has gathered, where it is due. What the database does not take is lost, and logged as such."""
         if self.due is None or self.due > now:
             return
         stories, self._stories, self._events = self._stories, [], 0

@@ -28,4 +28,5 @@ def original_address(address: str, forwarded_for: str, trusted: Sequence[Network
 
 
 def is_trusted_proxy(address: str) -> bool:
+    """Whether the address is one of MAILSUITE_TRUSTED_PROXIES."""
     return is_named(address, settings.MAILSUITE.trusted_proxies)

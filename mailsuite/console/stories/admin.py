@@ -44,6 +44,7 @@ class NewestPaginator(Paginator):  # type: ignore[type-arg]
 
     @cached_property
     def count(self) -> int:
+        """How many rows there are, MOST at most."""
         rows: Any = self.object_list
         return int(rows.order_by()[: self.MOST].count())
 
@@ -180,15 +181,19 @@ class StoryAdmin(ScopedAdmin):
         return super().changeform_view(request, object_id, *args, **kwargs)
 
     def do_not_junk(self, request: HttpRequest, story: Story) -> str:
+        """The button: out of Junk."""
         return deeds.not_junk(story, scope_of(request), str(request.user))
 
     def do_allow(self, request: HttpRequest, story: Story) -> str:
+        """The button: a rule that takes the sender's mail."""
         return deeds.say(story, "allow", scope_of(request), str(request.user))
 
     def do_block(self, request: HttpRequest, story: Story) -> str:
+        """The button: a rule that refuses the sender's mail."""
         return deeds.say(story, "block", scope_of(request), str(request.user))
 
     def do_release(self, request: HttpRequest, story: Story) -> str:
+        """The button: what is held goes on."""
         held = [message for message in self._waiting(request, story) if message.held_at]
         if not held:
             raise ChangeRefused("It is not held any more.")
@@ -197,6 +202,7 @@ class StoryAdmin(ScopedAdmin):
         return "It goes on."
 
     def do_retry(self, request: HttpRequest, story: Story) -> str:
+        """The button: what waits is tried now."""
         waiting = self._waiting(request, story)
         queue.retry([message.pk for message in waiting])
         history.note_all(waiting, "Tried again, from its story.", str(request.user))
@@ -233,23 +239,28 @@ class StoryAdmin(ScopedAdmin):
 
     @admin.display(description="When", ordering="id")
     def when(self, story: Story) -> SafeString:
+        """The list's column: when it came."""
         return moment(story.at)
 
     @admin.display(description="Became")
     def became(self, story: Any) -> SafeString:
+        """The list's column: how its recipients fared."""
         return shares_as_badges(story.shares) if story.shares else badge(story.outcome)
 
     @admin.display(description="From")
     def sender(self, story: Story) -> SafeString:
+        """The list's column: the envelope sender."""
         return address_in_list(story.whose)
 
     @admin.display(description="To")
     def to(self, story: Any) -> SafeString:
+        """The list's column: the first recipient, and how many more."""
         first, more = first_recipient(story.shares)
         return address_in_list(first, f" and {more} more" if first and more else "")
 
     @admin.display(description="Subject")
     def subject_text(self, story: Story) -> SafeString:
+        """The list's column: the beginning of the subject."""
         return format_html('<span class="ms-wrap ms-short">{}</span>', story.subject[:80] or "no subject")
 
     @admin.display(description="Why")
