@@ -10,6 +10,7 @@ month, sign-ins to the web, where an account can be taken over, each time; what 
 import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -59,6 +60,11 @@ _recent = _Recent()
 def password_changed(user_id: int, by: str, client_address: str = "") -> None:
     """The account has another password; `by` is OWNER, ADMINISTRATOR or whoever did it, in the mail's words."""
     _write(AccountEvent.Kind.PASSWORD, user_id, timezone.now(), by=by, client_address=client_address)
+
+
+def password_was_saved(sender: Any, user_id: int, **more: Any) -> None:
+    """The same, heard by a signal: whoever can save accounts so is an administrator."""
+    password_changed(user_id, ADMINISTRATOR)
 
 
 def app_password_made(user_id: int, label: str, scopes: str, by: str, client_address: str = "") -> None:

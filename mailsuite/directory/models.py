@@ -20,6 +20,8 @@ from django.db.models import Q
 from django.utils.crypto import salted_hmac
 
 from mailsuite.database.guard import MailHolder, UndeletedQuerySet
+from mailsuite.directory.signals import password_saved
+from mailsuite.directory.version import touch_directory
 from mailsuite.mail.address import address_key
 
 KEPT_REMOVED = timedelta(days=30)
@@ -82,13 +84,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's own forms and commands (createsuperuser, the admin's password page) save accounts past our services:
         whoever remembers the account has to hear of it."""
-        from mailsuite.directory import account_events
-        from mailsuite.directory.version import touch_directory
-
         with transaction.atomic():
             super().save(*args, **kwargs)
             if self._has_new_password:
-                account_events.password_changed(self.pk, account_events.ADMINISTRATOR)
+                password_saved.send(type(self), user_id=self.pk)
                 self._has_new_password = False
             if list(kwargs.get("update_fields") or ()) != ["last_login"]:
                 touch_directory()

@@ -6,9 +6,8 @@ that was rolled back, can't bring back a number under which somebody remembers s
 
 import time
 
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
-from mailsuite.directory.models import DirectoryVersion
 from mailsuite.ids import new_id
 
 # A message asks for the version a dozen times. What another process changed is seen so much later at most.
@@ -21,8 +20,10 @@ def touch_directory() -> None:
     """Draws a new version in the caller's transaction, or in one of its own."""
     with transaction.atomic():
         version = new_id()
-        if not DirectoryVersion.objects.filter(pk=1).update(version=version):
-            DirectoryVersion.objects.create(pk=1, version=version)
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE directory_directoryversion SET version = %s WHERE id = 1", [version])
+            if not cursor.rowcount:
+                cursor.execute("INSERT INTO directory_directoryversion (id, version) VALUES (1, %s)", [version])
         _forget_recent()
         transaction.on_commit(_forget_recent)
 

@@ -9,7 +9,7 @@ class StoreConfig(AppConfig):
     verbose_name = "Mail store"
 
     def ready(self) -> None:
-        from mailsuite.store import chores, copies, filing, folders, maildrop, messages, sweep, withdrawal
+        from mailsuite.store import chores, copies, expunging, filing, folders, maildrop, messages, sweep, withdrawal
         from mailsuite.store import operations as ops
         from mailsuite.store.locked import Locked
         from mailsuite.writer.registry import register, register_chores, register_locks, register_start
@@ -18,7 +18,7 @@ class StoreConfig(AppConfig):
         register(ops.Deliver, filing.deliver, undo=withdrawal.undo_delivery, is_done=filing.is_delivered)
         register(ops.Append, filing.append, undo=withdrawal.undo_append)
         register(ops.StoreFlags, messages.store_flags)
-        register(ops.Expunge, messages.expunge)
+        register(ops.Expunge, expunging.expunge)
         register(ops.Copy, messages.copy, undo=withdrawal.undo_copy)
         register(ops.BeginCopy, copies.begin)
         register(ops.EndCopy, copies.end, undo=withdrawal.undo_end_of_copy)

@@ -14,6 +14,7 @@ from datetime import timedelta
 from django.db import connection
 from django.utils import timezone
 
+from mailsuite.store import expunging
 from mailsuite.store.locked import locked
 from mailsuite.store.models import PartialCopy
 from mailsuite.store.operations import BeginCopy, Copy, EndCopy, ReopenCopy, UndoCopy
@@ -67,8 +68,6 @@ def end(batch: Batch, op: EndCopy) -> None:
 
 def undo(batch: Batch, op: UndoCopy) -> bool:
     """Whether more is left to be removed."""
-    from mailsuite.store import messages  # which notes slices here
-
     copy = PartialCopy.objects.filter(pk=op.copy_id, mailbox_id=op.mailbox_id, completed_at=None).first()
     if copy is None:
         return False
@@ -80,7 +79,7 @@ def undo(batch: Batch, op: UndoCopy) -> bool:
     uids, copy.uids = _taken(copy.uids, ROWS_AT_ONCE)
     folder = locked(batch).folders.get(copy.target_id)
     if folder is not None and uids:
-        messages.remove(batch, folder, locked(batch).messages(folder.id, uids, messages.REMOVED))
+        expunging.remove(batch, folder, locked(batch).messages(folder.id, uids, expunging.REMOVED))
     if not copy.uids:
         copy.delete()
         return False

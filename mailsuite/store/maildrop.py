@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from mailsuite.database.stored_time import holds
-from mailsuite.store import departed, messages
+from mailsuite.store import departed, expunging
 from mailsuite.store.locked import locked
 from mailsuite.store.models import Folder, MaildropLease
 from mailsuite.store.operations import ExpungeAnswer, LeaseAnswer, LeaseMaildrop, QuitMaildrop, ReleaseMaildrop
@@ -39,11 +39,11 @@ def quit_maildrop(batch: Batch, op: QuitMaildrop) -> ExpungeAnswer:
     """Messages that have left the inbox meanwhile are gone already, which is no error; where they were moved to, they
     stay."""
     folder = locked(batch).folder(op.mailbox_id, op.folder_id)
-    messages.check_count(op.uids)
+    expunging.check_count(op.uids)
     held = MaildropLease.objects.filter(pk=op.mailbox_id, token=op.token)
     if not (held.exists() if op.more else end(op.mailbox_id, op.token)):
         raise Refused("lease-lost", "the lock on this mailbox was lost; nothing was deleted")
-    return messages.remove(batch, folder, locked(batch).messages(folder.id, op.uids, messages.REMOVED))
+    return expunging.remove(batch, folder, locked(batch).messages(folder.id, op.uids, expunging.REMOVED))
 
 
 def end(mailbox_id: int, token: str) -> bool:

@@ -1,12 +1,12 @@
-"""What IMAP and POP3 do to messages that are there: flags, removal, copies, moves."""
+"""What IMAP does to messages that are there: flags, copies, moves; how they go is in mailsuite.store.expunging."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from mailsuite.database.sql import placeholders, slices
 from mailsuite.ids import new_id
 from mailsuite.mail.junk_keywords import JUNK, said_by_keywords, said_by_move
 from mailsuite.store import copies, departed, flags, hooks, moved
+from mailsuite.store.expunging import check_count
 from mailsuite.store.filing import insert_message
 from mailsuite.store.flags import MAX_KEYWORDS_OCTETS
 from mailsuite.store.locked import FolderRow, locked
@@ -15,8 +15,6 @@ from mailsuite.store.operations import (
     ClaimRecent,
     Copy,
     CopyAnswer,
-    Expunge,
-    ExpungeAnswer,
     FlagState,
     MarkFetched,
     StoreFlags,
@@ -26,13 +24,12 @@ from mailsuite.store.rows import TombstoneRow
 from mailsuite.trace.operations import EventFacts
 from mailsuite.trace.telling import insert_event
 from mailsuite.writer.batch import Batch
-from mailsuite.writer.operation import ROWS_AT_ONCE, Refused
+from mailsuite.writer.operation import Refused
 from mailsuite.writer.wire import MAX_FRAME
 
 # What a message's state takes in an answer beside its keywords, at most.
 STATE_OCTETS = 40
 COPIED = "content_id, flags, keywords, internal_date, prefix, size_octets, created_modseq, story_id, uid"
-REMOVED = "id, uid, flags, size_octets, created_modseq"
 
 
 def store_flags(batch: Batch, op: StoreFlags) -> StoreFlagsAnswer:
@@ -81,35 +78,6 @@ def _combine(op: StoreFlags, bits: int, keywords: str) -> tuple[int, str]:
 
 def _join(words: dict[str, str]) -> str:
     return " ".join(word for _, word in sorted(words.items()))
-
-
-def expunge(batch: Batch, op: Expunge) -> ExpungeAnswer:
-    folder = locked(batch).folder(op.mailbox_id, op.folder_id)
-    check_count(op.uids)
-    rows = locked(batch).messages(folder.id, op.uids, REMOVED, f" AND (flags & {flags.DELETED}) <> 0")
-    departed.keep(batch, folder, [row[0] for row in rows])
-    return remove(batch, folder, rows)
-
-
-def check_count(uids: Sequence[int]) -> None:
-    """Raises Refused for more than one operation may change."""
-    if len(uids) > ROWS_AT_ONCE:
-        raise Refused("limit", f"an operation changes at most {ROWS_AT_ONCE} messages")
-
-
-def remove(batch: Batch, folder: FolderRow, rows: Sequence[tuple[int, int, int, int, int]]) -> ExpungeAnswer:
-    """Deletes messages given as the columns REMOVED, leaving tombstones; the sweep takes what they held."""
-    if not rows:
-        return ExpungeAnswer([], folder.highest_modseq)
-    usage, modseq = locked(batch).usage[folder.mailbox_id], locked(batch).modseq(folder)
-    for row_id, uid, bits, size, created_modseq in rows:
-        folder.count(bits, size, -1)
-        usage.used_octets -= size
-        usage.message_count -= 1
-        batch.insert(TombstoneRow(new_id(), folder.id, uid, modseq, row_id, created_modseq))
-    for some in slices([row[0] for row in rows]):
-        batch.cursor.execute(f"DELETE FROM store_message WHERE id IN ({placeholders(some)})", list(some))
-    return ExpungeAnswer([row[1] for row in rows], modseq)
 
 
 def copy(batch: Batch, op: Copy) -> CopyAnswer:

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from mailsuite.database.sql import slices
 from mailsuite.ids import COUNTER_BITS
-from mailsuite.store import copies, hooks, maildrop, messages
+from mailsuite.store import copies, expunging, hooks, maildrop
 from mailsuite.store.locked import locked
 from mailsuite.store.models import Message
 from mailsuite.store.operations import (
@@ -97,4 +97,4 @@ def _remove_all(batch: Batch, rows: QuerySet[Message]) -> None:
 
 def _remove(batch: Batch, folder_id: int, uids: Sequence[int]) -> None:
     if folder := locked(batch).folders.get(folder_id):
-        messages.remove(batch, folder, locked(batch).messages(folder_id, uids, messages.REMOVED))
+        expunging.remove(batch, folder, locked(batch).messages(folder_id, uids, expunging.REMOVED))

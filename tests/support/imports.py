@@ -5,6 +5,7 @@ the rungs before it, never those behind it; and no two rooms or files import eac
 """
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,9 +41,9 @@ def room_of(module: str) -> str:
     return parts[1] if parts[0] == "mailsuite" and len(parts) > 1 else parts[0]
 
 
-def _imported(tree: ast.AST) -> set[str]:
+def _imported(tree: ast.AST, *, for_types: bool) -> set[str]:
     names = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(tree) if for_types else _run(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -56,12 +57,21 @@ def modules() -> dict[str, Path]:
     return {".".join(path.relative_to(BASE).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
-def arrows() -> list[Arrow]:
-    """Each import of one module of the product by another, sorted; those within a room as well."""
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that are more than names for a type checker."""
+    yield tree
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+            yield from _run(node)
+
+
+def arrows(*, for_types: bool = True) -> list[Arrow]:
+    """Each import of one module of the product by another, sorted, those within a room and those within functions as
+    well; without `for_types` only what is imported when the program runs."""
     known = modules()
     found = set()
     for source, path in known.items():
-        for name in _imported(ast.parse(path.read_text())):
+        for name in _imported(ast.parse(path.read_text()), for_types=for_types):
             target = name if name in known else name.rpartition(".")[0]
             if target in known and target != source:
                 found.add(Arrow(source, target))
