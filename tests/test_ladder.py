@@ -4,7 +4,8 @@ from collections import defaultdict
 
 import pytest
 
-from tests.support.imports import RUNG, arrows, circles, room_of
+from tests.support.imports import NARROW, RUNG, arrows, circles, room_of
+from tests.support.ladder_picture import PICTURE, draw
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +20,12 @@ def test_every_room_has_its_rung(drawn):
 def test_no_room_imports_one_behind_it(drawn):
     rooms = [(arrow, room_of(arrow.source), room_of(arrow.target)) for arrow in drawn]
     wrong = [arrow for arrow, of, to in rooms if RUNG[to] > RUNG[of]]
+    assert wrong == []
+
+
+def test_rooms_that_stand_for_themselves_import_no_more_than_is_listed(drawn):
+    rooms = [(arrow, room_of(arrow.source), room_of(arrow.target)) for arrow in drawn]
+    wrong = [arrow for arrow, of, to in rooms if of in NARROW and to not in (of, *NARROW[of].split())]
     assert wrong == []
 
 
@@ -47,3 +54,7 @@ def test_no_file_imports_itself_through_others():
     for source, target in arrows(for_types=False):
         edges[source].add(target)
     assert circles(edges) == []
+
+
+def test_the_picture_shows_the_imports_as_they_are():
+    assert PICTURE.read_text() == draw(), "draw it anew: python3 -m tests.support.ladder_picture"

@@ -25,6 +25,20 @@ LADDER = (
     "autoconfig console portal web",
     "settings supervisor",
 )
+# Rooms that stand for themselves: all that each may import of the others.
+NARROW = {
+    "adminkit": "directory errors mail protocol sizes",
+    "authcheck": "mail mailauth resolver server",
+    "database": "env errors files ids mail server",
+    "mail": "",
+    "mailauth": "mail resolver",
+    "protocol": "mail",
+    "resolver": "bounded mail turns",
+    "scanning": "configuration mail server",
+    "server": "configuration env errors files ids mail tls",
+    "verdict": "authcheck mail mailauth",
+    "writer": "database env errors files ids mail server",
+}
 RUNG = {room: number for number, rooms in enumerate(LADDER, 1) for room in rooms.split()}
 
 
