@@ -28,6 +28,7 @@ from mailsuite.mail.client_network import Network, client_ip, client_network
 from mailsuite.server.accepting import PAUSE_SECONDS, accept_waiting, watch_peers
 from mailsuite.server.admission import Admission, Denial, Reason
 from mailsuite.server.entrance import Entrance
+from mailsuite.server.memory import trim
 from mailsuite.server.pulse import Pulse, WatchedPool
 from mailsuite.web import answers
 from mailsuite.web.connection import Budgets, HttpConnection, Phase
@@ -175,6 +176,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if self._has_rested:
             self._has_rested = False
             gc.collect()
+            trim()
         if now >= self._rest_at and not self._working and not self._queued:
             self._rest_at, self._has_rested = FOR_EVER, True
             worn, self.tpool = self.tpool, self.get_thread_pool()
